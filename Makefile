@@ -1,0 +1,85 @@
+# The words of the project; CI runs the same ones. `make VENV=folder WORD` keeps the environments elsewhere.
+.SHELLFLAGS := -euc
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+	$(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)) python3)
+VENV := .venv
+BUNDLE ?= models/jobs-v1
+URL ?= http://127.0.0.1:8000
+IMAGE ?= fitscore
+DOCKER ?= docker
+
+SERVE := $(VENV)/serve
+DEV := $(VENV)/dev
+LOAD := $(VENV)/load
+
+.PHONY: help serve serve-env test check format train-demo load open-loop bench peers image image-gpu image-here pins
+
+help: ## these words
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+serve: serve-env ## install what serving needs (no torch) and start the service with BUNDLE
+	@FITSCORE_BUNDLE='$(BUNDLE)' exec $(SERVE)/bin/python -m service
+
+serve-env: $(SERVE)/.installed
+
+test: $(DEV)/.installed ## install everything and run the tests; ARGS='-k words' picks some
+	@exec $(DEV)/bin/python -m pytest $(ARGS)
+
+check: $(DEV)/.installed ## format, lint, types, Dockerfile
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/hadolint Dockerfile
+
+format: $(DEV)/.installed ## put the code into the form that `check` wants
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+train-demo: $(DEV)/.installed ## all steps of the cookbook on generated data, a few minutes
+	@exec $(DEV)/bin/python -m training all demo $(ARGS)
+
+load: $(LOAD)/.installed ## locust against URL
+	@exec $(LOAD)/bin/locust --headless --only-summary --locustfile load_tests/locustfile.py --host '$(URL)' \
+		--users 20 --spawn-rate 20 --run-time 60s $(ARGS)
+
+open-loop: $(DEV)/.installed ## Poisson arrivals against URL, latency from the intended send time
+	@exec $(DEV)/bin/python -m load_tests.open_loop --url '$(URL)' $(ARGS)
+
+bench: $(DEV)/.installed ## the service beside the bare session.run loop on the same graph and batches
+	@exec $(DEV)/bin/python -m load_tests.bench $(ARGS)
+
+peers: $(DEV)/.installed ## the same model served by others, in turn, as ratios
+	@exec $(DEV)/bin/python -m load_tests.peers.run $(ARGS)
+
+image: ## the CPU image
+	$(DOCKER) build --target cpu --build-arg BUNDLE='$(BUNDLE)' --tag $(IMAGE):cpu .
+
+image-gpu: ## the GPU image
+	$(DOCKER) build --target gpu --build-arg BUNDLE='$(BUNDLE)' --tag $(IMAGE):gpu .
+
+image-here: ## the CPU image without docker or a registry of images: Debian, as root; builds it, starts it, checks it
+	@BUNDLE='$(BUNDLE)' exec container/build_here.sh
+
+pins: ## write constraints.txt anew from the newest versions that pyproject.toml allows
+	rm -rf $(VENV)/pins
+	$(PYTHON) -m venv $(VENV)/pins
+	$(VENV)/pins/bin/python -m pip install --quiet --editable '.[service-cpu,training,dev]'
+	{ sed '/^[^#]/,$$d' constraints.txt; $(VENV)/pins/bin/python -m pip freeze --exclude-editable \
+		| sed 's/+cpu$$//' | grep -v '^nvidia-\|^cuda-\|^triton'; } > constraints.new
+	mv constraints.new constraints.txt
+
+$(SERVE)/.installed: EXTRAS := service-cpu
+$(DEV)/.installed: EXTRAS := service-cpu,training,dev
+$(LOAD)/.installed: EXTRAS := load
+# Locust brings an older pytest of its own, which the pins would forbid.
+$(SERVE)/.installed $(DEV)/.installed: PINS := --constraint constraints.txt
+
+# The stamp is written last, so a broken install is done again and a finished one is never touched.
+%/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Fitscore needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check $(PINS) --editable '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,85 @@
+"""Locust over the same mix: many clients that think between requests. Ends in locust's table and one JSON
+line.
+
+Closed loop per user: when the server stalls, so do arrivals. Use it to look at a service live; `open_loop`
+for latency figures. Run as `locust -f load_tests/locustfile.py --headless -u 8 -t 30s --host URL`; the seed
+comes with `--mix-seed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+
+from locust import FastHttpUser, between, events, task
+from locust.env import Environment
+
+# Locust loads this file by its path; the packages beside it are found from the root of the repository.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from load_tests.report import json_line
+from load_tests.traffic import Mix, first
+from load_tests.wire import Call, call, scored_pairs
+
+NUM_REQUESTS = 300
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options beside locust's own."""
+    parser.add_argument("--mix-seed", type=int, default=0, help="the seed of the traffic")
+    parser.add_argument("--deadline-ms", type=float, default=None, help="sent with each request")
+
+
+@events.init.add_listener
+def make_traffic(environment: Environment, **_: object) -> None:
+    """Requests are made before the first is sent; users take them in turn."""
+    options = environment.parsed_options
+    calls = [
+        call(ask, "score", options.deadline_ms) for ask in first(Mix(seed=options.mix_seed), NUM_REQUESTS)
+    ]
+    environment.fitscore_calls = cycle(calls)
+    environment.fitscore_pairs = 0
+    environment.fitscore_outcomes = Counter()
+
+
+class Ranker(FastHttpUser):
+    """A ranking back end: a page view, a pause, the next."""
+
+    wait_time = between(0.05, 0.5)
+
+    @task
+    def score(self) -> None:
+        """One list; the size is in its name, so that the table shows latency by size."""
+        calls: Iterator[Call] = self.environment.fitscore_calls
+        request = next(calls)
+        headers = {"Content-Type": "application/json"}
+        answer = self.client.post(
+            request.path, data=request.body, headers=headers, name=f"/score x{request.num_pairs}"
+        )
+        self.environment.fitscore_pairs += scored_pairs(request, answer.status_code, answer.content or b"")
+        self.environment.fitscore_outcomes[str(answer.status_code)] += 1
+
+
+@events.quitting.add_listener
+def say(environment: Environment, **_: object) -> None:
+    """The JSON line; a run in which anything failed exits with 1."""
+    total = environment.stats.total
+    seconds = max((total.last_request_timestamp or 0) - total.start_time, 1e-9)
+    latency = {
+        f"p{100 * share:g}": total.get_response_time_percentile(share) for share in (0.5, 0.9, 0.99, 0.999)
+    }
+    result = {
+        "requests": total.num_requests,
+        "failures": total.num_failures,
+        "requests_per_s": total.num_requests / seconds,
+        "outcomes": dict(environment.fitscore_outcomes),
+        "latency_ms": latency,
+        "pairs_per_s": environment.fitscore_pairs / seconds,
+    }
+    print(json_line("locust", result), flush=True)
+    environment.process_exit_code = 1 if total.num_failures or not total.num_requests else 0

@@ -1,0 +1,41 @@
+"""A virtual environment for each server, made once under `.venv/peers/`; none sees another's packages."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".venv" / "peers"
+
+NAIVE = (("fastapi", "uvicorn[standard]", "onnxruntime==1.31.1", "tokenizers", "numpy"),)
+# torch by itself first: together, the resolver takes another torch to satisfy infinity's old pins.
+INFINITY = (("torch==2.13.0",), ("infinity-emb[server,optimum,torch]==0.0.78",))
+FITSCORE = ((f"{ROOT}[service-cpu]",),)
+
+
+def environment(name: str, steps: Sequence[Sequence[str]]) -> Path:
+    """The bin folder of the environment, made or made anew when what it must hold has changed; one pip run
+    per step.
+    """
+    folder = HOME / name
+    stamp = folder / "installed.sha256"
+    wanted = hashlib.sha256(repr((sys.version_info[:2], steps, *_own_project(steps))).encode()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"making the environment of {name} ...", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        for packages in steps:
+            subprocess.run(
+                [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages], check=True
+            )
+        stamp.write_text(wanted)
+    return folder / "bin"
+
+
+def _own_project(steps: Sequence[Sequence[str]]) -> list[bytes]:
+    """What this project asks for, where it is among the packages."""
+    own = any(package.startswith(str(ROOT)) for packages in steps for package in packages)
+    return [(ROOT / "pyproject.toml").read_bytes()] if own else []

@@ -1,0 +1,11 @@
+"""What a model is: the only code that training and serving share.
+
+text.py     fields -> text -> token ids         bundle.py   the folder on disk: save, load, verify
+session.py  one ONNX session on one device      scorer.py   what every scorer can do
+cross.py    a scorer that reads each pair whole errors.py   what can be wrong
+"""
+
+import os
+
+# Official onnxruntime wheels send telemetry unless told otherwise before their first import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,0 +1,38 @@
+"""CrossScorer: one graph that reads each pair whole. The ceiling of quality, and any exported cross-encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.heads import Head
+from models.session import Session
+from models.text import Pair, TextEncoder
+
+
+class CrossScorer:
+    """Collate, run, calibrate."""
+
+    def __init__(self, session: Session, encoder: TextEncoder, heads: tuple[Head, ...]) -> None:
+        self._session = session
+        self._encoder = encoder
+        self._heads = heads
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return tuple(head.name for head in self._heads)
+
+    def logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        """Raw outputs f32[pairs, heads]; without pairs the graph is not run."""
+        if not pairs:
+            return np.zeros((0, len(self._heads)), dtype=np.float32)
+        return self._session.run(self._encoder.collate(pairs))
+
+    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        """Calibrated probabilities f32[pairs, heads]."""
+        logits = self.logits(pairs)
+        columns = [head.calibration.apply(logits[:, index]) for index, head in enumerate(self._heads)]
+        return np.stack(columns, axis=1).astype(np.float32)

@@ -1,0 +1,69 @@
+"""The manifest: everything that a bundle says of itself. Unknown fields are errors; knows no files."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from models.heads import Head
+from models.text import Template
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TextSpec(_Part):
+    """How texts become ids: tokenizer file, where each side is cut (tokens), and the template."""
+
+    tokenizer: str
+    member_tokens: int
+    candidate_tokens: int
+    template: Template
+
+
+class Graph(_Part):
+    """One ONNX file and the device that it is for; `tolerance` bounds the difference of its known answers (probability)."""
+
+    file: str
+    precision: Literal["fp32", "fp16", "int8"]
+    device: Literal["cpu", "cuda"]
+    tolerance: float
+
+
+class KnownAnswer(_Part):
+    """A pair as texts, and what the model said of it when it was made (one probability a head)."""
+
+    member: str
+    candidate: str
+    probabilities: tuple[float, ...]
+
+
+class FileEntry(_Part):
+    """A file's digest (hex) and size."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(_Part):
+    """A model's identity, text handling, heads, graphs, provenance and files."""
+
+    format: Literal[1]
+    kind: Literal["cross"]
+    name: str
+    version: str
+    policy: str | None
+    created: str
+    licence: str
+    attributions: tuple[str, ...]
+    score_meaning: str
+    text: TextSpec
+    heads: tuple[Head, ...]
+    default_blend: dict[str, float]
+    graphs: tuple[Graph, ...]
+    known_answers: tuple[KnownAnswer, ...]
+    training: dict[str, Any]
+    figures: dict[str, Any]
+    files: dict[str, FileEntry]

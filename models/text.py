@@ -1,0 +1,143 @@
+"""Fields -> text -> token ids: the only place where that happens, for training and serving alike.
+
+Knows tokens, not models: what a graph does with ids is not its concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from tokenizers import Tokenizer
+
+FieldValue = str | list[str] | int | float
+Fields = Mapping[str, FieldValue]
+TokenIds = NDArray[np.int32]
+
+SPECIAL_TOKENS = 3
+"""[CLS] member [SEP] candidate [SEP]"""
+
+
+class FieldFormat(BaseModel):
+    """A field that a template names; with a label it is rendered as "label: value"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    label: str = ""
+
+
+class Template(BaseModel):
+    """How the fields of a member and of a candidate become one text each.
+
+    Fields come in the template's order. Those that it does not name follow in the order of their names as "name: value", so that
+    nothing a caller sends is lost. Empty values are skipped and white space is collapsed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    member: tuple[FieldFormat, ...]
+    candidate: tuple[FieldFormat, ...]
+
+    def render_member(self, fields: Fields) -> str:
+        """The member's text; empty when no field has a value."""
+        return _render(self.member, fields)
+
+    def render_candidate(self, fields: Fields) -> str:
+        """The candidate's text; empty when no field has a value."""
+        return _render(self.candidate, fields)
+
+
+def _render(formats: Iterable[FieldFormat], fields: Fields) -> str:
+    named = {each.name: each.label for each in formats}
+    labels = {**named, **{name: name for name in sorted(fields) if name not in named}}
+    parts = []
+    for name, label in labels.items():
+        text = _plain(fields.get(name, ""))
+        if text:
+            parts.append(f"{label}: {text}" if label else text)
+    return ". ".join(parts)
+
+
+def _plain(value: FieldValue) -> str:
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_plain, value)))
+    return " ".join(str(value).split()).rstrip(" .,;")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """A member and a candidate as token ids, i32[length] each, without special tokens.
+
+    Pairs of one request share the member's array, so that a scorer may compute it once.
+    """
+
+    member: TokenIds
+    candidate: TokenIds
+
+    def __len__(self) -> int:
+        """Tokens that the model sees, special ones included."""
+        return len(self.member) + len(self.candidate) + SPECIAL_TOKENS
+
+
+class TextEncoder:
+    """Texts to token ids, and pairs of them to model inputs. Safe to call from several threads: nothing changes after creation."""
+
+    def __init__(self, tokenizer_json: str, member_tokens: int, candidate_tokens: int) -> None:
+        """Each side is cut by itself, so that a member's ids never depend on a candidate."""
+        self._member = _tokenizer(tokenizer_json, member_tokens)
+        self._candidate = _tokenizer(tokenizer_json, candidate_tokens)
+        self._first = _special(self._member, "[CLS]", "<s>")
+        self._separator = _special(self._member, "[SEP]", "</s>")
+        self._padding = _special(self._member, "[PAD]", "<pad>")
+
+    def member(self, text: str) -> TokenIds:
+        """Ids of a member's text, i32[<= member_tokens]. Raises ValueError for text that is not valid Unicode."""
+        return _ids(self._member, [text])[0]
+
+    def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Ids of candidates' texts, i32[<= candidate_tokens] each. Raises ValueError for text that is not valid Unicode."""
+        return _ids(self._candidate, texts)
+
+    def collate(self, pairs: Sequence[Pair]) -> dict[str, NDArray[np.int64]]:
+        """Model inputs `input_ids`, `attention_mask`, `token_type_ids`, i64[pairs, longest] each, padded on the right."""
+        shape = (len(pairs), max(map(len, pairs)))
+        input_ids = np.full(shape, self._padding, dtype=np.int64)
+        attention_mask, token_type_ids = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        for row, pair in enumerate(pairs):
+            second, end = len(pair.member) + 2, len(pair)
+            input_ids[row, 0] = self._first
+            input_ids[row, 1 : second - 1] = pair.member
+            input_ids[row, second - 1] = input_ids[row, end - 1] = self._separator
+            input_ids[row, second : end - 1] = pair.candidate
+            attention_mask[row, :end] = 1
+            token_type_ids[row, second:end] = 1
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+
+
+def _tokenizer(tokenizer_json: str, max_tokens: int) -> Tokenizer:
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    # A literal "[SEP]" in a job's text must not become a separator.
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _special(tokenizer: Tokenizer, *names: str) -> int:
+    for name in names:
+        found = tokenizer.token_to_id(name)
+        if found is not None:
+            return int(found)
+    raise ValueError(f"the tokenizer has none of the special tokens {', '.join(names)}")
+
+
+def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenIds]:
+    try:
+        encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    except (TypeError, UnicodeEncodeError) as error:  # lone surrogates
+        raise ValueError("a text is not valid Unicode") from error
+    return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]

@@ -1,0 +1,114 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.cost import CostTable, Packing
+
+LINEAR = CostTable((1, 10), (10, 100), ((0.001, 0.010), (0.010, 0.100)))
+FLAT = CostTable((1, 10), (10, 100), ((0.005, 0.005), (0.005, 0.005)))
+
+grids = st.lists(st.lists(st.floats(1e-6, 1.0), min_size=3, max_size=3), min_size=3, max_size=3)
+
+
+def noisy_table(grid: list[list[float]]) -> CostTable:
+    return CostTable((1, 4, 16), (8, 32, 128), tuple(map(tuple, grid)))
+
+
+def test_seconds_are_bilinear_between_the_measured_points() -> None:
+    assert LINEAR.seconds(1, 10) == 0.001
+    assert LINEAR.seconds(10, 100) == pytest.approx(0.100)
+    assert LINEAR.seconds(4, 40) == pytest.approx(0.016)
+
+
+def test_seconds_grow_in_proportion_beyond_the_largest_point() -> None:
+    assert FLAT.seconds(20, 300) == pytest.approx(0.005 * 2 * 3)
+
+
+def test_no_pairs_cost_nothing() -> None:
+    assert LINEAR.seconds(0, 50) == 0.0
+
+
+@given(grids, st.integers(1, 40), st.integers(1, 300))
+def test_more_pairs_or_longer_ones_never_cost_less_however_noisy_the_table(
+    grid: list[list[float]], pairs: int, longest: int
+) -> None:
+    table = noisy_table(grid)
+    slack = 1 - 1e-12
+    assert table.seconds(pairs + 1, longest) >= table.seconds(pairs, longest) * slack
+    assert table.seconds(pairs, longest + 1) >= table.seconds(pairs, longest) * slack
+
+
+@pytest.mark.parametrize(
+    ("batch_sizes", "lengths", "grid"),
+    [
+        ((), (1,), ()),
+        ((2, 1), (1,), ((1.0,), (1.0,))),
+        ((1,), (1, 2), ((1.0,),)),
+        ((1,), (1,), ((0.0,),)),
+        ((1,), (1,), ((float("nan"),),)),
+    ],
+    ids=["empty", "not increasing", "ragged", "free", "not finite"],
+)
+def test_a_table_that_cannot_be_right_is_refused(
+    batch_sizes: tuple[int, ...], lengths: tuple[int, ...], grid: tuple[tuple[float, ...], ...]
+) -> None:
+    with pytest.raises(ValueError, match="must"):
+        CostTable(batch_sizes, lengths, grid)
+
+
+def test_measuring_takes_the_fastest_run_after_a_warm_up() -> None:
+    now = 0.0
+    runs: dict[tuple[int, int], int] = {}
+
+    def run(pairs: int, longest: int) -> None:
+        nonlocal now
+        runs[pairs, longest] = runs.get((pairs, longest), 0) + 1
+        now += pairs * longest * (9.0 if runs[pairs, longest] == 1 else 1.0 + runs[pairs, longest])
+
+    table = CostTable.measure(run, lambda: now, batch_sizes=(1, 2), lengths=(3, 5), repeats=2)
+    assert table.grid == ((9.0, 15.0), (18.0, 30.0))
+    assert set(runs.values()) == {3}
+
+
+def test_batches_that_would_never_be_cut_are_not_measured() -> None:
+    now = 0.0
+    largest = 0
+
+    def run(pairs: int, longest: int) -> None:
+        nonlocal now, largest
+        now += pairs
+        largest = max(largest, pairs)
+
+    table = CostTable.measure(run, lambda: now, batch_sizes=(1, 2, 4, 8), lengths=(3,), limit_s=1.5)
+    assert largest == 2
+    assert table.grid == ((1.0,), (2.0,), (4.0,), (8.0,))
+
+
+def test_room_is_what_both_caps_allow_and_never_less_than_one_pair() -> None:
+    assert Packing(LINEAR, max_batch_tokens=100, max_batch_s=1.0).room(10) == 10
+    assert Packing(LINEAR, max_batch_tokens=100_000, max_batch_s=0.0305).room(10) == 30
+    assert Packing(LINEAR, max_batch_tokens=5, max_batch_s=1.0).room(10) == 1
+
+
+def test_where_time_follows_tokens_only_lengths_within_a_quarter_share_a_batch() -> None:
+    assert Packing(LINEAR, max_batch_tokens=1000, max_batch_s=1.0).shortest(4, 100) == 80
+
+
+def test_where_another_pair_is_free_any_length_may_join() -> None:
+    packing = Packing(FLAT, max_batch_tokens=1000, max_batch_s=1.0)
+    assert packing.shortest(4, 100) == 1
+    assert packing.may_grow(4, 10, 100)
+
+
+def test_a_longer_pair_joins_only_while_few_others_are_padded_for_it() -> None:
+    packing = Packing(LINEAR, max_batch_tokens=10_000, max_batch_s=1.0)
+    assert packing.may_grow(2, 50, 55)
+    assert not packing.may_grow(20, 50, 55)
+
+
+@given(grids, st.integers(1, 40), st.integers(1, 300))
+def test_equal_lengths_always_share_a_batch_however_noisy_the_table(
+    grid: list[list[float]], pairs: int, longest: int
+) -> None:
+    packing = Packing(noisy_table(grid), max_batch_tokens=4096, max_batch_s=2.0)
+    assert packing.shortest(pairs, longest) <= longest

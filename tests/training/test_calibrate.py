@@ -1,0 +1,36 @@
+"""Calibration finds a known truth and never changes an order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.calibrate import expected_calibration_error, fit_calibrations, fit_platt
+from training.data import CandidateList
+
+
+def test_platt_scaling_recovers_a_known_slope_and_intercept() -> None:
+    logits = np.linspace(-4, 4, 500)
+    found = fit_platt(logits, 1 / (1 + np.exp(-(0.5 * logits - 1.0))))
+    assert found.slope == pytest.approx(0.5, abs=1e-4)
+    assert found.intercept == pytest.approx(-1.0, abs=1e-4)
+
+
+def test_an_inverted_model_is_not_turned_around() -> None:
+    logits = np.linspace(-4, 4, 100)
+    assert fit_platt(logits, (logits < 0).astype(float)).slope > 0
+
+
+def test_without_both_outcomes_nothing_is_fitted() -> None:
+    assert fit_platt(np.array([1.0, 2.0]), np.array([0.0, 0.0])).slope == 1.0
+
+
+def test_unjudged_pairs_do_not_count() -> None:
+    lists = [CandidateList("a", "s", "m", ("x", "y", "z"), {"h": np.array([1.0, 0.0, np.nan])})]
+    with_junk = fit_calibrations(["h"], np.array([[1.0], [-1.0], [1e6]]), lists)
+    without = fit_calibrations(["h"], np.array([[1.0], [-1.0], [0.0]]), lists)
+    assert with_junk == without
+
+
+def test_calibration_error_of_a_constant_claim() -> None:
+    assert expected_calibration_error(np.full(10, 0.75), np.array([1.0] * 5 + [0.0] * 5)) == pytest.approx(0.25)

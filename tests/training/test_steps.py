@@ -1,0 +1,66 @@
+"""Steps: skipped when nothing changed, resumed when cut off, begun anew when an input changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from training.recipes.registry import find
+from training.steps import Run, Step, StepError, run_step
+
+
+class Cut(Exception):
+    """The power went out."""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(find("demo"), tmp_path, tmp_path / "runs", tmp_path / "bundles")
+
+
+def write(text: str) -> Step:
+    return Step("first", (), lambda _, out: (out / "made.txt").write_text(text) and None)
+
+
+def test_a_step_that_is_done_is_skipped(run: Run) -> None:
+    assert run_step(write("a"), run)
+    assert not run_step(write("b"), run)
+    assert (run.folder("first") / "made.txt").read_text() == "a"
+
+
+def test_the_record_says_from_what_the_output_was_made(run: Run) -> None:
+    run_step(write("a"), run)
+    record = json.loads((run.folder("first") / "step.json").read_text())
+    assert set(record["outputs"]) == {"made.txt"}
+    assert {"torch", "onnxruntime"} <= set(record["versions"])
+    assert record["seed"] == run.recipe.seed
+
+
+def test_a_step_whose_input_was_not_made_says_which(run: Run) -> None:
+    with pytest.raises(StepError, match="step 'first' has not finished: run `python -m training first demo`"):
+        run_step(Step("second", ("first",), lambda *_: None), run)
+
+
+def test_a_changed_recipe_starts_from_an_empty_folder(run: Run) -> None:
+    run_step(write("a"), run)
+    (run.folder("first") / "stale.txt").write_text("old")
+    changed = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, seed=7))
+    assert run_step(write("b"), changed)
+    assert sorted(path.name for path in run.folder("first").iterdir()) == ["made.txt", "step.json"]
+
+
+def test_a_step_that_was_cut_off_finds_what_it_had(run: Run) -> None:
+    def work(_: Run, out: Path) -> None:
+        partial = out / "shard-0"
+        if not partial.exists():
+            partial.write_text("half")
+            raise Cut
+        (out / "shard-1").write_text("rest")
+
+    with pytest.raises(Cut):
+        run_step(Step("first", (), work), run)
+    assert run_step(Step("first", (), work), run)
+    assert (run.folder("first") / "shard-0").read_text() == "half"

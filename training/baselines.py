@@ -1,0 +1,52 @@
+"""What a model must beat: BM25 over words, and the cosine of a sentence encoder that was not trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import bm25s
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from training.data import CandidateList
+
+
+def bm25_scores(lists: Sequence[CandidateList]) -> list[np.ndarray]:
+    """BM25 (Lucene's form) of each candidate for its member; document frequencies come from all candidates of `lists`."""
+    texts = list(dict.fromkeys(text for each in lists for text in each.candidates))
+    place = {text: index for index, text in enumerate(texts)}
+    retriever = bm25s.BM25()
+    retriever.index(bm25s.tokenize(texts, show_progress=False), show_progress=False)
+    scores = []
+    for each in lists:
+        query = bm25s.tokenize(each.member, return_ids=False, show_progress=False)[0]
+        known = [word for word in query if word in retriever.vocab_dict]
+        found = retriever.get_scores(known) if known else np.zeros(len(texts))
+        scores.append(np.asarray(found)[[place[text] for text in each.candidates]])
+    return scores
+
+
+def cosine_scores(lists: Sequence[CandidateList], backbone: str, *, max_tokens: int) -> list[np.ndarray]:
+    """Cosine of mean-pooled sentence embeddings of the untouched backbone, cut at `max_tokens` a text."""
+    texts = list(dict.fromkeys(text for each in lists for text in (each.member, *each.candidates)))
+    vectors = dict(zip(texts, _embed(texts, backbone, max_tokens), strict=True))
+    return [np.array([vectors[text] @ vectors[each.member] for text in each.candidates]) for each in lists]
+
+
+@torch.inference_mode()
+def _embed(texts: Sequence[str], backbone: str, max_tokens: int) -> np.ndarray:
+    tokenizer = AutoTokenizer.from_pretrained(Path(backbone))
+    model = AutoModel.from_pretrained(Path(backbone), dtype=torch.float32).eval()
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
+    for start in range(0, len(order), 64):
+        chosen = order[start : start + 64]
+        batch = tokenizer([texts[i] for i in chosen], padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hidden_NTD = model(**batch).last_hidden_state.float()
+        mask_NT1 = batch["attention_mask"].unsqueeze(-1)
+        pooled_ND = (hidden_NTD * mask_NT1).sum(1) / mask_NT1.sum(1)
+        vectors[chosen] = torch.nn.functional.normalize(pooled_ND, dim=1).numpy()
+    return vectors

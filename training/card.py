@@ -1,0 +1,21 @@
+"""The model card: what the model is for, what it learnt from, under which licence, and how good it was found to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.recipe import Recipe
+from training.report import markdown
+
+
+def model_card(recipe: Recipe, report: dict[str, Any]) -> str:
+    """Markdown in the usual sections of model cards (Mitchell et al., 2019)."""
+    card = recipe.card
+    heads = "\n".join(f"- `{head.name}`: {head.meaning} (share of the default blend: {head.blend:g})" for head in recipe.heads)
+    data = "\n".join(f"- {line}" for line in card.data)
+    attributions = "\n".join(f"> {line}\n" for line in card.attributions)
+    return (
+        f"# {card.title}\n\nBundle `{recipe.name}`, version {recipe.version}. Licence of the weights: {card.licence}.\n\n"
+        f"## Use\n\n{card.intended_use}\n\n## Limits\n\n{card.limits}\n\n## Heads\n\n{heads}\n\n"
+        f"## Data\n\n{data}\n\n## Attributions\n\n{attributions}\n{markdown(report).replace('# Eval', '## Eval', 1)}"
+    )

@@ -1,0 +1,100 @@
+"""Step `export`: graphs, tokenizer, calibration and figures -> a bundle that the service can load.
+
+The bundle is loaded back and must give its known answers before the step counts as done.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.bundle import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
+from models.text import Pair, TextEncoder
+from training.card import model_card
+from training.recipe import Recipe
+from training.store import load_model
+
+# Which graph serves which device, and how far its known answers may be from torch's (probabilities).
+SHIPPED = (("int8", "cpu", 0.06), ("fp16", "cuda", 0.02))
+
+
+def export(recipe: Recipe, encoder: TextEncoder, tokenizer: str, folders: dict[str, Path], bundle: Path) -> Bundle:
+    """Write the bundle folder and check it by loading it. Raises BundleError when it does not give its known answers."""
+    model, calibrations = load_model(folders["distill"], len(recipe.heads))
+    heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in recipe.heads)
+    graphs = tuple(
+        Graph(file=f"student.{precision}.onnx", precision=precision, device=device, tolerance=tolerance)
+        for precision, device, tolerance in SHIPPED
+    )
+    report = json.loads((folders["evaluate"] / "report.json").read_text(encoding="utf-8"))
+    manifest = Manifest(
+        format=1,
+        kind="cross",
+        name=recipe.name,
+        version=recipe.version,
+        policy=None,
+        created=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        licence=recipe.card.licence,
+        attributions=recipe.card.attributions,
+        score_meaning="each head is a calibrated probability; the score is their blend, in [0, 1]",
+        text=TextSpec(
+            tokenizer="tokenizer.json",
+            member_tokens=recipe.member_tokens,
+            candidate_tokens=recipe.candidate_tokens,
+            template=recipe.template,
+        ),
+        heads=heads,
+        default_blend={head.name: head.blend for head in recipe.heads},
+        graphs=graphs,
+        known_answers=_known_answers(recipe, model, encoder, heads),
+        training=_provenance(recipe, folders),
+        figures=report,
+        files={},
+    )
+    contents = {graph.file: (folders["compress"] / graph.file).read_bytes() for graph in graphs}
+    contents["tokenizer.json"] = tokenizer.encode()
+    contents["card.md"] = model_card(recipe, report).encode()
+    saved = save_bundle(bundle, manifest, contents, overwrite=True)
+    saved.check_known_answers(saved.open("cpu", threads=2), saved.encoder(), saved.graph_for("cpu"))
+    return saved
+
+
+@torch.inference_mode()
+def _known_answers(
+    recipe: Recipe, model: torch.nn.Module, encoder: TextEncoder, heads: tuple[Head, ...]
+) -> tuple[KnownAnswer, ...]:
+    """Torch's own fp32 probabilities of the recipe's example pairs."""
+    answers = []
+    for member_fields, candidate_fields in recipe.examples:
+        member = recipe.template.render_member(member_fields)
+        candidate = recipe.template.render_candidate(candidate_fields)
+        arrays = encoder.collate([Pair(encoder.member(member), encoder.candidates([candidate])[0])])
+        logits = model(**{name: torch.from_numpy(array) for name, array in arrays.items()}).logits.numpy()[0]
+        probabilities = tuple(float(h.calibration.apply(logit)) for h, logit in zip(heads, logits, strict=True))
+        answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=probabilities))
+    return tuple(answers)
+
+
+def _provenance(recipe: Recipe, folders: dict[str, Path]) -> dict[str, Any]:
+    steps = {name: json.loads((folder / "step.json").read_text(encoding="utf-8")) for name, folder in folders.items()}
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "commit": _commit(),
+        "steps": {name: {"fingerprint": s["fingerprint"], "seconds": s.get("seconds")} for name, s in steps.items()},
+        "versions": steps["data"].get("versions", {}),
+        "parity": json.loads((folders["compress"] / "parity.json").read_text(encoding="utf-8")),
+    }
+
+
+def _commit() -> str:
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()

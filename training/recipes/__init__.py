@@ -1,0 +1,1 @@
+"""Recipes: one file, one product, one typed function that returns the complete run."""
