@@ -42,14 +42,14 @@ train-demo: $(DEV)/.installed ## all steps of the cookbook on generated data, a 
 	@exec $(DEV)/bin/python -m training all demo $(ARGS)
 
 load: $(LOAD)/.installed ## locust against URL
-	@exec $(LOAD)/bin/locust --headless --only-summary --locustfile load_tests/locustfile.py --host '$(URL)' \
-		--users 20 --spawn-rate 20 --run-time 60s $(ARGS)
+	@exec $(LOAD)/bin/locust --locustfile load_tests/locustfile.py --headless --only-summary --host '$(URL)' \
+		--users 8 --run-time 30s $(ARGS)
 
-open-loop: $(DEV)/.installed ## Poisson arrivals against URL, latency from the intended send time
-	@exec $(DEV)/bin/python -m load_tests.open_loop --url '$(URL)' $(ARGS)
+open-loop: serve-env ## Poisson arrivals against URL, latency from the intended send time
+	@exec $(SERVE)/bin/python -m load_tests.open_loop --url '$(URL)' $(ARGS)
 
-bench: $(DEV)/.installed ## the service beside the bare session.run loop on the same graph and batches
-	@exec $(DEV)/bin/python -m load_tests.bench $(ARGS)
+bench: serve-env ## the service beside the bare session.run loop on the same graph and batches
+	@exec $(SERVE)/bin/python -m load_tests.bench --bundle '$(BUNDLE)' $(ARGS)
 
 peers: $(DEV)/.installed ## the same model served by others, in turn, as ratios
 	@exec $(DEV)/bin/python -m load_tests.peers.run $(ARGS)

@@ -15,12 +15,12 @@ image=localhost/fitscore:cpu
 bud() { buildah --storage-driver vfs --root "$store/root" --runroot "$store/run" "$@"; }
 
 install_tools() {
-    command -v buildah mmdebstrap curl > /dev/null && return
+    type buildah mmdebstrap curl pgrep > /dev/null 2>&1 && return
     apt-get update -qq
-    apt-get install -y -qq --no-install-recommends buildah mmdebstrap curl
+    apt-get install -y -qq --no-install-recommends buildah mmdebstrap curl procps
 }
 
-# Without these two files buildah refuses to work; a Debian machine with containers already has them.
+# Without this file buildah refuses to work; Debian only suggests the package that brings it.
 configure_buildah() {
     [ -e /etc/containers/policy.json ] && return
     mkdir -p /etc/containers
@@ -45,17 +45,19 @@ make_base() {
 build() {
     local mounts=(--volume /etc/ssl/certs:/etc/ssl/certs:ro)
     [ -e /etc/pip.conf ] && mounts+=(--volume /etc/pip.conf:/etc/pip.conf:ro)
-    bud bud --isolation chroot --format docker --pull-never --layers "${mounts[@]}" \
+    bud bud --isolation chroot --format docker --pull-never "${mounts[@]}" \
         --build-arg "BASE=$base" --build-arg "BUNDLE=$bundle" --target cpu --tag "$image" .
 }
 
 fail() { echo "image: $*" >&2; exit 1; }
 
 check_contents() {
-    local root=$1
+    local root=$1 package place
     [ "$(bud inspect --type image --format '{{.OCIv1.Config.User}}' "$image")" = 10001:10001 ] || fail "runs as root"
     for package in torch transformers pip training; do
-        [ -z "$(find "$root/opt/venv" "$root/app" -type d -name "$package" -print -quit)" ] || fail "holds $package"
+        for place in "$root"/opt/venv/lib/python3*/site-packages "$root/app"; do
+            [ ! -e "$place/$package" ] || fail "holds $package"
+        done
     done
     echo "image: $(du -sm "$root" | cut -f1) MB unpacked, of them $(du -sm "$root/opt/venv" | cut -f1) MB packages;" \
         "user 10001; no torch, transformers, pip or training"

@@ -24,14 +24,12 @@ import onnxruntime as ort
 from load_tests.client import Connections
 from load_tests.open_loop import Limits, closed_loop, mix_of
 from load_tests.report import Summary, json_line, quantile, summarise, table
-from load_tests.server import free_port, running
+from load_tests.server import DEADLINE_MS, SATURATED, free_port, running
 from load_tests.traffic import first
 from load_tests.wire import Call, call, server_timing
 from models.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parents[1]
-# Saturated on purpose: admission must not refuse what the closed loop offers.
-DEADLINE_MS = 60_000
 RATIO_WANTED, ADDED_P50_WANTED_MS = 0.90, 1.5
 
 
@@ -119,7 +117,7 @@ async def one_round(
     """A: the service under `--clients`; B: the bare loop over the shapes that A ran."""
     began = time.monotonic()
     end = options.warm_seconds + options.seconds
-    samples = await closed_loop(url, calls, options.clients, end, Limits())
+    samples = await closed_loop(url, calls, options.clients, end, Limits(timeout_s=DEADLINE_MS / 1000))
     summary: Summary = summarise(samples, start=options.warm_seconds, end=end)
     if set(summary.outcomes) != {"200"}:
         raise RuntimeError(f"a saturated service must still answer 200, not {dict(summary.outcomes)}")
@@ -160,14 +158,12 @@ async def measure(options: argparse.Namespace) -> tuple[list[Round], Added]:
         file = Path(folder) / "runs.jsonl"
         command = [sys.executable, "-m", "load_tests.recorded_service", "--log", str(file)]
         command += ["--delay-ms", str(options.sabotage_ms)]
-        environment = {
+        settings = {
             "FITSCORE_BUNDLE": str(options.bundle),
-            "FITSCORE_HOST": "127.0.0.1",
             "FITSCORE_PORT": str(port),
+            "FITSCORE_DEVICE": "cpu",
         }
-        async with running(
-            command, port, "/readyz", environment={**environment, "FITSCORE_DEVICE": "cpu"}
-        ) as url:
+        async with running(command, port, "/readyz", environment=settings | SATURATED) as url:
             small = [call(ask) for ask in first(mix_of([options.small], options.seed + 1), options.singles)]
             added = await added_time(url, small)
             log = RunLog(file)

@@ -32,7 +32,7 @@ NUM_REQUESTS = 300
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options beside locust's own."""
     parser.add_argument("--mix-seed", type=int, default=0, help="the seed of the traffic")
-    parser.add_argument("--deadline-ms", type=float, default=None, help="sent with each request")
+    parser.add_argument("--deadline-ms", type=int, default=None, help="sent with each request")
 
 
 @events.init.add_listener
@@ -81,5 +81,7 @@ def say(environment: Environment, **_: object) -> None:
         "latency_ms": latency,
         "pairs_per_s": environment.fitscore_pairs / seconds,
     }
-    print(json_line("locust", result), flush=True)
+    line = json_line("locust", result)
     environment.process_exit_code = 1 if total.num_failures or not total.num_requests else 0
+    # Locust prints its table between `quitting` and `quit`; the line comes last.
+    environment.events.quit.add_listener(lambda **_: print(line, flush=True))

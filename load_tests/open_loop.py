@@ -134,7 +134,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=30.0, help="measured time")
     parser.add_argument("--warm-seconds", type=float, default=3.0, help="before it, and not counted")
     parser.add_argument(
-        "--deadline-ms", type=float, help="sent with each request; later answers are no goodput"
+        "--deadline-ms", type=int, help="sent with each request; later answers are no goodput"
     )
     parser.add_argument(
         "--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix"

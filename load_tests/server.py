@@ -14,6 +14,10 @@ from contextlib import asynccontextmanager
 
 from load_tests.client import BrokenAnswer, Connections
 
+# Saturation needs a service that refuses nothing: by default it turns away what it cannot finish in time.
+DEADLINE_MS = 600_000
+SATURATED = {"FITSCORE_HOST": "127.0.0.1", "FITSCORE_MAX_BACKLOG_S": "600"}
+
 
 class ServerFailed(Exception):
     """The server ended, or was not ready in time; carries the last lines that it wrote."""

@@ -21,7 +21,7 @@ class Call:
     num_pairs: int
 
 
-def call(ask: Ask, dialect: Dialect = "score", deadline_ms: float | None = None) -> Call:
+def call(ask: Ask, dialect: Dialect = "score", deadline_ms: int | None = None) -> Call:
     """`score` is Fitscore's own shape (the naive peer speaks it too); `rerank` is what infinity, Cohere and
     Jina speak.
     """

@@ -27,7 +27,7 @@ class NoCapacity(Refused):
 
 
 class QuotaExceeded(Refused):
-    """This caller has used up its own share."""
+    """The caller has used up its own share."""
 
 
 class Admission:
@@ -42,7 +42,7 @@ class Admission:
         """Raise NoCapacity unless the request can finish in time, its priority's margin included.
 
         A request whose own cost is more than its time can never finish: it comes in, to be answered in
-        part, while the backlog leaves it half of its time. `cost_s` is 0 where the body has not been read yet.
+        part, while the backlog leaves it half of its time. `cost_s` is 0 while the body is unread.
         """
         allowed_s = SHARES[priority] * max(0.0, min(deadline - now, self._max_backlog_s))
         room_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 # A pair joins a batch where that costs at most this many times its share of a full batch of its own length.
@@ -28,7 +29,7 @@ class CostTable:
 
     def __post_init__(self) -> None:
         for name, axis in (("batch_sizes", self.batch_sizes), ("lengths", self.lengths)):
-            if not axis or axis[0] < 1 or any(a >= b for a, b in zip(axis, axis[1:], strict=False)):
+            if not axis or axis[0] < 1 or any(a >= b for a, b in pairwise(axis)):
                 raise ValueError(f"{name} must be positive and strictly increasing")
         if [len(row) for row in self.grid] != [len(self.lengths)] * len(self.batch_sizes):
             raise ValueError("grid must have a row per batch size and a column per length")
@@ -90,9 +91,7 @@ def _measure_length(
             run(pairs, length)
             times.append(clock())
         # A clock too coarse to see the run must not make it free.
-        seconds.append(
-            max(1e-9, min(after - before for before, after in zip(times, times[1:], strict=False)))
-        )
+        seconds.append(max(1e-9, min(after - before for before, after in pairwise(times))))
     return seconds
 
 
@@ -108,7 +107,7 @@ def _monotone(grid: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], .
 
 
 def _locate(axis: tuple[int, ...], value: int) -> tuple[int, float, float]:
-    """The index at or below `value`, how far towards the next one it lies (0..1), the factor beyond the end."""
+    """The index at or below `value`, how far to the next one (0..1), and the factor beyond the end."""
     if value >= axis[-1]:
         return len(axis) - 1, 0.0, value / axis[-1]
     index = bisect_right(axis, value) - 1

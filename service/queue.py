@@ -37,8 +37,8 @@ class PairQueue:
     """Requests in order of urgency, cut into batches that fit the token and time caps.
 
     Urgency is the deadline, or arrival plus `patience_s` where that is sooner, fixed when the request is put:
-    a request is overtaken only by those that came within its patience. The most urgent request leads the batch
-    with its longest pair; other pairs join, its own first, only where padding stays cheap.
+    a request is overtaken only by those that came within its patience. The most urgent request leads the
+    batch with its longest pair; other pairs join, its own first, only where padding stays cheap.
     """
 
     def __init__(

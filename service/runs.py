@@ -35,7 +35,7 @@ class Part:
             for pair in self.pairs:
                 pair.request.settle(pair.position, _FAILED)
             return
-        usable: list[bool] = np.isfinite(self.rows).all(axis=1).tolist()
+        usable = [bool(np.isfinite(row).all()) for row in self.rows]
         for pair, row, ok in zip(self.pairs, self.rows.tolist(), usable, strict=True):
             pair.request.settle(pair.position, PairOutcome(PairStatus.scored, tuple(row)) if ok else _FAILED)
 

@@ -10,7 +10,7 @@ from models.text import TextEncoder
 from training.annotate import annotate
 from training.compress import compress
 from training.cross_encoder import read_tokenizer
-from training.data import check_pairs, read_pairs, render_lists
+from training.data import check_pairs, read_pairs, render_lists, some_lists
 from training.distill import distill
 from training.evaluate import evaluate
 from training.export import export
@@ -43,6 +43,7 @@ def _annotate(run: Run, out: Path) -> None:
     recipe = run.recipe
     teacher, calibrations = load_model(run.folder("teach"), len(recipe.heads))
     pairs = read_pairs(run.folder("data") / "pairs.parquet", recipe.head_names).filter(pl.col("split") == "train")
+    pairs = some_lists(pairs, recipe.annotated_lists, recipe.seed)
     annotate(pairs, teacher, calibrations, _encoder(run, recipe.training_tokens), recipe.head_names, out)
 
 
@@ -67,16 +68,23 @@ def _export(run: Run, out: Path) -> None:
     (out / "bundle.txt").write_text(f"{bundle.name} {saved.manifest.version}\n", encoding="utf-8")
 
 
+TEXT = ("template", "heads", "member_tokens", "candidate_tokens", "backbone")
+TRAINING = (*TEXT, "training_tokens", "train_embeddings", "listwise_weight", "calibration_lists")
 STEPS = {
     step.name: step
     for step in (
-        Step("data", (), _data),
-        Step("teach", ("data",), _teach),
-        Step("annotate", ("data", "teach"), _annotate),
-        Step("distill", ("data", "teach", "annotate"), _distill),
-        Step("compress", ("data", "distill"), _compress),
-        Step("evaluate", ("data", "teach", "distill", "compress"), _evaluate),
-        Step("export", ("data", "teach", "distill", "compress", "evaluate"), _export),
+        Step("data", (), ("template", "heads", "lists"), _data),
+        Step("teach", ("data",), (*TRAINING, "teacher"), _teach),
+        Step("annotate", ("data", "teach"), (*TRAINING, "annotated_lists"), _annotate),
+        Step("distill", ("data", "teach", "annotate"), (*TRAINING, "student", "student_layers", "gold_anchor"), _distill),
+        Step("compress", ("data", "distill"), TEXT, _compress),
+        Step("evaluate", ("data", "teach", "distill", "compress"), (*TEXT, "baselines", "floors"), _evaluate),
+        Step(
+            "export",
+            ("data", "teach", "distill", "compress", "evaluate"),
+            (*TEXT, "version", "card", "examples"),
+            _export,
+        ),
     )
 }
 

@@ -99,6 +99,14 @@ def candidate_lists(pairs: pl.DataFrame, heads: Sequence[str]) -> Iterator[Candi
         yield CandidateList(str(list_id), rows["source"][0], rows["member"][0], tuple(rows["candidate"]), labels)
 
 
+def some_lists(pairs: pl.DataFrame, count: int | None, seed: int) -> pl.DataFrame:
+    """All rows of `count` lists drawn at random (None: of all lists), in the order of the file."""
+    if count is None:
+        return pairs
+    ids = pairs["list_id"].unique(maintain_order=True)
+    return pairs.filter(pl.col("list_id").is_in(ids.sample(min(count, len(ids)), seed=seed).to_list()))
+
+
 def read_lists(folder: Path, heads: Sequence[str], split: Split) -> list[CandidateList]:
     """All lists of one split from the folder that step `data` wrote."""
     pairs = read_pairs(folder / "pairs.parquet", heads)

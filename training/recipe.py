@@ -38,6 +38,7 @@ class Recipe:
 
     `lists(data)` yields all candidate lists of all splits. `backbone(data, folder)` returns a local Hugging Face folder; it may
     make one in `folder`. `training_tokens` cuts member and candidate shorter while training (default: as served).
+    The teacher annotates `annotated_lists` of the training lists (default: all).
     `floors` maps "head/source/metric" to the least that the shipped graph must reach. `examples` become known answers.
     """
 
@@ -59,6 +60,7 @@ class Recipe:
     baselines: bool = True
     training_tokens: tuple[int, int] | None = None
     train_embeddings: bool = False
+    annotated_lists: int | None = None
     listwise_weight: float = 1.0
     seed: int = 0
     examples: tuple[tuple[dict[str, str], dict[str, str]], ...] = field(default=())

@@ -1,6 +1,6 @@
 """Steps: each reads folders and writes one, with a `step.json` that says from what it was made.
 
-A step whose fingerprint (its recipe, its inputs' outputs, its versions) did not change is skipped. One that was cut off goes on in
+A step whose fingerprint (the parts of the recipe that it uses, its inputs' outputs, versions) did not change is skipped. One that was cut off goes on in
 its folder; one whose inputs changed starts from an empty folder. This file knows what a step is, not what any step does.
 """
 
@@ -44,10 +44,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Step:
-    """A named function from folders to a folder."""
+    """A named function from folders to a folder. `uses` names the recipe's fields that decide its outcome."""
 
     name: str
     reads: tuple[str, ...]
+    uses: tuple[str, ...]
     work: Callable[[Run, Path], None]
 
 
@@ -76,7 +77,8 @@ def run_step(step: Step, run: Run) -> bool:
 
 def fingerprint(step: Step, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> str:
     """Digest of everything that decides a step's outcome, but for the source data itself, which step `data` reads."""
-    material = json.dumps([step.name, describe(recipe), inputs, _versions()], sort_keys=True)
+    used = {name: describe(getattr(recipe, name)) for name in ("name", "seed", *step.uses)}
+    material = json.dumps([step.name, used, inputs, _versions()], sort_keys=True)
     return hashlib.sha256(material.encode()).hexdigest()
 
 

@@ -20,12 +20,9 @@ from models.text import FieldFormat, Template
 from training.graphs import INPUTS, write_onnx
 
 
-def draw_checkpoint(
-    folder: Path, tokenizer_json: bytes, *, layers: int, max_tokens: int, seed: int = 0
-) -> Path:
-    """Write a BERT cross-encoder with one label, hidden size 384, and weights from `seed`."""
+def draw_model(vocabulary: int, *, layers: int, seed: int = 0) -> BertForSequenceClassification:
+    """A BERT cross-encoder with one label, hidden size 384, and weights from `seed`."""
     torch.manual_seed(seed)
-    vocabulary = Tokenizer.from_str(tokenizer_json.decode()).get_vocab_size()
     config = BertConfig(
         vocab_size=vocabulary, hidden_size=384, num_hidden_layers=layers, num_attention_heads=12,
         intermediate_size=1536,
@@ -34,22 +31,46 @@ def draw_checkpoint(
     model = BertForSequenceClassification(config)
     # Spread the scores, or servers that compute different things would still agree.
     torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    return model
+
+
+def write_checkpoint(
+    folder: Path, model: BertForSequenceClassification, tokenizer_json: bytes, *, max_tokens: int
+) -> Path:
+    """A Hugging Face folder that all servers cut at the same `max_tokens`, with the fp32 graph beside it."""
     model.save_pretrained(folder)
-    (folder / "tokenizer.json").write_bytes(tokenizer_json)
-    words = {"tokenizer_class": "BertTokenizerFast", "model_max_length": max_tokens, "do_lower_case": True}
-    special = {
-        "cls_token": "[CLS]",
-        "sep_token": "[SEP]",
-        "pad_token": "[PAD]",
-        "unk_token": "[UNK]",
-        "mask_token": "[MASK]",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(words | special, indent=2))
-    (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2))
+    tokenizer = Tokenizer.from_str(tokenizer_json.decode())
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("cls", "sep", "pad", "unk", "mask")}
+    words = {"tokenizer_class": "BertTokenizerFast", "model_max_length": max_tokens, **special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(words, indent=2), encoding="utf-8")
+    (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2), encoding="utf-8")
+    export_fp32(folder, folder / "model.onnx")
     return folder
 
 
-def export_fp32(checkpoint: Path, file: Path) -> bytes:
+def drawn(folder: Path, tokenizer_json: bytes, *, layers: int, max_tokens: int, seed: int) -> Path:
+    """A checkpoint with weights from `seed`."""
+    vocabulary = Tokenizer.from_str(tokenizer_json.decode()).get_vocab_size()
+    model = draw_model(vocabulary, layers=layers, seed=seed)
+    return write_checkpoint(folder, model, tokenizer_json, max_tokens=max_tokens)
+
+
+def copied(folder: Path, checkpoint: Path, *, max_tokens: int) -> Path:
+    """A given checkpoint, in the same form; the given folder is only read."""
+    model = BertForSequenceClassification.from_pretrained(checkpoint)
+    if model.config.num_labels != 1:
+        raise ValueError(
+            f"{checkpoint}: wanted a cross-encoder with one label, found {model.config.num_labels}"
+        )
+    return write_checkpoint(
+        folder, model, (checkpoint / "tokenizer.json").read_bytes(), max_tokens=max_tokens
+    )
+
+
+def export_fp32(checkpoint: Path, file: Path) -> None:
     """Write the checkpoint as one self-contained ONNX graph: int64 [pairs, tokens] in, logits float32 [pairs,
     1] out.
     """
@@ -58,9 +79,7 @@ def export_fp32(checkpoint: Path, file: Path) -> bytes:
         .float()
         .eval()
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_onnx(model, file)
-    return file.read_bytes()
 
 
 def bundle_of(checkpoint: Path, folder: Path, *, member_tokens: int, candidate_tokens: int) -> Bundle:
@@ -71,10 +90,7 @@ def bundle_of(checkpoint: Path, folder: Path, *, member_tokens: int, candidate_t
         tokenizer="tokenizer.json", member_tokens=member_tokens, candidate_tokens=candidate_tokens,
         template=Template(member=fields, candidate=fields),
     )  # fmt: skip
-    contents = {
-        "model.onnx": export_fp32(checkpoint, checkpoint / "model.onnx"),
-        "tokenizer.json": (checkpoint / "tokenizer.json").read_bytes(),
-    }
+    contents = {name: (checkpoint / name).read_bytes() for name in ("model.onnx", "tokenizer.json")}
     manifest = Manifest(
         format=1, kind="cross", name="peers", version="1", policy=None,
         created=datetime.now(UTC).isoformat(timespec="seconds"), licence="Apache-2.0", attributions=(),
@@ -90,7 +106,6 @@ def known_answer(checkpoint: Path) -> KnownAnswer:
     """What torch says of one pair."""
     member, candidate = "senior data engineer", "data engineer with python and spark"
     encoded: Any = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
-    encoded.no_padding()
     one = encoded.encode(member, candidate)
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint).float().eval()
     feeds = zip(INPUTS, (one.ids, one.attention_mask, one.type_ids), strict=True)

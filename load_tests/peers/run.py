@@ -21,13 +21,11 @@ from load_tests.client import Connections
 from load_tests.open_loop import Limits, closed_loop, mix_of
 from load_tests.peers.environments import FITSCORE, HOME, INFINITY, NAIVE, ROOT, environment
 from load_tests.report import Summary, json_line, summarise, table
-from load_tests.server import free_port, running
-from load_tests.traffic import Ask, first
+from load_tests.server import DEADLINE_MS, SATURATED, free_port, running
+from load_tests.traffic import Ask, Mix, first
 from load_tests.wire import Call, Dialect, call
 from models.bundle import Bundle
 
-# The service may refuse what it cannot finish in time; peers cannot. So saturation leaves time for all.
-DEADLINE_MS = 60_000
 AGREEMENT = 1e-3
 
 
@@ -54,11 +52,11 @@ class Plan:
 
 
 def fitscore(name: str, python: Path, bundle: Path, *, same_model: bool = True) -> Server:
-    """The service as a user starts it, with its defaults."""
+    """The service with its defaults, but for the backlog that it refuses beyond: see `SATURATED`."""
     return Server(
         name, "score", "/readyz",
         lambda port: [str(python), "-m", "service"],
-        lambda port: {"FITSCORE_BUNDLE": str(bundle), "FITSCORE_HOST": "127.0.0.1", "FITSCORE_PORT": str(port)},
+        lambda port: {"FITSCORE_BUNDLE": str(bundle), "FITSCORE_PORT": str(port), **SATURATED},
         same_model,
     )  # fmt: skip
 
@@ -115,7 +113,7 @@ async def scores_of(url: str, dialect: Dialect, probe: Ask) -> list[float]:
 async def measure(
     servers: Sequence[Server], plan: Plan, probe: Ask, rounds: int
 ) -> tuple[dict[str, list[Summary]], float]:
-    """All rounds, and the largest difference between the scores of servers that should hold the same model."""
+    """All rounds, and the largest difference between the scores of servers with the same model."""
     found: dict[str, list[Summary]] = {server.name: [] for server in servers}
     reference: list[float] = []
     worst = 0.0
@@ -138,7 +136,7 @@ async def measure(
 
 
 def compare(found: Mapping[str, Sequence[Summary]]) -> list[dict[str, object]]:
-    """A row per server; ratios are medians over the rounds, each against the first server in the same round."""
+    """A row per server; ratios are medians over the rounds, against the first server in each round."""
     names = list(found)
     rows: list[dict[str, object]] = []
     for name in names:
@@ -153,7 +151,7 @@ def compare(found: Mapping[str, Sequence[Summary]]) -> list[dict[str, object]]:
             "ratio, lowest to highest": f"{min(ratios):.2f} to {max(ratios):.2f}",
             "it / ours, p50": _latency_ratio(pairs, "p50"),
             "it / ours, p99": _latency_ratio(pairs, "p99"),
-            "not 200": sum(sum(theirs.outcomes.values()) - theirs.outcomes.get("200", 0) for _, theirs in pairs),
+            "not 200": sum(theirs.requests - theirs.outcomes.get("200", 0) for _, theirs in pairs),
         })  # fmt: skip
     return rows
 
@@ -197,18 +195,18 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def servers_of(options: argparse.Namespace) -> list[Server]:
     """Make the model in every form, and an environment for each server that takes part."""
     # Torch is imported here only: the file must open without it.
-    from load_tests.peers.checkpoint import bundle_of, draw_checkpoint
+    from load_tests.peers.checkpoint import bundle_of, copied, drawn
 
     shipped = Bundle.load(options.bundle)
     text = shipped.manifest.text
-    max_tokens = text.member_tokens + text.candidate_tokens + 3
-    checkpoint = options.checkpoint or draw_checkpoint(
-        HOME / "drawn",
-        shipped.contents[text.tokenizer],
-        layers=options.layers,
-        max_tokens=max_tokens,
-        seed=options.seed,
-    )
+    cut = text.member_tokens + text.candidate_tokens + 3
+    if options.checkpoint:
+        checkpoint = copied(HOME / "checkpoint", options.checkpoint, max_tokens=cut)
+    else:
+        vocabulary = shipped.contents[text.tokenizer]
+        checkpoint = drawn(
+            HOME / "drawn", vocabulary, layers=options.layers, max_tokens=cut, seed=options.seed
+        )
     fp32 = HOME / "fp32-bundle"
     bundle_of(checkpoint, fp32, member_tokens=text.member_tokens, candidate_tokens=text.candidate_tokens)
     wanted = set(options.only or ("fitscore", "naive", "infinity", "shipped"))
@@ -218,7 +216,7 @@ def servers_of(options: argparse.Namespace) -> list[Server]:
     if "fitscore" in wanted:
         servers.append(fitscore("fitscore", python, fp32))
     if "naive" in wanted:
-        servers.append(naive(environment("naive", NAIVE) / "python", checkpoint, max_tokens))
+        servers.append(naive(environment("naive", NAIVE) / "python", checkpoint, cut))
     if "infinity" in wanted:
         servers.append(infinity(environment("infinity", INFINITY) / "infinity_emb", checkpoint))
     if "shipped" in wanted:
@@ -234,7 +232,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     calls = {dialect: [call(ask, dialect, DEADLINE_MS) for ask in lists] for dialect in ("score", "rerank")}
     plan = Plan(calls, options.clients, options.warm_seconds, options.seconds)  # type: ignore[arg-type]
     # Short texts: what is longer is cut by each server in its own way.
-    probe = Ask(lists[0].member, tuple(lists[1].candidates[:5]))
+    (probe,) = first(
+        Mix(sizes=(8,), size_weights=(1,), member_words=10, candidate_words=15, longest_words=40), 1
+    )
     found, worst = asyncio.run(measure(servers, plan, probe, options.rounds))
     rows = compare(found)
     print(table(rows))

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from statistics import mean
 
 import pytest
@@ -34,9 +35,8 @@ class EchoServer:
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nless")
                     break
                 if body.startswith(b"chunks"):
-                    writer.write(
-                        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-                    )
+                    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    writer.write(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
                     continue
                 status = b"503 Busy" if body.startswith(b"busy") else b"200 OK"
                 writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: %d\r\n\r\n" % length + body)
@@ -64,7 +64,7 @@ def test_arrivals_are_poisson_sorted_and_the_same_from_the_same_seed() -> None:
     assert times == arrivals(rate=50, seconds=100, seed=1) == sorted(times)
     assert times[-1] < 100
     assert 4700 < len(times) < 5300
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     # Of an exponential distribution the standard deviation is the mean.
     assert mean(gap**2 for gap in gaps) == pytest.approx(2 * mean(gaps) ** 2, rel=0.1)
 

@@ -22,7 +22,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def write(text: str) -> Step:
-    return Step("first", (), lambda _, out: (out / "made.txt").write_text(text) and None)
+    return Step("first", (), ("version",), lambda _, out: (out / "made.txt").write_text(text) and None)
 
 
 def test_a_step_that_is_done_is_skipped(run: Run) -> None:
@@ -41,15 +41,21 @@ def test_the_record_says_from_what_the_output_was_made(run: Run) -> None:
 
 def test_a_step_whose_input_was_not_made_says_which(run: Run) -> None:
     with pytest.raises(StepError, match="step 'first' has not finished: run `python -m training first demo`"):
-        run_step(Step("second", ("first",), lambda *_: None), run)
+        run_step(Step("second", ("first",), (), lambda *_: None), run)
 
 
 def test_a_changed_recipe_starts_from_an_empty_folder(run: Run) -> None:
     run_step(write("a"), run)
     (run.folder("first") / "stale.txt").write_text("old")
-    changed = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, seed=7))
+    changed = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, version="7"))
     assert run_step(write("b"), changed)
     assert sorted(path.name for path in run.folder("first").iterdir()) == ["made.txt", "step.json"]
+
+
+def test_a_change_that_a_step_does_not_use_does_not_run_it_again(run: Run) -> None:
+    run_step(write("a"), run)
+    changed = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, gold_anchor=0.7))
+    assert not run_step(write("b"), changed)
 
 
 def test_a_step_that_was_cut_off_finds_what_it_had(run: Run) -> None:
@@ -61,6 +67,6 @@ def test_a_step_that_was_cut_off_finds_what_it_had(run: Run) -> None:
         (out / "shard-1").write_text("rest")
 
     with pytest.raises(Cut):
-        run_step(Step("first", (), work), run)
-    assert run_step(Step("first", (), work), run)
+        run_step(Step("first", (), ("version",), work), run)
+    assert run_step(Step("first", (), ("version",), work), run)
     assert (run.folder("first") / "shard-0").read_text() == "half"

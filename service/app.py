@@ -1,0 +1,205 @@
+"""create_app: every part made once and wired in one visible place; errors to status codes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from service.admission import Admission, NoCapacity, Quotas
+from service.candidates import CandidateStore, TokenCache
+from service.cost import CostTable
+from service.door import Door, Limits
+from service.engine import Engine
+from service.errors import (
+    KINDS,
+    FieldError,
+    Internal,
+    Invalid,
+    NotJson,
+    Overloaded,
+    ServiceError,
+    problem,
+)
+from service.keys import Keys
+from service.lifecycle import Lifecycle, Load
+from service.metrics import Metrics
+from service.models import load_model
+from service.queue import PairQueue
+from service.routes import Desk, router
+from service.scoring import Scoring
+from service.settings import Settings
+from service.texts import Texts
+from service.work import Priority
+
+# Stands in until warm-up has measured the real one; nothing is scored before that.
+UNKNOWN_COST = CostTable((1,), (1,), ((0.001,),))
+
+
+def create_app(
+    settings: Settings, *, load: Load | None = None, on_failure: Callable[[str], None] | None = None
+) -> Door:
+    """The whole service as an ASGI app. `load` and `on_failure` are for tests and for `__main__`."""
+    metrics = Metrics()
+    store, cache = CandidateStore(settings.store_bytes), TokenCache(settings.token_cache_bytes)
+    queue = PairQueue(
+        UNKNOWN_COST,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_s=settings.max_batch_ms / 1000,
+        patience_s=settings.patience_ms / 1000,
+    )
+    engine = Engine(queue, observer=metrics, hang_s=settings.hang_s)
+    admission = Admission(max_backlog_s=settings.max_backlog_s)
+    scoring = Scoring(engine, admission, Texts(store, cache))
+    lifecycle = Lifecycle(
+        bundle=settings.bundle,
+        load=load or _loader(settings),
+        engine=engine,
+        queue=queue,
+        scoring=scoring,
+        metrics=metrics,
+        store=store,
+        cache=cache,
+        on_failure=on_failure or (lambda sentence: print(sentence, file=sys.stderr)),
+    )
+    app = _api(lifecycle)
+    app.state.desk = Desk(
+        scoring=scoring,
+        store=store,
+        lifecycle=lifecycle,
+        metrics=metrics,
+        quotas=_quotas(settings),
+        max_candidates=settings.max_candidates,
+        max_text_chars=settings.max_text_chars,
+        default_deadline_s=settings.default_deadline_ms / 1000,
+    )
+    return Door(
+        app,
+        limits=Limits(settings.max_body_bytes, settings.max_header_bytes, settings.max_headers),
+        keys=Keys(settings.api_keys),
+        metrics=metrics,
+        lifecycle=lifecycle,
+        refuse_early=functools.partial(_refuse_early, engine, admission, settings.default_deadline_ms),
+    )
+
+
+def _loader(settings: Settings) -> Load:
+    return functools.partial(
+        load_model,
+        device=settings.device,
+        threads=settings.threads,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_s=settings.max_batch_ms / 1000,
+    )
+
+
+def _quotas(settings: Settings) -> Quotas | None:
+    if settings.quota_pairs_per_s == 0:
+        return None
+    return Quotas(pairs_per_s=settings.quota_pairs_per_s, burst=settings.quota_burst)
+
+
+def _refuse_early(
+    engine: Engine, admission: Admission, default_deadline_ms: int, route: str, headers: dict[bytes, bytes]
+) -> None:
+    """Refuse a scoring request whose body need not be read: what waits already takes longer than it has."""
+    if route not in ("/score", "/rerank"):
+        return
+    stated = headers.get(b"x-deadline-ms", b"")
+    deadline_ms = int(stated) if stated.isdigit() and len(stated) < 8 else default_deadline_ms
+    try:
+        admission.admit(
+            now=0.0,
+            deadline=max(1, deadline_ms) / 1000,
+            priority=Priority.critical,
+            backlog_s=engine.backlog_seconds(),
+            cost_s=0.0,
+        )
+    except NoCapacity as refusal:
+        raise Overloaded(retry_after_s=refusal.retry_after_s) from None
+
+
+def _api(lifecycle: Lifecycle) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await lifecycle.start()
+        yield
+        await lifecycle.stop()
+
+    app = FastAPI(
+        title="Fitscore",
+        summary="Scores candidate-member pairs for ranking.",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(router)
+    app.add_exception_handler(ServiceError, _tell)
+    app.add_exception_handler(RequestValidationError, _tell_invalid)
+    app.add_exception_handler(HTTPException, _tell_http)
+    app.add_exception_handler(Exception, _tell_internal)
+    return app
+
+
+def _request_id(request: Request) -> str:
+    found: str = request.state.request_id
+    return found
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return problem(error, _request_id(request))
+
+
+async def _tell_internal(request: Request, _: Exception) -> Response:
+    return problem(Internal(), _request_id(request))
+
+
+async def _tell_http(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (no such route or method), in our form."""
+    assert isinstance(error, HTTPException)
+    kind = next((kind for kind in KINDS if kind.status == error.status_code), None)
+    told = kind() if kind else Internal(HTTPStatus(error.status_code).phrase)
+    response = problem(told, _request_id(request))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _tell_invalid(request: Request, error: Exception) -> Response:
+    """Name each field at fault, and never what stood in it."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(each["type"] == "json_invalid" for each in found):
+        return problem(NotJson(), _request_id(request))
+    fields = [FieldError(pointer(each["loc"][1:]), plain(each)) for each in found[:20]]
+    return problem(Invalid(errors=fields), _request_id(request))
+
+
+def pointer(location: tuple[object, ...]) -> str:
+    """A JSON pointer; names that the caller chose are cut short and made plain."""
+    parts = [str(part) if isinstance(part, int) else _plain_name(str(part)) for part in location]
+    return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
+
+
+def _plain_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "_-." else "?" for letter in name[:40])
+
+
+def plain(error: dict[str, object]) -> str:
+    """What is wrong, in words that cannot hold a value of the body."""
+    kind = str(error["type"])
+    if kind == "value_error":  # raised by our own validators, whose sentences are fixed
+        return str(error["msg"]).removeprefix("Value error, ")
+    if kind == "enum":
+        return str(error["msg"])
+    return str(error["msg"]) if "input" not in str(error["msg"]).lower() or kind in _SAFE else f"not usable here ({kind})"
+
+
+_SAFE = {"string_type", "int_type", "list_type", "dict_type", "model_type", "model_attributes_type", "extra_forbidden"}

@@ -1,0 +1,203 @@
+"""The door: what is decided of a request before anything parses it. Pure ASGI, around the app.
+
+Request id, header limits, key, content type, body limit, and a refusal that costs next to nothing when there is no capacity.
+Reads the body whole (up to its limit) and hands it on; knows nothing of what it means.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import (
+    Forbidden,
+    HeadersTooLarge,
+    Internal,
+    ServiceError,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMedia,
+    problem,
+)
+from service.keys import Caller, Keys
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.timings import Timings
+
+PROBES = frozenset({"/livez", "/readyz", "/startupz"})
+OPEN = PROBES | {"/metrics", "/openapi.json"}
+PATHS = {"/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
+SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/v1/models": "admin"}
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+OUTCOMES = {429: "refused", 503: "overload", 504: "deadline", 207: "partial"}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+log = logging.getLogger("fitscore")
+
+
+class Departed(Exception):
+    """The client has gone; there is nobody to answer."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may weigh: bytes of body and headers, number of headers."""
+
+    body_bytes: int
+    header_bytes: int
+    headers: int
+
+
+class Door:
+    """Wraps the app. `refuse_early(headers)` may raise a ServiceError before the body is read."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits,
+        keys: Keys,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        refuse_early: Callable[[str, dict[bytes, bytes]], None],
+    ) -> None:
+        self._app = app
+        self._limits = limits
+        self._keys = keys
+        self._metrics = metrics
+        self._refuse_early = refuse_early
+        self.lifecycle = lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        visit = _Visit(_request_id(headers), route_of(scope["path"]), send)
+        timings = Timings()
+        try:
+            caller = self._admit(scope, headers)
+            body = await self._read(scope, headers, receive)
+            timings.lap("read")
+            scope["state"] = {**scope.get("state", {}), "caller": caller, "request_id": visit.id, "timings": timings}
+            await self._app(scope, _replay(body, receive), visit.send)
+        except ServiceError as error:
+            await problem(error, visit.id)(scope, receive, visit.send)
+        except Departed:
+            visit.outcome = "cancelled"
+        except Exception as error:  # the app has answered 500 already; texts may stand in the message, so only the kind is logged
+            log.error("request %s failed: %s at %s", visit.id, type(error).__name__, _where(error))
+            if not visit.began:
+                await problem(Internal(), visit.id)(scope, receive, visit.send)
+        self._metrics.requests.labels(visit.route, visit.outcome).inc()
+        self._metrics.duration.labels(visit.route).observe(time.perf_counter() - visit.arrived)
+
+    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
+        raw = scope["headers"]
+        if len(raw) > self._limits.headers or sum(len(n) + len(v) for n, v in raw) > self._limits.header_bytes:
+            raise HeadersTooLarge(f"at most {self._limits.headers} headers of {self._limits.header_bytes} bytes in all")
+        route = route_of(scope["path"])
+        caller = self._keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
+        if scope["path"] not in OPEN:
+            if caller is None:
+                raise Unauthorized
+            if SCOPES.get(route, "score") not in caller.scopes:
+                raise Forbidden
+        if scope["method"] in WITH_BODY and route != "/v1/models":
+            _check_content(headers)
+            self._refuse_early(route, headers)
+        return caller or Caller("probe", frozenset())
+
+    async def _read(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        limit = self._limits.body_bytes
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > limit:
+            raise TooLarge(f"at most {limit} bytes")
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Departed
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > limit:
+                raise TooLarge(f"at most {limit} bytes")
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+class _Visit:
+    """One request from outside: its id and route, and how it ended."""
+
+    def __init__(self, request_id: str, route: str, send: Send) -> None:
+        self.id = request_id
+        self.route = route
+        self.outcome = "error"
+        self.began = False
+        self.arrived = time.perf_counter()
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Note the status and add the request id."""
+        if message["type"] == "http.response.start":
+            self.began = True
+            self.outcome = outcome_of(message["status"])
+            message["headers"] = [*message.get("headers", []), (b"x-request-id", self.id.encode())]
+        await self._send(message)
+
+
+def route_of(path: str) -> str:
+    """The metric's label of a path: a known route, "probe" or "other"."""
+    if path in PROBES:
+        return "probe"
+    path = PATHS.get(path, path)
+    for route in ("/candidates", "/v1/models"):
+        if path.startswith(route):
+            return route
+    return path if path in ("/score", "/rerank", "/metrics") else "other"
+
+
+def outcome_of(status: int) -> str:
+    """The metric's label of a status."""
+    if status < 400:
+        return "ok"
+    return OUTCOMES.get(status, "invalid" if status < 500 else "error")
+
+
+def _check_content(headers: dict[bytes, bytes]) -> None:
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise UnsupportedMedia("the content type must be application/json")
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise UnsupportedMedia("compressed bodies are not taken")
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    unread = [body]
+
+    async def replayed() -> Message:
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
+        return await receive()
+
+    return replayed
+
+
+def _where(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else "nowhere"

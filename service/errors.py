@@ -1,0 +1,162 @@
+"""What can go wrong with a request, and how each is told: one small tree, mapped to HTTP here and nowhere else.
+
+    ServiceError
+      NotJson 400 | Unauthorized 401 | Forbidden 403 | NotFound 404 | MethodNotAllowed 405 | Conflict 409 | TooLarge 413
+      UnsupportedMedia 415 | Invalid 422 | QuotaSpent 429 | HeadersTooLarge 431 | Internal 500 | NotReady 503 | Overloaded 503
+      DeadlinePassed 504 | StoreFull 507
+
+Bodies are application/problem+json (RFC 9457). They name fields, never values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from starlette.responses import Response
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """Where in the body, as a JSON pointer (RFC 6901), and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class ServiceError(Exception):
+    """A refusal or failure that the caller is told of. Class attributes are the stable part of the answer."""
+
+    status = 500
+    code = "internal"
+    title = "Something failed on our side"
+
+    def __init__(
+        self, detail: str = "", *, errors: Sequence[FieldError] = (), retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+
+
+class NotJson(ServiceError):
+    """The body cannot be read as JSON."""
+
+    status, code, title = 400, "not-json", "The body is not valid JSON"
+
+
+class Unauthorized(ServiceError):
+    """No key, or one that is not known."""
+
+    status, code, title = 401, "unauthorized", "A valid key is needed"
+
+
+class Forbidden(ServiceError):
+    """A known key without the scope."""
+
+    status, code, title = 403, "forbidden", "This key may not do that"
+
+
+class NotFound(ServiceError):
+    """No such route, candidate or model."""
+
+    status, code, title = 404, "not-found", "There is no such thing here"
+
+
+class MethodNotAllowed(ServiceError):
+    """The route does not take this method."""
+
+    status, code, title = 405, "method-not-allowed", "This route does not take that method"
+
+
+class Conflict(ServiceError):
+    """A model that may not be activated."""
+
+    status, code, title = 409, "conflict", "That cannot be done to what is there"
+
+
+class TooLarge(ServiceError):
+    """The body is over the limit."""
+
+    status, code, title = 413, "too-large", "The body is too large"
+
+
+class UnsupportedMedia(ServiceError):
+    """Not JSON by its headers, or compressed."""
+
+    status, code, title = 415, "unsupported-media", "The body must be uncompressed application/json"
+
+
+class Invalid(ServiceError):
+    """JSON that does not fit the schema or the model."""
+
+    status, code, title = 422, "invalid", "The body does not fit the schema"
+
+
+class QuotaSpent(ServiceError):
+    """The caller is over its own quota."""
+
+    status, code, title = 429, "quota-spent", "Your quota is used up for now"
+
+
+class HeadersTooLarge(ServiceError):
+    """Headers over the limits."""
+
+    status, code, title = 431, "headers-too-large", "The headers are too large"
+
+
+class Internal(ServiceError):
+    """A fault of ours."""
+
+
+class NotReady(ServiceError):
+    """No model is live yet, or none any more."""
+
+    status, code, title = 503, "not-ready", "The service is not ready"
+
+
+class Overloaded(ServiceError):
+    """Accepted work leaves no time for this request."""
+
+    status, code, title = 503, "overloaded", "There is no capacity to finish in time"
+
+
+class DeadlinePassed(ServiceError):
+    """The deadline passed before any candidate was scored."""
+
+    status, code, title = 504, "deadline-passed", "The deadline passed while the work was under way"
+
+
+class StoreFull(ServiceError):
+    """The candidate store is full."""
+
+    status, code, title = 507, "store-full", "The candidate store is full"
+
+
+KINDS = (
+    NotJson, Unauthorized, Forbidden, NotFound, MethodNotAllowed, Conflict, TooLarge, UnsupportedMedia, Invalid,
+    QuotaSpent, HeadersTooLarge, Internal, NotReady, Overloaded, DeadlinePassed, StoreFull,
+)  # fmt: skip
+
+
+def problem(error: ServiceError, request_id: str) -> Response:
+    """The answer that tells of an error; `Retry-After` is in whole seconds, at least 1."""
+    body: dict[str, object] = {
+        "type": f"urn:fitscore:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "request_id": request_id,
+    }
+    if error.detail:
+        body["detail"] = error.detail
+    if error.errors:
+        body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in error.errors]
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(orjson.dumps(body), error.status, headers, media_type="application/problem+json")

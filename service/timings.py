@@ -1,0 +1,37 @@
+"""A request's time, cut into stages that add up to its total. Measured once; header, histograms and tests read the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Timings:
+    """Laps of one stopwatch, in float seconds: each lap ends where the next begins, so nothing falls between."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._last = clock()
+        self.stages: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """Give the time since the last lap to `stage`."""
+        now = self._clock()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - self._last
+        self._last = now
+
+    def split(self, stage: str, part: str, seconds: float) -> None:
+        """Move up to `seconds` of a stage to another: the model's part of the time that a request was in the engine."""
+        moved = min(seconds, self.stages[stage])
+        self.stages[stage] -= moved
+        self.stages[part] = self.stages.get(part, 0.0) + moved
+
+    @property
+    def total(self) -> float:
+        """The sum of all stages."""
+        return sum(self.stages.values())
+
+    def header(self) -> str:
+        """The value of `Server-Timing`: durations in milliseconds."""
+        stages = [*self.stages.items(), ("total", self.total)]
+        return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages)

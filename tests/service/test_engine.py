@@ -1,0 +1,333 @@
+"""The engine with a real event loop; fakes are gated by events, so nothing depends on speed."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.cost import CostTable
+from service.engine import Engine, EngineDead
+from service.queue import PairQueue
+from service.runs import Failure
+from service.work import Batch, PairStatus, Request, RequestResult
+
+COST = CostTable((1, 64), (1, 512), ((0.001, 0.001), (0.001, 0.001)))
+FAR = 1e6
+PATIENCE_S = 20.0
+
+
+@dataclass
+class Told:
+    """An observer that remembers."""
+
+    batches: list[Batch] = field(default_factory=list)
+    expired: int = 0
+    departed: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+    def batch_done(self, batch: Batch, seconds: float) -> None:
+        self.batches.append(batch)
+
+    def pairs_expired(self, num_pairs: int) -> None:
+        self.expired += num_pairs
+
+    def pairs_departed(self, num_pairs: int) -> None:
+        self.departed += num_pairs
+
+    def run_failed(self, kind: Failure) -> None:
+        self.failures.append(kind)
+
+
+class Doubler:
+    """Payloads are numbers; the heads are the number and its double. `edit` may change an answer."""
+
+    heads = ("number", "double")
+
+    def __init__(self, edit: Callable[[list[float]], object] | None = None) -> None:
+        self.edit = edit
+        self.runs: list[list[float]] = []
+        self.threads: set[int] = set()
+
+    def score(self, pairs: Sequence[float]) -> NDArray[np.float32]:
+        self.runs.append(list(pairs))
+        self.threads.add(threading.get_ident())
+        answer = self.edit(list(pairs)) if self.edit else None
+        rows = np.array([[number, 2 * number] for number in pairs], dtype=np.float32)
+        return rows if answer is None else answer  # type: ignore[return-value]
+
+
+class Gated(Doubler):
+    """Says when a run has begun, and does not end it before the gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__(self.wait)
+        self.began = threading.Event()
+        self.gate = threading.Event()
+
+    def wait(self, pairs: list[float]) -> None:
+        self.began.set()
+        assert self.gate.wait(PATIENCE_S)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def running(
+    told: Told | None = None, hang_s: float = 1e3, *, max_batch_tokens: int = 4096
+) -> AsyncIterator[tuple[Engine, Clock]]:
+    clock = Clock()
+    queue = PairQueue(COST, max_batch_tokens=max_batch_tokens, max_batch_s=10.0, patience_s=1.0)
+    engine = Engine(queue, observer=told or Told(), clock=clock, hang_s=hang_s)
+    await engine.start()
+    try:
+        yield engine, clock
+    finally:
+        await asyncio.wait_for(engine.stop(), PATIENCE_S)
+
+
+def request(
+    lane: object, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR
+) -> Request:
+    return Request.of(lane, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
+
+
+async def result(future: asyncio.Future[RequestResult]) -> RequestResult:
+    return await asyncio.wait_for(future, PATIENCE_S)
+
+
+async def began(scorer: Gated) -> None:
+    assert await asyncio.to_thread(scorer.began.wait, PATIENCE_S)
+
+
+def statuses(done: RequestResult) -> list[str]:
+    return [outcome.status.value for outcome in done.outcomes]
+
+
+def numbers(done: RequestResult) -> list[float | None]:
+    return [outcome.probabilities[0] if outcome.probabilities else None for outcome in done.outcomes]
+
+
+def test_scores_stand_in_request_order_whatever_the_lengths() -> None:
+    async def play() -> None:
+        async with running(max_batch_tokens=50) as (engine, _):
+            lengths = [30, 5, 50, 7, 41, 12]
+            done = await result(engine.submit(request(Doubler(), 3, 1, 4, 1.5, 9, 2, lengths=lengths)))
+            assert [outcome.probabilities for outcome in done.outcomes] == [
+                (3, 6), (1, 2), (4, 8), (1.5, 3), (9, 18), (2, 4),
+            ]  # fmt: skip
+
+    asyncio.run(play())
+
+
+def test_requests_that_wait_while_the_model_runs_share_the_next_batch() -> None:
+    async def play() -> None:
+        scorer = Gated()
+        async with running() as (engine, _):
+            first = engine.submit(request(scorer, 1))
+            await began(scorer)
+            others = [engine.submit(request(scorer, number)) for number in (2, 3)]
+            scorer.gate.set()
+            assert [numbers(await result(future)) for future in (first, *others)] == [[1], [2], [3]]
+        assert scorer.runs == [[1], [2, 3]]
+        assert len(scorer.threads) == 1
+        assert threading.get_ident() not in scorer.threads
+
+    asyncio.run(play())
+
+
+def test_a_failing_pair_is_isolated_and_its_neighbours_get_scores() -> None:
+    def refuse_13(pairs: list[float]) -> None:
+        if 13 in pairs:
+            raise RuntimeError("13")
+
+    async def play() -> None:
+        told = Told()
+        async with running(told) as (engine, _):
+            done = await result(engine.submit(request(Doubler(refuse_13), 1, 2, 13, 4, 5)))
+            assert numbers(done) == [1, 2, None, 4, 5]
+            assert statuses(done)[2] == PairStatus.failed
+            assert numbers(await result(engine.submit(request(Doubler(), 6)))) == [6]
+        assert set(told.failures) == {"error"}
+
+    asyncio.run(play())
+
+
+def test_a_row_that_is_not_finite_fails_its_own_pair() -> None:
+    def poison(pairs: list[float]) -> object:
+        return np.array([[number, np.nan if number == 2 else 0] for number in pairs], dtype=np.float32)
+
+    async def play() -> None:
+        told = Told()
+        async with running(told) as (engine, _):
+            done = await result(engine.submit(request(Doubler(poison), 1, 2, 3)))
+        assert statuses(done) == ["scored", "failed", "scored"]
+        assert told.failures == ["not_finite"]
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3,), (3, 1), (4, 2)])
+def test_an_answer_of_the_wrong_shape_fails_all_its_pairs(shape: tuple[int, ...]) -> None:
+    async def play() -> None:
+        told = Told()
+        async with running(told) as (engine, _):
+            done = await result(engine.submit(request(Doubler(lambda _: np.zeros(shape)), 1, 2, 3)))
+        assert statuses(done) == ["failed"] * 3
+        assert told.failures == ["shape"]
+
+    asyncio.run(play())
+
+
+def test_a_departed_client_frees_its_place_and_its_neighbours_get_scores() -> None:
+    async def play() -> None:
+        scorer, told = Gated(), Told()
+        async with running(told) as (engine, _):
+            running_one = engine.submit(request(scorer, 1))
+            await began(scorer)
+            waiting, neighbour = engine.submit(request(scorer, 2, 3)), engine.submit(request(scorer, 4))
+            running_one.cancel()
+            waiting.cancel()
+            await asyncio.wait([running_one, waiting])
+            scorer.gate.set()
+            assert numbers(await result(neighbour)) == [4]
+        assert scorer.runs == [[1], [4]]
+        assert told.departed == 2
+
+    asyncio.run(play())
+
+
+def test_a_request_that_expires_while_it_waits_is_answered_and_never_run() -> None:
+    async def play() -> None:
+        scorer, told = Gated(), Told()
+        async with running(told) as (engine, _):
+            first = engine.submit(request(scorer, 1))
+            await began(scorer)
+            expired = await result(engine.submit(request(scorer, 2, 3, deadline=0.01)))
+            assert statuses(expired) == ["not_scored"] * 2
+            scorer.gate.set()
+            await result(first)
+        assert scorer.runs == [[1]]
+        assert told.expired == 2
+
+    asyncio.run(play())
+
+
+def test_a_request_that_expires_while_it_runs_keeps_the_scores_it_has() -> None:
+    async def play() -> None:
+        scorer, told = Gated(), Told()
+
+        def second_run_waits(pairs: list[float]) -> None:
+            if len(scorer.runs) > 1:
+                Gated.wait(scorer, pairs)
+
+        scorer.edit = second_run_waits
+        async with running(told, max_batch_tokens=50) as (engine, _):
+            future = engine.submit(request(scorer, 1, 2, 3, lengths=[10, 50, 20], deadline=0.2))
+            await began(scorer)
+            done = await result(future)
+            assert sorted(statuses(done)) == ["not_scored", "not_scored", "scored"]
+            assert numbers(done)[1] == 2
+            scorer.gate.set()
+        assert told.expired == 2
+
+    asyncio.run(play())
+
+
+def test_times_add_up() -> None:
+    async def play() -> None:
+        async with running() as (engine, clock):
+
+            def takes_three_seconds(pairs: list[float]) -> None:
+                clock.now += 3.0
+
+            done = await result(engine.submit(request(Doubler(takes_three_seconds), 1)))
+            assert (done.queue_s, done.model_s) == (0.0, 3.0)
+
+    asyncio.run(play())
+
+
+def test_a_request_without_pairs_is_done_at_once() -> None:
+    async def play() -> None:
+        async with running() as (engine, _):
+            assert (await result(engine.submit(request(Doubler())))).outcomes == ()
+
+    asyncio.run(play())
+
+
+def test_a_hung_run_ends_every_request_and_the_engine_says_it_is_dead() -> None:
+    async def play() -> None:
+        scorer, told = Gated(), Told()
+        async with running(told, hang_s=0.02) as (engine, clock):
+            futures = [engine.submit(request(scorer, 1))]
+            await began(scorer)
+            futures.append(engine.submit(request(scorer, 2)))
+            engine.check()
+            alive_in_time = engine.alive
+            clock.now = 0.03
+            for future in futures:
+                with pytest.raises(EngineDead, match="longer"):
+                    await result(future)
+            assert (alive_in_time, engine.alive) == (True, False)
+            with pytest.raises(EngineDead):
+                engine.submit(request(scorer, 3))
+            scorer.gate.set()
+        assert told.failures == ["hung"]
+
+    asyncio.run(play())
+
+
+def test_a_model_thread_that_dies_ends_every_request() -> None:
+    def die(pairs: list[float]) -> None:
+        raise SystemExit
+
+    async def play() -> None:
+        told = Told()
+        async with running(told) as (engine, _):
+            with pytest.raises(EngineDead, match="SystemExit"):
+                await result(engine.submit(request(Doubler(die), 1)))
+            assert not engine.alive
+        assert told.failures == ["died"]
+
+    asyncio.run(play())
+
+
+def test_stop_runs_what_waits_and_takes_nothing_new() -> None:
+    async def play() -> None:
+        scorer = Gated()
+        async with running(max_batch_tokens=10) as (engine, _):
+            futures = [engine.submit(request(scorer, number)) for number in range(5)]
+            await began(scorer)
+            stopping = asyncio.create_task(engine.stop())
+            await asyncio.sleep(0)
+            with pytest.raises(EngineDead, match="stopping"):
+                engine.submit(request(scorer, 9))
+            scorer.gate.set()
+            await stopping
+            assert [numbers(future.result()) for future in futures] == [[0], [1], [2], [3], [4]]
+            assert not engine.alive
+
+    asyncio.run(play())
+
+
+def test_the_backlog_counts_what_waits_and_what_runs() -> None:
+    async def play() -> None:
+        scorer = Gated()
+        async with running(max_batch_tokens=10) as (engine, _):
+            assert engine.backlog_seconds() == 0.0
+            first = engine.submit(request(scorer, 1, 2, 3))
+            await began(scorer)
+            assert engine.backlog_seconds() == pytest.approx(0.003)
+            scorer.gate.set()
+            await result(first)
+
+    asyncio.run(play())
