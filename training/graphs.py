@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from models.cross import CrossScorer
@@ -70,10 +70,10 @@ def write_onnx(model: nn.Module, path: Path) -> None:
 
 def write_int8(fp32: Path, path: Path) -> None:
     """Dynamic quantisation with signed weights, per channel: activations are quantised as they come."""
-    prepared = path.with_suffix(".prepared")
-    quant_pre_process(fp32, prepared, skip_symbolic_shape=True)
-    quantize_dynamic(prepared, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=False)
-    prepared.unlink()
+    plain = onnx.load(fp32)
+    # The quantiser transposes weights and then trips over the shapes that the exporter noted for them; it infers its own.
+    del plain.graph.value_info[:]
+    quantize_dynamic(plain, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=False)
 
 
 def check_parity(

@@ -26,6 +26,50 @@ TEMPLATE = Template(
 # O*NET major groups held out whole: computing, health practitioners, sales, construction; two more to validate on.
 GROUPS = onet_esco.MajorGroups(valid=frozenset({"19", "43"}), test=frozenset({"15", "29", "41", "47"}))
 
+CARD = Card(
+    title="Fitscore jobs student",
+    intended_use=(
+        "Ranking jobs for a member (English): how well a job's title, skills and description fit what the member has done and "
+        "can do. A starting point to be trained further on a product's own policy and grades, not a finished product."
+    ),
+    limits=(
+        "It learnt from taxonomies and job questionnaires, not from people's choices: it knows nothing of pay, place, permits or "
+        "preferences. Unlisted pairs counted as not fitting, which is presumed, not judged. Texts are cut at 96 tokens a side. "
+        "It has not been audited for fairness, and ranking people's job opportunities is a high-risk use under the EU AI Act: "
+        "audit it on your own population before it decides what anybody sees."
+    ),
+    data=(
+        "Official ESCO-O*NET crosswalk (ESCO Secretariat with US DOL, 2022), O*NET 27.0 and ESCO v1.1.1: grades exact 1, close "
+        "2/3, narrow and broad 1/3, unlisted 0. O*NET major groups 15, 29, 41, 47 were held out whole, with every ESCO "
+        "occupation that they map to; 19 and 43 served validation.",
+        "USA Staffing questionnaires of US federal agencies (work of the US government): claims against tasks, split by "
+        "cluster of titles, half of the negatives from the same agency.",
+        "Backbone: all-MiniLM-L6-v2 (Apache-2.0), its embeddings left as they are.",
+        "Career moves from public resumes were used for evaluation only; nothing was trained or tuned on them.",
+    ),
+    attributions=(
+        "This product includes information from the O*NET 27.0 Database by the U.S. Department of Labor, Employment and Training "
+        "Administration (USDOL/ETA). Used under the CC BY 4.0 license. O*NET(R) is a trademark of USDOL/ETA. It was modified: "
+        "texts were sampled, cut and combined into training pairs.",
+        "This service uses the ESCO classification of the European Commission.",
+        "Initialised from sentence-transformers/all-MiniLM-L6-v2, Apache License 2.0.",
+    ),
+    licence="Apache-2.0",
+)
+ENGINEER = {
+    "headline": "Data engineer",
+    "skills": "python, spark, airflow",
+    "experience": "Built streaming pipelines for a bank",
+}
+NURSE = {"headline": "Registered nurse", "experience": "Ten years on an intensive care ward"}
+EXAMPLES = (
+    (ENGINEER, {"title": "Senior data engineer", "description": "Own our data platform and its pipelines"}),
+    (ENGINEER, {"title": "Database administrator", "description": "Keep our databases fast and safe"}),
+    (ENGINEER, {"title": "Pastry chef", "description": "Bake for a small hotel"}),
+    (NURSE, {"title": "Critical care nurse"}),
+    (NURSE, {"title": "Truck driver", "description": "Deliver goods overnight"}),
+)
+
 
 def lists(data: Path) -> Iterator[FieldList]:
     """All labelled lists of the jobs product, each with its split."""
@@ -59,6 +103,11 @@ def recipe() -> Recipe:
         student_layers=(0, 2, 5),
         gold_anchor=0.1,
         calibration_lists=400,
-        floors={},
-        card=Card(title="", intended_use="", limits="", data=(), attributions=(), licence="Apache-2.0"),
+        floors={
+            "relevance/crosswalk/ndcg@10": 0.5,
+            "relevance/usajobs/ndcg@10": 0.5,
+            "relevance/career_moves/auc": 0.7,
+        },
+        card=CARD,
+        examples=EXAMPLES,
     )
