@@ -111,9 +111,7 @@ class BareLoop:
         return {each.name: every[each.name] for each in self._session.get_inputs()}
 
 
-async def one_round(
-    url: str, calls: Sequence[Call], log: RunLog, bare: BareLoop, options: argparse.Namespace
-) -> Round:
+async def one_round(url: str, calls: Sequence[Call], log: RunLog, bare: BareLoop, options: argparse.Namespace) -> Round:
     """A: the service under `--clients`; B: the bare loop over the shapes that A ran."""
     began = time.monotonic()
     end = options.warm_seconds + options.seconds
@@ -139,9 +137,7 @@ async def added_time(url: str, calls: Sequence[Call]) -> Added:
             wall_ms = 1000 * (time.perf_counter() - start)
             stages = server_timing(answer.headers.get("server-timing", ""))
             if answer.status != 200 or "model" not in stages:
-                raise RuntimeError(
-                    f"answered {answer.status}, Server-Timing {sorted(stages)}: needs 200 and `model`"
-                )
+                raise RuntimeError(f"answered {answer.status}, Server-Timing {sorted(stages)}: needs 200 and `model`")
             model_ms = stages.pop("model")
             total_ms = stages.pop("total", model_ms + sum(stages.values()))
             server.append(total_ms - model_ms)
@@ -179,17 +175,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m load_tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "jobs-v1")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--seconds", type=float, default=15.0, help="of each round's A; B takes about as long"
-    )
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each round's A; B takes about as long")
     parser.add_argument("--warm-seconds", type=float, default=3.0)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix"
-    )
-    parser.add_argument(
-        "--singles", type=int, default=300, help="requests for the second figure, one after another"
-    )
+    parser.add_argument("--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix")
+    parser.add_argument("--singles", type=int, default=300, help="requests for the second figure, one after another")
     parser.add_argument("--small", type=int, default=1, help="candidates of each of them")
     parser.add_argument(
         "--sabotage-ms", type=float, default=0.0, help="delay each batch and each encoding: gates must fail"

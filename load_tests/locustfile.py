@@ -39,9 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def make_traffic(environment: Environment, **_: object) -> None:
     """Requests are made before the first is sent; users take them in turn."""
     options = environment.parsed_options
-    calls = [
-        call(ask, "score", options.deadline_ms) for ask in first(Mix(seed=options.mix_seed), NUM_REQUESTS)
-    ]
+    calls = [call(ask, "score", options.deadline_ms) for ask in first(Mix(seed=options.mix_seed), NUM_REQUESTS)]
     environment.fitscore_calls = cycle(calls)
     environment.fitscore_pairs = 0
     environment.fitscore_outcomes = Counter()
@@ -58,9 +56,7 @@ class Ranker(FastHttpUser):
         calls: Iterator[Call] = self.environment.fitscore_calls
         request = next(calls)
         headers = {"Content-Type": "application/json"}
-        answer = self.client.post(
-            request.path, data=request.body, headers=headers, name=f"/score x{request.num_pairs}"
-        )
+        answer = self.client.post(request.path, data=request.body, headers=headers, name=f"/score x{request.num_pairs}")
         self.environment.fitscore_pairs += scored_pairs(request, answer.status_code, answer.content or b"")
         self.environment.fitscore_outcomes[str(answer.status_code)] += 1
 
@@ -70,9 +66,7 @@ def say(environment: Environment, **_: object) -> None:
     """The JSON line; a run in which anything failed exits with 1."""
     total = environment.stats.total
     seconds = max((total.last_request_timestamp or 0) - total.start_time, 1e-9)
-    latency = {
-        f"p{100 * share:g}": total.get_response_time_percentile(share) for share in (0.5, 0.9, 0.99, 0.999)
-    }
+    latency = {f"p{100 * share:g}": total.get_response_time_percentile(share) for share in (0.5, 0.9, 0.99, 0.999)}
     result = {
         "requests": total.num_requests,
         "failures": total.num_failures,

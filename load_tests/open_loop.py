@@ -66,9 +66,7 @@ async def open_loop(url: str, calls: Sequence[Call], times: Sequence[float], lim
     return samples
 
 
-async def closed_loop(
-    url: str, calls: Sequence[Call], clients: int, seconds: float, limits: Limits
-) -> list[Sample]:
+async def closed_loop(url: str, calls: Sequence[Call], clients: int, seconds: float, limits: Limits) -> list[Sample]:
     """`clients` requests are open at any time for `seconds`; beware: a stalled server stalls its load."""
     samples: list[Sample] = []
     turns: Iterator[Call] = cycle(calls)
@@ -101,9 +99,7 @@ async def _one(
         outcome = "timeout"
     except (BrokenAnswer, OSError):
         outcome = "no_answer"
-    samples.append(
-        Sample(intended, sent, time.perf_counter() - start, outcome, request.num_pairs, num_scored)
-    )
+    samples.append(Sample(intended, sent, time.perf_counter() - start, outcome, request.num_pairs, num_scored))
 
 
 def rows(summary: Summary) -> list[dict[str, object]]:
@@ -124,31 +120,19 @@ def rows(summary: Summary) -> list[dict[str, object]]:
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m load_tests.open_loop", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m load_tests.open_loop", description=__doc__.splitlines()[0])
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--dialect", choices=sorted(PATHS), default="score")
     parser.add_argument("--rate", type=float, default=5.0, help="requests a second, open loop")
     parser.add_argument("--clients", type=int, help="closed loop with so many clients instead")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured time")
     parser.add_argument("--warm-seconds", type=float, default=3.0, help="before it, and not counted")
-    parser.add_argument(
-        "--deadline-ms", type=int, help="sent with each request; later answers are no goodput"
-    )
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix"
-    )
-    parser.add_argument(
-        "--requests", type=int, default=300, help="different requests to make; then they repeat"
-    )
-    parser.add_argument(
-        "--in-flight", type=int, default=512, help="more than this at once are dropped and counted"
-    )
+    parser.add_argument("--deadline-ms", type=int, help="sent with each request; later answers are no goodput")
+    parser.add_argument("--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix")
+    parser.add_argument("--requests", type=int, default=300, help="different requests to make; then they repeat")
+    parser.add_argument("--in-flight", type=int, default=512, help="more than this at once are dropped and counted")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for an answer")
-    parser.add_argument(
-        "--slip-ms", type=float, default=5.0, help="the run is invalid when slip p99 is above this"
-    )
+    parser.add_argument("--slip-ms", type=float, default=5.0, help="the run is invalid when slip p99 is above this")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -173,22 +157,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.clients:
         samples = asyncio.run(closed_loop(options.url, calls, options.clients, end, limits))
     else:
-        samples = asyncio.run(
-            open_loop(options.url, calls, arrivals(options.rate, end, options.seed), limits)
-        )
+        samples = asyncio.run(open_loop(options.url, calls, arrivals(options.rate, end, options.seed), limits))
     deadline_s = options.deadline_ms / 1000 if options.deadline_ms else None
     summary = summarise(samples, start=options.warm_seconds, end=end, deadline_s=deadline_s)
     valid = options.clients is not None or summary.slip_ms["p99"] <= options.slip_ms
     print(table(rows(summary)))
     if not valid:
-        print(
-            f"INVALID: the generator sent late: slip p99 {summary.slip_ms['p99']} ms > {options.slip_ms} ms"
-        )
-    print(
-        json_line(
-            "open_loop", {"mode": "closed" if options.clients else "open", "valid": valid, **asdict(summary)}
-        )
-    )
+        print(f"INVALID: the generator sent late: slip p99 {summary.slip_ms['p99']} ms > {options.slip_ms} ms")
+    print(json_line("open_loop", {"mode": "closed" if options.clients else "open", "valid": valid, **asdict(summary)}))
     return 0 if valid and "200" in summary.outcomes else 1
 
 

@@ -40,9 +40,7 @@ def record_runs(log: IO[str], delay_s: float) -> None:
             time.sleep(delay_s)
         num_pairs, longest = feeds["input_ids"].shape
         seconds = time.monotonic() - start
-        log.write(
-            json.dumps({"start": start, "seconds": seconds, "pairs": num_pairs, "longest": longest}) + "\n"
-        )
+        log.write(json.dumps({"start": start, "seconds": seconds, "pairs": num_pairs, "longest": longest}) + "\n")
         return output
 
     Session.open = classmethod(open_recorded)  # type: ignore[method-assign, assignment]

@@ -68,9 +68,7 @@ def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
     return {name: round(1000 * quantile(seconds, share), 3) for name, share in QUANTILES.items()}
 
 
-def summarise(
-    samples: Sequence[Sample], *, start: float, end: float, deadline_s: float | None = None
-) -> Summary:
+def summarise(samples: Sequence[Sample], *, start: float, end: float, deadline_s: float | None = None) -> Summary:
     """Rates over `end - start` seconds. Latencies are of what was meant to be sent then.
 
     A request that lies across an edge gives its pairs in proportion: whole long lists in or out would be

@@ -87,7 +87,10 @@ class Bundle:
         return CrossScorer(session, self.encoder(), self.manifest.heads)
 
     def check_known_answers(self, scorer: Scorer, encoder: TextEncoder, graph: Graph) -> None:
-        """Score the manifest's own pairs in one batch. Raises BundleError when an answer is off by more than the tolerance."""
+        """Score the manifest's own pairs in one batch.
+
+        Raises BundleError when an answer is off by more than the tolerance.
+        """
         known = self.manifest.known_answers
         if not known:
             return
@@ -98,7 +101,8 @@ class Bundle:
         worst = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
         if not worst <= graph.tolerance:
             raise BundleError(
-                f"{self.path / graph.file} does not give its known answers: off by {worst:.3g}, allowed {graph.tolerance:.3g}"
+                f"{self.path / graph.file} does not give its known answers: "
+                f"off by {worst:.3g}, allowed {graph.tolerance:.3g}"
             )
 
 

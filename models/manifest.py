@@ -24,7 +24,9 @@ class TextSpec(_Part):
 
 
 class Graph(_Part):
-    """One ONNX file and the device that it is for; `tolerance` bounds the difference of its known answers (probability)."""
+    """One ONNX file and the device that it is for;
+    `tolerance` bounds the difference of its known answers (probability).
+    """
 
     file: str
     precision: Literal["fp32", "fp16", "int8"]

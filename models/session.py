@@ -17,7 +17,7 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
-    """"auto" is the GPU where the runtime finds one, else the CPU."""
+    """The device meant: "auto" is the GPU where the runtime finds one, else the CPU."""
     if device != "auto":
         return device
     # get_available_providers() names what the wheel was built with, GPU or not; devices are what is there.
@@ -38,10 +38,13 @@ class Session:
     def open(cls, graph: bytes, device: Device, threads: int) -> Session:
         """Load a graph from bytes that were already verified; nothing else is read from disk.
 
-        Raises DeviceError when the device is not granted (never a silent fall to the CPU), BundleError when the graph is not sound.
+        Raises DeviceError when the device is not granted (never a silent fall to the CPU), BundleError when
+        the graph is not sound.
         """
         _refuse_two_runtimes()
         chosen = resolve_device(device)
+        if PROVIDERS[chosen] not in ort.get_available_providers():
+            raise DeviceError(f"device {chosen!r} was asked for, but this onnxruntime was built without it")
         try:
             session = ort.InferenceSession(graph, _options(threads), providers=[PROVIDERS[chosen]])
         except Exception as error:  # onnxruntime's own exceptions share no base class

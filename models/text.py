@@ -33,8 +33,9 @@ class FieldFormat(BaseModel):
 class Template(BaseModel):
     """How the fields of a member and of a candidate become one text each.
 
-    Fields come in the template's order. Those that it does not name follow in the order of their names as "name: value", so that
-    nothing a caller sends is lost. Empty values are skipped and white space is collapsed.
+    Fields come in the template's order. Those that it does not name follow in the order of their names as
+    "name: value", so that nothing a caller sends is lost. Empty values are skipped and white space is
+    collapsed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,7 +85,10 @@ class Pair:
 
 
 class TextEncoder:
-    """Texts to token ids, and pairs of them to model inputs. Safe to call from several threads: nothing changes after creation."""
+    """Texts to token ids, and pairs of them to model inputs.
+
+    Safe to call from several threads: nothing changes after creation.
+    """
 
     def __init__(self, tokenizer_json: str, member_tokens: int, candidate_tokens: int) -> None:
         """Each side is cut by itself, so that a member's ids never depend on a candidate."""
@@ -99,11 +103,14 @@ class TextEncoder:
         return _ids(self._member, [text])[0]
 
     def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Ids of candidates' texts, i32[<= candidate_tokens] each. Raises ValueError for text that is not valid Unicode."""
+        """Ids of candidates' texts, i32[<= candidate_tokens] each.
+
+        Raises ValueError for text that is not valid Unicode.
+        """
         return _ids(self._candidate, texts)
 
     def collate(self, pairs: Sequence[Pair]) -> dict[str, NDArray[np.int64]]:
-        """Model inputs `input_ids`, `attention_mask`, `token_type_ids`, i64[pairs, longest] each, padded on the right."""
+        """Model inputs `input_ids`, `attention_mask`, `token_type_ids`: i64[pairs, longest], padded on the right."""
         shape = (len(pairs), max(map(len, pairs)))
         input_ids = np.full(shape, self._padding, dtype=np.int64)
         attention_mask, token_type_ids = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""`python -m service`: read settings, build the app, run uvicorn. One clear line and a non-zero exit when it cannot."""
+"""`python -m service`: read settings, build the app, run uvicorn. One clear line and an exit code when it cannot."""
 
 from __future__ import annotations
 
@@ -42,23 +42,28 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """Serve until told to end. Exit code 0 after a clean end, 1 when the service could not run, 2 for a bad setting."""
+    failures: list[str] = []
     try:
         settings = read_settings(os.environ)
-        failures: list[str] = []
         server = _server(settings, failures)
-        listener = _listen(settings)
+        listener = listen(settings)
     except (BadSetting, BadKeys) as error:
-        print(f"fitscore: {error}", file=sys.stderr)
-        return 2
+        return _end(2, str(error))
     except OSError as error:
-        print(f"fitscore: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
-        return 1
+        return _end(1, f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     _log_to_stderr(settings.log_level)
     logging.getLogger("fitscore").info("listening on http://%s:%d", *listener.getsockname()[:2])
-    server.run(sockets=[listener])
-    for sentence in failures:
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn has closed everything and passes the signal on
+        return 130
+    return _end(1, *failures) if failures else 0
+
+
+def _end(code: int, *sentences: str) -> int:
+    for sentence in sentences:
         print(f"fitscore: {sentence}", file=sys.stderr)
-    return 1 if failures else 0
+    return code
 
 
 def _server(settings: Settings, failures: list[str]) -> Server:
@@ -80,7 +85,8 @@ def _server(settings: Settings, failures: list[str]) -> Server:
     return server
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """A listening socket; raises OSError when the address is taken."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,7 +96,8 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level.upper(), format=form, stream=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,7 @@ class Admission:
     def __init__(self, *, max_backlog_s: float) -> None:
         self._max_backlog_s = max_backlog_s
 
-    def admit(
-        self, *, now: float, deadline: float, priority: Priority, backlog_s: float, cost_s: float
-    ) -> None:
+    def admit(self, *, now: float, deadline: float, priority: Priority, backlog_s: float, cost_s: float) -> None:
         """Raise NoCapacity unless the request can finish in time, its priority's margin included.
 
         A request whose own cost is more than its time can never finish: it comes in, to be answered in

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from service.admission import Admission, NoCapacity, Quotas
 from service.candidates import CandidateStore, TokenCache
 from service.cost import CostTable
+from service.desk import Desk
 from service.door import Door, Limits
 from service.engine import Engine
 from service.errors import (
@@ -22,7 +23,6 @@ from service.errors import (
     FieldError,
     Internal,
     Invalid,
-    NotJson,
     Overloaded,
     ServiceError,
     problem,
@@ -31,13 +31,15 @@ from service.keys import Keys
 from service.lifecycle import Lifecycle, Load
 from service.metrics import Metrics
 from service.models import load_model
+from service.openapi import Api
 from service.queue import PairQueue
-from service.routes import Desk, router
+from service.routes import router
 from service.scoring import Scoring
 from service.settings import Settings
 from service.texts import Texts
 from service.work import Priority
 
+log = logging.getLogger("fitscore")
 # Stands in until warm-up has measured the real one; nothing is scored before that.
 UNKNOWN_COST = CostTable((1,), (1,), ((0.001,),))
 
@@ -66,7 +68,7 @@ def create_app(
         metrics=metrics,
         store=store,
         cache=cache,
-        on_failure=on_failure or (lambda sentence: print(sentence, file=sys.stderr)),
+        on_failure=on_failure or log.error,
     )
     app = _api(lifecycle)
     app.state.desk = Desk(
@@ -85,7 +87,7 @@ def create_app(
         keys=Keys(settings.api_keys),
         metrics=metrics,
         lifecycle=lifecycle,
-        refuse_early=functools.partial(_refuse_early, engine, admission, settings.default_deadline_ms),
+        refuse_early=functools.partial(_refuse_early, scoring, admission, settings.default_deadline_ms),
     )
 
 
@@ -106,9 +108,9 @@ def _quotas(settings: Settings) -> Quotas | None:
 
 
 def _refuse_early(
-    engine: Engine, admission: Admission, default_deadline_ms: int, route: str, headers: dict[bytes, bytes]
+    scoring: Scoring, admission: Admission, default_deadline_ms: int, route: str, headers: dict[bytes, bytes]
 ) -> None:
-    """Refuse a scoring request whose body need not be read: what waits already takes longer than it has."""
+    """Refuse a scoring request whose body need not be read: what waits takes longer than it has."""
     if route not in ("/score", "/rerank"):
         return
     stated = headers.get(b"x-deadline-ms", b"")
@@ -118,7 +120,7 @@ def _refuse_early(
             now=0.0,
             deadline=max(1, deadline_ms) / 1000,
             priority=Priority.critical,
-            backlog_s=engine.backlog_seconds(),
+            backlog_s=scoring.backlog_seconds(),
             cost_s=0.0,
         )
     except NoCapacity as refusal:
@@ -132,13 +134,14 @@ def _api(lifecycle: Lifecycle) -> FastAPI:
         yield
         await lifecycle.stop()
 
-    app = FastAPI(
+    app = Api(
         title="Fitscore",
         summary="Scores candidate-member pairs for ranking.",
         version="1",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.include_router(router)
     app.add_exception_handler(ServiceError, _tell)
@@ -149,7 +152,7 @@ def _api(lifecycle: Lifecycle) -> FastAPI:
 
 
 def _request_id(request: Request) -> str:
-    found: str = request.state.request_id
+    found: str = request.state.visit.id
     return found
 
 
@@ -175,31 +178,35 @@ async def _tell_http(request: Request, error: Exception) -> Response:
 async def _tell_invalid(request: Request, error: Exception) -> Response:
     """Name each field at fault, and never what stood in it."""
     assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    if any(each["type"] == "json_invalid" for each in found):
-        return problem(NotJson(), _request_id(request))
-    fields = [FieldError(pointer(each["loc"][1:]), plain(each)) for each in found[:20]]
-    return problem(Invalid(errors=fields), _request_id(request))
+    faults = {(pointer(each["loc"]), plain(each)): None for each in error.errors()}
+    return problem(Invalid(errors=[FieldError(*fault) for fault in list(faults)[:20]]), _request_id(request))
 
 
 def pointer(location: tuple[object, ...]) -> str:
-    """A JSON pointer; names that the caller chose are cut short and made plain."""
-    parts = [str(part) if isinstance(part, int) else _plain_name(str(part)) for part in location]
-    return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
+    """A JSON pointer into the body, or "header: name". Names that the caller chose are cut and made plain."""
+    first, *rest = location
+    parts = [str(part) if isinstance(part, int) else _plain_name(str(part)) for part in rest]
+    if first != "body":
+        return f"{first}: {'/'.join(parts)}"
+    return "".join(f"/{part}" for part in parts)
 
 
 def _plain_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "_-." else "?" for letter in name[:40])
+    return "".join(
+        letter if (letter.isascii() and letter.isalnum()) or letter in "_-." else "?" for letter in name[:40]
+    )
 
 
-def plain(error: dict[str, object]) -> str:
+def plain(error: Mapping[str, object]) -> str:
     """What is wrong, in words that cannot hold a value of the body."""
     kind = str(error["type"])
     if kind == "value_error":  # raised by our own validators, whose sentences are fixed
         return str(error["msg"]).removeprefix("Value error, ")
-    if kind == "enum":
-        return str(error["msg"])
-    return str(error["msg"]) if "input" not in str(error["msg"]).lower() or kind in _SAFE else f"not usable here ({kind})"
+    return str(error["msg"]) if kind in _FIXED else f"not usable here ({kind})"
 
 
-_SAFE = {"string_type", "int_type", "list_type", "dict_type", "model_type", "model_attributes_type", "extra_forbidden"}
+# Kinds whose sentence is made of the schema alone.
+_FIXED = frozenset(
+    "missing extra_forbidden enum string_type string_too_short string_too_long int_type float_type bool_type list_type"
+    " dict_type model_type model_attributes_type too_short too_long greater_than_equal less_than_equal".split()
+)

@@ -1,6 +1,7 @@
-"""What is known of candidates before a request comes: texts by id, and token ids by content. Bounded by bytes.
+"""What is known of candidates before a request comes: texts by id, token ids by content. Bounded by bytes.
 
-Both live in this process's memory. Neither knows how texts are rendered or scored. The cache belongs to the tokenizer thread alone.
+Both live in this process's memory. Neither knows how texts are rendered or scored. The cache belongs to the
+tokenizer thread alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from cachetools import LRUCache
 
 from models.text import Fields, TokenIds
 
+Digest = bytes
 _ENTRY_BYTES = 200
 """What an entry costs beside its content: key, dictionary slot, object headers."""
 
@@ -58,11 +60,16 @@ def _size(name: str, entry: str | Fields) -> int:
     return _ENTRY_BYTES + len(name) + sum(map(len, texts))
 
 
+def _ids_size(ids: TokenIds) -> int:
+    return ids.nbytes + _ENTRY_BYTES
+
+
 class TokenCache:
     """Token ids by the text's content, least recently used out first. `owner` tells tokenizers apart."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._cache: LRUCache[bytes, TokenIds] = LRUCache(max_bytes, getsizeof=lambda ids: ids.nbytes + _ENTRY_BYTES)
+        self._max_bytes = max_bytes
+        self._cache: LRUCache[Digest, TokenIds] = LRUCache(max_bytes, getsizeof=_ids_size)
         self.hits = 0
         self.misses = 0
 
@@ -72,7 +79,7 @@ class TokenCache:
         return int(self._cache.currsize)
 
     def encode(
-        self, owner: bytes, texts: Sequence[str], encode: Callable[[Sequence[str]], list[TokenIds]]
+        self, owner: Digest, texts: Sequence[str], encode: Callable[[Sequence[str]], list[TokenIds]]
     ) -> list[TokenIds]:
         """Ids of each text, in order; texts not known yet are encoded in one call."""
         keys = [hashlib.blake2b(text.encode(), digest_size=16, key=owner).digest() for text in texts]
@@ -84,6 +91,6 @@ class TokenCache:
             fresh = dict(zip(missing, encode(list(missing.values())), strict=True))
             known.update(fresh)
             for key, ids in fresh.items():
-                if ids.nbytes + _ENTRY_BYTES <= self._cache.maxsize:
+                if _ids_size(ids) <= self._max_bytes:
                     self._cache[key] = ids
         return [known[key] for key in keys]

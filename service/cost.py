@@ -177,6 +177,4 @@ class Packing:
 
     def _room_at(self, longest: int) -> int:
         fits = range(1, self._max_batch_tokens // longest + 1)
-        return max(
-            1, bisect_right(fits, self._max_batch_s, key=lambda pairs: self._cost.seconds(pairs, longest))
-        )
+        return max(1, bisect_right(fits, self._max_batch_s, key=lambda pairs: self._cost.seconds(pairs, longest)))

@@ -1,7 +1,7 @@
 """The door: what is decided of a request before anything parses it. Pure ASGI, around the app.
 
-Request id, header limits, key, content type, body limit, and a refusal that costs next to nothing when there is no capacity.
-Reads the body whole (up to its limit) and hands it on; knows nothing of what it means.
+Request id, header limits, key, content type, body limit, and a refusal that costs next to nothing when there
+is no capacity. Reads the body whole (up to its limit) and hands it on; knows nothing of what it means.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +19,7 @@ from service.errors import (
     Forbidden,
     HeadersTooLarge,
     Internal,
+    NotJson,
     ServiceError,
     TooLarge,
     Unauthorized,
@@ -34,11 +35,14 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz"})
 OPEN = PROBES | {"/metrics", "/openapi.json"}
 PATHS = {"/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
 SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/v1/models": "admin"}
-WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-OUTCOMES = {429: "refused", 503: "overload", 504: "deadline", 207: "partial"}
+WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
+OUTCOMES = {429: "refused", 503: "overload", 504: "deadline"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger("fitscore")
+
+
+NOBODY = Caller("nobody", frozenset())
 
 
 class Departed(Exception):
@@ -55,7 +59,7 @@ class Limits:
 
 
 class Door:
-    """Wraps the app. `refuse_early(headers)` may raise a ServiceError before the body is read."""
+    """Wraps the app. `refuse_early(route, headers)` may raise a ServiceError before the body is read."""
 
     def __init__(
         self,
@@ -80,29 +84,32 @@ class Door:
             await self._app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        visit = _Visit(_request_id(headers), route_of(scope["path"]), send)
-        timings = Timings()
+        visit = Visit(_request_id(headers), route_of(scope["path"]))
+        answer = visit.noting(send)
         try:
-            caller = self._admit(scope, headers)
-            body = await self._read(scope, headers, receive)
-            timings.lap("read")
-            scope["state"] = {**scope.get("state", {}), "caller": caller, "request_id": visit.id, "timings": timings}
-            await self._app(scope, _replay(body, receive), visit.send)
+            visit.caller = self._admit(scope, headers)
+            body = await self._read(headers, receive)
+            if (scope["method"], visit.route) in WITH_BODY and not body:
+                raise NotJson("the body is empty")
+            visit.timings.lap("read")
+            scope["state"] = {**scope.get("state", {}), "visit": visit}
+            await self._app(scope, _replay(body, receive), answer)
         except ServiceError as error:
-            await problem(error, visit.id)(scope, receive, visit.send)
+            await problem(error, visit.id)(scope, receive, answer)
         except Departed:
             visit.outcome = "cancelled"
-        except Exception as error:  # the app has answered 500 already; texts may stand in the message, so only the kind is logged
+        except Exception as error:
+            # Texts may stand in the message, so only the kind and the place are logged.
             log.error("request %s failed: %s at %s", visit.id, type(error).__name__, _where(error))
             if not visit.began:
-                await problem(Internal(), visit.id)(scope, receive, visit.send)
-        self._metrics.requests.labels(visit.route, visit.outcome).inc()
-        self._metrics.duration.labels(visit.route).observe(time.perf_counter() - visit.arrived)
+                await problem(Internal(), visit.id)(scope, receive, answer)
+        self._metrics.answered(visit.route, visit.outcome, time.monotonic() - visit.arrived)
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
         raw = scope["headers"]
-        if len(raw) > self._limits.headers or sum(len(n) + len(v) for n, v in raw) > self._limits.header_bytes:
-            raise HeadersTooLarge(f"at most {self._limits.headers} headers of {self._limits.header_bytes} bytes in all")
+        most, most_bytes = self._limits.headers, self._limits.header_bytes
+        if len(raw) > most or sum(len(name) + len(value) for name, value in raw) > most_bytes:
+            raise HeadersTooLarge(f"at most {most} headers of {most_bytes} bytes in all")
         route = route_of(scope["path"])
         caller = self._keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
         if scope["path"] not in OPEN:
@@ -110,12 +117,12 @@ class Door:
                 raise Unauthorized
             if SCOPES.get(route, "score") not in caller.scopes:
                 raise Forbidden
-        if scope["method"] in WITH_BODY and route != "/v1/models":
+        if (scope["method"], route) in WITH_BODY:
             _check_content(headers)
             self._refuse_early(route, headers)
-        return caller or Caller("probe", frozenset())
+        return caller or NOBODY
 
-    async def _read(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         limit = self._limits.body_bytes
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > limit:
@@ -134,24 +141,30 @@ class Door:
                 return b"".join(chunks)
 
 
-class _Visit:
-    """One request from outside: its id and route, and how it ended."""
+@dataclass(slots=True)
+class Visit:
+    """One request from outside: who calls, since when, and how it ended. `arrived` is in monotonic seconds."""
 
-    def __init__(self, request_id: str, route: str, send: Send) -> None:
-        self.id = request_id
-        self.route = route
-        self.outcome = "error"
-        self.began = False
-        self.arrived = time.perf_counter()
-        self._send = send
+    id: str
+    route: str
+    caller: Caller = NOBODY
+    arrived: float = field(default_factory=time.monotonic)
+    timings: Timings = field(default_factory=Timings)
+    began: bool = False
+    partial: bool = False
+    outcome: str = "error"
 
-    async def send(self, message: Message) -> None:
-        """Note the status and add the request id."""
-        if message["type"] == "http.response.start":
-            self.began = True
-            self.outcome = outcome_of(message["status"])
-            message["headers"] = [*message.get("headers", []), (b"x-request-id", self.id.encode())]
-        await self._send(message)
+    def noting(self, send: Send) -> Send:
+        """`send`, with the request id added and the status noted."""
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.began = True
+                self.outcome = "partial" if self.partial else outcome_of(message["status"])
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", self.id.encode())]
+            await send(message)
+
+        return noted
 
 
 def route_of(path: str) -> str:

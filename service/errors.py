@@ -1,9 +1,9 @@
-"""What can go wrong with a request, and how each is told: one small tree, mapped to HTTP here and nowhere else.
+"""What can go wrong with a request, and how each is told: one small tree, mapped to HTTP here alone.
 
     ServiceError
-      NotJson 400 | Unauthorized 401 | Forbidden 403 | NotFound 404 | MethodNotAllowed 405 | Conflict 409 | TooLarge 413
-      UnsupportedMedia 415 | Invalid 422 | QuotaSpent 429 | HeadersTooLarge 431 | Internal 500 | NotReady 503 | Overloaded 503
-      DeadlinePassed 504 | StoreFull 507
+      NotJson 400 | Unauthorized 401 | Forbidden 403 | NotFound 404 | MethodNotAllowed 405 | Conflict 409
+      TooLarge 413 | UnsupportedMedia 415 | Invalid 422 | QuotaSpent 429 | HeadersTooLarge 431
+      Internal 500 | NotReady 503 | Overloaded 503 | DeadlinePassed 504 | StoreFull 507
 
 Bodies are application/problem+json (RFC 9457). They name fields, never values.
 """
@@ -37,7 +37,7 @@ class ServiceError(Exception):
         self, detail: str = "", *, errors: Sequence[FieldError] = (), retry_after_s: float | None = None
     ) -> None:
         super().__init__(detail or self.title)
-        self.detail = detail
+        self.detail = detail or self.title
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
 
@@ -148,10 +148,9 @@ def problem(error: ServiceError, request_id: str) -> Response:
         "type": f"urn:fitscore:{error.code}",
         "title": error.title,
         "status": error.status,
+        "detail": error.detail,
         "request_id": request_id,
     }
-    if error.detail:
-        body["detail"] = error.detail
     if error.errors:
         body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in error.errors]
     headers = {}

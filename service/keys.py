@@ -32,11 +32,14 @@ class Keys:
             parts = entry.strip().split(":")
             scopes = frozenset(parts[2].split("+")) if len(parts) == 3 else frozenset()
             if len(parts) != 3 or not all(parts) or not scopes <= set(SCOPES):
-                raise BadKeys(f"entry {number} is not name:key:scope+scope with scopes among {', '.join(SCOPES)}")
+                known = ", ".join(SCOPES)
+                raise BadKeys(
+                    f"FITSCORE_API_KEYS: entry {number} is not name:key:scope+scope with scopes among {known}"
+                )
             self._callers.append((_digest(parts[1]), Caller(parts[0], scopes)))
 
     def caller(self, authorization: str | None) -> Caller | None:
-        """Who holds this `Authorization` header's bearer key; None when nobody does. Takes the same time for each."""
+        """Who holds this `Authorization` header's bearer key, or None. Takes the same time for each."""
         if not self._callers:
             return Caller(ANYONE, frozenset(SCOPES))
         scheme, _, key = (authorization or "").partition(" ")

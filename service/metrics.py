@@ -1,4 +1,4 @@
-"""What the service counts and times, in Prometheus' terms. Every label stands from the start, so no panel is ever empty.
+"""What the service counts and times, in Prometheus' terms. Every label stands from the start.
 
 Times are float seconds. No label comes from a request's content.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -22,7 +23,8 @@ SECONDS = (
     0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10,
 )  # fmt: skip
 PAIRS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-STAGES = ("read", "parse", "tokenize", "admit", "queue", "model", "answer")
+RATIOS = tuple(step / 20 for step in range(1, 21))
+STAGES = ("read", "parse", "admit", "tokenize", "queue", "model", "answer")
 ROUTES = ("/score", "/rerank", "/candidates", "/v1/models", "probe", "/metrics", "other")
 OUTCOMES = ("ok", "partial", "invalid", "refused", "overload", "deadline", "cancelled", "error")
 LOOP_LAG_EVERY_S = 0.1
@@ -33,39 +35,50 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        new: dict[str, CollectorRegistry] = {"registry": self.registry}
-        self.requests = Counter("fitscore_requests", "Requests", ["route", "outcome"], **new)
-        self.duration = Histogram(
-            "fitscore_request_duration_seconds", "Request, body read to answer made", ["route"], buckets=SECONDS, **new
-        )
-        self.stages = Histogram(
-            "fitscore_stage_duration_seconds", "Stages of scoring requests", ["stage"], buckets=SECONDS, **new
-        )
-        self.request_pairs = Histogram("fitscore_request_pairs", "Candidates of a request", buckets=PAIRS, **new)
-        self.pairs = Counter("fitscore_pairs", "Candidates by what became of them", ["status"], **new)
-        self.batch_pairs = Histogram("fitscore_batch_pairs", "Pairs of a batch", buckets=PAIRS, **new)
-        self.batch_seconds = Histogram("fitscore_batch_duration_seconds", "One model run", buckets=SECONDS, **new)
-        ratios = [step / 20 for step in range(1, 21)]
-        self.padding = Histogram("fitscore_batch_padding_ratio", "Padding among a batch's tokens", buckets=ratios, **new)
-        self.queue_pairs = Gauge("fitscore_queue_pairs", "Pairs that wait", **new)
-        self.queue_requests = Gauge("fitscore_queue_requests", "Requests that wait", **new)
-        self.backlog = Gauge("fitscore_backlog_seconds", "Predicted seconds of accepted work", **new)
-        self.expired = Counter("fitscore_expired_pairs", "Pairs whose deadline came before a score", **new)
-        self.departed = Counter("fitscore_departed_pairs", "Pairs let go unrun, their client gone", **new)
-        self.failures = Counter("fitscore_run_failures", "Model runs that failed", ["kind"], **new)
-        self.cache_hits = Gauge("fitscore_token_cache_hits", "Candidate texts found tokenised", **new)
-        self.cache_misses = Gauge("fitscore_token_cache_misses", "Candidate texts tokenised", **new)
-        self.cache_bytes = Gauge("fitscore_token_cache_bytes", "Bytes of cached token ids", **new)
-        self.store_entries = Gauge("fitscore_candidate_store_entries", "Candidates stored", **new)
-        self.store_bytes = Gauge("fitscore_candidate_store_bytes", "Bytes of stored candidates", **new)
-        self.alive = Gauge("fitscore_engine_alive", "1 while the model thread is sound", **new)
-        self.gc_pause = Histogram(
-            "fitscore_gc_pause_seconds", "Garbage collector pauses", ["generation"], buckets=SECONDS, **new
-        )
-        self.loop_lag = Histogram("fitscore_event_loop_lag_seconds", "Lateness of the event loop", buckets=SECONDS, **new)
-        self.model = Info("fitscore_model", "The live model", **new)
+        self._name_requests()
+        self._name_model_runs()
+        self._name_state()
         self._register_labels()
         self._gc_began = 0.0
+        self._pauses: deque[tuple[str, float]] = deque(maxlen=10_000)
+
+    def _name_requests(self) -> None:
+        self.requests = self._counter("requests", "Requests", "route", "outcome")
+        self.duration = self._histogram("request_duration_seconds", "First byte to answer", SECONDS, "route")
+        self.stages = self._histogram("stage_duration_seconds", "Stages of scoring", SECONDS, "stage")
+        self.request_pairs = self._histogram("request_pairs", "Candidates of a request", PAIRS)
+        self.pairs = self._counter("pairs", "Candidates by what became of them", "status")
+        self.expired = self._counter("expired_pairs", "Pairs whose deadline came before a score")
+        self.departed = self._counter("departed_pairs", "Pairs let go unrun, their client gone")
+
+    def _name_model_runs(self) -> None:
+        self.batch_pairs = self._histogram("batch_pairs", "Pairs of a batch", PAIRS)
+        self.batch_seconds = self._histogram("batch_duration_seconds", "One batch on the model", SECONDS)
+        self.padding = self._histogram("batch_padding_ratio", "Padding among a batch's tokens", RATIOS)
+        self.run_errors = self._counter("session_run_errors", "Model runs that failed", "kind")
+        self.alive = self._gauge("engine_alive", "1 while the model thread is sound")
+        self.model = Info("fitscore_model", "The live model", registry=self.registry)
+
+    def _name_state(self) -> None:
+        self.queue_pairs = self._gauge("queue_pairs", "Pairs that wait")
+        self.queue_requests = self._gauge("queue_requests", "Requests that wait")
+        self.backlog = self._gauge("backlog_seconds", "Predicted seconds of accepted work")
+        self.cache_hits = self._counter("token_cache_hits", "Candidate texts found tokenised")
+        self.cache_misses = self._counter("token_cache_misses", "Candidate texts tokenised")
+        self.cache_bytes = self._gauge("token_cache_bytes", "Bytes of cached token ids")
+        self.store_entries = self._gauge("candidate_store_entries", "Candidates stored")
+        self.store_bytes = self._gauge("candidate_store_bytes", "Bytes of stored candidates")
+        self.gc_pause = self._histogram("gc_pause_seconds", "Collector pauses", SECONDS, "generation")
+        self.loop_lag = self._histogram("event_loop_lag_seconds", "Lateness of the event loop", SECONDS)
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(f"fitscore_{name}", what, labels, registry=self.registry)
+
+    def _gauge(self, name: str, what: str) -> Gauge:
+        return Gauge(f"fitscore_{name}", what, registry=self.registry)
+
+    def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"fitscore_{name}", what, labels, registry=self.registry, buckets=buckets)
 
     def _register_labels(self) -> None:
         for route in ROUTES:
@@ -77,7 +90,7 @@ class Metrics:
         for status in PairStatus:
             self.pairs.labels(status.value)
         for kind in get_args(Failure):
-            self.failures.labels(kind)
+            self.run_errors.labels(kind)
         for generation in range(3):
             self.gc_pause.labels(str(generation))
 
@@ -97,9 +110,14 @@ class Metrics:
 
     def run_failed(self, kind: Failure) -> None:
         """See `engine.Observer`."""
-        self.failures.labels(kind).inc()
+        self.run_errors.labels(kind).inc()
 
-    def scored(self, statuses: list[PairStatus], stages: Mapping[str, float]) -> None:
+    def answered(self, route: str, outcome: str, seconds: float) -> None:
+        """Count a request and observe how long it took."""
+        self.requests.labels(route, outcome).inc()
+        self.duration.labels(route).observe(seconds)
+
+    def scored(self, statuses: Sequence[PairStatus], stages: Mapping[str, float]) -> None:
         """Count a scoring request's candidates and observe its stages."""
         self.request_pairs.observe(len(statuses))
         for status in PairStatus:
@@ -114,11 +132,14 @@ class Metrics:
         self.model.info({**described, "device": model.device, "precision": model.precision})
 
     def on_gc(self, phase: str, info: Mapping[str, int]) -> None:
-        """A callback for `gc.callbacks`: time each pause."""
+        """A callback for `gc.callbacks`: time each pause.
+
+        A collection may begin while this very thread holds a metric's lock, so the pause is only noted here.
+        """
         if phase == "start":
             self._gc_began = time.perf_counter()
         else:
-            self.gc_pause.labels(str(info["generation"])).observe(time.perf_counter() - self._gc_began)
+            self._pauses.append((str(info["generation"]), time.perf_counter() - self._gc_began))
 
     async def watch_loop(self) -> None:
         """Observe for ever how late the event loop wakes a sleeper."""
@@ -138,4 +159,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition in Prometheus' text format."""
+        while self._pauses:
+            generation, seconds = self._pauses.popleft()
+            self.gc_pause.labels(generation).observe(seconds)
         return generate_latest(self.registry)

@@ -1,9 +1,13 @@
-"""Which model is live: load beside, verify, warm up, swap in one assignment. Knows nothing of requests or HTTP."""
+"""What makes a bundle ready to serve: verify, open, check its known answers, warm up, measure its cost.
+
+Knows nothing of requests or HTTP; which model is live is the lifecycle's business.
+"""
 
 from __future__ import annotations
 
 import gc
 import hashlib
+import json
 import resource
 import time
 from collections.abc import Mapping
@@ -13,7 +17,8 @@ from typing import Literal
 
 import numpy as np
 
-from models.bundle import Bundle, BundleError, Manifest
+from models.bundle import MANIFEST, Bundle, Manifest
+from models.errors import BundleError, DeviceError
 from models.scorer import Scorer
 from models.session import Device
 from models.text import SPECIAL_TOKENS, Pair, Template, TextEncoder
@@ -21,7 +26,7 @@ from service.cost import CostTable
 
 Phase = Literal["loading", "ready", "draining", "failed", "dead"]
 
-# What loading takes beside the graph's own bytes: measured at about three copies while onnxruntime optimises, plus its libraries.
+# What loading takes: measured at about three copies of the graph while onnxruntime optimises, and its libraries.
 COPIES_WHILE_LOADING = 3
 RUNTIME_BYTES = 150 << 20
 
@@ -49,13 +54,19 @@ class LiveModel:
 
 
 def load_model(path: Path, *, device: Device, threads: int, max_batch_tokens: int, max_batch_s: float) -> LiveModel:
-    """Load a bundle and make it ready to serve. Raises BundleError, DeviceError or NotEnoughMemory; takes seconds."""
+    """Load a bundle and make it ready to serve, in seconds. Raises BundleError, DeviceError or NotEnoughMemory."""
+    check_memory(path)
     bundle = Bundle.load(path)
     graph = bundle.graph_for(device)
-    check_memory(len(bundle.contents[graph.file]))
     encoder, scorer = bundle.encoder(), bundle.open(device, threads)
-    bundle.check_known_answers(scorer, encoder, graph)
     manifest = bundle.manifest
+    try:
+        bundle.check_known_answers(scorer, encoder, graph)
+        cost = _warm_up(scorer, manifest, max_batch_tokens, max_batch_s)
+    except (BundleError, MemoryError):
+        raise
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        raise BundleError(f"{path / graph.file} cannot be run: {type(error).__name__}") from error
     return LiveModel(
         name=manifest.name,
         version=manifest.version,
@@ -66,10 +77,19 @@ def load_model(path: Path, *, device: Device, threads: int, max_batch_tokens: in
         scorer=scorer,
         heads=scorer.heads,
         default_blend=manifest.default_blend,
-        cost=_warm_up(scorer, manifest, max_batch_tokens, max_batch_s),
+        cost=cost,
         device=graph.device,
         precision=graph.precision,
     )
+
+
+def why(error: Exception, path: Path) -> str:
+    """One sentence on why a bundle could not be loaded."""
+    if isinstance(error, BundleError | DeviceError | NotEnoughMemory):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{path} does not fit into memory"
+    return f"{path} could not be loaded: {type(error).__name__}"
 
 
 def _warm_up(scorer: Scorer, manifest: Manifest, max_batch_tokens: int, max_batch_s: float) -> CostTable:
@@ -82,7 +102,7 @@ def _warm_up(scorer: Scorer, manifest: Manifest, max_batch_tokens: int, max_batc
 
     sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128, 256) if size * lengths[0] <= max_batch_tokens]
     return CostTable.measure(
-        run, time.perf_counter, batch_sizes=sizes, lengths=lengths, limit_s=2 * max_batch_s, repeats=2
+        run, time.perf_counter, batch_sizes=sizes or [1], lengths=lengths, limit_s=2 * max_batch_s, repeats=2
     )
 
 
@@ -91,15 +111,19 @@ def _dummy(length: int) -> Pair:
     return Pair(np.ones(text // 2, dtype=np.int32), np.ones(text - text // 2, dtype=np.int32))
 
 
-def check_memory(graph_bytes: int) -> None:
-    """Raise NotEnoughMemory when loading a graph of this size would not fit into what the process may use."""
-    needed = graph_bytes * COPIES_WHILE_LOADING + RUNTIME_BYTES
+def check_memory(path: Path) -> None:
+    """Raise NotEnoughMemory when a bundle's graphs would not fit into what the process may use."""
+    graphs = path.glob("*.onnx") if path.is_dir() else ()
+    needed = max((graph.stat().st_size for graph in graphs), default=0) * COPIES_WHILE_LOADING + RUNTIME_BYTES
     available = _available_bytes()
     if available < needed:
-        raise NotEnoughMemory(f"the model needs about {needed >> 20} MiB of memory; {available >> 20} MiB are available")
+        raise NotEnoughMemory(
+            f"too little memory: {path} needs about {needed >> 20} MiB and {available >> 20} MiB are available"
+        )
 
 
 def _available_bytes() -> int:
+    """The least of what the machine, the process' own limit and its control group leave."""
     limits = [_meminfo("MemAvailable")]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
@@ -112,7 +136,7 @@ def _available_bytes() -> int:
             limits.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
         except (OSError, ValueError):  # no such cgroup version here, or "max"
             continue
-    return min(limits)
+    return max(0, min(limits))
 
 
 def _meminfo(name: str) -> int:
@@ -120,18 +144,30 @@ def _meminfo(name: str) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
 
 
-def installed(folder: Path) -> dict[Path, Manifest]:
-    """Sound bundles in a folder, by path; anything else there is passed over."""
-    found = {}
+def installed(folder: Path) -> list[Manifest]:
+    """Manifests of the sound bundles in a folder; anything else there is passed over."""
+    found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
-            found[path] = Bundle.load(path).manifest
+            found.append(Bundle.load(path).manifest)
         except BundleError:
             continue
     return found
 
 
+def find_bundle(folder: Path, name: str, version: str) -> Path | None:
+    """The bundle that says it is this version of this model, sound or not: loading it tells."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        try:
+            said = json.loads((path / MANIFEST).read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(said, dict) and (said.get("name"), said.get("version")) == (name, version):
+            return path
+    return None
+
+
 def settle_memory() -> None:
-    """After loading: what is alive now will stay, so the collector need not look at it again (pauses of 100 ms otherwise)."""
+    """What is alive after loading stays, so the collector need not look at it again (pauses of 100 ms otherwise)."""
     gc.collect()
     gc.freeze()

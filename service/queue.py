@@ -41,9 +41,7 @@ class PairQueue:
     batch with its longest pair; other pairs join, its own first, only where padding stays cheap.
     """
 
-    def __init__(
-        self, cost: CostTable, *, max_batch_tokens: int, max_batch_s: float, patience_s: float
-    ) -> None:
+    def __init__(self, cost: CostTable, *, max_batch_tokens: int, max_batch_s: float, patience_s: float) -> None:
         self._max_batch_tokens = max_batch_tokens
         self._max_batch_s = max_batch_s
         self._patience_s = patience_s

@@ -1,19 +1,34 @@
-"""The wire contract, and nothing else. Unknown fields are errors in our own shapes, and ignored in those of others."""
+"""The wire contract, and nothing else.
+
+Unknown fields are errors in our own shapes, and ignored in those of others.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    model_validator,
+)
 
+from models.text import Fields
 from service.work import PairStatus, Priority
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-FieldsIn = Annotated[dict[str, str | list[str] | Finite], Field(max_length=100)]
+# Strict, so that 5 stays 5 and is rendered as it was in training, and true is not 1.
+FieldIn = StrictStr | list[StrictStr] | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+FieldsIn = Annotated[dict[str, FieldIn], Field(max_length=100)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-EXAMPLE = {
+EXAMPLE: JsonValue = {
     "member": {
         "id": "m-17",
         "fields": {
@@ -27,6 +42,20 @@ EXAMPLE = {
         {"id": "j-2", "fields": {"title": "Pastry chef", "description": "Bake for a small hotel."}},
     ],
     "deadline_ms": 2000,
+}
+ANSWER: JsonValue = {
+    "model": {"name": "jobs", "version": "1", "policy": None},
+    "scores": [
+        {"id": "j-1", "score": 0.83, "heads": {"relevance": 0.83}, "status": "scored"},
+        {"id": "j-2", "score": 0.02, "heads": {"relevance": 0.02}, "status": "scored"},
+    ],
+    "degraded": False,
+}
+RERANK: JsonValue = {"query": "data engineer", "documents": ["Data platform lead", "Chef"], "top_n": 1}
+RERANKED: JsonValue = {
+    "id": "9f2c51d07b3e4a68",
+    "model": "jobs-v1",
+    "results": [{"index": 0, "relevance_score": 0.71}],
 }
 
 
@@ -98,32 +127,47 @@ class Score(_Ours):
 class ScoreResponse(_Ours):
     """Scores in request order; `degraded` when a candidate that could have been scored was not."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
+
     model: ModelName
     scores: list[Score]
     degraded: bool
 
 
-class Document(_Theirs):
-    """A document given as an object."""
+class Document(BaseModel):
+    """A document given as an object: its `text`, else its `fields`, else whatever plain values it holds."""
 
-    text: str
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    text: str | None = None
+    fields: FieldsIn | None = None
+
+    @property
+    def content(self) -> str | Fields:
+        """What is scored."""
+        if self.text is not None:
+            return self.text
+        if self.fields is not None:
+            return self.fields
+        plain = {name: value for name, value in (self.model_extra or {}).items() if type(value) in (str, int, float)}
+        return cast(Fields, plain)
 
 
 class RerankRequest(_Theirs):
-    """What Cohere, Jina (`documents`) and TEI (`texts`) clients send."""
+    """What Cohere, Jina (`documents`) and TEI (`texts`) clients send; other fields of theirs are passed over."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"query": "data engineer", "documents": ["Data platform lead", "Chef"], "top_n": 1}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [RERANK]})
 
     query: Annotated[str, StringConstraints(min_length=1)]
     documents: Annotated[list[str | Document], Field(min_length=1)] | None = None
     texts: Annotated[list[str], Field(min_length=1)] | None = None
     top_n: Annotated[int, Field(ge=1)] | None = None
-    return_documents: bool = False
-    return_text: bool = False
-    raw_scores: bool = False
-    model: str | None = None
+    return_documents: bool | None = None
+    return_text: bool | None = None
+    raw_scores: bool | None = Field(None, description="TEI: log odds instead of probabilities")
+    truncate: bool | None = Field(None, description="texts are always cut to what the model reads")
+    model: str | None = Field(None, description="the live model answers, whatever stands here")
+    max_tokens_per_doc: int | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> RerankRequest:
@@ -137,15 +181,24 @@ class RerankResult(_Ours):
 
     index: int
     relevance_score: float
-    document: Document | None = None
+    document: dict[str, Any] | None = None
+
+
+class RerankMeta(_Ours):
+    """Stands there only when something is to be said."""
+
+    warnings: list[str]
 
 
 class RerankResponse(_Ours):
-    """Cohere's and Jina's answer, best first."""
+    """Cohere's and Jina's answer, best first. Documents that could not be scored are left out; `meta` says so."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [RERANKED]})
 
     id: str
     model: str
     results: list[RerankResult]
+    meta: RerankMeta | None = None
 
 
 class TeiRank(_Ours):

@@ -1,4 +1,4 @@
-"""The path of a request: prepare -> admit -> score -> blend. The one place where the service's parts meet."""
+"""The path of a request: admit -> prepare -> score -> blend. The one place where the service's parts meet."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from models.text import Fields
 from service.admission import Admission, NoCapacity
 from service.engine import Engine, EngineDead
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
@@ -17,6 +18,8 @@ from service.texts import EmptyMember, Entry, Prepared, Texts
 from service.timings import Timings
 from service.work import PairOutcome, PairStatus, Priority, Request, RequestResult
 
+# Of English job texts in WordPiece; a wrong guess admits a little more or less, and never changes a score.
+CHARS_PER_TOKEN = 4.5
 # Statuses that a later try, or more time, would change: with one of them an answer is degraded.
 _DEGRADED = {PairStatus.failed, PairStatus.not_scored}
 
@@ -54,12 +57,17 @@ class Scoring:
         self._admission = admission
         self._texts = texts
         self._tokenizer_thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+        self._preparing_s = 0.0
         self.model: LiveModel | None = None
 
     def use(self, model: LiveModel) -> None:
-        """Make a model live: requests that come from now on are scored by it, earlier ones by the one they began with."""
+        """Score requests that come from now on with this model; earlier ones keep the one they began with."""
         self._engine.use(model.cost)
         self.model = model
+
+    def backlog_seconds(self) -> float:
+        """Predicted seconds of accepted work: what is being prepared, waits or runs."""
+        return self._engine.backlog_seconds() + self._preparing_s
 
     async def score(self, order: Order, timings: Timings) -> Answer:
         """Score an order. Raises the errors of `service.errors`; cancelling this frees the order's place."""
@@ -67,45 +75,47 @@ class Scoring:
         if model is None:
             raise NotReady("no model is loaded yet", retry_after_s=1.0)
         weights = blend_weights(model, order.blend)
-        prepared = await self._prepare(model, order)
-        timings.lap("tokenize")
-        request = self._admit(model, order, prepared)
+        cost_s = self._admit(model, order)
         timings.lap("admit")
-        result = await self._run(request)
+        prepared = await self._prepare(model, order, cost_s)
+        timings.lap("tokenize")
+        result = await self._run(_request(model, order, prepared))
         timings.lap("queue")
         timings.split("queue", "model", result.model_s)
-        outcomes = _in_request_order(prepared, result, len(order.candidates))
         if prepared.pairs and all(outcome.status is PairStatus.not_scored for outcome in result.outcomes):
             raise DeadlinePassed
+        outcomes = _in_request_order(prepared, result, len(order.candidates))
         return Answer(model, outcomes, [_blend(weights, outcome) for outcome in outcomes])
 
-    async def _prepare(self, model: LiveModel, order: Order) -> Prepared:
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(
-                self._tokenizer_thread, self._texts.prepare, model, order.member, order.candidates
-            )
-        except EmptyMember:
-            raise Invalid("the member has no text", errors=[FieldError("/member", "has no text")]) from None
-
-    def _admit(self, model: LiveModel, order: Order, prepared: Prepared) -> Request:
+    def _admit(self, model: LiveModel, order: Order) -> float:
+        """Predicted seconds of the order, when they fit. Raises Overloaded, or DeadlinePassed."""
         now = time.monotonic()
-        lengths = [len(pair) for pair in prepared.pairs]
         if order.deadline <= now:
             raise DeadlinePassed
+        cost_s = self._engine.cost_seconds(guess_lengths(order, model.cost.lengths[-1]))
         try:
             self._admission.admit(
                 now=now,
                 deadline=order.deadline,
                 priority=order.priority,
-                backlog_s=self._engine.backlog_seconds(),
-                cost_s=self._engine.cost_seconds(lengths),
+                backlog_s=self.backlog_seconds(),
+                cost_s=cost_s,
             )
         except NoCapacity as refusal:
             raise Overloaded(retry_after_s=refusal.retry_after_s) from None
-        return Request.of(
-            model.scorer, prepared.pairs, lengths, arrived=now, deadline=order.deadline, priority=order.priority
-        )
+        return cost_s
+
+    async def _prepare(self, model: LiveModel, order: Order, cost_s: float) -> Prepared:
+        # Until the queue knows the request's true cost, the guess stands for it: admission must not be blind here.
+        self._preparing_s += cost_s
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._tokenizer_thread, self._texts.prepare, model, order.member, order.candidates
+            )
+        except EmptyMember:
+            raise Invalid("the member has no text", errors=[FieldError("/member", "has no text")]) from None
+        finally:
+            self._preparing_s -= cost_s
 
     async def _run(self, request: Request) -> RequestResult:
         if not request.pairs:
@@ -123,6 +133,31 @@ class Scoring:
         self._tokenizer_thread.shutdown(wait=False, cancel_futures=True)
 
 
+def guess_lengths(order: Order, longest: int) -> list[int]:
+    """Tokens of each pair, guessed from its characters before anything is tokenised; `longest` where unknown."""
+    member = _guess_tokens(order.member.content, longest)
+    return [min(longest, member + _guess_tokens(each.content, longest)) for each in order.candidates]
+
+
+def _guess_tokens(content: str | Fields | None, longest: int) -> int:
+    if content is None:
+        return longest
+    chars = len(content) if isinstance(content, str) else sum(len(str(value)) for value in content.values())
+    return 2 + int(chars / CHARS_PER_TOKEN)
+
+
+def _request(model: LiveModel, order: Order, prepared: Prepared) -> Request:
+    lengths = [len(pair) for pair in prepared.pairs]
+    return Request.of(
+        model.scorer,
+        prepared.pairs,
+        lengths,
+        arrived=time.monotonic(),
+        deadline=order.deadline,
+        priority=order.priority,
+    )
+
+
 def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[float]:
     """One weight for each head, adding up to 1. Raises Invalid for a head that the model does not have."""
     chosen = model.default_blend if blend is None else blend
@@ -132,7 +167,8 @@ def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[f
         )
     total = sum(chosen.values())
     if not 0 < total < float("inf"):
-        raise Invalid("the weights of a blend must add up to more than 0", errors=[FieldError("/blend", "adds up to 0")])
+        fault = FieldError("/blend", "must add up to more than 0")
+        raise Invalid("the weights of a blend must add up to more than 0", errors=[fault])
     return [chosen.get(head, 0.0) / total for head in model.heads]
 
 
@@ -146,4 +182,4 @@ def _in_request_order(prepared: Prepared, result: RequestResult, num_candidates:
 def _blend(weights: Sequence[float], outcome: PairOutcome) -> float | None:
     if outcome.probabilities is None:
         return None
-    return sum(weight * probability for weight, probability in zip(weights, outcome.probabilities, strict=True))
+    return sum(w * probability for w, probability in zip(weights, outcome.probabilities, strict=True))

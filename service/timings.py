@@ -1,4 +1,4 @@
-"""A request's time, cut into stages that add up to its total. Measured once; header, histograms and tests read the same."""
+"""A request's time, cut into stages that add up to its total. Header, histograms and tests read the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Timings:
-    """Laps of one stopwatch, in float seconds: each lap ends where the next begins, so nothing falls between."""
+    """Laps of one stopwatch, in float seconds: each begins where the last ended, so nothing falls between."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -21,7 +21,7 @@ class Timings:
         self._last = now
 
     def split(self, stage: str, part: str, seconds: float) -> None:
-        """Move up to `seconds` of a stage to another: the model's part of the time that a request was in the engine."""
+        """Move up to `seconds` of a stage to another: the model's part of the time in the engine."""
         moved = min(seconds, self.stages[stage])
         self.stages[stage] -= moved
         self.stages[part] = self.stages.get(part, 0.0) + moved

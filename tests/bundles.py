@@ -1,4 +1,6 @@
-"""A tiny bundle on disk for tests: a real ONNX graph and a real tokenizer, whose scores depend on every token and its side."""
+"""A tiny bundle on disk for tests:
+a real ONNX graph and a real tokenizer, whose scores depend on every token and its side.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def tokenizer_json() -> str:
 
 
 def graph_bytes(*, seed: int = 0, num_heads: int = 2, inputs: tuple[str, ...] = ()) -> bytes:
-    """logits[n, h] = mean over real tokens of table[id] * (1 + type * 2): order within a side does not matter, sides do."""
+    """logits[n, h] = mean over real tokens of table[id] * (1 + type * 2):
+    order within a side does not matter, sides do.
+    """
     declared = inputs or ("input_ids", "attention_mask", "token_type_ids")
     table = np.random.default_rng(seed).normal(size=(200, num_heads)).astype(np.float32)
     nodes = [

@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that steps write to")
-    parser.add_argument("--bundles", type=Path, default=None, help="where `export` puts the bundle (default: in the run)")
+    parser.add_argument(
+        "--bundles", type=Path, default=None, help="where `export` puts the bundle (default: in the run)"
+    )
     options = parser.parse_args(arguments)
     try:
         recipe = find(options.recipe)

@@ -1,6 +1,7 @@
 """Step `annotate`: every training pair is scored by the teacher once, and the soft labels are written in shards.
 
-    <head>_logit f32: the teacher's raw output | <head> f64: its calibrated probability | <head>_gold f64: the gain, or null
+    <head>_logit f32: the teacher's raw output | <head> f64: its calibrated probability | <head>_gold f64: the
+    gain, or null
 
 A shard that stands is not scored again: a run that was cut off goes on where it stopped.
 """
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from torch import nn
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from models.bundle import Calibration
 from models.text import Pair, TextEncoder
@@ -24,7 +25,7 @@ SHARD_PAIRS = 4096
 
 def annotate(
     pairs: pl.DataFrame,
-    teacher: nn.Module,
+    teacher: PreTrainedModel,
     calibrations: dict[str, Calibration],
     encoder: TextEncoder,
     heads: Sequence[str],

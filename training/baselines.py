@@ -14,7 +14,9 @@ from training.data import CandidateList
 
 
 def bm25_scores(lists: Sequence[CandidateList]) -> list[np.ndarray]:
-    """BM25 (Lucene's form) of each candidate for its member; document frequencies come from all candidates of `lists`."""
+    """BM25 (Lucene's form) of each candidate for its member;
+    document frequencies come from all candidates of `lists`.
+    """
     texts = list(dict.fromkeys(text for each in lists for text in each.candidates))
     place = {text: index for index, text in enumerate(texts)}
     retriever = bm25s.BM25()
@@ -43,7 +45,9 @@ def _embed(texts: Sequence[str], backbone: str, max_tokens: int) -> np.ndarray:
     vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
     for start in range(0, len(order), 64):
         chosen = order[start : start + 64]
-        batch = tokenizer([texts[i] for i in chosen], padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
+        batch = tokenizer(
+            [texts[i] for i in chosen], padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hidden_NTD = model(**batch).last_hidden_state.float()
         mask_NT1 = batch["attention_mask"].unsqueeze(-1)

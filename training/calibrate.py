@@ -16,7 +16,8 @@ from training.data import CandidateList
 def fit_platt(logits: np.ndarray, targets: np.ndarray, *, steps: int = 50) -> Calibration:
     """Slope and intercept with the least binary cross-entropy to `targets` f64[N] in [0, 1].
 
-    The slope stays positive, so that calibration never changes an order; with fewer than two distinct targets nothing is fitted.
+    The slope stays positive, so that calibration never changes an order; with fewer than two distinct targets
+    nothing is fitted.
     """
     if np.unique(targets).size < 2:
         return Calibration(slope=1.0, intercept=0.0)
@@ -43,7 +44,9 @@ def fit_calibrations(
 
 
 def expected_calibration_error(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 10) -> float:
-    """Mean gap between stated and observed gain over equal-width bins, weighted by their counts (Naeini et al., 2015)."""
+    """Mean gap of stated and observed gain over equal-width bins, weighted by their counts (Naeini et al., 2015)."""
     index = np.minimum((probabilities * bins).astype(int), bins - 1)
-    gaps = [abs(probabilities[index == b].mean() - targets[index == b].mean()) * (index == b).mean() for b in set(index)]
+    gaps = [
+        abs(probabilities[index == b].mean() - targets[index == b].mean()) * (index == b).mean() for b in set(index)
+    ]
     return float(sum(gaps))

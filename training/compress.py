@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from models.text import Pair, TextEncoder
 from training.cross_encoder import encode_lists
@@ -45,7 +46,8 @@ def compress(recipe: Recipe, encoder: TextEncoder, data: Path, student: Path, ou
 
 
 @torch.inference_mode()
-def _reference(model: torch.nn.Module, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
+def _reference(model: PreTrainedModel, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
     """Torch's own fp32 logits, without autocast."""
     arrays = encoder.collate(pairs)
-    return model(**{name: torch.from_numpy(array) for name, array in arrays.items()}).logits.numpy()
+    logits: torch.Tensor = model(**{name: torch.from_numpy(array) for name, array in arrays.items()}).logits
+    return logits.numpy()

@@ -76,9 +76,16 @@ STEPS = {
         Step("data", (), ("template", "heads", "lists"), _data),
         Step("teach", ("data",), (*TRAINING, "teacher"), _teach),
         Step("annotate", ("data", "teach"), (*TRAINING, "annotated_lists"), _annotate),
-        Step("distill", ("data", "teach", "annotate"), (*TRAINING, "student", "student_layers", "gold_anchor"), _distill),
+        Step(
+            "distill", ("data", "teach", "annotate"), (*TRAINING, "student", "student_layers", "gold_anchor"), _distill
+        ),
         Step("compress", ("data", "distill"), TEXT, _compress),
-        Step("evaluate", ("data", "teach", "distill", "compress"), (*TEXT, "baselines", "floors"), _evaluate),
+        Step(
+            "evaluate",
+            ("data", "teach", "distill", "compress"),
+            (*TEXT, "baselines", "floors", "evaluated_lists"),
+            _evaluate,
+        ),
         Step(
             "export",
             ("data", "teach", "distill", "compress", "evaluate"),
@@ -93,4 +100,3 @@ def run_all(run: Run) -> None:
     """Every step in order; those that are done are skipped."""
     for step in STEPS.values():
         run_step(step, run)
-

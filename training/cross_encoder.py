@@ -1,40 +1,46 @@
-"""A flat cross-encoder in torch: from any Hugging Face encoder, or cut from a deeper one. Knows no data and no losses."""
+"""A flat cross-encoder in torch: from any Hugging Face encoder, or cut from a deeper one.
+
+Knows no data and no losses.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch.nn import ModuleList
 from tqdm import tqdm
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from models.text import Pair, TextEncoder
 from training.data import CandidateList
 
 
-def load_cross_encoder(name: str, num_heads: int) -> nn.Module:
+def load_cross_encoder(name: str, num_heads: int) -> PreTrainedModel:
     """Load any encoder with one output per head; a missing classifier starts small, the rest keeps what it knew.
 
-    Dropout is off: the runs are about one epoch long, so there is nothing to overfit, and the CPU is spared the random numbers.
+    Dropout is off: the runs are about one epoch long, so there is nothing to overfit, and the CPU is spared
+    the random numbers.
     """
     config = AutoConfig.from_pretrained(name, num_labels=num_heads)
     for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
         if hasattr(config, dropout):
             setattr(config, dropout, 0.0)
-    return AutoModelForSequenceClassification.from_pretrained(
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
         name, config=config, dtype=torch.float32, attn_implementation="eager"
     )
+    return model
 
 
-def keep_layers(teacher: nn.Module, layers: Sequence[int]) -> nn.Module:
+def keep_layers(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
     """A student that starts as some layers of its teacher, with its embeddings, pooler and heads (as in DistilBERT)."""
     student = copy.deepcopy(teacher)
-    encoder = student.base_model.encoder
-    encoder.layer = nn.ModuleList(encoder.layer[index] for index in layers)
+    encoder: Any = student.base_model.encoder
+    encoder.layer = ModuleList(encoder.layer[index] for index in layers)
     student.config.num_hidden_layers = len(layers)
     return student
 
@@ -45,12 +51,14 @@ def read_tokenizer(name: str) -> str:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, encoder: TextEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192) -> np.ndarray:
+def predict(
+    model: PreTrainedModel, encoder: TextEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192
+) -> np.ndarray:
     """Logits f32[len(pairs), H], in the order given; runs in batches of like length so that little is padded."""
     model.eval()
     device = next(model.parameters()).device
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]), reverse=True)
-    out = np.zeros((len(pairs), model.config.num_labels), dtype=np.float32)
+    out = np.zeros((len(pairs), int(model.config.num_labels or 1)), dtype=np.float32)
     start = 0
     with tqdm(total=len(pairs), desc="predict", mininterval=5, leave=False) as progress:
         while start < len(order):
@@ -71,6 +79,6 @@ def encode_lists(encoder: TextEncoder, lists: Sequence[CandidateList]) -> list[P
     return [Pair(member, next(ids)) for member, each in zip(members, lists, strict=True) for _ in each.candidates]
 
 
-def predict_lists(model: nn.Module, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
+def predict_lists(model: PreTrainedModel, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
     """Logits f32[pairs of all lists, H], in order."""
     return predict(model, encoder, encode_lists(encoder, lists))

@@ -1,14 +1,15 @@
 """Candidate lists: the one table that every step of the cookbook reads.
 
-A row is a pair. Rows of one list share `list_id` and `member`. Label columns are named after the heads and hold gains in
-[0, 1] (null: not judged). This file knows the schema, not where lists come from or what trains on them.
+A row is a pair. Rows of one list share `list_id` and `member`. Label columns are named after the heads and
+hold gains in [0, 1] (null: not judged). This file knows the schema, not where lists come from or what trains
+on them.
 
     list_id str | source str | split "train"|"valid"|"test" | member str | candidate str | <head> f64 ...
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -36,7 +37,7 @@ class FieldList:
     split: Split
     member: Fields
     candidates: Sequence[Fields]
-    labels: dict[str, Sequence[float | None]]
+    labels: Mapping[str, Sequence[float | None]]
 
 
 @dataclass(frozen=True)

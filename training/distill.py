@@ -1,6 +1,7 @@
 """Step `distill`: the teacher's soft labels -> a smaller flat student, calibrated on gold validation lists.
 
-loss = mean over heads of: binary KL(teacher || student) + w * list KL(softmax of teacher || softmax of student) + a * gold anchor
+loss = mean over heads of: binary KL(teacher || student) + w * list KL(softmax of teacher || softmax of
+student) + a * gold anchor
 """
 
 from __future__ import annotations

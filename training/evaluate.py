@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class FloorBroken(Exception):
 
 def evaluate(recipe: Recipe, encoder: TextEncoder, backbone: str, folders: dict[str, Path], out: Path) -> None:
     """Write `report.json` and `report.md` to `out`; raise FloorBroken when a figure is too low."""
-    lists = read_lists(folders["data"], recipe.head_names, "test")
+    lists = _first_of_each(read_lists(folders["data"], recipe.head_names, "test"), recipe.evaluated_lists)
     report: dict[str, Any] = {"heads": {}}
     by_system = _logits(recipe, encoder, folders, lists)
     for index, head in enumerate(recipe.head_names):
@@ -50,6 +51,17 @@ def evaluate(recipe: Recipe, encoder: TextEncoder, backbone: str, folders: dict[
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
     _check_floors(recipe, report)
+
+
+def _first_of_each(lists: Sequence[CandidateList], count: int | None) -> list[CandidateList]:
+    """The first `count` lists of each source (None: all), in the order of the file."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for each in lists:
+        seen[each.source] += 1
+        if count is None or seen[each.source] <= count:
+            kept.append(each)
+    return kept
 
 
 def _logits(
@@ -81,9 +93,7 @@ def _split(values: np.ndarray, lists: Sequence[CandidateList]) -> list[np.ndarra
     return np.split(values, np.cumsum([len(each) for each in lists])[:-1])
 
 
-def _head_report(
-    head: str, lists: Sequence[CandidateList], scores: Scores, calibration: Calibration
-) -> dict[str, Any]:
+def _head_report(head: str, lists: Sequence[CandidateList], scores: Scores, calibration: Calibration) -> dict[str, Any]:
     sources = {}
     for source in sorted({each.source for each in lists}):
         rows = [index for index, each in enumerate(lists) if each.source == source]

@@ -24,7 +24,10 @@ SHIPPED = (("int8", "cpu", 0.06), ("fp16", "cuda", 0.02))
 
 
 def export(recipe: Recipe, encoder: TextEncoder, tokenizer: str, folders: dict[str, Path], bundle: Path) -> Bundle:
-    """Write the bundle folder and check it by loading it. Raises BundleError when it does not give its known answers."""
+    """Write the bundle folder and check it by loading it.
+
+    Raises BundleError when it does not give its known answers.
+    """
     model, calibrations = load_model(folders["distill"], len(recipe.heads))
     heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in recipe.heads)
     graphs = tuple(

@@ -101,7 +101,10 @@ def _longest_chars(each: CandidateList) -> int:
 def fit(
     model: nn.Module, lists: Sequence[CandidateList], encoder: TextEncoder, loss: Loss, schedule: Schedule, folder: Path
 ) -> None:
-    """Train `model` in place. Resumes from `folder/checkpoint.pt`; a non-finite loss stops before the optimiser moves."""
+    """Train `model` in place.
+
+    Resumes from `folder/checkpoint.pt`; a non-finite loss stops before the optimiser moves.
+    """
     torch.manual_seed(schedule.seed)
     if len(lists) < schedule.lists_per_step:
         raise TrainingStopped(f"{len(lists)} lists are fewer than one step's {schedule.lists_per_step}")
@@ -132,7 +135,12 @@ def fit(
 
 
 def _step(
-    model: nn.Module, batch: TrainBatch, loss: Loss, optimiser: torch.optim.Optimizer, schedule: Schedule, device: torch.device
+    model: nn.Module,
+    batch: TrainBatch,
+    loss: Loss,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    device: torch.device,
 ) -> float:
     optimiser.zero_grad()
     inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}

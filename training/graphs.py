@@ -1,4 +1,5 @@
-"""Student -> ONNX graphs: fp32, fp16 and int8, each checked against torch with batches of several rows and ragged masks.
+"""Student -> ONNX graphs: fp32, fp16 and int8, each checked against torch with batches of several rows and
+ragged masks.
 
 Opset 20 has Gelu and LayerNormalization as single operators and none of the composite ones that break for batches > 1.
 """
@@ -44,7 +45,8 @@ class _Logits(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         out = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-        return out.logits.float()
+        logits: Tensor = out.logits
+        return logits.float()
 
 
 def write_onnx(model: nn.Module, path: Path) -> None:
@@ -71,7 +73,8 @@ def write_onnx(model: nn.Module, path: Path) -> None:
 def write_int8(fp32: Path, path: Path) -> None:
     """Dynamic quantisation with signed weights, per channel: activations are quantised as they come."""
     plain = onnx.load(fp32)
-    # The quantiser transposes weights and then trips over the shapes that the exporter noted for them; it infers its own.
+    # The quantiser transposes weights and then trips over the shapes that the exporter noted for them; it
+    # infers its own.
     del plain.graph.value_info[:]
     quantize_dynamic(plain, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=False)
 

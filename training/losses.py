@@ -1,7 +1,8 @@
 """Losses as pure functions of tensors. They know nothing of models, texts or files.
 
-Shapes: L lists, C candidates of a list (padded), H heads. A padded or unjudged place has `mask_LC` False; it adds nothing, and a
-batch without any judged place has loss 0. All losses are means over judged places (pointwise) or over lists (listwise).
+Shapes: L lists, C candidates of a list (padded), H heads. A padded or unjudged place has `mask_LC` False; it
+adds nothing, and a batch without any judged place has loss 0. All losses are means over judged places
+(pointwise) or over lists (listwise).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def list_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
 def margin_mse(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
     """Squared error of every difference between two candidates of a list; `targets_LC` are the teacher's logits.
 
-    Margin-MSE (Hofstaetter et al., arXiv 2010.02666), over all pairs of a list: the student is free to choose its own level.
+    Margin-MSE (Hofstaetter et al., arXiv 2010.02666), over all pairs of a list: the student is free to choose
+    its own level.
     """
     errors_LC = torch.where(mask_LC, logits_LC - targets_LC, torch.zeros_like(logits_LC))
     differences_LCC = errors_LC.unsqueeze(2) - errors_LC.unsqueeze(1)

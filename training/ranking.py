@@ -1,7 +1,8 @@
 """Ranking metrics of one list, and bootstrap intervals over lists. Pure numpy; knows no model and no file.
 
 A list without any gain above 0 has no ranking to judge: its metrics are NaN, and means leave it out.
-Among equal scores the smaller gain comes first, so that a constant scorer earns nothing from the order in which lists stand.
+Among equal scores the smaller gain comes first, so that a constant scorer earns nothing from the order in
+which lists stand.
 """
 
 from __future__ import annotations
@@ -69,9 +70,7 @@ def bootstrap(values: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> In
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def evaluate_lists(
-    metric: Metric, scores: Sequence[np.ndarray], gains: Sequence[np.ndarray]
-) -> np.ndarray:
+def evaluate_lists(metric: Metric, scores: Sequence[np.ndarray], gains: Sequence[np.ndarray]) -> np.ndarray:
     """The metric of each list, f64[lists]; places without a judgement are left out first."""
     values = []
     for score, gain in zip(scores, gains, strict=True):

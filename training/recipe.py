@@ -36,10 +36,11 @@ class Card:
 class Recipe:
     """Everything that decides the outcome of a run, but for the data's folder.
 
-    `lists(data)` yields all candidate lists of all splits. `backbone(data, folder)` returns a local Hugging Face folder; it may
-    make one in `folder`. `training_tokens` cuts member and candidate shorter while training (default: as served).
-    The teacher annotates `annotated_lists` of the training lists (default: all).
-    `floors` maps "head/source/metric" to the least that the shipped graph must reach. `examples` become known answers.
+    `lists(data)` yields all candidate lists of all splits. `backbone(data, folder)` returns a local Hugging
+    Face folder; it may make one in `folder`. `training_tokens` cuts member and candidate shorter while
+    training (default: as served). The teacher annotates `annotated_lists` of the training lists (default:
+    all), and at most `evaluated_lists` of each source's test lists are judged. `floors` maps
+    "head/source/metric" to the least that the shipped graph must reach. `examples` become known answers.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Recipe:
     training_tokens: tuple[int, int] | None = None
     train_embeddings: bool = False
     annotated_lists: int | None = None
+    evaluated_lists: int | None = None
     listwise_weight: float = 1.0
     seed: int = 0
     examples: tuple[tuple[dict[str, str], dict[str, str]], ...] = field(default=())

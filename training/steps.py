@@ -1,7 +1,8 @@
 """Steps: each reads folders and writes one, with a `step.json` that says from what it was made.
 
-A step whose fingerprint (the parts of the recipe that it uses, its inputs' outputs, versions) did not change is skipped. One that was cut off goes on in
-its folder; one whose inputs changed starts from an empty folder. This file knows what a step is, not what any step does.
+A step whose fingerprint (the parts of the recipe that it uses, its inputs' outputs, versions) did not change
+is skipped. One that was cut off goes on in its folder; one whose inputs changed starts from an empty folder.
+This file knows what a step is, not what any step does.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def run_step(step: Step, run: Run) -> bool:
     wanted = fingerprint(step, run.recipe, inputs)
     record = _read_record(folder)
     if record.get("fingerprint") == wanted and record.get("outputs"):
-        print(f"{step.name}: unchanged, skipped", file=sys.stderr)
+        _say(f"{step.name}: unchanged, skipped")
         return False
     if record.get("fingerprint") != wanted and folder.exists():
         shutil.rmtree(folder)
@@ -70,9 +71,15 @@ def run_step(step: Step, run: Run) -> bool:
     step.work(run, folder)
     outputs = {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if _is_output(path)}
     seconds = round(time.time() - started, 1)
-    _write_record(folder, {**begun, "seed": run.recipe.seed, "versions": _versions(), "seconds": seconds, "outputs": outputs})
-    print(f"{step.name}: done in {seconds} s", file=sys.stderr)
+    _write_record(
+        folder, {**begun, "seed": run.recipe.seed, "versions": _versions(), "seconds": seconds, "outputs": outputs}
+    )
+    _say(f"{step.name}: done in {seconds} s")
     return True
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(sentence + "\n")
 
 
 def fingerprint(step: Step, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> str:
@@ -82,7 +89,7 @@ def fingerprint(step: Step, recipe: Recipe, inputs: dict[str, dict[str, str]]) -
     return hashlib.sha256(material.encode()).hexdigest()
 
 
-def describe(value: Any) -> Any:
+def describe(value: object) -> object:
     """A recipe as JSON; a function is described by its own source, so that a changed function is a changed recipe."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -91,7 +98,8 @@ def describe(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): describe(each) for key, each in value.items()}
     if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
+        dumped: object = value.model_dump(mode="json")
+        return dumped
     return inspect.getsource(value) if callable(value) else value
 
 
@@ -102,7 +110,9 @@ def _is_output(path: Path) -> bool:
 def _outputs(folder: Path) -> dict[str, str]:
     outputs: dict[str, str] = _read_record(folder).get("outputs", {})
     if not outputs:
-        raise StepError(f"step {folder.name!r} has not finished: run `python -m training {folder.name} {folder.parent.name}`")
+        raise StepError(
+            f"step {folder.name!r} has not finished: run `python -m training {folder.name} {folder.parent.name}`"
+        )
     return outputs
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from torch import nn
+from transformers import PreTrainedModel
 
 from models.bundle import Calibration
 from training.cross_encoder import load_cross_encoder
 
 
-def save_model(folder: Path, model: nn.Module, calibrations: dict[str, Calibration]) -> None:
+def save_model(folder: Path, model: PreTrainedModel, calibrations: dict[str, Calibration]) -> None:
     """Write the model to `folder/model` and its calibration beside it."""
     model.save_pretrained(folder / "model")
     dumped = {head: calibration.model_dump() for head, calibration in calibrations.items()}
     (folder / "calibration.json").write_text(json.dumps(dumped, indent=2) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path, num_heads: int) -> tuple[nn.Module, dict[str, Calibration]]:
+def load_model(folder: Path, num_heads: int) -> tuple[PreTrainedModel, dict[str, Calibration]]:
     """Read back what `save_model` wrote."""
     dumped = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
     calibrations = {head: Calibration.model_validate(values) for head, values in dumped.items()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from models.text import TextEncoder
 from training.calibrate import fit_calibrations
@@ -32,10 +34,10 @@ def gold_loss(heads: Sequence[str], listwise_weight: float) -> Loss:
     return loss
 
 
-def freeze_embeddings(model: nn.Module) -> None:
+def freeze_embeddings(model: PreTrainedModel) -> None:
     """Keep the backbone's words as they are: what it knows of texts unlike the training data stays."""
-    for parameter in model.base_model.embeddings.parameters():
-        parameter.requires_grad_(False)
+    embeddings: Any = model.base_model.embeddings
+    embeddings.requires_grad_(False)
 
 
 def teach(recipe: Recipe, backbone: str, encoder: TextEncoder, data: Path, out: Path) -> None:
@@ -48,4 +50,3 @@ def teach(recipe: Recipe, backbone: str, encoder: TextEncoder, data: Path, out: 
     fit(model, train, encoder, gold_loss(recipe.head_names, recipe.listwise_weight), recipe.teacher, out)
     logits = predict_lists(model, encoder, valid)
     save_model(out, model, fit_calibrations(recipe.head_names, logits, valid))
-

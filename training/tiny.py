@@ -1,4 +1,6 @@
-"""A tiny BERT and its WordPiece tokenizer, made from texts and a seed: for the demo recipe and for tests, never for a product."""
+"""A tiny BERT and its WordPiece tokenizer, made from texts and a seed:
+for the demo recipe and for tests, never for a product.
+"""
 
 from __future__ import annotations
 

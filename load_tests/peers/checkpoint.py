@@ -62,23 +62,15 @@ def copied(folder: Path, checkpoint: Path, *, max_tokens: int) -> Path:
     """A given checkpoint, in the same form; the given folder is only read."""
     model = BertForSequenceClassification.from_pretrained(checkpoint)
     if model.config.num_labels != 1:
-        raise ValueError(
-            f"{checkpoint}: wanted a cross-encoder with one label, found {model.config.num_labels}"
-        )
-    return write_checkpoint(
-        folder, model, (checkpoint / "tokenizer.json").read_bytes(), max_tokens=max_tokens
-    )
+        raise ValueError(f"{checkpoint}: wanted a cross-encoder with one label, found {model.config.num_labels}")
+    return write_checkpoint(folder, model, (checkpoint / "tokenizer.json").read_bytes(), max_tokens=max_tokens)
 
 
 def export_fp32(checkpoint: Path, file: Path) -> None:
     """Write the checkpoint as one self-contained ONNX graph: int64 [pairs, tokens] in, logits float32 [pairs,
     1] out.
     """
-    model = (
-        AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager")
-        .float()
-        .eval()
-    )
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
     write_onnx(model, file)
 
 
@@ -111,6 +103,4 @@ def known_answer(checkpoint: Path) -> KnownAnswer:
     feeds = zip(INPUTS, (one.ids, one.attention_mask, one.type_ids), strict=True)
     with torch.no_grad():
         logits = model(**{name: torch.tensor([ids]) for name, ids in feeds}).logits
-    return KnownAnswer(
-        member=member, candidate=candidate, probabilities=(float(torch.sigmoid(logits)[0, 0]),)
-    )
+    return KnownAnswer(member=member, candidate=candidate, probabilities=(float(torch.sigmoid(logits)[0, 0]),))

@@ -28,9 +28,7 @@ def environment(name: str, steps: Sequence[Sequence[str]]) -> Path:
         print(f"making the environment of {name} ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         for packages in steps:
-            subprocess.run(
-                [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages], check=True
-            )
+            subprocess.run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages], check=True)
         stamp.write_text(wanted)
     return folder / "bin"
 

@@ -85,9 +85,7 @@ def infinity(binary: Path, checkpoint: Path) -> Server:
 async def turn(server: Server, plan: Plan, probe: Ask) -> tuple[Summary, list[float]]:
     """Start it, take its scores of `probe`, load it, stop it."""
     port = free_port()
-    async with running(
-        server.command(port), port, server.ready_path, environment=server.settings(port)
-    ) as url:
+    async with running(server.command(port), port, server.ready_path, environment=server.settings(port)) as url:
         scores = await scores_of(url, server.dialect, probe)
         end = plan.warm_s + plan.seconds
         samples = await closed_loop(
@@ -129,9 +127,7 @@ async def measure(
                 reference = reference or scores
                 worst = max(worst, *(abs(one - other) for one, other in zip(reference, scores, strict=True)))
         if worst > AGREEMENT:
-            raise RuntimeError(
-                f"servers of the same model differ by {worst:.2e}: not the same weights or text"
-            )
+            raise RuntimeError(f"servers of the same model differ by {worst:.2e}: not the same weights or text")
     return found, worst
 
 
@@ -157,16 +153,12 @@ def compare(found: Mapping[str, Sequence[Summary]]) -> list[dict[str, object]]:
 
 
 def _latency_ratio(pairs: Sequence[tuple[Summary, Summary]], name: str) -> float:
-    return round(
-        statistics.median(theirs.latency_ms[name] / ours.latency_ms[name] for ours, theirs in pairs), 3
-    )
+    return round(statistics.median(theirs.latency_ms[name] / ours.latency_ms[name] for ours, theirs in pairs), 3)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m load_tests.peers.run", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m load_tests.peers.run", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--checkpoint", type=Path, help="Hugging Face cross-encoder folder, BERT, 1 label; default: drawn"
     )
@@ -182,13 +174,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--warm-seconds", type=float, default=8.0)
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix"
-    )
+    parser.add_argument("--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--target", type=float, default=2.0, help="wanted ratio to each peer of the same model"
-    )
+    parser.add_argument("--target", type=float, default=2.0, help="wanted ratio to each peer of the same model")
     return parser.parse_args(argv)
 
 
@@ -204,9 +192,7 @@ def servers_of(options: argparse.Namespace) -> list[Server]:
         checkpoint = copied(HOME / "checkpoint", options.checkpoint, max_tokens=cut)
     else:
         vocabulary = shipped.contents[text.tokenizer]
-        checkpoint = drawn(
-            HOME / "drawn", vocabulary, layers=options.layers, max_tokens=cut, seed=options.seed
-        )
+        checkpoint = drawn(HOME / "drawn", vocabulary, layers=options.layers, max_tokens=cut, seed=options.seed)
     fp32 = HOME / "fp32-bundle"
     bundle_of(checkpoint, fp32, member_tokens=text.member_tokens, candidate_tokens=text.candidate_tokens)
     wanted = set(options.only or ("fitscore", "naive", "infinity", "shipped"))
@@ -232,17 +218,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     calls = {dialect: [call(ask, dialect, DEADLINE_MS) for ask in lists] for dialect in ("score", "rerank")}
     plan = Plan(calls, options.clients, options.warm_seconds, options.seconds)  # type: ignore[arg-type]
     # Short texts: what is longer is cut by each server in its own way.
-    (probe,) = first(
-        Mix(sizes=(8,), size_weights=(1,), member_words=10, candidate_words=15, longest_words=40), 1
-    )
+    (probe,) = first(Mix(sizes=(8,), size_weights=(1,), member_words=10, candidate_words=15, longest_words=40), 1)
     found, worst = asyncio.run(measure(servers, plan, probe, options.rounds))
     rows = compare(found)
     print(table(rows))
     peers = {server.name for server in servers if server.same_model} - {servers[0].name}
     reached = all(
-        float(str(row[f"{servers[0].name} / it, pairs/s"])) >= options.target
-        for row in rows
-        if row["server"] in peers
+        float(str(row[f"{servers[0].name} / it, pairs/s"])) >= options.target for row in rows if row["server"] in peers
     )
     print(
         json_line(

@@ -1,4 +1,6 @@
-"""Training tests run on one thread: their models are tiny, and two threads on a busy machine mostly wait for each other."""
+"""Training tests run on one thread:
+their models are tiny, and two threads on a busy machine mostly wait for each other.
+"""
 
 from __future__ import annotations
 

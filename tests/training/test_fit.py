@@ -1,17 +1,21 @@
-"""The training loop: learns a tiny list, repeats itself, resumes to the same weights, stops on a loss that is not finite."""
+"""The training loop:
+learns a tiny list, repeats itself, resumes to the same weights, stops on a loss that is not finite.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from models.text import TextEncoder
-from training.cross_encoder import keep_layers, load_cross_encoder, predict, encode_lists, predict_lists, read_tokenizer
+from training.cross_encoder import encode_lists, keep_layers, load_cross_encoder, predict, predict_lists, read_tokenizer
 from training.data import CandidateList
 from training.fit import Schedule, TrainBatch, TrainingStopped, fit, make_batch
 from training.teach import gold_loss
@@ -35,7 +39,7 @@ def encoder(backbone: str) -> TextEncoder:
     return TextEncoder(read_tokenizer(backbone), 8, 8)
 
 
-def trained(backbone: str, encoder: TextEncoder, folder: Path, schedule: Schedule = SCHEDULE) -> torch.nn.Module:
+def trained(backbone: str, encoder: TextEncoder, folder: Path, schedule: Schedule = SCHEDULE) -> PreTrainedModel:
     torch.manual_seed(0)
     model = load_cross_encoder(backbone, 1)
     folder.mkdir(exist_ok=True)
@@ -112,6 +116,8 @@ def test_predictions_keep_the_order_given_whatever_the_batches(backbone: str, en
 def test_a_student_starts_as_layers_of_its_teacher(backbone: str) -> None:
     teacher = load_cross_encoder(backbone, 1)
     student = keep_layers(teacher, (1,))
-    assert student.config.num_hidden_layers == len(student.base_model.encoder.layer) == 1
-    kept, original = student.base_model.encoder.layer[0], teacher.base_model.encoder.layer[1]
+    kept_layers: Any = student.base_model.encoder
+    original_layers: Any = teacher.base_model.encoder
+    assert student.config.num_hidden_layers == len(kept_layers.layer) == 1
+    kept, original = kept_layers.layer[0], original_layers.layer[1]
     assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), original.parameters(), strict=True))

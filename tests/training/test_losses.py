@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from training.losses import binary_kl, list_kl, margin_mse
 
-ALL = (binary_kl, list_kl, margin_mse)
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+ALL: tuple[Loss, ...] = (binary_kl, list_kl, margin_mse)
 FULL = torch.ones(1, 2, dtype=torch.bool)
 
 
@@ -27,7 +30,8 @@ def test_list_kl_matches_hand_calculation() -> None:
 
 def test_margin_mse_matches_hand_calculation() -> None:
     logits, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[5.0, 4.0]])
-    # margins 2 and 1 in both directions: (1 + 1) / 4 places, the two zero differences of a candidate with itself included
+    # margins 2 and 1 in both directions: (1 + 1) / 4 places, the two zero differences of a candidate with
+    # itself included
     assert margin_mse(logits, teacher, FULL).item() == pytest.approx(0.5)
 
 
@@ -47,7 +51,7 @@ def test_list_kl_is_zero_where_student_equals_target() -> None:
 
 
 @pytest.mark.parametrize("loss", ALL)
-def test_padded_candidates_change_nothing(loss) -> None:  # noqa: ANN001  one of three functions of the same shape
+def test_padded_candidates_change_nothing(loss: Loss) -> None:
     logits, targets = torch.tensor([[0.3, -1.0]]), torch.tensor([[0.9, 0.2]])
     padded = torch.tensor([[0.3, -1.0, 55.0]]), torch.tensor([[0.9, 0.2, 0.7]])
     mask = torch.tensor([[True, True, False]])
@@ -55,23 +59,25 @@ def test_padded_candidates_change_nothing(loss) -> None:  # noqa: ANN001  one of
 
 
 @pytest.mark.parametrize("loss", ALL)
-def test_extreme_logits_stay_finite(loss) -> None:  # noqa: ANN001
+def test_extreme_logits_stay_finite(loss: Loss) -> None:
     logits = torch.tensor([[1e4, -1e4]], requires_grad=True)
     value = loss(logits, torch.tensor([[0.0, 1.0]]), FULL)
     value.backward()
     assert torch.isfinite(value)
+    assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
 
 
 @pytest.mark.parametrize("loss", ALL)
-def test_the_gradient_points_towards_the_target(loss) -> None:  # noqa: ANN001
+def test_the_gradient_points_towards_the_target(loss: Loss) -> None:
     logits = torch.tensor([[0.0, 0.0]], requires_grad=True)
     loss(logits, torch.tensor([[0.9, 0.1]]), FULL).backward()
+    assert logits.grad is not None
     assert logits.grad[0, 0] < 0 < logits.grad[0, 1]
 
 
 @pytest.mark.parametrize("loss", ALL)
-def test_a_batch_without_judgements_has_loss_zero(loss) -> None:  # noqa: ANN001
+def test_a_batch_without_judgements_has_loss_zero(loss: Loss) -> None:
     value = loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]]), torch.zeros(1, 2, dtype=torch.bool))
     assert value.item() == 0.0
 

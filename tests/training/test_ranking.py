@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from training.ranking import auc, bootstrap, evaluate_lists, ndcg_at_10, reciprocal_rank
+from training.ranking import Metric, auc, bootstrap, evaluate_lists, ndcg_at_10, reciprocal_rank
 
 
 def test_ndcg_matches_hand_calculation() -> None:
@@ -39,7 +39,7 @@ def test_auc_counts_pairs() -> None:
 
 
 @pytest.mark.parametrize("metric", [ndcg_at_10, reciprocal_rank, auc])
-def test_a_list_without_gains_is_not_judged(metric) -> None:  # noqa: ANN001  one of three functions of the same shape
+def test_a_list_without_gains_is_not_judged(metric: Metric) -> None:
     assert math.isnan(metric(np.array([1.0, 2.0]), np.array([0.0, 0.0])))
 
 

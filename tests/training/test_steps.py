@@ -22,7 +22,10 @@ def run(tmp_path: Path) -> Run:
 
 
 def write(text: str) -> Step:
-    return Step("first", (), ("version",), lambda _, out: (out / "made.txt").write_text(text) and None)
+    def work(_: Run, out: Path) -> None:
+        (out / "made.txt").write_text(text)
+
+    return Step("first", (), ("version",), work)
 
 
 def test_a_step_that_is_done_is_skipped(run: Run) -> None:

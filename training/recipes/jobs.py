@@ -29,28 +29,31 @@ GROUPS = onet_esco.MajorGroups(valid=frozenset({"19", "43"}), test=frozenset({"1
 CARD = Card(
     title="Fitscore jobs student",
     intended_use=(
-        "Ranking jobs for a member (English): how well a job's title, skills and description fit what the member has done and "
-        "can do. A starting point to be trained further on a product's own policy and grades, not a finished product."
+        "Ranking jobs for a member (English): how well a job's title, skills and description fit what the"
+        " member has done and can do. A starting point to be trained further on a product's own policy "
+        "and grades, not a finished product."
     ),
     limits=(
-        "It learnt from taxonomies and job questionnaires, not from people's choices: it knows nothing of pay, place, permits or "
-        "preferences. Unlisted pairs counted as not fitting, which is presumed, not judged. Texts are cut at 96 tokens a side. "
-        "It has not been audited for fairness, and ranking people's job opportunities is a high-risk use under the EU AI Act: "
-        "audit it on your own population before it decides what anybody sees."
+        "It learnt from taxonomies and job questionnaires, not from people's choices: it knows nothing of"
+        " pay, place, permits or preferences. Unlisted pairs counted as not fitting, which is presumed, "
+        "not judged. Texts are cut at 96 tokens a side. It has not been audited for fairness, and ranking"
+        " people's job opportunities is a high-risk use under the EU AI Act: audit it on your own "
+        "population before it decides what anybody sees."
     ),
     data=(
-        "Official ESCO-O*NET crosswalk (ESCO Secretariat with US DOL, 2022), O*NET 27.0 and ESCO v1.1.1: grades exact 1, close "
-        "2/3, narrow and broad 1/3, unlisted 0. O*NET major groups 15, 29, 41, 47 were held out whole, with every ESCO "
-        "occupation that they map to; 19 and 43 served validation.",
-        "USA Staffing questionnaires of US federal agencies (work of the US government): claims against tasks, split by "
-        "cluster of titles, half of the negatives from the same agency.",
+        "Official ESCO-O*NET crosswalk (ESCO Secretariat with US DOL, 2022), O*NET 27.0 and ESCO v1.1.1: "
+        "grades exact 1, close 2/3, narrow and broad 1/3, unlisted 0. O*NET major groups 15, 29, 41, 47 "
+        "were held out whole, with every ESCO occupation that they map to; 19 and 43 served validation.",
+        "USA Staffing questionnaires of US federal agencies (work of the US government): claims against "
+        "tasks, split by cluster of titles, half of the negatives from the same agency.",
         "Backbone: all-MiniLM-L6-v2 (Apache-2.0), its embeddings left as they are.",
         "Career moves from public resumes were used for evaluation only; nothing was trained or tuned on them.",
     ),
     attributions=(
-        "This product includes information from the O*NET 27.0 Database by the U.S. Department of Labor, Employment and Training "
-        "Administration (USDOL/ETA). Used under the CC BY 4.0 license. O*NET(R) is a trademark of USDOL/ETA. It was modified: "
-        "texts were sampled, cut and combined into training pairs.",
+        "This product includes information from the O*NET 27.0 Database by the U.S. Department of Labor, "
+        "Employment and Training Administration (USDOL/ETA). Used under the CC BY 4.0 license. O*NET(R) "
+        "is a trademark of USDOL/ETA. It was modified: texts were sampled, cut and combined into training"
+        " pairs.",
         "This service uses the ESCO classification of the European Commission.",
         "Initialised from sentence-transformers/all-MiniLM-L6-v2, Apache License 2.0.",
     ),
@@ -97,12 +100,13 @@ def recipe() -> Recipe:
         backbone=lambda data, _: str(data / "minilm_l6_v2"),
         lists=lists,
         teacher=Schedule(steps=660, lists_per_step=6, learning_rate=1e-4, checkpoint_every=100),
-        student=Schedule(steps=1200, lists_per_step=8, learning_rate=2e-4, checkpoint_every=100),
+        student=Schedule(steps=900, lists_per_step=8, learning_rate=2e-4, checkpoint_every=100),
         training_tokens=(64, 64),
         annotated_lists=6000,
         student_layers=(0, 2, 5),
         gold_anchor=0.1,
         calibration_lists=400,
+        evaluated_lists=200,
         floors={
             "relevance/crosswalk/ndcg@10": 0.5,
             "relevance/usajobs/ndcg@10": 0.5,

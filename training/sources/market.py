@@ -1,7 +1,8 @@
 """A synthetic job market whose truth is known: trades with skills, members who know some, jobs that want some.
 
-Relevance is how much of what a job wants the member has, within the trade; applying also needs a place the member would work in.
-Nothing here is real; it exists so that the whole cookbook can be run and tested on any machine in minutes.
+Relevance is how much of what a job wants the member has, within the trade; applying also needs a place the
+member would work in. Nothing here is real; it exists so that the whole cookbook can be run and tested on any
+machine in minutes.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Vacancy:
 
 
 def relevance(person: Person, vacancy: Vacancy) -> float:
-    """Share of the wanted skills that the person has: whole in the right trade, half in another; less at another level."""
+    """Share of the wanted skills that the person has: whole in the right trade, half in another;
+    less at another level.
+    """
     share = len(person.skills & vacancy.wanted) / len(vacancy.wanted)
     fit = 0.4 + 0.6 * share if person.trade == vacancy.trade else 0.3 * share
     return fit if person.level == vacancy.level else 0.7 * fit
@@ -60,7 +63,9 @@ def market_lists(*, lists: dict[Split, int], candidates: int, seed: int) -> Iter
     for split, count in lists.items():
         for index in range(count):
             person = Person(*_latent(random_))
-            vacancies = [_vacancy(random_, person.trade if place < candidates // 3 else None) for place in range(candidates)]
+            vacancies = [
+                _vacancy(random_, person.trade if place < candidates // 3 else None) for place in range(candidates)
+            ]
             fits = [relevance(person, vacancy) for vacancy in vacancies]
             nearby = [1.0 if vacancy.place == person.place else 0.25 for vacancy in vacancies]
             applied = [float(random_.random() < fit * near) for fit, near in zip(fits, nearby, strict=True)]

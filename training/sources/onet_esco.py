@@ -2,7 +2,8 @@
 
 Three kinds of lists come from here, all split by O*NET major group (the first two digits of an occupation's code):
 
-- `crosswalk`: an O*NET worker against ESCO occupations; gains exact 1, close 2/3, narrow or broad 1/3, unlisted 0 (presumed);
+- `crosswalk`: an O*NET worker against ESCO occupations; gains exact 1, close 2/3, narrow or broad 1/3,
+  unlisted 0 (presumed);
 - `titles`:    a worker's titles against job titles; gains by how near O*NET says the two occupations are;
 - `skills`:    a set of ESCO skills against ESCO occupations; the occupation they came from has gain 1.
 
@@ -165,7 +166,9 @@ def job_fields(job: Job, random_: random.Random, *, whole: bool = False) -> Fiel
 def crosswalk_lists(
     taxonomies: Taxonomies, groups: MajorGroups, *, copies: int, candidates: int, seed: int
 ) -> Iterator[FieldList]:
-    """Training lists: some graded jobs, the rest drawn half from the neighbouring ISCO groups and half from anywhere."""
+    """Training lists:
+    some graded jobs, the rest drawn half from the neighbouring ISCO groups and half from anywhere.
+    """
     random_ = random.Random(seed)
     usable = sorted(set(taxonomies.jobs) - held_out_jobs(taxonomies, groups))
     by_isco = defaultdict(list)
@@ -192,7 +195,8 @@ def crosswalk_lists(
 def held_out_crosswalk_lists(
     taxonomies: Taxonomies, groups: MajorGroups, *, candidates: int, seed: int
 ) -> Iterator[FieldList]:
-    """Validation and test lists: every graded job, half the rest from the same ISCO sub-major groups, half from anywhere.
+    """Validation and test lists: every graded job, half the rest from the same ISCO sub-major groups, half
+    from anywhere.
 
     The choice of the others knows no scorer, so it favours none of the systems that are compared.
     """
@@ -216,10 +220,14 @@ def held_out_crosswalk_lists(
 
 
 def title_gain(taxonomies: Taxonomies, code: str, other: str) -> float:
-    """How near two O*NET occupations are: the same 1, related 0.35 to 0.6, same minor group 0.3, same major group 0.1."""
+    """How near two O*NET occupations are:
+    the same 1, related 0.35 to 0.6, same minor group 0.3, same major group 0.1.
+    """
     if code == other:
         return 1.0
-    by_group = SAME_MINOR_GROUP_GAIN if code[:4] == other[:4] else SAME_MAJOR_GROUP_GAIN if code[:2] == other[:2] else 0.0
+    by_group = (
+        SAME_MINOR_GROUP_GAIN if code[:4] == other[:4] else SAME_MAJOR_GROUP_GAIN if code[:2] == other[:2] else 0.0
+    )
     return max(by_group, taxonomies.related.get(code, {}).get(other, 0.0))
 
 

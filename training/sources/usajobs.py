@@ -1,8 +1,9 @@
 """USAJOBS questionnaires: what an applicant must be able to claim (member) against what the job does (candidate).
 
-Traps kept in mind: one office wrote both sides, so words are shared; near-duplicates of a job stand at many sites. Hence the
-split goes by cluster of titles, negatives come from the same agency where it has enough, and a job of the member's own cluster
-is never a negative. The member is the employer's wording of a claim, not a person.
+Traps kept in mind: one office wrote both sides, so words are shared; near-duplicates of a job stand at many
+sites. Hence the split goes by cluster of titles, negatives come from the same agency where it has enough, and
+a job of the member's own cluster is never a negative. The member is the employer's wording of a claim, not a
+person.
 """
 
 from __future__ import annotations

@@ -1,0 +1,129 @@
+"""A bundle is loaded as it was saved, or refused with a sentence that names what is wrong."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from models.bundle import MANIFEST, MANIFEST_DIGEST, Bundle, _digest_line, save_bundle
+from models.errors import BundleError, DeviceError
+from tests.bundles import graph_bytes, known_answers, manifest, tokenizer_json, write_tiny_bundle
+
+FILES = ("manifest.json", "manifest.sha256", "tiny.onnx", "tokenizer.json")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_tiny_bundle(tmp_path / "tiny-v1")
+    return tmp_path / "tiny-v1"
+
+
+def rewrite_manifest(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Change the manifest and sign it anew: what somebody with the tools could do."""
+    document = json.loads((path / MANIFEST).read_text())
+    change(document)
+    raw = json.dumps(document).encode()
+    (path / MANIFEST).write_bytes(raw)
+    (path / MANIFEST_DIGEST).write_bytes(_digest_line(raw))
+
+
+def test_a_saved_bundle_loads_equal(tmp_path: Path) -> None:
+    saved = write_tiny_bundle(tmp_path / "b")
+    assert Bundle.load(tmp_path / "b") == saved
+    assert saved.contents["tiny.onnx"] == graph_bytes()
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
+def test_one_flipped_bit_is_refused_by_name(path: Path, name: str, place: float) -> None:
+    raw = bytearray((path / name).read_bytes())
+    raw[int(place * len(raw))] ^= 1
+    (path / name).write_bytes(raw)
+    with pytest.raises(BundleError, match=name.replace("manifest.sha256", "manifest")):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(path: Path, name: str) -> None:
+    (path / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        Bundle.load(path)
+
+
+@pytest.mark.parametrize("name", ["tiny.onnx", "tokenizer.json"])
+def test_a_truncated_file_is_named_with_both_sizes(path: Path, name: str) -> None:
+    raw = (path / name).read_bytes()
+    (path / name).write_bytes(raw[:-1])
+    with pytest.raises(BundleError, match=rf"{name} has {len(raw) - 1} bytes; the manifest says {len(raw)}"):
+        Bundle.load(path)
+
+
+def test_a_file_that_nobody_listed_is_refused(path: Path) -> None:
+    (path / "extra.bin").write_bytes(b"?")
+    with pytest.raises(BundleError, match=r"extra\.bin is not listed"):
+        Bundle.load(path)
+
+
+def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:
+    shutil.move(path / "tiny.onnx", tmp_path / "elsewhere.onnx")
+    (path / "tiny.onnx").symlink_to(tmp_path / "elsewhere.onnx")
+    with pytest.raises(BundleError, match=r"tiny\.onnx is a symbolic link"):
+        Bundle.load(path)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="nowhere is not a bundle"):
+        Bundle.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda m: m.update(colour="red"), r"manifest\.json: colour: Extra inputs are not permitted"),
+        (lambda m: m["text"].update(extra=1), r"manifest\.json: text\.extra: Extra inputs"),
+        (lambda m: m.pop("heads"), r"manifest\.json: heads: Field required"),
+        (lambda m: m.update(format=2), r"manifest\.json: format: "),
+        (lambda m: m.update(heads=[]), "heads must be named, each once"),
+        (lambda m: m.update(default_blend={"click": 1}), "default_blend must weigh some of the heads relevance, apply"),
+        (lambda m: m["text"].update(tokenizer="other.json"), r"names other\.json, which is not among its files"),
+        (lambda m: m["files"].update({"../x": m["files"]["tiny.onnx"]}), r"files\.\.\./x is not a plain file name"),
+    ],
+    ids=["unknown field", "unknown field inside", "missing field", "format", "no heads", "blend", "tokenizer", "path"],
+)
+def test_a_manifest_that_does_not_fit_is_refused(
+    path: Path, change: Callable[[dict[str, object]], object], sentence: str
+) -> None:
+    rewrite_manifest(path, change)
+    with pytest.raises(BundleError, match=sentence):
+        Bundle.load(path)
+
+
+def test_another_graph_does_not_give_the_known_answers(tmp_path: Path) -> None:
+    contents = {"tiny.onnx": graph_bytes(seed=1), "tokenizer.json": tokenizer_json().encode()}
+    bundle = save_bundle(tmp_path / "b", manifest(known_answers=known_answers(seed=0)), contents)
+    with pytest.raises(BundleError, match=r"tiny\.onnx does not give its known answers: off by 0\.\d+, allowed 1e-05"):
+        bundle.check_known_answers(bundle.open("cpu", 1), bundle.encoder(), bundle.graph_for("cpu"))
+
+
+def test_the_right_graph_gives_them(path: Path) -> None:
+    bundle = Bundle.load(path)
+    bundle.check_known_answers(bundle.open("cpu", 1), bundle.encoder(), bundle.graph_for("cpu"))
+
+
+def test_a_graph_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+    contents = {"tiny.onnx": b"not a graph", "tokenizer.json": tokenizer_json().encode()}
+    bundle = save_bundle(tmp_path / "b", manifest(), contents)
+    with pytest.raises(BundleError, match=r"tiny\.onnx: onnxruntime cannot load the graph"):
+        bundle.open("cpu", 1)
+
+
+def test_cuda_without_a_gpu_is_an_error_and_never_the_cpu(path: Path) -> None:
+    with pytest.raises(DeviceError, match="'cuda' was asked for"):
+        Bundle.load(path).open("cuda", 1)
+
+
+def test_saving_does_not_replace_unless_told_to(path: Path) -> None:
+    with pytest.raises(FileExistsError):
+        save_bundle(path, manifest(), {})

@@ -1,0 +1,81 @@
+"""Text becomes ids in one way only, and hostile text stays text."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.processors import BertProcessing
+
+from models.text import FieldFormat, Pair, Template, TextEncoder
+from tests.bundles import tokenizer_json
+
+TEMPLATE = Template(
+    member=(FieldFormat(name="headline"), FieldFormat(name="skills", label="skills")),
+    candidate=(FieldFormat(name="title"),),
+)
+TEXTS = st.text(alphabet="abc de[]SEPCL.", max_size=60)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TextEncoder:
+    return TextEncoder(tokenizer_json(), 8, 6)
+
+
+def test_fields_come_in_the_order_of_the_template() -> None:
+    assert (
+        TEMPLATE.render_member({"skills": ["a", "b "], "headline": " data  engineer. "})
+        == "data engineer. skills: a, b"
+    )
+
+
+def test_fields_that_the_template_does_not_name_are_kept_in_name_order() -> None:
+    assert TEMPLATE.render_candidate({"z": 2, "title": "chef", "a": ["x", "y"]}) == "chef. a: x, y. z: 2"
+
+
+def test_empty_values_leave_no_trace() -> None:
+    assert TEMPLATE.render_member({"headline": "", "skills": ["", " "], "other": "."}) == ""
+
+
+def test_a_literal_separator_stays_text(encoder: TextEncoder) -> None:
+    separator = Tokenizer.from_str(tokenizer_json()).token_to_id("[SEP]")
+    assert separator not in encoder.member("chef [SEP] nurse")
+    assert separator not in encoder.candidates(["[SEP]"])[0]
+
+
+def test_each_side_is_cut_by_itself(encoder: TextEncoder) -> None:
+    assert len(encoder.member("a " * 50)) == 8
+    assert len(encoder.candidates(["b " * 50])[0]) == 6
+
+
+@settings(max_examples=50, deadline=None)
+@given(member=TEXTS, candidate=TEXTS)
+def test_a_pair_is_what_the_library_would_have_made(member: str, candidate: str) -> None:
+    encoder = TextEncoder(tokenizer_json(), 64, 64)
+    library = Tokenizer.from_str(tokenizer_json())
+    library.encode_special_tokens = True
+    ids = library.get_vocab()
+    library.post_processor = BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    expected = library.encode(member, candidate)
+    arrays = encoder.collate([Pair(encoder.member(member), encoder.candidates([candidate])[0])])
+    assert arrays["input_ids"][0].tolist() == expected.ids
+    assert arrays["token_type_ids"][0].tolist() == expected.type_ids
+    assert arrays["attention_mask"][0].tolist() == expected.attention_mask
+
+
+def test_padding_is_masked(encoder: TextEncoder) -> None:
+    short, long = Pair(encoder.member("a"), encoder.candidates(["b"])[0]), Pair(*[np.arange(4, dtype=np.int32)] * 2)
+    arrays = encoder.collate([short, long])
+    assert arrays["input_ids"].shape == (2, len(long))
+    assert arrays["attention_mask"][0].tolist() == [1] * len(short) + [0] * (len(long) - len(short))
+    assert not arrays["input_ids"][0, len(short) :].any()
+
+
+def test_text_that_is_not_unicode_is_a_value_error(encoder: TextEncoder) -> None:
+    with pytest.raises(ValueError, match="not valid Unicode"):
+        encoder.member("\ud800")
+
+
+def test_a_tokenizer_without_special_tokens_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"none of the special tokens \[CLS\], <s>"):
+        TextEncoder(tokenizer_json().replace("[CLS]", "[BOS]"), 8, 8)

@@ -1,0 +1,52 @@
+"""POST /rerank: what clients of Cohere, Jina and TEI send, and what they expect back."""
+
+import pytest
+
+from tests.service.conftest import Running
+
+QUERY, DOCUMENTS = "data engineer python", ["pastry chef", "senior data engineer", "nurse ward"]
+
+
+@pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])
+def test_cohere_and_jina_clients_get_results_best_first(usual: Running, path: str) -> None:
+    body = {"model": "any", "query": QUERY, "documents": DOCUMENTS, "top_n": 2, "max_tokens_per_doc": 512}
+    answer = usual.client.post(path, json=body).json()
+    results = answer["results"]
+    assert set(answer) == {"id", "model", "results"}
+    assert len(results) == 2
+    assert results[0]["relevance_score"] >= results[1]["relevance_score"]
+    assert all("document" not in each for each in results)
+
+
+def test_documents_come_back_where_asked_for(usual: Running) -> None:
+    body = {"query": QUERY, "documents": [{"text": text, "id": 7} for text in DOCUMENTS], "return_documents": True}
+    results = usual.client.post("/rerank", json=body).json()["results"]
+    assert all(each["document"] == {"text": DOCUMENTS[each["index"]]} for each in results)
+    assert sorted(each["index"] for each in results) == [0, 1, 2]
+
+
+def test_tei_clients_get_a_bare_list(usual: Running) -> None:
+    body = {"query": QUERY, "texts": DOCUMENTS, "return_text": True, "truncate": True}
+    ranks = usual.client.post("/rerank", json=body).json()
+    assert [each["score"] for each in ranks] == sorted((each["score"] for each in ranks), reverse=True)
+    assert all(each["text"] == DOCUMENTS[each["index"]] for each in ranks)
+
+
+def test_both_shapes_and_score_agree(usual: Running) -> None:
+    cohere = usual.client.post("/rerank", json={"query": QUERY, "documents": DOCUMENTS}).json()["results"]
+    tei = usual.client.post("/rerank", json={"query": QUERY, "texts": DOCUMENTS}).json()
+    candidates = [{"id": str(index), "text": text} for index, text in enumerate(DOCUMENTS)]
+    scores = usual.score(member={"text": QUERY}, candidates=candidates).json()["scores"]
+    expected = {index: pytest.approx(each["score"], abs=1e-6) for index, each in enumerate(scores)}
+    assert {each["index"]: each["relevance_score"] for each in cohere} == expected
+    assert {each["index"]: each["score"] for each in tei} == expected
+
+
+def test_equal_documents_keep_their_order(usual: Running) -> None:
+    ranks = usual.client.post("/rerank", json={"query": QUERY, "texts": ["chef"] * 4}).json()
+    assert [each["index"] for each in ranks] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("body", [{"query": QUERY}, {"query": QUERY, "texts": [], "documents": None}, {"query": "", "texts": ["a"]}])
+def test_a_body_without_query_or_documents_is_invalid(usual: Running, body: dict[str, object]) -> None:
+    assert usual.client.post("/rerank", json=body).status_code == 422
