@@ -81,7 +81,7 @@ def _server(settings: Settings, failures: list[str]) -> Server:
         timeout_graceful_shutdown=settings.grace_s,
         h11_max_incomplete_event_size=settings.max_header_bytes,
     )
-    server = Server(config, settings.drain_delay_s, app.lifecycle)
+    server = Server(config, settings.drain_delay_s, app.desk.lifecycle)
     return server
 
 

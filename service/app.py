@@ -70,8 +70,7 @@ def create_app(
         cache=cache,
         on_failure=on_failure or log.error,
     )
-    app = _api(lifecycle)
-    app.state.desk = Desk(
+    desk = Desk(
         scoring=scoring,
         store=store,
         lifecycle=lifecycle,
@@ -82,11 +81,10 @@ def create_app(
         default_deadline_s=settings.default_deadline_ms / 1000,
     )
     return Door(
-        app,
+        _api(desk),
+        desk=desk,
         limits=Limits(settings.max_body_bytes, settings.max_header_bytes, settings.max_headers),
         keys=Keys(settings.api_keys),
-        metrics=metrics,
-        lifecycle=lifecycle,
         refuse_early=functools.partial(_refuse_early, scoring, admission, settings.default_deadline_ms),
     )
 
@@ -127,12 +125,12 @@ def _refuse_early(
         raise Overloaded(retry_after_s=refusal.retry_after_s) from None
 
 
-def _api(lifecycle: Lifecycle) -> FastAPI:
+def _api(desk: Desk) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await lifecycle.start()
+        await desk.lifecycle.start()
         yield
-        await lifecycle.stop()
+        await desk.lifecycle.stop()
 
     app = Api(
         title="Fitscore",
@@ -143,6 +141,7 @@ def _api(lifecycle: Lifecycle) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.state.desk = desk
     app.include_router(router)
     app.add_exception_handler(ServiceError, _tell)
     app.add_exception_handler(RequestValidationError, _tell_invalid)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.desk import Desk
 from service.errors import (
     Forbidden,
     HeadersTooLarge,
@@ -27,8 +28,6 @@ from service.errors import (
     problem,
 )
 from service.keys import Caller, Keys
-from service.lifecycle import Lifecycle
-from service.metrics import Metrics
 from service.timings import Timings
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})
@@ -67,16 +66,14 @@ class Door:
         *,
         limits: Limits,
         keys: Keys,
-        metrics: Metrics,
-        lifecycle: Lifecycle,
+        desk: Desk,
         refuse_early: Callable[[str, dict[bytes, bytes]], None],
     ) -> None:
         self._app = app
         self._limits = limits
         self._keys = keys
-        self._metrics = metrics
         self._refuse_early = refuse_early
-        self.lifecycle = lifecycle
+        self.desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it here."""
@@ -103,7 +100,7 @@ class Door:
             log.error("request %s failed: %s at %s", visit.id, type(error).__name__, _where(error))
             if not visit.began:
                 await problem(Internal(), visit.id)(scope, receive, answer)
-        self._metrics.answered(visit.route, visit.outcome, time.monotonic() - visit.arrived)
+        self.desk.metrics.answered(visit.route, visit.outcome, time.monotonic() - visit.arrived)
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
         raw = scope["headers"]

@@ -1,4 +1,4 @@
-"""Cohere's, Jina's and TEI's shapes of one question: which of these documents answer this query best?
+"""Cohere's, Jina's and TEI's shapes of one question: which of these documents answer this query best.
 
 Pure mapping to and from our own words: the query is the member's text, a document a candidate.
 """
@@ -48,9 +48,12 @@ def _result(body: RerankRequest, index: int, score: float) -> dict[str, object]:
     result: dict[str, object] = {"index": index, "relevance_score": score}
     if body.return_documents and body.documents is not None:
         document = body.documents[index]
-        is_text = isinstance(document, str)
-        result["document"] = {"text": document} if is_text else document.model_dump(exclude_unset=True)
+        result["document"] = {"text": document} if isinstance(document, str) else _as_sent(document)
     return result
+
+
+def _as_sent(document: Document) -> dict[str, object]:
+    return {"text": document.text} if document.text is not None else document.model_dump(exclude_unset=True)
 
 
 def log_odds(probability: float) -> float:

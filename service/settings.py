@@ -1,4 +1,7 @@
-"""Every knob: its environment name is FITSCORE_ and the field's name in capitals. The only file that reads the environment."""
+"""Every knob: its default, unit and reason. FITSCORE_ and the field's name in capitals is its environment name.
+
+The only file that knows how the environment spells a setting.
+"""
 
 from __future__ import annotations
 
@@ -32,36 +35,27 @@ class Settings(BaseModel):
     port: int = Field(8000, ge=0, le=65535, description="port; 0 takes a free one")
     bundle: Path = Field(Path("models/jobs-v1"), description="folder of the model that is live at start")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda fails hard where there is none")
-    threads: int = Field(
-        default_factory=_own_cores, ge=1, description="cores of one model run; all that the process may use"
-    )
+    threads: int = Field(default_factory=_own_cores, ge=1, description="cores of one model run; all there are")
     max_body_bytes: Positive = Field(4 << 20, description="bytes; 1,000 candidates of 4 KiB")
     max_header_bytes: Positive = Field(32 << 10, description="bytes of all headers")
     max_headers: Positive = Field(100, description="number of headers")
-    max_candidates: Annotated[int, Field(ge=1, le=10_000)] = Field(1000, description="candidates a request")
-    max_text_chars: Positive = Field(50_000, description="characters of one text; the encoder cuts far earlier")
-    default_deadline_ms: Annotated[int, Field(ge=1, le=600_000)] = Field(
-        5000, description="ms, for callers that state none"
-    )
-    max_backlog_s: Seconds = Field(10.0, description="seconds of accepted work beyond which everything is refused")
+    max_candidates: int = Field(1000, ge=1, le=10_000, description="candidates of one request")
+    max_text_chars: Positive = Field(50_000, description="characters of one text; the model reads far fewer")
+    default_deadline_ms: int = Field(5000, ge=1, le=600_000, description="ms, for callers that state none")
+    max_backlog_s: Seconds = Field(10.0, description="seconds of accepted work; beyond it all is refused")
     max_batch_tokens: Positive = Field(8192, description="padded tokens of one batch; bounds memory")
-    max_batch_ms: Positive = Field(
-        40, description="ms a batch may take by the cost table: how long an urgent request waits"
-    )
-    patience_ms: Positive = Field(500, description="ms after which a request is overtaken by later ones no more")
-    hang_s: Annotated[float, Field(gt=0)] = Field(10.0, description="seconds after which a run counts as hung")
+    max_batch_ms: Positive = Field(40, description="predicted ms of one batch: how long the urgent wait")
+    patience_ms: Positive = Field(500, description="ms after which later requests overtake no more")
+    hang_s: float = Field(10.0, gt=0, le=3600, description="seconds after which a run counts as hung")
     token_cache_bytes: Positive = Field(64 << 20, description="bytes of cached candidate token ids")
     store_bytes: Positive = Field(256 << 20, description="bytes of texts in the candidate store")
-    api_keys: str = Field(
-        "", description='"name:key:scope+scope,..."; scopes score, candidates, admin; empty: open', repr=False
-    )
-    quota_pairs_per_s: float = Field(0.0, ge=0, description="pairs a second each caller may send; 0: no quota")
+    # "name:key:scope+scope,..." with the scopes score, candidates and admin
+    api_keys: str = Field("", repr=False, description="who may call, and what; empty: open to whoever reaches it")
+    quota_pairs_per_s: float = Field(0.0, ge=0, le=1e9, description="pairs a second for each caller; 0: no quota")
     quota_burst: Positive = Field(2000, description="pairs a caller may send at once")
     drain_delay_s: Seconds = Field(0.5, description="seconds of serving on after SIGTERM while not ready")
-    grace_s: Annotated[int, Field(ge=1, le=3600)] = Field(30, description="seconds to finish what runs after that")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="requests are never logged with their texts"
-    )
+    grace_s: int = Field(30, ge=1, le=3600, description="seconds to finish what runs after that")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="texts are never logged")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -1,4 +1,7 @@
-"""Members and candidates -> pairs of token ids. Runs in the tokenizer thread; knows nothing of queues, deadlines or HTTP."""
+"""Members and candidates -> pairs of token ids. Runs in the tokenizer thread.
+
+Knows nothing of queues, deadlines or HTTP.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 
 from models.bundle import Bundle
 from models.text import Pair
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
+from tests.service.conftest import CANDIDATES, Running, Serve
 
 
 def test_the_answer_has_the_shape_of_the_contract(usual: Running) -> None:

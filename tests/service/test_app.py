@@ -1,0 +1,275 @@
+"""The table of errors of the wire contract, row by row, over HTTP. No answer repeats what was sent."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.fakes import PATIENCE_S, GatedScorer, SumScorer, loading
+from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
+
+CANARY = "canary-7c1f"
+JSON = {"Content-Type": "application/json"}
+BODY: dict[str, Any] = {"member": MEMBER, "candidates": CANDIDATES}
+
+
+def problem_of(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """The problem that the answer tells of; checks its form."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = answer.json()
+    assert told["type"] == f"urn:fitscore:{kind}"
+    assert told["status"] == status
+    assert told["title"]
+    assert told["detail"]
+    assert told["request_id"] == answer.headers["x-request-id"]
+    assert CANARY not in answer.text
+    return told
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b'{"member": NaN}',
+        b"[Infinity]",
+        b"[1e400]",
+        b'"\\ud800"',
+        b"[" * 100_000,
+        b"\xff",
+        b"\xef\xbb\xbf{}",
+    ],
+    ids=["empty", "cut", "nan", "infinity", "too-large-a-number", "lone-surrogate", "deep", "not-utf8", "bom"],
+)
+@pytest.mark.parametrize("path", ["/score", "/rerank"])
+def test_400_what_is_not_json(usual: Running, raw: bytes, path: str) -> None:
+    problem_of(usual.client.post(path, content=raw, headers=JSON), 400, "not-json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"extra": CANARY}, "/extra"),
+        ({f"{CANARY}" + "/~" * 40: 1}, None),
+        ({"member": {}}, "/member"),
+        ({"member": {"text": CANARY, "fields": {"a": CANARY}}}, "/member"),
+        ({"member": {"text": ""}}, "/member"),
+        ({"member": {"text": "x", "fields": None, "id": ""}}, "/member/id"),
+        ({"candidates": []}, "/candidates"),
+        ({"candidates": CANARY}, "/candidates"),
+        ({"candidates": [{"text": CANARY}]}, "/candidates/0/id"),
+        ({"candidates": [{"id": "a", "text": CANARY}, {"id": "a"}]}, "/candidates/1/id"),
+        ({"candidates": [{"id": "a", "fields": {"title": {"deep": CANARY}}}]}, "/candidates/0/fields/title/str"),
+        ({"candidates": [{"id": "a", "fields": {"remote": True}}]}, "/candidates/0/fields/remote/str"),
+        ({"candidates": [{"id": str(i)} for i in range(1001)]}, "/candidates"),
+        ({"candidates": [{"id": "a", "text": "x" * 50_001}]}, "/candidates/0"),
+        ({"member": {"text": "x" * 50_001}}, "/member"),
+        ({"blend": {CANARY: 1.0}}, "/blend"),
+        ({"blend": {"relevance": -1}}, "/blend/relevance"),
+        ({"blend": {"relevance": 0}}, "/blend"),
+        ({"blend": {}}, "/blend"),
+        ({"blend": {"relevance": 1e308, "apply": 1e308}}, "/blend"),
+        ({"deadline_ms": 0}, "/deadline_ms"),
+        ({"deadline_ms": 600_001}, "/deadline_ms"),
+        ({"deadline_ms": CANARY}, "/deadline_ms"),
+        ({"priority": CANARY}, "/priority"),
+    ],
+)
+def test_422_names_the_field_and_not_its_value(usual: Running, changes: dict[str, Any], pointer: str | None) -> None:
+    answer = usual.client.post("/score", json={**BODY, **changes})
+    if pointer is None:  # even a name that the caller chose is cut and made plain
+        assert len(answer.json()["errors"][0]["pointer"]) <= 41
+        assert "~" not in answer.text
+        return
+    told = problem_of(answer, 422, "invalid")
+    assert pointer in {each["pointer"] for each in told["errors"]}
+
+
+@pytest.mark.parametrize("stated", ["0", "-5", "600001", "soon", "1e3", "9" * 400])
+def test_422_for_a_deadline_header_that_cannot_be_used(usual: Running, stated: str) -> None:
+    answer = usual.client.post("/score", json=BODY, headers={"X-Deadline-Ms": stated})
+    assert problem_of(answer, 422, "invalid")["errors"][0]["pointer"] == "header: X-Deadline-Ms"
+
+
+KEYS = {"api_keys": "web:s3cret:score,ops:0ther:candidates+admin"}
+
+
+def test_401_without_a_key_or_with_a_wrong_one(serve: Serve) -> None:
+    client = serve(**KEYS).client
+    for headers in ({}, {"Authorization": f"Bearer {CANARY}"}, {"Authorization": "Basic s3cret"}):
+        answer = client.post("/score", json=BODY, headers=headers)
+        problem_of(answer, 401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert client.post("/score", json=BODY, headers={"Authorization": "Bearer s3cret"}).status_code == 200
+    assert client.get("/readyz").status_code == 200
+
+
+def test_403_with_a_key_that_lacks_the_scope(serve: Serve) -> None:
+    client = serve(**KEYS).client
+    web, ops = ({"Authorization": f"Bearer {key}"} for key in ("s3cret", "0ther"))
+    problem_of(client.put("/candidates", json={"candidates": CANDIDATES}, headers=web), 403, "forbidden")
+    problem_of(client.get("/v1/models", headers=web), 403, "forbidden")
+    problem_of(client.post("/score", json=BODY, headers=ops), 403, "forbidden")
+    assert client.put("/candidates", json={"candidates": CANDIDATES}, headers=ops).status_code == 200
+    assert client.get("/v1/models", headers=ops).status_code == 200
+
+
+def test_413_by_the_stated_length_and_while_streaming(serve: Serve) -> None:
+    client = serve(max_body_bytes=1000).client
+    body = json.dumps({**BODY, "padding": CANARY * 200}).encode()
+    problem_of(client.post("/score", content=body, headers=JSON), 413, "too-large")
+
+    def chunks() -> Iterator[bytes]:
+        yield from (body[start : start + 100] for start in range(0, len(body), 100))
+
+    problem_of(client.post("/score", content=chunks(), headers=JSON), 413, "too-large")
+    assert client.post("/score", json=BODY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Content-Type": "text/plain"}, {**JSON, "Content-Encoding": "gzip"}],
+    ids=["none", "text", "compressed"],
+)
+def test_415_for_anything_but_plain_json(usual: Running, headers: dict[str, str]) -> None:
+    answer = usual.client.post("/score", content=json.dumps(BODY).encode(), headers=headers)
+    problem_of(answer, 415, "unsupported-media")
+
+
+def test_431_for_too_many_header_bytes_or_headers(usual: Running) -> None:
+    large = usual.client.get("/livez", headers={"X-Large": CANARY * 4000})
+    problem_of(large, 431, "headers-too-large")
+    many = usual.client.get("/livez", headers={f"X-{i}": "1" for i in range(101)})
+    problem_of(many, 431, "headers-too-large")
+
+
+def test_429_when_the_caller_is_over_its_quota(serve: Serve) -> None:
+    running = serve(quota_pairs_per_s=0.001, quota_burst=2)
+    assert running.score().status_code == 200
+    answer = running.score()
+    problem_of(answer, 429, "quota-spent")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_503_when_there_is_no_capacity_to_finish_in_time(serve: Serve) -> None:
+    scorer = GatedScorer()
+    running = serve(load=loading(scorer, run_s=30.0), max_backlog_s=100)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(running.score, deadline_ms=60_000)
+        assert scorer.began.wait(PATIENCE_S)
+        answers = [running.score(deadline_ms=100), running.client.post("/score", json={**BODY, "deadline_ms": 8000})]
+        scorer.gate.set()
+        assert first.result().status_code == 200
+    for answer in answers:
+        problem_of(answer, 503, "overloaded")
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_503_before_a_model_is_loaded_while_the_probes_answer(serve: Serve) -> None:
+    gate = threading.Event()
+    real = loading(SumScorer())
+
+    def load(path: Any) -> Any:
+        assert gate.wait(PATIENCE_S)
+        return real(path)
+
+    running = serve(load=load, wait=False)
+    client = running.client
+    assert [client.get(probe).status_code for probe in ("/livez", "/readyz", "/startupz")] == [200, 503, 503]
+    answer = running.score()
+    problem_of(answer, 503, "not-ready")
+    assert int(answer.headers["retry-after"]) >= 1
+    gate.set()
+    while client.get("/readyz").json()["phase"] == "loading":
+        pass
+    assert [client.get(probe).status_code for probe in ("/livez", "/readyz", "/startupz")] == [200, 200, 200]
+    assert running.score().status_code == 200
+
+
+def test_504_when_the_deadline_passes_while_the_work_runs(serve: Serve) -> None:
+    scorer = GatedScorer()
+    running = serve(load=loading(scorer))
+    answer = running.client.post("/score", json=BODY, headers={"X-Deadline-Ms": "150"})
+    problem_of(answer, 504, "deadline-passed")
+    scorer.gate.set()
+
+
+def test_404_and_405_are_problems_too(usual: Running) -> None:
+    problem_of(usual.client.get(f"/{CANARY}"), 404, "not-found")
+    problem_of(usual.client.post("/candidates/", json={}), 404, "not-found")
+    answer = usual.client.get("/score")
+    problem_of(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "POST"
+    problem_of(usual.client.post("/livez"), 405, "method-not-allowed")
+    problem_of(usual.client.delete(f"/candidates/{CANARY}"), 404, "not-found")
+
+
+def test_500_is_a_problem_that_says_nothing_and_logs_no_text(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = serve()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr(running.app.desk.scoring._texts, "prepare", fail)
+    with caplog.at_level(logging.DEBUG):
+        told = problem_of(running.score(), 500, "internal")
+    assert told["request_id"] in caplog.text
+    assert CANARY not in caplog.text
+
+
+def test_a_failing_pair_is_its_own_status_and_makes_the_answer_degraded(serve: Serve) -> None:
+    def spoil(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.where(rows[:, 1:] == rows[0, 1], np.nan, rows).astype(np.float32)
+
+    body = serve(load=loading(SumScorer(spoil))).score().json()
+    assert sorted(each["status"] for each in body["scores"]) == ["failed", "scored"]
+    assert body["degraded"] is True
+
+
+def test_no_text_of_a_request_stands_in_a_log_or_a_metric(
+    serve: Serve, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="fitscore"):
+        running = serve()
+        candidates = [{"id": CANARY, "text": CANARY}, {"id": "b", "fields": {CANARY: CANARY}}]
+        assert running.score(member={"id": CANARY, "text": CANARY}, candidates=candidates).status_code == 200
+        running.client.put("/candidates", json={"candidates": candidates})
+        running.score(member={"text": CANARY, CANARY: 1})
+        running.client.post("/rerank", json={"query": CANARY, "documents": [CANARY]})
+        assert CANARY not in running.client.get("/metrics").text
+    assert CANARY not in caplog.text
+    assert CANARY not in "".join(capfd.readouterr())
+
+
+def test_a_draining_service_is_not_ready_and_serves_on(serve: Serve) -> None:
+    running = serve()
+    running.app.desk.lifecycle.drain()
+    assert [running.client.get(probe).status_code for probe in ("/livez", "/readyz", "/startupz")] == [200, 503, 200]
+    assert running.score().status_code == 200
+
+
+def test_a_dead_engine_is_not_live(serve: Serve) -> None:
+    running = serve()
+    running.app.desk.scoring._engine.fail_all("told to")
+    assert [running.client.get(probe).status_code for probe in ("/livez", "/readyz")] == [503, 503]
+    problem_of(running.score(), 503, "not-ready")
+
+
+def test_a_model_that_cannot_be_loaded_is_told_once(serve: Serve) -> None:
+    def load(_: Any) -> Any:
+        raise RuntimeError(CANARY)
+
+    running = serve(load=load)
+    assert len(running.failures) == 1
+    assert "could not be loaded: RuntimeError" in running.failures[0]
+    assert running.client.get("/livez").status_code == 503
