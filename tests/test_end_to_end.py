@@ -1,5 +1,6 @@
 """The whole cookbook on generated data, and the service on what it made: policy to `POST /score` without a seam."""
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -74,8 +75,9 @@ def test_the_service_answers_what_the_student_says(bundle: Path, serve: Serve) -
 
 
 @pytest.mark.slow
-def test_a_floor_stops_a_bad_bundle(runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    import dataclasses
+def test_a_floor_stops_a_bad_bundle(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     strict = dataclasses.replace(demo.recipe(), floors={"relevance/market/ndcg@10": 1.01})
     monkeypatch.setattr("training.__main__.find", lambda _: strict)
@@ -88,4 +90,3 @@ def test_a_floor_stops_a_bad_bundle(runs: Path, capsys: pytest.CaptureFixture[st
 def test_an_unknown_recipe_is_named_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "nothing"]) == 1
     assert "there is no recipe 'nothing'; there are: demo, jobs" in capsys.readouterr().err
-

@@ -129,9 +129,7 @@ def plant(root: Path, file: str, source: str) -> None:
         ("training/ranking.py", "from pathlib import Path", "pathlib.Path"),
     ],
 )
-def test_a_planted_import_against_the_rules_is_reported(
-    tmp_path: Path, file: str, source: str, name: str
-) -> None:
+def test_a_planted_import_against_the_rules_is_reported(tmp_path: Path, file: str, source: str, name: str) -> None:
     plant(tmp_path, file, source)
     module = file.removesuffix(".py").replace("/", ".")
     assert offences(tmp_path) == [f"{module} imports {name}"]

@@ -15,7 +15,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_every_python_file_stands_in_the_tree() -> None:
     for package in ("models", "service", "training"):
         for path in (ROOT / package).glob("*.py"):
-            assert path.name == "__init__.py" or path.name in README, f"{package}/{path.name} is not in the README's tree"
+            assert path.name == "__init__.py" or path.name in README, (
+                f"{package}/{path.name} is not in the README's tree"
+            )
 
 
 def test_every_file_of_the_tree_exists() -> None:

@@ -204,7 +204,7 @@ def test_504_when_the_deadline_passes_while_the_work_runs(serve: Serve) -> None:
 
 def test_404_and_405_are_problems_too(usual: Running) -> None:
     problem_of(usual.client.get(f"/{CANARY}"), 404, "not-found")
-    problem_of(usual.client.post("/candidates/", json={}), 404, "not-found")
+    problem_of(usual.client.post("/score/", json={}), 404, "not-found")
     answer = usual.client.get("/score")
     problem_of(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "POST"

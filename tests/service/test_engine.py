@@ -95,9 +95,7 @@ async def running(
         await asyncio.wait_for(engine.stop(), PATIENCE_S)
 
 
-def request(
-    lane: object, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR
-) -> Request:
+def request(lane: object, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR) -> Request:
     return Request.of(lane, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
 
 

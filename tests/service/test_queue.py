@@ -221,9 +221,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def check_order(self, lead: Request, live: set[Request]) -> None:
         for other in live - {lead}:
-            overtaken_fairly = (
-                lead.arrived < other.arrived + self.patience_s if lead.arrived > other.arrived else True
-            )
+            overtaken_fairly = lead.arrived < other.arrived + self.patience_s if lead.arrived > other.arrived else True
             assert overtaken_fairly, "nobody who came after a request's patience overtakes it"
             if lead.arrived >= other.arrived:
                 assert lead.deadline < other.deadline or self.came_first(lead, other), "only for a deadline"

@@ -47,6 +47,8 @@ def test_equal_documents_keep_their_order(usual: Running) -> None:
     assert [each["index"] for each in ranks] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("body", [{"query": QUERY}, {"query": QUERY, "texts": [], "documents": None}, {"query": "", "texts": ["a"]}])
+@pytest.mark.parametrize(
+    "body", [{"query": QUERY}, {"query": QUERY, "texts": [], "documents": None}, {"query": "", "texts": ["a"]}]
+)
 def test_a_body_without_query_or_documents_is_invalid(usual: Running, body: dict[str, object]) -> None:
     assert usual.client.post("/rerank", json=body).status_code == 422

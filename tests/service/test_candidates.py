@@ -1,0 +1,88 @@
+"""The candidate store refuses what does not fit; the token cache forgets what was used least recently."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from models.text import TokenIds
+from service.candidates import CandidatesFull, CandidateStore, TokenCache
+
+OWNER = b"tokenizer"
+
+
+class Encoder:
+    """The ids of a text are its characters; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, texts: Sequence[str]) -> list[TokenIds]:
+        self.asked += texts
+        return [np.array([ord(letter) for letter in text], dtype=np.int32) for text in texts]
+
+
+def letters(ids: Sequence[TokenIds]) -> list[str]:
+    return ["".join(map(chr, each)) for each in ids]
+
+
+def test_a_stored_candidate_is_found_replaced_and_forgotten() -> None:
+    store = CandidateStore(10_000)
+    store.put({"a": "one", "b": {"title": "two"}})
+    store.put({"a": "three"})
+    assert (store.get("a"), store.get("b"), store.get("c")) == ("three", {"title": "two"}, None)
+    assert store.delete("a")
+    assert not store.delete("a")
+    assert len(store) == 1
+
+
+def test_the_bytes_of_the_store_are_those_of_what_it_holds() -> None:
+    store, other = CandidateStore(10_000), CandidateStore(10_000)
+    store.put({"a": "x" * 500, "b": "y"})
+    store.put({"a": "z"})
+    store.delete("b")
+    other.put({"a": "z"})
+    assert store.bytes == other.bytes
+    store.delete("a")
+    assert store.bytes == 0
+
+
+def test_a_put_that_does_not_fit_stores_nothing() -> None:
+    store = CandidateStore(1000)
+    store.put({"a": "old"})
+    with pytest.raises(CandidatesFull):
+        store.put({"a": "new", "b": "x" * 1000})
+    assert (store.get("a"), len(store)) == ("old", 1)
+    store.put({"a": "x" * 500})
+
+
+def test_each_text_is_encoded_once_whatever_its_id() -> None:
+    cache, encode = TokenCache(10_000), Encoder()
+    assert letters(cache.encode(OWNER, ["ab", "c", "ab"], encode)) == ["ab", "c", "ab"]
+    assert letters(cache.encode(OWNER, ["c", "d"], encode)) == ["c", "d"]
+    assert encode.asked == ["ab", "c", "d"]
+    assert (cache.hits, cache.misses) == (2, 3)
+
+
+def test_another_tokenizer_does_not_find_the_ids() -> None:
+    cache, encode = TokenCache(10_000), Encoder()
+    cache.encode(OWNER, ["a"], encode)
+    cache.encode(b"another", ["a"], encode)
+    assert encode.asked == ["a", "a"]
+
+
+def test_the_cache_stays_within_its_bytes_and_keeps_what_is_used() -> None:
+    cache, encode = TokenCache(1000), Encoder()
+    cache.encode(OWNER, ["a", "b", "c"], encode)
+    cache.encode(OWNER, ["a"], encode)
+    cache.encode(OWNER, ["d", "e"], encode)
+    assert cache.bytes <= 1000
+    encode.asked.clear()
+    cache.encode(OWNER, ["a", "b"], encode)
+    assert encode.asked == ["b"]
+
+
+def test_a_text_larger_than_the_cache_is_encoded_and_not_kept() -> None:
+    cache, encode = TokenCache(250), Encoder()
+    assert letters(cache.encode(OWNER, ["x" * 100], encode)) == ["x" * 100]
+    assert cache.bytes == 0

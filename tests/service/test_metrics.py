@@ -1,0 +1,80 @@
+"""Metrics: every series stands from the start, and each is counted where it happens."""
+
+import re
+
+from service.metrics import OUTCOMES, ROUTES, STAGES, Metrics
+from service.work import PairStatus
+from tests.service.conftest import Running, Serve
+
+
+def series(text: str) -> dict[str, float]:
+    """Name with labels -> value."""
+    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def read(running: Running) -> dict[str, float]:
+    return series(running.client.get("/metrics").text)
+
+
+def test_every_label_stands_before_anything_has_happened() -> None:
+    found = series(Metrics().render().decode())
+    for route in ROUTES:
+        assert f'fitscore_request_duration_seconds_count{{route="{route}"}}' in found
+        for outcome in OUTCOMES:
+            assert found[f'fitscore_requests_total{{outcome="{outcome}",route="{route}"}}'] == 0
+    assert all(f'fitscore_stage_duration_seconds_count{{stage="{stage}"}}' in found for stage in STAGES)
+    assert all(f'fitscore_pairs_total{{status="{status}"}}' in found for status in PairStatus)
+    assert all(f'fitscore_session_run_errors_total{{kind="{kind}"}}' in found for kind in ("error", "hung", "shape"))
+    assert 'fitscore_gc_pause_seconds_count{generation="2"}' in found
+    plain = (
+        "batch_pairs_count batch_padding_ratio_count queue_pairs queue_requests backlog_seconds expired_pairs_total"
+        " departed_pairs_total token_cache_hits_total token_cache_misses_total token_cache_bytes engine_alive"
+        " candidate_store_entries candidate_store_bytes event_loop_lag_seconds_count model_info"
+    )
+    assert {f"fitscore_{name}" for name in plain.split()} <= set(found)
+
+
+def test_buckets_begin_at_half_a_millisecond() -> None:
+    text = Metrics().render().decode()
+    first = re.search(r'fitscore_request_duration_seconds_bucket\{le="([^"]+)"', text)
+    assert first is not None
+    assert float(first[1]) == 0.0005
+
+
+def test_a_scored_request_moves_each_of_its_series(serve: Serve) -> None:
+    running = serve()
+    before = read(running)
+    running.score(candidates=[{"id": "a", "text": "chef"}, {"id": "b", "text": "chef"}, {"id": "nobody"}])
+    after = read(running)
+    moved = {name: after[name] - before.get(name, 0.0) for name in after}
+    assert moved['fitscore_requests_total{outcome="ok",route="/score"}'] == 1
+    assert moved['fitscore_request_duration_seconds_count{route="/score"}'] == 1
+    assert moved['fitscore_pairs_total{status="scored"}'] == 2
+    assert moved['fitscore_pairs_total{status="unknown_candidate"}'] == 1
+    assert moved["fitscore_batch_pairs_sum"] == 2
+    assert moved["fitscore_token_cache_misses_total"] == 1
+    assert all(moved[f'fitscore_stage_duration_seconds_count{{stage="{stage}"}}'] == 1 for stage in STAGES)
+    assert after["fitscore_engine_alive"] == 1
+    assert after["fitscore_queue_pairs"] == 0
+    info = next(name for name in after if name.startswith("fitscore_model_info"))
+    assert 'name="tiny"' in info
+    assert 'version="1"' in info
+
+
+def test_refusals_are_counted_by_outcome_and_unknown_paths_make_no_series(serve: Serve) -> None:
+    running = serve()
+    num_series = len(read(running))
+    running.client.get("/no/such/path")
+    running.client.post("/score", json={})
+    after = read(running)
+    assert after['fitscore_requests_total{outcome="invalid",route="other"}'] == 1
+    assert after['fitscore_requests_total{outcome="invalid",route="/score"}'] == 1
+    assert len(after) == num_series
+
+
+def test_collector_pauses_are_noted_and_shown_when_asked() -> None:
+    metrics = Metrics()
+    metrics.on_gc("start", {"generation": 2})
+    metrics.on_gc("stop", {"generation": 2})
+    assert series(metrics.render().decode())['fitscore_gc_pause_seconds_count{generation="2"}'] == 1

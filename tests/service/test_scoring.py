@@ -1,0 +1,122 @@
+"""The path of a request: blend, guesses before tokenising, and what comes back when there is time for some only."""
+
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.errors import Invalid
+from service.models import LiveModel
+from service.scoring import Order, blend_weights, guess_lengths
+from service.texts import Entry
+from service.timings import Timings
+from service.work import Priority
+from tests.fakes import PATIENCE_S, GatedScorer, SumScorer, load_tiny, loading
+from tests.service.conftest import CANDIDATES, Serve
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Path) -> LiveModel:
+    return load_tiny(bundle)
+
+
+def test_weights_are_normalised_and_heads_left_out_weigh_nothing(model: LiveModel) -> None:
+    assert blend_weights(model, {"relevance": 3, "apply": 1}) == [0.75, 0.25]
+    assert blend_weights(model, {"apply": 0.2}) == [0.0, 1.0]
+
+
+def test_without_a_blend_the_manifests_counts(model: LiveModel) -> None:
+    assert blend_weights(model, None) == pytest.approx([0.7, 0.3])
+    assert blend_weights(replace(model, default_blend={"apply": 2}), None) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("blend", [{"fame": 1.0}, {"relevance": 0.0}, {}, {"relevance": 1e308, "apply": 1e308}])
+def test_a_blend_that_means_nothing_is_invalid(model: LiveModel, blend: dict[str, float]) -> None:
+    with pytest.raises(Invalid):
+        blend_weights(model, blend)
+
+
+def test_longer_texts_are_guessed_to_be_longer_and_unknown_ones_longest() -> None:
+    candidates = [Entry("a", "chef"), Entry("b", {"title": "x" * 90}), Entry("c", None), Entry("d", "x" * 9000)]
+    guessed = guess_lengths(Order(Entry("", "data engineer"), candidates, None, 1.0, Priority.default), 64)
+    assert guessed[0] < guessed[1] < guessed[2] == guessed[3] == 64
+
+
+def test_what_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = serve(load=loading(SumScorer(), run_s=0.5))
+    scoring = running.app.desk.scoring
+    prepare, began, gate = scoring._texts.prepare, threading.Event(), threading.Event()
+
+    def wait(*args: object) -> object:
+        began.set()
+        assert gate.wait(PATIENCE_S)
+        return prepare(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scoring._texts, "prepare", wait)
+    assert scoring.backlog_seconds() == 0
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(running.score)
+        assert began.wait(PATIENCE_S)
+        assert scoring.backlog_seconds() > 0
+        gate.set()
+        assert asked.result().status_code == 200
+    assert scoring.backlog_seconds() == 0
+
+
+def test_what_there_was_no_time_for_is_marked_and_the_rest_is_answered(serve: Serve) -> None:
+    gate = threading.Event()
+    runs: Iterator[int] = count()
+
+    def wait_from_the_second_run(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert next(runs) == 0 or gate.wait(PATIENCE_S)
+        return rows
+
+    running = serve(load=loading(SumScorer(wait_from_the_second_run)), max_batch_tokens=1)
+    body = running.score(deadline_ms=400).json()
+    gate.set()
+    assert sorted(each["status"] for each in body["scores"]) == ["not_scored", "scored"]
+    assert [each["id"] for each in body["scores"]] == [each["id"] for each in CANDIDATES]
+    assert body["degraded"] is True
+
+
+def test_a_request_under_way_is_answered_by_the_model_that_it_began_with(serve: Serve, bundle: Path) -> None:
+    old, new = GatedScorer(), SumScorer()
+    running = serve(load=loading(old))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(running.score)
+        assert old.began.wait(PATIENCE_S)
+        running.app.desk.scoring.model = replace(loading(new)(bundle), version="2")
+        later = pool.submit(running.score)
+        old.gate.set()
+        assert asked.result().json()["model"]["version"] == "1"
+        assert later.result().json()["model"]["version"] == "2"
+    assert (old.num_pairs, new.num_pairs) == (2, 2)
+
+
+def test_stages_add_up_to_the_total_whatever_moves_between_them() -> None:
+    ticks = iter([0.0, 1.0, 3.0, 10.0, 10.5])
+    timings = Timings(lambda: next(ticks))
+    timings.lap("parse")
+    timings.lap("admit")
+    timings.lap("queue")
+    timings.split("queue", "model", 4.0)
+    timings.lap("answer")
+    assert timings.stages == {"parse": 1.0, "admit": 2.0, "queue": 3.0, "model": 4.0, "answer": 0.5}
+    assert timings.total == 10.5
+    stages = dict(re.findall(r"(\w+);dur=([\d.]+)", timings.header()))
+    assert float(stages.pop("total")) == pytest.approx(sum(map(float, stages.values())), rel=0.01)
+
+
+def test_more_time_in_the_model_than_in_the_engine_cannot_make_a_stage_negative() -> None:
+    ticks = iter([0.0, 1.0])
+    timings = Timings(lambda: next(ticks))
+    timings.lap("queue")
+    timings.split("queue", "model", 1.5)
+    assert timings.stages == {"queue": 0.0, "model": 1.0}
