@@ -33,6 +33,7 @@ from service.metrics import Metrics
 from service.models import load_model
 from service.openapi import Api
 from service.queue import PairQueue
+from service.rehearsal import rehearse
 from service.routes import router
 from service.scoring import Scoring
 from service.settings import Settings
@@ -127,7 +128,8 @@ def _refuse_early(
 
 def _api(desk: Desk) -> FastAPI:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await rehearse(app)
         await desk.lifecycle.start()
         yield
         await desk.lifecycle.stop()

@@ -76,7 +76,7 @@ class Desk:
             raise Invalid(errors=[FieldError(where, f"at most {self._max_text_chars} characters")])
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:  # not async, it would cost a thread hop
     found: Desk = request.app.state.desk
     return found
 

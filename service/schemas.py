@@ -44,7 +44,7 @@ EXAMPLE: JsonValue = {
     "deadline_ms": 2000,
 }
 ANSWER: JsonValue = {
-    "model": {"name": "jobs", "version": "1", "policy": None},
+    "model": {"name": "jobs", "version": "3", "policy": "jobs-policy@1.2.0"},
     "scores": [
         {"id": "j-1", "score": 0.83, "heads": {"relevance": 0.83}, "status": "scored"},
         {"id": "j-2", "score": 0.02, "heads": {"relevance": 0.02}, "status": "scored"},

@@ -31,7 +31,7 @@ class SumScorer:
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         self.num_pairs += len(pairs)
         sums = [(int(pair.member.sum()) % 97, int(pair.candidate.sum()) % 89) for pair in pairs]
-        rows = (np.array(sums, dtype=np.float32).reshape(-1, 2) + 1) / 100
+        rows = np.array(sums, dtype=np.float32).reshape(-1, 2) / np.float32(100)
         return self._edit(rows) if self._edit else rows
 
 

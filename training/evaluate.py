@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class FloorBroken(Exception):
 
 def evaluate(recipe: Recipe, encoder: TextEncoder, backbone: str, folders: dict[str, Path], out: Path) -> None:
     """Write `report.json` and `report.md` to `out`; raise FloorBroken when a figure is too low."""
-    lists = _first_of_each(read_lists(folders["data"], recipe.head_names, "test"), recipe.evaluated_lists)
+    lists = _some_of_each(read_lists(folders["data"], recipe.head_names, "test"), recipe.evaluated_lists, recipe.seed)
     report: dict[str, Any] = {"heads": {}}
     by_system = _logits(recipe, encoder, folders, lists)
     for index, head in enumerate(recipe.head_names):
@@ -53,15 +53,16 @@ def evaluate(recipe: Recipe, encoder: TextEncoder, backbone: str, folders: dict[
     _check_floors(recipe, report)
 
 
-def _first_of_each(lists: Sequence[CandidateList], count: int | None) -> list[CandidateList]:
-    """The first `count` lists of each source (None: all), in the order of the file."""
-    seen: Counter[str] = Counter()
-    kept = []
-    for each in lists:
-        seen[each.source] += 1
-        if count is None or seen[each.source] <= count:
-            kept.append(each)
-    return kept
+def _some_of_each(lists: Sequence[CandidateList], count: int | None, seed: int) -> list[CandidateList]:
+    """`count` lists of each source drawn at random (None: all), in the order of the file."""
+    if count is None:
+        return list(lists)
+    random_ = random.Random(seed)
+    kept: set[int] = set()
+    for source in sorted({each.source for each in lists}):
+        rows = [row for row, each in enumerate(lists) if each.source == source]
+        kept.update(random_.sample(rows, min(count, len(rows))))
+    return [lists[row] for row in sorted(kept)]
 
 
 def _logits(

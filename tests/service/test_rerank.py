@@ -1,5 +1,7 @@
 """POST /rerank: what clients of Cohere, Jina and TEI send, and what they expect back."""
 
+import math
+
 import pytest
 
 from tests.service.conftest import Running
@@ -52,3 +54,33 @@ def test_equal_documents_keep_their_order(usual: Running) -> None:
 )
 def test_a_body_without_query_or_documents_is_invalid(usual: Running, body: dict[str, object]) -> None:
     assert usual.client.post("/rerank", json=body).status_code == 422
+
+
+def test_documents_may_be_objects_with_fields(usual: Running) -> None:
+    fields = {"title": "senior data engineer", "description": "python platform"}
+    body = {"query": QUERY, "documents": [fields, {"fields": fields}, {"text": "nurse"}], "return_documents": True}
+    results = usual.client.post("/rerank", json=body).json()["results"]
+    by_index = {each["index"]: each for each in results}
+    assert by_index[0]["relevance_score"] == pytest.approx(by_index[1]["relevance_score"], abs=1e-6)
+    assert by_index[0]["document"] == fields
+    assert by_index[2]["relevance_score"] != by_index[0]["relevance_score"]
+
+
+def test_documents_without_a_text_are_left_out_and_named(usual: Running) -> None:
+    answer = usual.client.post("/rerank", json={"query": QUERY, "documents": ["chef", "  ", {"n": [1]}]}).json()
+    assert [each["index"] for each in answer["results"]] == [0]
+    assert answer["meta"] == {"warnings": ["documents that could not be scored: 1, 2"]}
+
+
+def test_raw_scores_are_log_odds_in_the_same_order(usual: Running) -> None:
+    given = {"query": QUERY, "texts": DOCUMENTS}
+    plain = usual.client.post("/rerank", json=given).json()
+    raw = usual.client.post("/rerank", json={**given, "raw_scores": True}).json()
+    assert [each["index"] for each in raw] == [each["index"] for each in plain]
+    assert [1 / (1 + math.exp(-each["score"])) for each in raw] == pytest.approx([each["score"] for each in plain])
+
+
+def test_nulls_of_a_clients_optional_fields_are_taken(usual: Running) -> None:
+    unset = dict.fromkeys(["top_n", "return_documents", "max_tokens_per_doc", "rank_fields", "model", "texts"])
+    answer = usual.client.post("/rerank", json={"query": QUERY, "documents": DOCUMENTS, **unset})
+    assert len(answer.json()["results"]) == 3

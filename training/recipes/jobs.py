@@ -106,7 +106,7 @@ def recipe() -> Recipe:
         student_layers=(0, 2, 5),
         gold_anchor=0.1,
         calibration_lists=400,
-        evaluated_lists=200,
+        evaluated_lists=120,
         floors={
             "relevance/crosswalk/ndcg@10": 0.5,
             "relevance/usajobs/ndcg@10": 0.5,

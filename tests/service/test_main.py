@@ -1,0 +1,131 @@
+"""`python -m service` as a process: one clear line and an exit code when it cannot run, a quiet end when told to."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.bundles import write_tiny_bundle
+from tests.service.conftest import CANDIDATES, MEMBER
+from tests.service.test_models import flip_a_bit
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    """This process's own, without the settings that it may carry."""
+    own = {name: text for name, text in os.environ.items() if not name.startswith("FITSCORE_")}
+    usual = {"FITSCORE_PORT": "0", "FITSCORE_THREADS": "1"}
+    return {**own, **usual, **{f"FITSCORE_{name}": text for name, text in settings.items()}}
+
+
+def refused(**settings: str) -> tuple[int, str]:
+    """Exit code and last line of a service that cannot run."""
+    done = subprocess.run(
+        [sys.executable, "-m", "service"],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("fitscore: ")]
+    assert len(lines) == 1, done.stderr
+    return done.returncode, lines[0]
+
+
+@contextmanager
+def process(**settings: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """A service that is ready, and a client for it."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "service"], cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True
+    )
+    assert started.stderr is not None
+    try:
+        port = next(found[1] for line in started.stderr if (found := re.search(r"listening on .*:(\d+)", line)))
+        assert any("ready: " in line for line in started.stderr)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
+            yield started, client
+    finally:
+        started.kill()
+        started.stderr.close()
+        started.wait()
+
+
+def test_a_bad_setting_is_named(bundle: Path) -> None:
+    assert refused(PROT="1") == (2, "fitscore: FITSCORE_PROT is not a setting; did you mean FITSCORE_PORT?")
+    code, line = refused(BUNDLE=str(bundle), MAX_HEADERS="many")
+    assert (code, line.split(":")[1]) == (2, " FITSCORE_MAX_HEADERS")
+
+
+def test_a_bad_list_of_keys_is_not_repeated() -> None:
+    code, line = refused(API_KEYS="web:s3cret")
+    assert code == 2
+    assert "FITSCORE_API_KEYS" in line
+    assert "s3cret" not in line
+
+
+def test_a_port_in_use_is_named(bundle: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, line = refused(BUNDLE=str(bundle), PORT=str(port))
+    assert (code, line) == (1, f"fitscore: cannot listen on 127.0.0.1:{port}: Address already in use")
+
+
+def test_a_host_that_is_not_here_is_named(bundle: Path) -> None:
+    code, line = refused(BUNDLE=str(bundle), HOST="no-such-host.invalid")
+    assert code == 1
+    assert line.startswith("fitscore: cannot listen on no-such-host.invalid:0")
+
+
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+    code, line = refused(BUNDLE=str(tmp_path / "none"))
+    assert (code, line) == (1, f"fitscore: {tmp_path / 'none'} is not a bundle: there is no such folder")
+
+
+def test_a_flipped_bit_is_named_by_its_file(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "b")
+    flip_a_bit(tmp_path / "b" / "tiny.onnx")
+    code, line = refused(BUNDLE=str(tmp_path / "b"))
+    assert code == 1
+    assert f"{tmp_path / 'b' / 'tiny.onnx'} was changed" in line
+
+
+def test_too_little_memory_is_told(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "b")
+    with (tmp_path / "b" / "huge.onnx").open("wb") as file:
+        file.truncate(1 << 42)
+    code, line = refused(BUNDLE=str(tmp_path / "b"))
+    assert code == 1
+    assert "too little memory" in line
+
+
+def test_a_signal_ends_it_quietly_after_it_was_not_ready_for_a_while(bundle: Path) -> None:
+    with process(BUNDLE=str(bundle), DRAIN_DELAY_S="1.5") as (started, client):
+        body = {"member": MEMBER, "candidates": CANDIDATES}
+        assert client.post("/score", json=body).status_code == 200
+        started.send_signal(signal.SIGTERM)
+        while client.get("/readyz").status_code == 200:
+            pass
+        assert client.get("/readyz").json() == {"phase": "draining"}
+        assert client.get("/livez").status_code == 200
+        assert client.post("/score", json=body).status_code == 200
+        assert started.wait(PATIENCE_S) == 0
+
+
+def test_ctrl_c_ends_it_without_a_traceback(bundle: Path) -> None:
+    with process(BUNDLE=str(bundle)) as (started, _):
+        started.send_signal(signal.SIGINT)
+        _, told = started.communicate(timeout=PATIENCE_S)
+        assert started.returncode == 130
+        assert "Traceback" not in told
