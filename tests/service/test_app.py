@@ -273,3 +273,21 @@ def test_a_model_that_cannot_be_loaded_is_told_once(serve: Serve) -> None:
     assert len(running.failures) == 1
     assert "could not be loaded: RuntimeError" in running.failures[0]
     assert running.client.get("/livez").status_code == 503
+
+
+def test_a_service_told_to_end_while_it_loads_never_becomes_ready(serve: Serve) -> None:
+    gate = threading.Event()
+    real = loading(SumScorer())
+
+    def load(path: Any) -> Any:
+        assert gate.wait(PATIENCE_S)
+        return real(path)
+
+    running = serve(load=load, wait=False)
+    while running.client.get("/startupz").json()["phase"] != "loading":
+        pass
+    running.app.desk.lifecycle.drain()
+    gate.set()
+    while running.client.get("/startupz").status_code != 200:
+        pass
+    assert running.client.get("/readyz").json() == {"phase": "draining"}

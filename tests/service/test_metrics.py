@@ -2,8 +2,12 @@
 
 import re
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.metrics import OUTCOMES, ROUTES, STAGES, Metrics
 from service.work import PairStatus
+from tests.fakes import SumScorer, loading
 from tests.service.conftest import Running, Serve
 
 
@@ -78,3 +82,20 @@ def test_collector_pauses_are_noted_and_shown_when_asked() -> None:
     metrics.on_gc("start", {"generation": 2})
     metrics.on_gc("stop", {"generation": 2})
     assert series(metrics.render().decode())['fitscore_gc_pause_seconds_count{generation="2"}'] == 1
+
+
+def test_the_rehearsal_before_the_first_request_is_not_counted(serve: Serve) -> None:
+    found = read(serve())
+    assert all(found[f'fitscore_requests_total{{outcome="{outcome}",route="/score"}}'] == 0 for outcome in OUTCOMES)
+    assert found["fitscore_request_pairs_count"] == 0
+
+
+def test_an_answer_in_part_is_its_own_outcome(serve: Serve) -> None:
+    def spoil(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.full_like(rows, np.nan)
+
+    running = serve(load=loading(SumScorer(spoil)))
+    assert running.score().json()["degraded"] is True
+    after = read(running)
+    assert after['fitscore_requests_total{outcome="partial",route="/score"}'] == 1
+    assert after['fitscore_session_run_errors_total{kind="not_finite"}'] == 1
