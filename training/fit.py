@@ -122,9 +122,9 @@ def fit(
             started = time.perf_counter()
             batch = make_batch(next(batches), encoder)
             value = _step(model, batch, loss, optimiser, schedule, device)
-            scheduler.step()
             if not np.isfinite(value):
                 raise TrainingStopped(f"the loss is {value} at step {step}; the optimiser was not moved by it")
+            scheduler.step()
             seconds = time.perf_counter() - started
             log.write(json.dumps({"step": step, "loss": round(value, 5), "seconds": round(seconds, 3)}) + "\n")
             log.flush()

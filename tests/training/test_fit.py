@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_losses(backbone: str, encoder: TextEncoder
     losses = []
     for name in ("one", "two"):
         trained(backbone, encoder, tmp_path / name, short)
-        losses.append([json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").open()])
+        losses.append([json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()])
     assert losses[0] == losses[1]
 
 
