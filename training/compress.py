@@ -30,7 +30,7 @@ FP16_TOLERANCE = 5e-2
 def compress(recipe: Recipe, encoder: TextEncoder, data: Path, student: Path, out: Path) -> None:
     """Write `student.{fp32,fp16,int8}.onnx` and `parity.json` to `out`. Raises ExportError when a graph differs."""
     model, _ = load_model(student, len(recipe.heads))
-    model.eval()
+    model.cpu().eval()
     pairs = encode_lists(encoder, read_lists(data, recipe.head_names, "valid")[:PROBE_LISTS])[:200]
     reference = _reference(model, encoder, pairs)
     graphs = {precision: out / f"student.{precision}.onnx" for precision in ("fp32", "fp16", "int8")}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import ModuleList
+from torch.nn import Module, ModuleList
 from tqdm import tqdm
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
@@ -21,10 +21,10 @@ from training.data import CandidateList
 
 
 def load_cross_encoder(name: str, num_heads: int) -> PreTrainedModel:
-    """Load any encoder with one output per head; a missing classifier starts small, the rest keeps what it knew.
+    """Load any encoder with one output per head, on the GPU where there is one.
 
-    Dropout is off: the runs are about one epoch long, so there is nothing to overfit, and the CPU is spared
-    the random numbers.
+    A missing classifier starts small, the rest keeps what it knew. Dropout is off: the runs are about one
+    epoch long, so there is nothing to overfit, and the CPU is spared the random numbers.
     """
     config = AutoConfig.from_pretrained(name, num_labels=num_heads)
     for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
@@ -33,6 +33,7 @@ def load_cross_encoder(name: str, num_heads: int) -> PreTrainedModel:
     model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
         name, config=config, dtype=torch.float32, attn_implementation="eager"
     )
+    Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     return model
 
 

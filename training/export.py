@@ -29,6 +29,7 @@ def export(recipe: Recipe, encoder: TextEncoder, tokenizer: str, folders: dict[s
     Raises BundleError when it does not give its known answers.
     """
     model, calibrations = load_model(folders["distill"], len(recipe.heads))
+    model.cpu().eval()
     heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in recipe.heads)
     graphs = tuple(
         Graph(file=f"student.{precision}.onnx", precision=precision, device=device, tolerance=tolerance)
