@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 FieldValue = str | list[str] | int | float
 Fields = Mapping[str, FieldValue]
 TokenIds = NDArray[np.int32]
+Inputs = dict[str, NDArray[np.int64]]
 
 SPECIAL_TOKENS = 3
 """[CLS] member [SEP] candidate [SEP]"""
@@ -109,7 +110,7 @@ class TextEncoder:
         """
         return _ids(self._candidate, texts)
 
-    def collate(self, pairs: Sequence[Pair]) -> dict[str, NDArray[np.int64]]:
+    def collate(self, pairs: Sequence[Pair]) -> Inputs:
         """Model inputs `input_ids`, `attention_mask`, `token_type_ids`: i64[pairs, longest], padded on the right."""
         shape = (len(pairs), max(map(len, pairs)))
         input_ids = np.full(shape, self._padding, dtype=np.int64)
@@ -123,6 +124,23 @@ class TextEncoder:
             attention_mask[row, :end] = 1
             token_type_ids[row, second:end] = 1
         return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+
+    def collate_members(self, members: Sequence[TokenIds]) -> Inputs:
+        """Members alone, as they stand in a pair: `input_ids`, `attention_mask`, i64[members, longest]."""
+        return self._collate_sides([np.concatenate([[self._first], ids, [self._separator]]) for ids in members])
+
+    def collate_candidates(self, candidates: Sequence[TokenIds]) -> Inputs:
+        """Candidates alone, as they stand in a pair: `input_ids`, `attention_mask`, i64[candidates, longest]."""
+        return self._collate_sides([np.concatenate([ids, [self._separator]]) for ids in candidates])
+
+    def _collate_sides(self, sides: Sequence[TokenIds]) -> Inputs:
+        shape = (len(sides), max(map(len, sides)))
+        input_ids = np.full(shape, self._padding, dtype=np.int64)
+        attention_mask = np.zeros(shape, dtype=np.int64)
+        for row, ids in enumerate(sides):
+            input_ids[row, : len(ids)] = ids
+            attention_mask[row, : len(ids)] = 1
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
 
 
 def _tokenizer(tokenizer_json: str, max_tokens: int) -> Tokenizer:

@@ -14,18 +14,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from tqdm import tqdm
-from transformers import PreTrainedModel
 
 from models.bundle import Calibration
 from models.text import Pair, TextEncoder
-from training.cross_encoder import predict
+from training.cross_encoder import CrossEncoder, predict
 
 SHARD_PAIRS = 4096
 
 
 def annotate(
     pairs: pl.DataFrame,
-    teacher: PreTrainedModel,
+    teacher: CrossEncoder,
     calibrations: dict[str, Calibration],
     encoder: TextEncoder,
     heads: Sequence[str],

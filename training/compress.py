@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from models.text import Pair, TextEncoder
-from training.cross_encoder import encode_lists
+from training.cross_encoder import CrossEncoder, encode_lists
 from training.data import read_lists
 from training.graphs import check_parity, write_int8, write_onnx
 from training.recipe import Recipe
@@ -29,7 +28,7 @@ FP16_TOLERANCE = 5e-2
 
 def compress(recipe: Recipe, encoder: TextEncoder, data: Path, student: Path, out: Path) -> None:
     """Write `student.{fp32,fp16,int8}.onnx` and `parity.json` to `out`. Raises ExportError when a graph differs."""
-    model, _ = load_model(student, len(recipe.heads))
+    model, _ = load_model(student)
     model.cpu().eval()
     pairs = encode_lists(encoder, read_lists(data, recipe.head_names, "valid")[:PROBE_LISTS])[:200]
     reference = _reference(model, encoder, pairs)
@@ -46,8 +45,8 @@ def compress(recipe: Recipe, encoder: TextEncoder, data: Path, student: Path, ou
 
 
 @torch.inference_mode()
-def _reference(model: PreTrainedModel, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
+def _reference(model: CrossEncoder, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
     """Torch's own fp32 logits, without autocast."""
     arrays = encoder.collate(pairs)
-    logits: torch.Tensor = model(**{name: torch.from_numpy(array) for name, array in arrays.items()}).logits
+    logits: torch.Tensor = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})
     return logits.numpy()

@@ -41,7 +41,7 @@ def _teach(run: Run, out: Path) -> None:
 
 def _annotate(run: Run, out: Path) -> None:
     recipe = run.recipe
-    teacher, calibrations = load_model(run.folder("teach"), len(recipe.heads))
+    teacher, calibrations = load_model(run.folder("teach"))
     pairs = read_pairs(run.folder("data") / "pairs.parquet", recipe.head_names).filter(pl.col("split") == "train")
     pairs = some_lists(pairs, recipe.annotated_lists, recipe.seed)
     annotate(pairs, teacher, calibrations, _encoder(run, recipe.training_tokens), recipe.head_names, out)

@@ -1,6 +1,6 @@
-"""A flat cross-encoder in torch: from any Hugging Face encoder, or cut from a deeper one.
+"""A flat cross-encoder in torch, warm from any BERT-like sentence encoder, or cut from a deeper one of its own kind.
 
-Knows no data and no losses.
+Knows no data and no losses. N pairs or texts, T tokens, D width, H heads.
 """
 
 from __future__ import annotations
@@ -12,38 +12,135 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import Module, ModuleList
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
 from tqdm import tqdm
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from models.text import Pair, TextEncoder
+from models.text import Inputs, Pair, TextEncoder
 from training.data import CandidateList
 
+SCALE = 20.0
+"""Cosine to logit, as sentence encoders are trained with (MultipleNegativesRankingLoss of sentence-transformers)."""
+CLOSED = -4.0
+"""Where `crossing` starts: a token of the other side weighs e^-4 of what one of its own side does."""
+NEVER = -1e4
+"""Bias of padded keys; still finite in fp16."""
 
-def load_cross_encoder(name: str, num_heads: int) -> PreTrainedModel:
-    """Load any encoder with one output per head, on the GPU where there is one.
 
-    A missing classifier starts small, the rest keeps what it knew. Dropout is off: the runs are about one
-    epoch long, so there is nothing to overfit, and the CPU is spared the random numbers.
+class CrossEncoder(nn.Module):
+    """Reads member and candidate as one sequence of two segments, each with its own positions.
+
+        logit_h = SCALE * sum_d weight_hd * u_d * v_d + bias_h
+
+    u and v are the normalised means of the segments' last states. Attention from one segment to the other is
+    biased by `crossing`, which is learnt. Nearly closed, as it starts, the logit is the cosine that the backbone
+    was pretrained for, so that training begins with all that the backbone knows instead of a head at random;
+    open, every token reads the whole pair.
     """
-    config = AutoConfig.from_pretrained(name, num_labels=num_heads)
-    for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+
+    def __init__(self, backbone: PreTrainedModel, num_heads: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.crossing = nn.Parameter(torch.tensor(CLOSED))
+        self.weight = nn.Parameter(torch.ones(num_heads, backbone.config.hidden_size))
+        self.bias = nn.Parameter(torch.full((num_heads,), -SCALE / 2))
+
+    @property
+    def num_heads(self) -> int:
+        """Outputs of a pair."""
+        return len(self.bias)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """Inputs i64[N, T] as `TextEncoder.collate` makes them -> logits f32[N, H]."""
+        first_NT = attention_mask * (1 - token_type_ids)
+        second_NT = attention_mask * token_type_ids
+        count_T = torch.arange(input_ids.shape[1], device=input_ids.device)
+        states_NTD = self.backbone(
+            input_ids=input_ids,
+            attention_mask=self._attention_bias(attention_mask, token_type_ids),
+            position_ids=count_T - token_type_ids * first_NT.sum(1, keepdim=True),
+        ).last_hidden_state
+        return self.match(_pool(states_NTD, first_NT), _pool(states_NTD, second_NT))
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """One side alone, i64[N, T] each -> f32[N, D]: what `forward` pools of it while crossing is shut."""
+        states_NTD = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return _pool(states_NTD, attention_mask)
+
+    def match(self, members: Tensor, candidates: Tensor) -> Tensor:
+        """Embeddings f32[..., D] of both sides, broadcast against each other -> logits f32[..., H]."""
+        # Not a matrix product: autocast would round it to bf16, the quantiser to int8; cosines lie close together.
+        similarity = ((members * candidates).unsqueeze(-2) * self.weight.float()).sum(-1)
+        return SCALE * similarity + self.bias.float()
+
+    def _attention_bias(self, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """[N, 1, T, T], added to the attention logits."""
+        crossing = self.crossing.to(self.backbone.dtype)
+        is_same_NTT = token_type_ids.unsqueeze(1) == token_type_ids.unsqueeze(2)
+        bias_NTT = torch.where(is_same_NTT, torch.zeros_like(crossing), crossing)
+        is_key_N1T = attention_mask.unsqueeze(1) == 1
+        return torch.where(is_key_N1T, bias_NTT, torch.full_like(crossing, NEVER)).unsqueeze(1)
+
+
+def _pool(states_NTD: Tensor, mask_NT: Tensor) -> Tensor:
+    """Normalised mean of the masked tokens' states, in fp32: f32[N, D]."""
+    mask_NT1 = mask_NT.unsqueeze(-1).float()
+    mean_ND = (states_NTD.float() * mask_NT1).sum(1) / mask_NT1.sum(1)
+    return functional.normalize(mean_ND, dim=1)
+
+
+def new_cross_encoder(backbone: str, num_heads: int) -> CrossEncoder:
+    """Start from a Hugging Face encoder's name or folder, on the GPU where there is one.
+
+    Dropout is off: the runs are about one epoch long, so there is nothing to overfit, and the CPU is spared the
+    random numbers.
+    """
+    config = AutoConfig.from_pretrained(backbone)
+    for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
         if hasattr(config, dropout):
             setattr(config, dropout, 0.0)
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        name, config=config, dtype=torch.float32, attn_implementation="eager"
-    )
-    Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
+    encoder: Any = AutoModel.from_pretrained(backbone, config=config, dtype=torch.float32, attn_implementation="eager")
+    if hasattr(encoder, "pooler"):
+        encoder.pooler = None
+    return CrossEncoder(encoder, num_heads).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def save_cross_encoder(model: CrossEncoder, folder: Path) -> None:
+    """Write the backbone as a Hugging Face folder, and what was added to it as `heads.safetensors`."""
+    partial = folder.with_suffix(".partial")
+    model.backbone.save_pretrained(partial)
+    save_file({name: tensor.detach().cpu() for name, tensor in _added(model).items()}, partial / "heads.safetensors")
+    partial.replace(folder)
+
+
+def load_cross_encoder(folder: Path) -> CrossEncoder:
+    """Read back what `save_cross_encoder` wrote."""
+    added = load_file(folder / "heads.safetensors")
+    model = new_cross_encoder(str(folder), len(added["bias"]))
+    for name, parameter in _added(model).items():
+        parameter.data.copy_(added[name])
     return model
 
 
-def keep_layers(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
-    """A student that starts as some layers of its teacher, with its embeddings, pooler and heads (as in DistilBERT)."""
+def _added(model: CrossEncoder) -> dict[str, nn.Parameter]:
+    return {name: each for name, each in model.named_parameters() if not name.startswith("backbone.")}
+
+
+def keep_layers(teacher: CrossEncoder, layers: Sequence[int]) -> CrossEncoder:
+    """A student that starts as some layers of its teacher, with its embeddings and heads (as in DistilBERT)."""
     student = copy.deepcopy(teacher)
-    encoder: Any = student.base_model.encoder
-    encoder.layer = ModuleList(encoder.layer[index] for index in layers)
-    student.config.num_hidden_layers = len(layers)
+    encoder: Any = student.backbone.encoder
+    encoder.layer = nn.ModuleList(encoder.layer[index] for index in layers)
+    student.backbone.config.num_hidden_layers = len(layers)
     return student
+
+
+def freeze_embeddings(model: CrossEncoder) -> None:
+    """Keep the backbone's words as they are: what it knows of texts unlike the training data stays."""
+    embeddings: Any = model.backbone.embeddings
+    embeddings.requires_grad_(False)
 
 
 def read_tokenizer(name: str) -> str:
@@ -51,23 +148,28 @@ def read_tokenizer(name: str) -> str:
     return (Path(name) / "tokenizer.json").read_text(encoding="utf-8")
 
 
+def to_tensors(inputs: Inputs, device: torch.device, *, multiple: int = 1) -> dict[str, Tensor]:
+    """Arrays i64[N, T] as tensors, T padded up to a `multiple`."""
+    padding = (0, -inputs["input_ids"].shape[1] % multiple)
+    return {name: functional.pad(torch.from_numpy(array), padding).to(device) for name, array in inputs.items()}
+
+
 @torch.inference_mode()
 def predict(
-    model: PreTrainedModel, encoder: TextEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192
+    model: CrossEncoder, encoder: TextEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192
 ) -> np.ndarray:
     """Logits f32[len(pairs), H], in the order given; runs in batches of like length so that little is padded."""
     model.eval()
-    device = next(model.parameters()).device
+    device = model.bias.device
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]), reverse=True)
-    out = np.zeros((len(pairs), int(model.config.num_labels or 1)), dtype=np.float32)
+    out = np.zeros((len(pairs), model.num_heads), dtype=np.float32)
     start = 0
     with tqdm(total=len(pairs), desc="predict", mininterval=5, leave=False) as progress:
         while start < len(order):
             chosen = order[start : start + max(1, batch_tokens // len(pairs[order[start]]))]
-            arrays = encoder.collate([pairs[index] for index in chosen])
-            inputs = {key: torch.from_numpy(array).to(device) for key, array in arrays.items()}
+            inputs = to_tensors(encoder.collate([pairs[index] for index in chosen]), device)
             with torch.autocast(device.type, dtype=torch.bfloat16):
-                out[chosen] = model(**inputs).logits.float().cpu().numpy()
+                out[chosen] = model(**inputs).float().cpu().numpy()
             start += len(chosen)
             progress.update(len(chosen))
     return out
@@ -80,6 +182,6 @@ def encode_lists(encoder: TextEncoder, lists: Sequence[CandidateList]) -> list[P
     return [Pair(member, next(ids)) for member, each in zip(members, lists, strict=True) for _ in each.candidates]
 
 
-def predict_lists(model: PreTrainedModel, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
+def predict_lists(model: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
     """Logits f32[pairs of all lists, H], in order."""
     return predict(model, encoder, encode_lists(encoder, lists))

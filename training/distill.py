@@ -1,6 +1,7 @@
 """Step `distill`: the teacher's soft labels -> a smaller flat student, calibrated on gold validation lists.
 
-loss = mean over heads of: binary KL(teacher || student) + w * list KL(softmax of teacher || softmax of
+First, with both sides apart, the student learns to place every text where the deeper model does (no labels). Then, in
+pairs: loss = mean over heads of: binary KL(teacher || student) + w * list KL(softmax of teacher || softmax of
 student) + a * gold anchor
 """
 
@@ -15,19 +16,27 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.annotate import read_soft_labels
 from training.calibrate import fit_calibrations
-from training.cross_encoder import keep_layers, predict_lists
-from training.data import candidate_lists, read_lists
-from training.fit import Loss, TrainBatch, fit
+from training.cross_encoder import (
+    CrossEncoder,
+    freeze_embeddings,
+    keep_layers,
+    load_cross_encoder,
+    predict_lists,
+    save_cross_encoder,
+)
+from training.data import CandidateList, candidate_lists, read_lists
+from training.fit import fit
 from training.losses import binary_kl, list_kl
+from training.pairs import PairBatch, PairLoss, pair_objective
 from training.recipe import Recipe
-from training.store import load_model, save_model
-from training.teach import freeze_embeddings
+from training.sides import imitate
+from training.store import save_model
 
 
-def distillation_loss(heads: Sequence[str], listwise_weight: float, gold_anchor: float) -> Loss:
+def distillation_loss(heads: Sequence[str], listwise_weight: float, gold_anchor: float) -> PairLoss:
     """Soft labels carry the student; a little gold keeps it from the teacher's mistakes."""
 
-    def loss(logits_LCH: Tensor, batch: TrainBatch) -> Tensor:
+    def loss(logits_LCH: Tensor, batch: PairBatch) -> Tensor:
         terms = []
         for index, head in enumerate(heads):
             logits_LC, soft_LC, mask_LC = logits_LCH[..., index], batch.targets[head], batch.masks[head]
@@ -42,14 +51,31 @@ def distillation_loss(heads: Sequence[str], listwise_weight: float, gold_anchor:
 
 
 def distill(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, soft: Path, out: Path) -> None:
-    """Train the student from `soft` (step `annotate`), warm from some of the teacher's layers; write it to `out`."""
+    """Train the student from `soft` (step `annotate`), warm from some layers of the teacher's; write it to `out`."""
+    train = read_lists(data, recipe.head_names, "train")
+    valid = read_lists(data, recipe.head_names, "valid")[: recipe.calibration_lists]
+    model = _shrunk(recipe, encoder, train, teacher / "sides" / "model", out / "sides")
     columns = [f"{head}{suffix}" for head in recipe.head_names for suffix in ("", "_logit", "_gold")]
     lists = list(candidate_lists(read_soft_labels(soft), columns))
-    valid = read_lists(data, recipe.head_names, "valid")[: recipe.calibration_lists]
-    model = keep_layers(load_model(teacher, len(recipe.heads))[0], recipe.student_layers)
-    if not recipe.train_embeddings:
-        freeze_embeddings(model)
     loss = distillation_loss(recipe.head_names, recipe.listwise_weight, recipe.gold_anchor)
-    fit(model, lists, encoder, loss, recipe.student, out)
+    fit(model, lists, pair_objective(model, encoder, loss), recipe.student.pairs, out)
     logits = predict_lists(model, encoder, valid)
     save_model(out, model, fit_calibrations(recipe.head_names, logits, valid))
+
+
+def _shrunk(
+    recipe: Recipe, encoder: TextEncoder, train: Sequence[CandidateList], deep: Path, folder: Path
+) -> CrossEncoder:
+    """The first phase's student, ready for the second; not trained again when it stands in `folder`."""
+    if not (folder / "model").exists():
+        folder.mkdir(exist_ok=True)
+        teacher = load_cross_encoder(deep).eval()
+        model = keep_layers(teacher, recipe.student_layers)
+        if not recipe.train_embeddings:
+            freeze_embeddings(model)
+        fit(model, train, imitate(model, teacher, encoder), recipe.student.sides, folder)
+        save_cross_encoder(model, folder / "model")
+    model = load_cross_encoder(folder / "model")
+    if not recipe.train_embeddings:
+        freeze_embeddings(model)
+    return model

@@ -46,7 +46,7 @@ def evaluate(recipe: Recipe, encoder: TextEncoder, backbone: str, folders: dict[
         if recipe.baselines:
             scores["bm25"] = bm25_scores(lists)
             scores["cosine"] = cosine_scores(lists, backbone, max_tokens=256)
-        calibration = load_model(folders["distill"], len(recipe.heads))[1][head]
+        calibration = load_model(folders["distill"])[1][head]
         report["heads"][head] = _head_report(head, lists, scores, calibration)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
@@ -68,8 +68,8 @@ def _some_of_each(lists: Sequence[CandidateList], count: int | None, seed: int) 
 def _logits(
     recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], lists: Sequence[CandidateList]
 ) -> dict[str, np.ndarray]:
-    teacher, _ = load_model(folders["teach"], len(recipe.heads))
-    student, _ = load_model(folders["distill"], len(recipe.heads))
+    teacher, _ = load_model(folders["teach"])
+    student, _ = load_model(folders["distill"])
     graph = (folders["compress"] / "student.int8.onnx").read_bytes()
     return {
         "teacher": predict_lists(teacher, encoder, lists),

@@ -28,7 +28,7 @@ def export(recipe: Recipe, encoder: TextEncoder, tokenizer: str, folders: dict[s
 
     Raises BundleError when it does not give its known answers.
     """
-    model, calibrations = load_model(folders["distill"], len(recipe.heads))
+    model, calibrations = load_model(folders["distill"])
     model.cpu().eval()
     heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in recipe.heads)
     graphs = tuple(
@@ -78,7 +78,7 @@ def _known_answers(
         member = recipe.template.render_member(member_fields)
         candidate = recipe.template.render_candidate(candidate_fields)
         arrays = encoder.collate([Pair(encoder.member(member), encoder.candidates([candidate])[0])])
-        logits = model(**{name: torch.from_numpy(array) for name, array in arrays.items()}).logits.numpy()[0]
+        logits = model(**{name: torch.from_numpy(array) for name, array in arrays.items()}).numpy()[0]
         probabilities = tuple(float(h.calibration.apply(logit)) for h, logit in zip(heads, logits, strict=True))
         answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=probabilities))
     return tuple(answers)

@@ -1,24 +1,22 @@
 """The training loop, the same for every teacher and student: batches in, a loss that falls, checkpoints that resume.
 
-Knows tensors and optimisers, not what a loss means. L lists, C candidates (padded), H heads.
+Knows optimisers and files, not what a model reads or a loss means.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.text import TextEncoder
-from training.cross_encoder import encode_lists
 from training.data import CandidateList
 
 
@@ -28,11 +26,15 @@ class TrainingStopped(Exception):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast. Steps are optimiser steps of `lists_per_step` lists each."""
+    """How long and how fast. Steps are optimiser steps of `lists_per_step` lists each.
+
+    `learning_rate` moves the pretrained backbone; what was added to it starts from nothing learnt and moves faster.
+    """
 
     steps: int
     lists_per_step: int
     learning_rate: float
+    added_learning_rate: float = 1e-2
     warmup_share: float = 0.06
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
@@ -41,43 +43,15 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class TrainBatch:
-    """Lists ready for the model: flattened pairs as model inputs, targets and mask by head."""
+class Phases:
+    """A model's two phases: first both sides apart, every member against the batch's candidates; then in pairs."""
 
-    inputs: dict[str, Tensor]
-    targets: dict[str, Tensor]
-    masks: dict[str, Tensor]
-    shape: tuple[int, int]
-    places: Tensor
-
-    def unflatten(self, logits_NH: Tensor) -> Tensor:
-        """[pairs, H] back to [L, C, H], zeros where padded."""
-        out = logits_NH.new_zeros((self.shape[0] * self.shape[1], logits_NH.shape[1]))
-        return out.index_copy(0, self.places, logits_NH).view(*self.shape, -1)
+    sides: Schedule
+    pairs: Schedule
 
 
-Loss = Callable[[Tensor, TrainBatch], Tensor]
-
-
-def make_batch(lists: Sequence[CandidateList], encoder: TextEncoder) -> TrainBatch:
-    """Tokenise lists with the encoder that serving uses; short lists are padded with masked places."""
-    arrays = encoder.collate(encode_lists(encoder, lists))
-    inputs = {name: _padded(torch.from_numpy(array)) for name, array in arrays.items()}
-    width = max(len(each) for each in lists)
-    places = torch.tensor([row * width + column for row, each in enumerate(lists) for column in range(len(each))])
-    targets, masks = {}, {}
-    for head in lists[0].labels:
-        labels = np.full((len(lists), width), np.nan, dtype=np.float32)
-        for row, each in enumerate(lists):
-            labels[row, : len(each)] = each.labels[head]
-        masks[head] = torch.from_numpy(~np.isnan(labels))
-        targets[head] = torch.from_numpy(np.nan_to_num(labels))
-    return TrainBatch(inputs, targets, masks, (len(lists), width), places)
-
-
-def _padded(tensor_NT: Tensor) -> Tensor:
-    """Pad the length up to a multiple of 16: few distinct shapes, each of which costs the CPU kernels a compilation."""
-    return nn.functional.pad(tensor_NT, (0, -tensor_NT.shape[1] % 16))
+Objective = Callable[[Sequence[CandidateList]], Tensor]
+"""Lists to a scalar loss of the model that the objective was made for."""
 
 
 def shuffled(lists: Sequence[CandidateList], schedule: Schedule) -> Iterator[list[CandidateList]]:
@@ -99,9 +73,9 @@ def _longest_chars(each: CandidateList) -> int:
 
 
 def fit(
-    model: nn.Module, lists: Sequence[CandidateList], encoder: TextEncoder, loss: Loss, schedule: Schedule, folder: Path
+    model: nn.Module, lists: Sequence[CandidateList], objective: Objective, schedule: Schedule, folder: Path
 ) -> None:
-    """Train `model` in place.
+    """Train `model`, whose loss `objective` computes, in place.
 
     Resumes from `folder/checkpoint.pt`; a non-finite loss stops before the optimiser moves.
     """
@@ -114,15 +88,13 @@ def fit(
     batches = shuffled(lists, schedule)
     for _ in range(first):  # the same order of lists as the run that was cut off
         next(batches)
-    device = next(model.parameters()).device
     model.train()
     progress = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, desc=folder.name, mininterval=5)
     with (folder / "log.jsonl").open("a") as log:
         for step in progress:
             started = time.perf_counter()
-            batch = make_batch(next(batches), encoder)
-            value = _step(model, batch, loss, optimiser, schedule, device)
-            if not np.isfinite(value):
+            value = _step(model, objective(next(batches)), optimiser, schedule)
+            if not math.isfinite(value):
                 raise TrainingStopped(f"the loss is {value} at step {step}; the optimiser was not moved by it")
             scheduler.step()
             seconds = time.perf_counter() - started
@@ -134,31 +106,27 @@ def fit(
     model.eval()
 
 
-def _step(
-    model: nn.Module,
-    batch: TrainBatch,
-    loss: Loss,
-    optimiser: torch.optim.Optimizer,
-    schedule: Schedule,
-    device: torch.device,
-) -> float:
-    optimiser.zero_grad()
-    inputs = {name: tensor.to(device) for name, tensor in batch.inputs.items()}
-    with torch.autocast(device.type, dtype=torch.bfloat16):
-        logits_NH = model(**inputs).logits
-    value = loss(batch.unflatten(logits_NH.float().cpu()), batch)
-    if not torch.isfinite(value):
-        return value.item()
-    value.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
-    optimiser.step()
-    return value.item()
+def _step(model: nn.Module, loss: Tensor, optimiser: torch.optim.Optimizer, schedule: Schedule) -> float:
+    value = loss.item()
+    if math.isfinite(value):
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
+        optimiser.step()
+    return value
 
 
 def _optimiser(
     model: nn.Module, schedule: Schedule
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        groups[name.startswith("backbone.")].append(parameter)
+    rates = {True: schedule.learning_rate, False: schedule.added_learning_rate}
+    optimiser = torch.optim.AdamW(
+        [{"params": parameters, "lr": rates[key]} for key, parameters in groups.items()],
+        weight_decay=schedule.weight_decay,
+    )
     warmup = max(1, int(schedule.steps * schedule.warmup_share))
 
     def factor(step: int) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from torch import Tensor, nn
+from torch import nn
 
 from models.cross import CrossScorer
 from models.session import Session
@@ -36,27 +36,17 @@ class Parity:
     order_kept: float
 
 
-class _Logits(nn.Module):
-    """Positional tensors in, fp32 logits out: what a graph should look like from outside."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        out = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-        logits: Tensor = out.logits
-        return logits.float()
-
-
 def write_onnx(model: nn.Module, path: Path) -> None:
-    """Export with dynamic batch and length; one self-contained file."""
+    """Export with dynamic batch and length; one self-contained file.
+
+    `model(input_ids, attention_mask, token_type_ids)` gives logits f32[N, H].
+    """
     ids = torch.ones(3, 16, dtype=torch.long)
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
     names = {0: "batch", 1: "length"}
     program = torch.onnx.export(
-        _Logits(model).eval(),
+        model.eval(),
         (ids, mask, torch.zeros_like(ids)),
         dynamo=True,
         opset_version=OPSET,

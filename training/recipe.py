@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.text import Template
 from training.data import FieldList
-from training.fit import Schedule
+from training.fit import Phases
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Recipe:
     candidate_tokens: int
     backbone: Callable[[Path, Path], str]
     lists: Callable[[Path], Iterable[FieldList]]
-    teacher: Schedule
-    student: Schedule
+    teacher: Phases
+    student: Phases
     student_layers: tuple[int, ...]
     gold_anchor: float
     calibration_lists: int

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
 from models.bundle import Calibration
-from training.cross_encoder import load_cross_encoder
+from training.cross_encoder import CrossEncoder, load_cross_encoder, save_cross_encoder
 
 
-def save_model(folder: Path, model: PreTrainedModel, calibrations: dict[str, Calibration]) -> None:
+def save_model(folder: Path, model: CrossEncoder, calibrations: dict[str, Calibration]) -> None:
     """Write the model to `folder/model` and its calibration beside it."""
-    model.save_pretrained(folder / "model")
+    save_cross_encoder(model, folder / "model")
     dumped = {head: calibration.model_dump() for head, calibration in calibrations.items()}
     (folder / "calibration.json").write_text(json.dumps(dumped, indent=2) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path, num_heads: int) -> tuple[PreTrainedModel, dict[str, Calibration]]:
+def load_model(folder: Path) -> tuple[CrossEncoder, dict[str, Calibration]]:
     """Read back what `save_model` wrote."""
     dumped = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
     calibrations = {head: Calibration.model_validate(values) for head, values in dumped.items()}
-    return load_cross_encoder(str(folder / "model"), num_heads), calibrations
+    return load_cross_encoder(folder / "model"), calibrations

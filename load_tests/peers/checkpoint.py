@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from models.bundle import Bundle, Calibration, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
@@ -71,7 +72,19 @@ def export_fp32(checkpoint: Path, file: Path) -> None:
     1] out.
     """
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
-    write_onnx(model, file)
+    write_onnx(_Logits(model), file)
+
+
+class _Logits(torch.nn.Module):
+    """The logits alone of what transformers returns."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        logits: Tensor = self.model(input_ids, attention_mask, token_type_ids).logits
+        return logits
 
 
 def bundle_of(checkpoint: Path, folder: Path, *, member_tokens: int, candidate_tokens: int) -> Bundle:

@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from models.text import TextEncoder
-from training.cross_encoder import encode_lists, keep_layers, load_cross_encoder, predict, predict_lists, read_tokenizer
+from training.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists, read_tokenizer
 from training.data import CandidateList
-from training.fit import Schedule, TrainBatch, TrainingStopped, fit, make_batch
+from training.fit import Schedule, TrainingStopped, fit
+from training.pairs import pair_objective
 from training.teach import gold_loss
 from training.tiny import write_tiny_backbone
 
@@ -39,11 +39,11 @@ def encoder(backbone: str) -> TextEncoder:
     return TextEncoder(read_tokenizer(backbone), 8, 8)
 
 
-def trained(backbone: str, encoder: TextEncoder, folder: Path, schedule: Schedule = SCHEDULE) -> PreTrainedModel:
+def trained(backbone: str, encoder: TextEncoder, folder: Path, schedule: Schedule = SCHEDULE) -> CrossEncoder:
     torch.manual_seed(0)
-    model = load_cross_encoder(backbone, 1)
+    model = new_cross_encoder(backbone, 1)
     folder.mkdir(exist_ok=True)
-    fit(model, LISTS, encoder, gold_loss(["fit"], 1.0), schedule, folder)
+    fit(model, LISTS, pair_objective(model, encoder, gold_loss(["fit"], 1.0)), schedule, folder)
     return model
 
 
@@ -65,59 +65,48 @@ def test_the_same_seed_gives_the_same_losses(backbone: str, encoder: TextEncoder
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(backbone: str, encoder: TextEncoder, tmp_path: Path) -> None:
     whole = trained(backbone, encoder, tmp_path / "whole")
 
-    def cut(logits: torch.Tensor, batch: TrainBatch) -> torch.Tensor:
+    torch.manual_seed(0)
+    model = new_cross_encoder(backbone, 1)
+    objective = pair_objective(model, encoder, gold_loss(["fit"], 1.0))
+    calls: list[int] = []
+
+    def cut(lists: Sequence[CandidateList]) -> torch.Tensor:
         calls.append(1)
         if len(calls) > 30:
             raise KeyboardInterrupt
-        return gold_loss(["fit"], 1.0)(logits, batch)
+        return objective(lists)
 
-    calls: list[int] = []
-    torch.manual_seed(0)
     (tmp_path / "cut").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        fit(load_cross_encoder(backbone, 1), LISTS, encoder, cut, SCHEDULE, tmp_path / "cut")
+        fit(model, LISTS, cut, SCHEDULE, tmp_path / "cut")
     resumed = trained(backbone, encoder, tmp_path / "cut")
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], tensor, msg=name)
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_optimiser_moves(
-    backbone: str, encoder: TextEncoder, tmp_path: Path
-) -> None:
-    model = load_cross_encoder(backbone, 1)
+def test_a_loss_that_is_not_finite_stops_before_the_optimiser_moves(backbone: str, tmp_path: Path) -> None:
+    model = new_cross_encoder(backbone, 1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(TrainingStopped, match="the loss is nan at step 0"):
-        fit(model, LISTS, encoder, lambda logits, _: logits.sum() * float("nan"), SCHEDULE, tmp_path)
+        fit(model, LISTS, lambda _: model.bias.sum() * float("nan"), SCHEDULE, tmp_path)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_too_few_lists_are_an_error(backbone: str, encoder: TextEncoder, tmp_path: Path) -> None:
+def test_too_few_lists_are_an_error(backbone: str, tmp_path: Path) -> None:
+    model = new_cross_encoder(backbone, 1)
     with pytest.raises(TrainingStopped, match="2 lists are fewer than one step's 4"):
-        fit(load_cross_encoder(backbone, 1), LISTS[:2], encoder, gold_loss(["fit"], 1.0), SCHEDULE, tmp_path)
+        fit(model, LISTS[:2], lambda _: model.bias.sum(), SCHEDULE, tmp_path)
 
 
-def test_padded_places_carry_no_target(encoder: TextEncoder) -> None:
-    short = CandidateList("x", "s", "nurse", ("ward",), {"fit": np.array([1.0])})
-    batch = make_batch([LISTS[0], short], encoder)
-    assert batch.masks["fit"].tolist() == [[True] * 3, [True, False, False]]
-    places = batch.unflatten(torch.arange(4.0).unsqueeze(1))[..., 0]
-    assert places.tolist() == [[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]]
+def test_what_was_added_to_the_backbone_moves_at_its_own_rate(backbone: str, tmp_path: Path) -> None:
+    model = new_cross_encoder(backbone, 1)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    schedule = Schedule(steps=1, lists_per_step=4, learning_rate=1e-5, added_learning_rate=1e-2, weight_decay=0.0)
+    fit(model, LISTS, lambda _: sum_of_parameters(model), schedule, tmp_path)
+    moved = {name: (tensor - before[name]).abs().max().item() for name, tensor in model.state_dict().items()}
+    assert moved["bias"] == pytest.approx(1e-2, rel=1e-3)
+    assert moved["backbone.encoder.layer.0.output.dense.weight"] == pytest.approx(1e-5, rel=0.1)
 
 
-def test_predictions_keep_the_order_given_whatever_the_batches(backbone: str, encoder: TextEncoder) -> None:
-    pairs = encode_lists(encoder, LISTS)
-    model = load_cross_encoder(backbone, 1)
-    together = predict(model, encoder, pairs)
-    alone = np.concatenate([predict(model, encoder, [pair]) for pair in pairs])
-    np.testing.assert_allclose(together, alone, atol=2e-2)  # bf16 autocast
-    assert len(np.unique(np.round(alone[:9], 4))) > 1
-
-
-def test_a_student_starts_as_layers_of_its_teacher(backbone: str) -> None:
-    teacher = load_cross_encoder(backbone, 1)
-    student = keep_layers(teacher, (1,))
-    kept_layers: Any = student.base_model.encoder
-    original_layers: Any = teacher.base_model.encoder
-    assert student.config.num_hidden_layers == len(kept_layers.layer) == 1
-    kept, original = kept_layers.layer[0], original_layers.layer[1]
-    assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), original.parameters(), strict=True))
+def sum_of_parameters(model: CrossEncoder) -> torch.Tensor:
+    return torch.stack([parameter.sum() for parameter in model.parameters()]).sum()

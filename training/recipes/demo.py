@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.text import FieldFormat, Template
 from training.data import FieldList
-from training.fit import Schedule
+from training.fit import Phases, Schedule
 from training.recipe import Card, HeadPlan, Recipe
 from training.sources.market import market_lists
 from training.tiny import write_tiny_backbone
@@ -51,8 +51,14 @@ def recipe() -> Recipe:
         candidate_tokens=32,
         backbone=backbone,
         lists=lists,
-        teacher=Schedule(steps=600, lists_per_step=12, learning_rate=1.5e-3, checkpoint_every=200),
-        student=Schedule(steps=400, lists_per_step=12, learning_rate=1.5e-3, checkpoint_every=200),
+        teacher=Phases(
+            sides=Schedule(steps=200, lists_per_step=12, learning_rate=1.5e-3),
+            pairs=Schedule(steps=500, lists_per_step=12, learning_rate=1.5e-3),
+        ),
+        student=Phases(
+            sides=Schedule(steps=100, lists_per_step=12, learning_rate=1.5e-3),
+            pairs=Schedule(steps=400, lists_per_step=12, learning_rate=1.5e-3),
+        ),
         student_layers=(1,),
         train_embeddings=True,
         gold_anchor=0.1,

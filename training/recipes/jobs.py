@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.text import FieldFormat, Template
 from training.data import FieldList
-from training.fit import Schedule
+from training.fit import Phases, Schedule
 from training.recipe import Card, HeadPlan, Recipe
 from training.sources import career_moves, onet_esco, usajobs
 
@@ -78,10 +78,10 @@ def lists(data: Path) -> Iterator[FieldList]:
     """All labelled lists of the jobs product, each with its split."""
     taxonomies = onet_esco.read_taxonomies(data)
     postings = usajobs.read_postings(data)
-    yield from onet_esco.crosswalk_lists(taxonomies, GROUPS, copies=10, candidates=8, seed=1)
-    yield from onet_esco.title_lists(taxonomies, GROUPS, count=8000, candidates=8, seed=2)
-    yield from onet_esco.skill_lists(taxonomies, GROUPS, count=2500, candidates=8, seed=3)
-    yield from usajobs.posting_lists(postings, "train", count=3500, candidates=8, titled_share=0.5, seed=4)
+    yield from onet_esco.crosswalk_lists(taxonomies, GROUPS, copies=12, candidates=12, seed=1)
+    yield from onet_esco.title_lists(taxonomies, GROUPS, count=5000, candidates=8, seed=2)
+    yield from onet_esco.skill_lists(taxonomies, GROUPS, count=2000, candidates=8, seed=3)
+    yield from usajobs.posting_lists(postings, "train", count=3000, candidates=8, titled_share=0.5, seed=4)
     yield from onet_esco.held_out_crosswalk_lists(taxonomies, GROUPS, candidates=50, seed=5)
     yield from usajobs.posting_lists(postings, "valid", count=150, candidates=20, titled_share=0.0, seed=6)
     yield from usajobs.posting_lists(postings, "test", count=400, candidates=20, titled_share=0.0, seed=7)
@@ -89,7 +89,7 @@ def lists(data: Path) -> Iterator[FieldList]:
 
 
 def recipe() -> Recipe:
-    """MiniLM-L6 as the flat teacher, its layers 0, 2 and 5 as the student."""
+    """MiniLM-L6 as the flat teacher, four of its layers as the student."""
     return Recipe(
         name="jobs",
         version="1",
@@ -99,14 +99,19 @@ def recipe() -> Recipe:
         candidate_tokens=96,
         backbone=lambda data, _: str(data / "minilm_l6_v2"),
         lists=lists,
-        teacher=Schedule(steps=660, lists_per_step=6, learning_rate=1e-4, checkpoint_every=100),
-        student=Schedule(steps=900, lists_per_step=8, learning_rate=2e-4, checkpoint_every=100),
-        training_tokens=(64, 64),
-        annotated_lists=6000,
-        student_layers=(0, 2, 5),
+        teacher=Phases(
+            sides=Schedule(steps=500, lists_per_step=16, learning_rate=8e-5, checkpoint_every=50),
+            pairs=Schedule(steps=400, lists_per_step=6, learning_rate=3e-5, checkpoint_every=100),
+        ),
+        student=Phases(
+            sides=Schedule(steps=500, lists_per_step=16, learning_rate=2e-4, checkpoint_every=100),
+            pairs=Schedule(steps=400, lists_per_step=8, learning_rate=5e-5, checkpoint_every=100),
+        ),
+        annotated_lists=3200,
+        student_layers=(0, 1, 3, 5),
         gold_anchor=0.1,
         calibration_lists=400,
-        evaluated_lists=120,
+        evaluated_lists=210,
         floors={
             "relevance/crosswalk/ndcg@10": 0.5,
             "relevance/usajobs/ndcg@10": 0.5,

@@ -166,8 +166,9 @@ def job_fields(job: Job, random_: random.Random, *, whole: bool = False) -> Fiel
 def crosswalk_lists(
     taxonomies: Taxonomies, groups: MajorGroups, *, copies: int, candidates: int, seed: int
 ) -> Iterator[FieldList]:
-    """Training lists:
-    some graded jobs, the rest drawn half from the neighbouring ISCO groups and half from anywhere.
+    """Training lists: some graded jobs, the rest drawn half from the same ISCO groups and half from anywhere.
+
+    Every third list shows both sides whole, as the held-out lists do; the others show random parts of them.
     """
     random_ = random.Random(seed)
     usable = sorted(set(taxonomies.jobs) - held_out_jobs(taxonomies, groups))
@@ -183,11 +184,12 @@ def crosswalk_lists(
         for copy in range(copies if kept else 0):
             positives = random_.sample(kept, min(len(kept), random_.randint(1, 3)))
             near = sorted({u for p in positives for u in by_isco[taxonomies.jobs[p].isco[:2]]} - set(graded))
-            negatives = random_.sample(near, min(len(near), candidates // 2 - 1))
+            negatives = random_.sample(near, min(len(near), candidates // 2))
             far = [u for u in random_.sample(usable, candidates) if u not in graded and u not in negatives]
             uris = (positives + negatives + far)[:candidates]
-            member = worker_fields(worker, random_)
-            fields = [job_fields(taxonomies.jobs[uri], random_) for uri in uris]
+            whole = copy % 3 == 0
+            member = worker_fields(worker, random_, whole=whole)
+            fields = [job_fields(taxonomies.jobs[uri], random_, whole=whole) for uri in uris]
             gains = [graded.get(uri, 0.0) for uri in uris]
             yield FieldList(f"crosswalk/{code}/{copy}", "crosswalk", "train", member, fields, {"relevance": gains})
 

@@ -1,0 +1,29 @@
+"""Batches of pairs: short lists are padded, and what is padded carries no target."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.text import TextEncoder
+from training.cross_encoder import read_tokenizer
+from training.data import CandidateList
+from training.pairs import make_batch
+from training.tiny import write_tiny_backbone
+
+
+@pytest.fixture
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
+    folder = write_tiny_backbone(tmp_path_factory.mktemp("backbone"), ["baker nurse oven ward steel"])
+    return TextEncoder(read_tokenizer(folder), 8, 8)
+
+
+def test_padded_places_carry_no_target(encoder: TextEncoder) -> None:
+    full = CandidateList("x", "s", "baker", ("oven", "steel", "ward"), {"fit": np.array([1.0, 0.0, 0.0])})
+    short = CandidateList("y", "s", "nurse", ("ward",), {"fit": np.array([1.0])})
+    batch = make_batch([full, short], encoder, torch.device("cpu"))
+    assert batch.inputs["input_ids"].shape == (4, 16)
+    assert batch.masks["fit"].tolist() == [[True] * 3, [True, False, False]]
+    places = batch.unflatten(torch.arange(4.0).unsqueeze(1))[..., 0]
+    assert places.tolist() == [[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]]

@@ -1,0 +1,69 @@
+"""Training in pairs: the model reads member and candidate together, and a loss looks at whole lists.
+
+L lists, C candidates of the longest list, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.text import TextEncoder
+from training.cross_encoder import CrossEncoder, encode_lists, to_tensors
+from training.data import CandidateList
+from training.fit import Objective
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Lists ready for the model: flattened pairs as model inputs, targets and mask by label, each [L, C]."""
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    shape: tuple[int, int]
+    places: Tensor
+
+    def unflatten(self, logits_NH: Tensor) -> Tensor:
+        """[pairs, H] back to [L, C, H], zeros where padded."""
+        out = logits_NH.new_zeros((self.shape[0] * self.shape[1], logits_NH.shape[1]))
+        return out.index_copy(0, self.places, logits_NH).view(*self.shape, -1)
+
+
+PairLoss = Callable[[Tensor, PairBatch], Tensor]
+"""Logits [L, C, H] and their batch to a scalar."""
+
+
+def make_batch(lists: Sequence[CandidateList], encoder: TextEncoder, device: torch.device) -> PairBatch:
+    """Tokenise lists with the encoder that serving uses; short lists are padded with masked places.
+
+    Lengths are padded up to a multiple of 16: few distinct shapes, each of which costs the CPU kernels a compilation.
+    """
+    inputs = to_tensors(encoder.collate(encode_lists(encoder, lists)), device, multiple=16)
+    width = max(len(each) for each in lists)
+    places = torch.tensor([row * width + column for row, each in enumerate(lists) for column in range(len(each))])
+    targets, masks = {}, {}
+    for head in lists[0].labels:
+        labels = np.full((len(lists), width), np.nan, dtype=np.float32)
+        for row, each in enumerate(lists):
+            labels[row, : len(each)] = each.labels[head]
+        masks[head] = torch.from_numpy(~np.isnan(labels)).to(device)
+        targets[head] = torch.from_numpy(np.nan_to_num(labels)).to(device)
+    return PairBatch(inputs, targets, masks, (len(lists), width), places.to(device))
+
+
+def pair_objective(model: CrossEncoder, encoder: TextEncoder, loss: PairLoss) -> Objective:
+    """Score every pair of the lists and hand the logits to `loss`."""
+    device = model.bias.device
+
+    def objective(lists: Sequence[CandidateList]) -> Tensor:
+        batch = make_batch(lists, encoder, device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            logits_NH = model(**batch.inputs)
+        return loss(batch.unflatten(logits_NH.float()), batch)
+
+    return objective

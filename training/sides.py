@@ -1,0 +1,91 @@
+"""Training with both sides apart, before they are read in pairs: pairs are nearly free then.
+
+Each text is read once and every member of a batch meets every candidate of it: a thousand pairs at the price of a
+hundred texts. L lists, U distinct candidate texts of a batch, D width, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.text import Inputs, TextEncoder, TokenIds
+from training.cross_encoder import CrossEncoder, to_tensors
+from training.data import CandidateList
+from training.fit import Objective
+from training.losses import list_kl
+
+CHUNK = 32
+
+
+def contrast(model: CrossEncoder, encoder: TextEncoder, heads: Sequence[str]) -> Objective:
+    """Listwise KL to the gains, twice: over each member's own list, and over all candidates of the batch.
+
+    The candidates of other lists count as not fitting (in-batch negatives: InfoNCE with graded targets).
+    """
+
+    def objective(lists: Sequence[CandidateList]) -> Tensor:
+        members_LD, candidates_UD = embed_lists(model, encoder, lists)
+        logits_LUH = model.match(members_LD.unsqueeze(1), candidates_UD.unsqueeze(0))
+        terms = []
+        for index, head in enumerate(heads):
+            gains_LU, is_own_LU = (tensor.to(logits_LUH.device) for tensor in batch_gains(lists, head))
+            logits_LU = logits_LUH[..., index]
+            everything_LU = torch.ones_like(is_own_LU)
+            terms.append(list_kl(logits_LU, gains_LU, is_own_LU) + list_kl(logits_LU, gains_LU, everything_LU))
+        return torch.stack(terms).mean()
+
+    return objective
+
+
+def imitate(student: CrossEncoder, teacher: CrossEncoder, encoder: TextEncoder) -> Objective:
+    """Put every text where the teacher puts it: the mean of 1 - cosine of their embeddings. Needs no labels."""
+
+    def objective(lists: Sequence[CandidateList]) -> Tensor:
+        with torch.no_grad():
+            wanted = torch.cat(embed_lists(teacher, encoder, lists))
+        found = torch.cat(embed_lists(student, encoder, lists))
+        return (1 - (found * wanted).sum(1)).mean()
+
+    return objective
+
+
+def embed_lists(model: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList]) -> tuple[Tensor, Tensor]:
+    """Members f32[L, D] and distinct candidates f32[U, D], in the order of `distinct_candidates`."""
+    members = [encoder.member(each.member) for each in lists]
+    candidates = encoder.candidates(distinct_candidates(lists))
+    return _embed(model, encoder.collate_members, members), _embed(model, encoder.collate_candidates, candidates)
+
+
+def distinct_candidates(lists: Sequence[CandidateList]) -> list[str]:
+    """Every candidate text once, so that what fits one member is never its negative through another's list."""
+    return list(dict.fromkeys(text for each in lists for text in each.candidates))
+
+
+def batch_gains(lists: Sequence[CandidateList], head: str) -> tuple[Tensor, Tensor]:
+    """Gains f32[L, U], 0 for what is not in a member's own list or not judged; and which places were judged."""
+    place = {text: index for index, text in enumerate(distinct_candidates(lists))}
+    gains = np.zeros((len(lists), len(place)), dtype=np.float32)
+    is_own = np.zeros(gains.shape, dtype=bool)
+    for row, each in enumerate(lists):
+        for text, gain in zip(each.candidates, each.labels[head], strict=True):
+            if not np.isnan(gain):
+                gains[row, place[text]] = max(gains[row, place[text]], gain)
+                is_own[row, place[text]] = True
+    return torch.from_numpy(gains), torch.from_numpy(is_own)
+
+
+def _embed(model: CrossEncoder, collate: Callable[[Sequence[TokenIds]], Inputs], texts: Sequence[TokenIds]) -> Tensor:
+    """f32[len(texts), D], in order; read in chunks of like length so that little is padded."""
+    device = model.bias.device
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    parts = []
+    for start in range(0, len(order), CHUNK):
+        chunk = [texts[index] for index in order[start : start + CHUNK]]
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            parts.append(model.embed(**to_tensors(collate(chunk), device, multiple=16)))
+    back = torch.tensor(order, device=device).argsort()
+    return torch.cat(parts)[back]
