@@ -14,7 +14,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +59,11 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Milliseconds beyond the model, one per request: as the server says and as the client sees it."""
+    """Milliseconds beyond the model, one per request: as the server says, by stage too, and as the client sees it."""
 
     server_ms: tuple[float, ...]
     client_ms: tuple[float, ...]
+    stages_ms: Mapping[str, Sequence[float]]
 
 
 class RunLog:
@@ -130,6 +132,7 @@ async def added_time(url: str, calls: Sequence[Call]) -> Added:
     """One request after another on one connection; the first tenth is not counted."""
     server: list[float] = []
     client: list[float] = []
+    by_stage: dict[str, list[float]] = defaultdict(list)
     async with Connections(url) as connections:
         for request in calls:
             start = time.perf_counter()
@@ -142,8 +145,10 @@ async def added_time(url: str, calls: Sequence[Call]) -> Added:
             total_ms = stages.pop("total", model_ms + sum(stages.values()))
             server.append(total_ms - model_ms)
             client.append(wall_ms - model_ms)
+            for stage, spent_ms in stages.items():
+                by_stage[stage].append(spent_ms)
     cut = len(calls) // 10
-    return Added(tuple(server[cut:]), tuple(client[cut:]))
+    return Added(tuple(server[cut:]), tuple(client[cut:]), {name: each[cut:] for name, each in by_stage.items()})
 
 
 async def measure(options: argparse.Namespace) -> tuple[list[Round], Added]:
@@ -210,6 +215,8 @@ def figures_of(rounds: Sequence[Round], added: Added) -> list[dict[str, object]]
         name = f"added to a small request, ms, {side}"
         rows.append(_figure(f"{name}, p50", p50, f"<= {ADDED_P50_WANTED_MS}", p50 <= ADDED_P50_WANTED_MS))
         rows.append(_figure(f"{name}, p99", p99, "-", True))
+    for stage, times in added.stages_ms.items():
+        rows.append(_figure(f"of which {stage}, ms, p50", quantile(times, 0.5), "-", True))
     return rows
 
 

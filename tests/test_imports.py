@@ -43,7 +43,7 @@ RULES = (
     rule("service.admission", "service.work service.cost service.queue"),
     rule(
         "training",
-        "training models torch transformers accelerate peft polars pyarrow onnx onnxscript onnxruntime numpy"
+        "training models torch safetensors transformers accelerate peft polars pyarrow onnx onnxscript onnxruntime numpy"
         " pydantic tokenizers bm25s tqdm",
     ),
     rule("training.losses", "torch numpy"),

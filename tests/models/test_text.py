@@ -71,6 +71,16 @@ def test_padding_is_masked(encoder: TextEncoder) -> None:
     assert not arrays["input_ids"][0, len(short) :].any()
 
 
+def test_sides_alone_stand_as_they_do_in_a_pair(encoder: TextEncoder) -> None:
+    member, candidates = encoder.member("data engineer"), encoder.candidates(["chef", "senior data engineer"])
+    whole = encoder.collate([Pair(member, candidates[1])])["input_ids"][0].tolist()
+    first = encoder.collate_members([member])
+    second = encoder.collate_candidates(candidates)
+    assert first["input_ids"][0].tolist() + second["input_ids"][1].tolist() == whole
+    assert first["attention_mask"].all()
+    assert second["attention_mask"].sum(1).tolist() == [len(candidates[0]) + 1, len(candidates[1]) + 1]
+
+
 def test_text_that_is_not_unicode_is_a_value_error(encoder: TextEncoder) -> None:
     with pytest.raises(ValueError, match="not valid Unicode"):
         encoder.member("\ud800")
