@@ -14,7 +14,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from load_tests.client import Connections
@@ -175,6 +175,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--warm-seconds", type=float, default=8.0)
     parser.add_argument("--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix")
+    parser.add_argument("--candidate-words", type=float, default=Mix().candidate_words, help="median of their lengths")
+    parser.add_argument("--sigma", type=float, default=Mix().sigma, help="spread of lengths: log-normal; 1 is wide")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", type=float, default=2.0, help="wanted ratio to each peer of the same model")
     return parser.parse_args(argv)
@@ -214,7 +216,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 1 when a peer of the same model is nearer than `--target`."""
     options = parse(argv)
     servers = servers_of(options)
-    lists = first(mix_of(options.sizes, options.seed), 400)
+    mix = replace(mix_of(options.sizes, options.seed), candidate_words=options.candidate_words, sigma=options.sigma)
+    lists = first(mix, 400)
     calls = {dialect: [call(ask, dialect, DEADLINE_MS) for ask in lists] for dialect in ("score", "rerank")}
     plan = Plan(calls, options.clients, options.warm_seconds, options.seconds)  # type: ignore[arg-type]
     # Short texts: what is longer is cut by each server in its own way.
