@@ -215,8 +215,8 @@ def figures_of(rounds: Sequence[Round], added: Added) -> list[dict[str, object]]
         name = f"added to a small request, ms, {side}"
         rows.append(_figure(f"{name}, p50", p50, f"<= {ADDED_P50_WANTED_MS}", p50 <= ADDED_P50_WANTED_MS))
         rows.append(_figure(f"{name}, p99", p99, "-", True))
-    for stage, times in added.stages_ms.items():
-        rows.append(_figure(f"of which {stage}, ms, p50", quantile(times, 0.5), "-", True))
+    for stage, spent in added.stages_ms.items():
+        rows.append(_figure(f"of which {stage}, ms, p50", quantile(spent, 0.5), "-", True))
     return rows
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from transformers.utils import logging as transformers_logging
+
 from models.errors import BundleError
 from training.cookbook import STEPS, run_all
 from training.data import DataError
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--bundles", type=Path, default=None, help="where `export` puts the bundle (default: in the run)"
     )
     options = parser.parse_args(arguments)
+    # Its report of a pooler that is not used, and a bar for weights that load in a moment, hide what matters here.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         recipe = find(options.recipe)
         bundles = options.bundles or options.runs / recipe.name / "bundles"

@@ -104,10 +104,10 @@ def recipe() -> Recipe:
             pairs=Schedule(steps=400, lists_per_step=6, learning_rate=3e-5, checkpoint_every=100),
         ),
         student=Phases(
-            sides=Schedule(steps=500, lists_per_step=16, learning_rate=2e-4, checkpoint_every=100),
-            pairs=Schedule(steps=400, lists_per_step=8, learning_rate=5e-5, checkpoint_every=100),
+            sides=Schedule(steps=400, lists_per_step=16, learning_rate=2e-4, checkpoint_every=100),
+            pairs=Schedule(steps=300, lists_per_step=8, learning_rate=5e-5, checkpoint_every=100),
         ),
-        annotated_lists=3200,
+        annotated_lists=2400,
         student_layers=(0, 1, 3, 5),
         gold_anchor=0.1,
         calibration_lists=400,
