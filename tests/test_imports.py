@@ -43,8 +43,8 @@ RULES = (
     rule("service.admission", "service.work service.cost service.queue"),
     rule(
         "training",
-        "training models torch safetensors transformers accelerate peft polars pyarrow onnx onnxscript onnxruntime numpy"
-        " pydantic tokenizers bm25s tqdm",
+        "training models torch safetensors transformers accelerate peft polars pyarrow onnx onnxscript onnxruntime"
+        " numpy pydantic tokenizers bm25s tqdm",
     ),
     rule("training.losses", "torch numpy"),
     rule("training.ranking", "torch numpy"),

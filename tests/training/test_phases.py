@@ -1,0 +1,64 @@
+"""Two phases in one step: what the first one made is kept when the second is cut off, and not made again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from training import distill, teach
+from training.cookbook import STEPS
+from training.fit import Phases, Schedule
+from training.recipe import Recipe
+from training.recipes.registry import find
+from training.sources.market import market_lists
+from training.steps import Run, run_step
+
+SHORT = Schedule(steps=2, lists_per_step=2, learning_rate=1e-3)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    recipe: Recipe = dataclasses.replace(
+        find("demo"),
+        lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0),
+        teacher=Phases(SHORT, SHORT),
+        student=Phases(SHORT, SHORT),
+    )
+    return Run(recipe, tmp_path, tmp_path / "runs", tmp_path / "bundles")
+
+
+def fitted(monkeypatch: pytest.MonkeyPatch, module: object, cut_at: int) -> list[str]:
+    """The folders that `fit` trains in, in order; the call number `cut_at` is cut off."""
+    whole: Callable[..., None] = module.fit  # type: ignore[attr-defined]
+    folders: list[str] = []
+
+    def fit(*args: object) -> None:
+        folders.append(str(Path(str(args[-1])).name))
+        if len(folders) == cut_at:
+            raise KeyboardInterrupt
+        whole(*args)
+
+    monkeypatch.setattr(module, "fit", fit)
+    return folders
+
+
+def test_a_teacher_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_step(STEPS["data"], run)
+    folders = fitted(monkeypatch, teach, cut_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        run_step(STEPS["teach"], run)
+    assert run_step(STEPS["teach"], run)
+    assert folders == ["sides", "teach", "teach"]
+
+
+def test_a_student_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("data", "teach", "annotate"):
+        run_step(STEPS[name], run)
+    folders = fitted(monkeypatch, distill, cut_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        run_step(STEPS["distill"], run)
+    assert run_step(STEPS["distill"], run)
+    assert folders == ["sides", "distill", "distill"]
