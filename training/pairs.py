@@ -29,9 +29,9 @@ class PairBatch:
     places: Tensor
 
     def unflatten(self, logits_NH: Tensor) -> Tensor:
-        """[pairs, H] back to [L, C, H], zeros where padded."""
+        """[pairs, H] back to [L, C, H], zeros where padded; rows beyond the lists' pairs are dropped."""
         out = logits_NH.new_zeros((self.shape[0] * self.shape[1], logits_NH.shape[1]))
-        return out.index_copy(0, self.places, logits_NH).view(*self.shape, -1)
+        return out.index_copy(0, self.places, logits_NH[: len(self.places)]).view(*self.shape, -1)
 
 
 PairLoss = Callable[[Tensor, PairBatch], Tensor]
@@ -41,9 +41,12 @@ PairLoss = Callable[[Tensor, PairBatch], Tensor]
 def make_batch(lists: Sequence[CandidateList], encoder: TextEncoder, device: torch.device) -> PairBatch:
     """Tokenise lists with the encoder that serving uses; short lists are padded with masked places.
 
-    Lengths are padded up to a multiple of 16: few distinct shapes, each of which costs the CPU kernels a compilation.
+    Pairs (the last one again) and lengths are filled up to a multiple of 16: few distinct shapes, each of which costs
+    the CPU's kernels a compilation of seconds.
     """
-    inputs = to_tensors(encoder.collate(encode_lists(encoder, lists)), device, multiple=16)
+    pairs = encode_lists(encoder, lists)
+    pairs += pairs[-1:] * (-len(pairs) % 16)
+    inputs = to_tensors(encoder.collate(pairs), device, multiple=16)
     width = max(len(each) for each in lists)
     places = torch.tensor([row * width + column for row, each in enumerate(lists) for column in range(len(each))])
     targets, masks = {}, {}

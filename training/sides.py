@@ -28,8 +28,7 @@ def contrast(model: CrossEncoder, encoder: TextEncoder, heads: Sequence[str]) ->
     """
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
-        members_LD, candidates_UD = embed_lists(model, encoder, lists)
-        logits_LUH = model.match(members_LD.unsqueeze(1), candidates_UD.unsqueeze(0))
+        logits_LUH = _match_all(model, *embed_lists(model, encoder, lists))
         terms = []
         for index, head in enumerate(heads):
             gains_LU, is_own_LU = (tensor.to(logits_LUH.device) for tensor in batch_gains(lists, head))
@@ -42,15 +41,31 @@ def contrast(model: CrossEncoder, encoder: TextEncoder, heads: Sequence[str]) ->
 
 
 def imitate(student: CrossEncoder, teacher: CrossEncoder, encoder: TextEncoder) -> Objective:
-    """Put every text where the teacher puts it: the mean of 1 - cosine of their embeddings. Needs no labels."""
+    """Put every text where the teacher puts it, and rank the batch's candidates for each member as the teacher does.
+
+    The mean of 1 - cosine of the embeddings, plus the listwise KL to the teacher's logits over all candidates of
+    the batch, the mean over heads. Needs no labels.
+    """
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
         with torch.no_grad():
-            wanted = torch.cat(embed_lists(teacher, encoder, lists))
-        found = torch.cat(embed_lists(student, encoder, lists))
-        return (1 - (found * wanted).sum(1)).mean()
+            wanted = embed_lists(teacher, encoder, lists)
+            wanted_LUH = torch.softmax(_match_all(teacher, *wanted), dim=1)
+        found = embed_lists(student, encoder, lists)
+        found_LUH = _match_all(student, *found)
+        distance = (1 - (torch.cat(found) * torch.cat(wanted)).sum(1)).mean()
+        everything_LU = torch.ones(found_LUH.shape[:2], dtype=torch.bool, device=found_LUH.device)
+        divergences = [
+            list_kl(found_LUH[..., index], wanted_LUH[..., index], everything_LU) for index in range(student.num_heads)
+        ]
+        return distance + torch.stack(divergences).mean()
 
     return objective
+
+
+def _match_all(model: CrossEncoder, members_LD: Tensor, candidates_UD: Tensor) -> Tensor:
+    """Logits f32[L, U, H] of every member with every candidate."""
+    return model.match(members_LD.unsqueeze(1), candidates_UD.unsqueeze(0))
 
 
 def embed_lists(model: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList]) -> tuple[Tensor, Tensor]:
