@@ -158,7 +158,10 @@ def to_tensors(inputs: Inputs, device: torch.device, *, multiple: int = 1) -> di
 def predict(
     model: CrossEncoder, encoder: TextEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192
 ) -> np.ndarray:
-    """Logits f32[len(pairs), H], in the order given; runs in batches of like length so that little is padded."""
+    """Logits f32[len(pairs), H], in the order given.
+
+    Runs in batches of like length so that little is padded, and of few shapes: each costs the CPU a compilation.
+    """
     model.eval()
     device = model.bias.device
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]), reverse=True)
@@ -166,8 +169,9 @@ def predict(
     start = 0
     with tqdm(total=len(pairs), desc="predict", mininterval=5, leave=False) as progress:
         while start < len(order):
-            chosen = order[start : start + max(1, batch_tokens // len(pairs[order[start]]))]
-            inputs = to_tensors(encoder.collate([pairs[index] for index in chosen]), device)
+            longest = len(pairs[order[start]])
+            chosen = order[start : start + max(1, batch_tokens // (longest + -longest % 16))]
+            inputs = to_tensors(encoder.collate([pairs[index] for index in chosen]), device, multiple=16)
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 out[chosen] = model(**inputs).float().cpu().numpy()
             start += len(chosen)
