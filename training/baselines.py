@@ -46,7 +46,12 @@ def _embed(texts: Sequence[str], backbone: str, max_tokens: int) -> np.ndarray:
     for start in range(0, len(order), 64):
         chosen = order[start : start + 64]
         batch = tokenizer(
-            [texts[i] for i in chosen], padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+            [texts[i] for i in chosen],
+            padding=True,
+            pad_to_multiple_of=16,  # few shapes, each of which costs the CPU a compilation
+            truncation=True,
+            max_length=max_tokens,
+            return_tensors="pt",
         )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hidden_NTD = model(**batch).last_hidden_state.float()
