@@ -137,10 +137,11 @@ def keep_layers(teacher: CrossEncoder, layers: Sequence[int]) -> CrossEncoder:
     return student
 
 
-def freeze_embeddings(model: CrossEncoder) -> None:
-    """Keep the backbone's words as they are: what it knows of texts unlike the training data stays."""
+def train_embeddings(model: CrossEncoder, wanted: bool) -> CrossEncoder:
+    """Let the embeddings learn, or keep them: what the backbone knows of words unlike the training data then stays."""
     embeddings: Any = model.backbone.embeddings
-    embeddings.requires_grad_(False)
+    embeddings.requires_grad_(wanted)
+    return model
 
 
 def read_tokenizer(name: str) -> str:

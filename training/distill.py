@@ -16,21 +16,14 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.annotate import read_soft_labels
 from training.calibrate import fit_calibrations
-from training.cross_encoder import (
-    CrossEncoder,
-    freeze_embeddings,
-    keep_layers,
-    load_cross_encoder,
-    predict_lists,
-    save_cross_encoder,
-)
-from training.data import CandidateList, candidate_lists, read_lists
+from training.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, predict_lists, train_embeddings
+from training.data import candidate_lists, read_lists
 from training.fit import fit
 from training.losses import binary_kl, list_kl
 from training.pairs import PairBatch, PairLoss, pair_objective
 from training.recipe import Recipe
 from training.sides import imitate
-from training.store import save_model
+from training.store import made_once, save_model
 
 
 def distillation_loss(heads: Sequence[str], listwise_weight: float, gold_anchor: float) -> PairLoss:
@@ -52,30 +45,19 @@ def distillation_loss(heads: Sequence[str], listwise_weight: float, gold_anchor:
 
 def distill(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, soft: Path, out: Path) -> None:
     """Train the student from `soft` (step `annotate`), warm from some layers of the teacher's; write it to `out`."""
-    train = read_lists(data, recipe.head_names, "train")
-    valid = read_lists(data, recipe.head_names, "valid")[: recipe.calibration_lists]
-    model = _shrunk(recipe, encoder, train, teacher / "sides" / "model", out / "sides")
-    columns = [f"{head}{suffix}" for head in recipe.head_names for suffix in ("", "_logit", "_gold")]
-    lists = list(candidate_lists(read_soft_labels(soft), columns))
-    loss = distillation_loss(recipe.head_names, recipe.listwise_weight, recipe.gold_anchor)
-    fit(model, lists, pair_objective(model, encoder, loss), recipe.student.pairs, out)
-    logits = predict_lists(model, encoder, valid)
-    save_model(out, model, fit_calibrations(recipe.head_names, logits, valid))
+    heads, schedules = recipe.head_names, recipe.student
+    valid = read_lists(data, heads, "valid")[: recipe.calibration_lists]
 
+    def shrunk() -> CrossEncoder:
+        deep = load_cross_encoder(teacher / "sides" / "model").eval()
+        model = train_embeddings(keep_layers(deep, recipe.student_layers), recipe.train_embeddings)
+        train = read_lists(data, heads, "train")
+        fit(model, train, imitate(model, deep, encoder), schedules.sides, out / "sides")
+        return model
 
-def _shrunk(
-    recipe: Recipe, encoder: TextEncoder, train: Sequence[CandidateList], deep: Path, folder: Path
-) -> CrossEncoder:
-    """The first phase's student, ready for the second; not trained again when it stands in `folder`."""
-    if not (folder / "model").exists():
-        folder.mkdir(exist_ok=True)
-        teacher = load_cross_encoder(deep).eval()
-        model = keep_layers(teacher, recipe.student_layers)
-        if not recipe.train_embeddings:
-            freeze_embeddings(model)
-        fit(model, train, imitate(model, teacher, encoder), recipe.student.sides, folder)
-        save_cross_encoder(model, folder / "model")
-    model = load_cross_encoder(folder / "model")
-    if not recipe.train_embeddings:
-        freeze_embeddings(model)
-    return model
+    model = train_embeddings(made_once(out / "sides" / "model", shrunk), recipe.train_embeddings)
+    columns = [f"{head}{suffix}" for head in heads for suffix in ("", "_logit", "_gold")]
+    labelled = list(candidate_lists(read_soft_labels(soft), columns))
+    loss = distillation_loss(heads, recipe.listwise_weight, recipe.gold_anchor)
+    fit(model, labelled, pair_objective(model, encoder, loss), schedules.pairs, out)
+    save_model(out, model, fit_calibrations(heads, predict_lists(model, encoder, valid), valid))

@@ -82,6 +82,7 @@ def fit(
     torch.manual_seed(schedule.seed)
     if len(lists) < schedule.lists_per_step:
         raise TrainingStopped(f"{len(lists)} lists are fewer than one step's {schedule.lists_per_step}")
+    folder.mkdir(exist_ok=True)
     optimiser, scheduler = _optimiser(model, schedule)
     checkpoint = folder / "checkpoint.pt"
     first = _resume(checkpoint, model, optimiser, scheduler)

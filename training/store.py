@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from models.bundle import Calibration
@@ -21,3 +22,10 @@ def load_model(folder: Path) -> tuple[CrossEncoder, dict[str, Calibration]]:
     dumped = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
     calibrations = {head: Calibration.model_validate(values) for head, values in dumped.items()}
     return load_cross_encoder(folder / "model"), calibrations
+
+
+def made_once(folder: Path, make: Callable[[], CrossEncoder]) -> CrossEncoder:
+    """The model that stands in `folder`; `make` makes it when none does."""
+    if not folder.exists():
+        save_cross_encoder(make(), folder)
+    return load_cross_encoder(folder)

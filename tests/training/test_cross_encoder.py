@@ -15,7 +15,6 @@ from training.cross_encoder import (
     NEVER,
     CrossEncoder,
     encode_lists,
-    freeze_embeddings,
     keep_layers,
     load_cross_encoder,
     new_cross_encoder,
@@ -23,6 +22,7 @@ from training.cross_encoder import (
     read_tokenizer,
     save_cross_encoder,
     to_tensors,
+    train_embeddings,
 )
 from training.data import CandidateList
 from training.tiny import write_tiny_backbone
@@ -117,7 +117,7 @@ def test_a_student_starts_as_layers_of_its_teacher(model: CrossEncoder, encoder:
 
 
 def test_frozen_embeddings_get_no_gradient(model: CrossEncoder, encoder: TextEncoder) -> None:
-    freeze_embeddings(model)
+    train_embeddings(model, wanted=False)
     model(**to_tensors(encoder.collate(encode_lists(encoder, LISTS)), CPU)).sum().backward()
     by_name = dict(model.named_parameters())
     assert by_name["backbone.embeddings.word_embeddings.weight"].grad is None

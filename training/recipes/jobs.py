@@ -113,8 +113,8 @@ def recipe() -> Recipe:
         calibration_lists=400,
         evaluated_lists=210,
         floors={
-            "relevance/crosswalk/ndcg@10": 0.5,
-            "relevance/usajobs/ndcg@10": 0.5,
+            "relevance/crosswalk/ndcg@10": 0.85,
+            "relevance/usajobs/ndcg@10": 0.55,
             "relevance/career_moves/auc": 0.7,
         },
         card=CARD,
