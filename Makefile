@@ -43,7 +43,7 @@ train-demo: $(DEV)/.installed ## all steps of the cookbook on generated data, a 
 
 load: $(LOAD)/.installed ## locust against URL
 	@exec $(LOAD)/bin/locust --locustfile load_tests/locustfile.py --headless --only-summary --host '$(URL)' \
-		--users 8 --run-time 30s $(ARGS)
+		--users 2 --run-time 30s $(ARGS)
 
 open-loop: serve-env ## Poisson arrivals against URL, latency from the intended send time
 	@exec $(SERVE)/bin/python -m load_tests.open_loop --url '$(URL)' $(ARGS)

@@ -57,6 +57,8 @@ class Connection:
             self._streams = None
 
     async def _exchange(self, request: bytes) -> Answer:
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # the server let go of it while it was idle
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port, limit=2**20)
         reader, writer = self._streams

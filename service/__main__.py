@@ -78,6 +78,7 @@ def _server(settings: Settings, failures: list[str]) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.grace_s,
         h11_max_incomplete_event_size=settings.max_header_bytes,
     )

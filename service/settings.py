@@ -54,6 +54,7 @@ class Settings(BaseModel):
     quota_pairs_per_s: float = Field(0.0, ge=0, le=1e9, description="pairs a second for each caller; 0: no quota")
     quota_burst: Positive = Field(2000, description="pairs a caller may send at once")
     drain_delay_s: Seconds = Field(0.5, description="seconds of serving on after SIGTERM while not ready")
+    keep_alive_s: int = Field(75, ge=1, le=3600, description="s an idle connection lives; balancers let go after 60")
     grace_s: int = Field(30, ge=1, le=3600, description="seconds to finish what runs after that")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="texts are never logged")
 

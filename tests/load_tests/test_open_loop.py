@@ -38,6 +38,9 @@ class EchoServer:
                     writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
                     writer.write(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
                     continue
+                if body.startswith(b"last"):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast")
+                    break
                 status = b"503 Busy" if body.startswith(b"busy") else b"200 OK"
                 writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: %d\r\n\r\n" % length + body)
         except asyncio.IncompleteReadError:
@@ -110,3 +113,17 @@ def test_a_connection_recovers_after_a_broken_answer_and_reads_chunks() -> None:
             assert (await connections.post("/score", b"next")).body == b"next"
 
     asyncio.run(scenario())
+
+
+def test_a_connection_that_the_server_let_go_while_idle_is_opened_anew() -> None:
+    async def scenario() -> int:
+        async with started() as (url, echo), Connections(url) as connections:
+            assert (await connections.post("/score", b"last")).body == b"last"
+            (idle,) = connections._idle
+            assert idle._streams is not None
+            while not idle._streams[0].at_eof():
+                await asyncio.sleep(0)
+            assert (await connections.post("/score", b"next")).body == b"next"
+            return echo.num_connections
+
+    assert asyncio.run(scenario()) == 2

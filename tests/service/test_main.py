@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from service.__main__ import _server
+from service.settings import read_settings
 from tests.bundles import write_tiny_bundle
 from tests.service.conftest import CANDIDATES, MEMBER
 from tests.service.test_models import flip_a_bit
@@ -108,6 +110,11 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
     code, line = refused(BUNDLE=str(tmp_path / "b"))
     assert code == 1
     assert "too little memory" in line
+
+
+def test_an_idle_connection_outlives_the_balancers_patience() -> None:
+    assert _server(read_settings({}), []).config.timeout_keep_alive > 60
+    assert _server(read_settings({"FITSCORE_KEEP_ALIVE_S": "7"}), []).config.timeout_keep_alive == 7
 
 
 def test_a_signal_ends_it_quietly_after_it_was_not_ready_for_a_while(bundle: Path) -> None:
