@@ -74,7 +74,7 @@ STEPS = {
     step.name: step
     for step in (
         Step("data", (), ("template", "heads", "lists"), _data),
-        Step("teach", ("data",), (*TRAINING, "teacher"), _teach),
+        Step("teach", ("data",), (*TRAINING, "teacher", "backbone_share"), _teach),
         Step("annotate", ("data", "teach"), (*TRAINING, "annotated_lists"), _annotate),
         Step(
             "distill", ("data", "teach", "annotate"), (*TRAINING, "student", "student_layers", "gold_anchor"), _distill

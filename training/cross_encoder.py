@@ -137,6 +137,20 @@ def keep_layers(teacher: CrossEncoder, layers: Sequence[int]) -> CrossEncoder:
     return student
 
 
+@torch.no_grad()
+def mix_in_backbone(model: CrossEncoder, backbone: str, share: float) -> CrossEncoder:
+    """Move the backbone's weights back towards what they were before training, by `share` in [0, 1].
+
+    WiSE-FT (Wortsman et al., arXiv 2109.01903): most of what was learnt stays, and much of what training forgot of
+    texts unlike its own comes back.
+    """
+    untouched = new_cross_encoder(backbone, model.num_heads).backbone.state_dict()
+    for name, tensor in model.backbone.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(untouched[name], share)
+    return model
+
+
 def train_embeddings(model: CrossEncoder, wanted: bool) -> CrossEncoder:
     """Let the embeddings learn, or keep them: what the backbone knows of words unlike the training data then stays."""
     embeddings: Any = model.backbone.embeddings

@@ -38,7 +38,8 @@ class Recipe:
 
     `lists(data)` yields all candidate lists of all splits. `backbone(data, folder)` returns a local Hugging
     Face folder; it may make one in `folder`. `training_tokens` cuts member and candidate shorter while
-    training (default: as served). The teacher annotates `annotated_lists` of the training lists (default:
+    training (default: as served). After its first phase the teacher's weights are moved back towards the
+    untouched backbone's by `backbone_share`. The teacher annotates `annotated_lists` of the training lists (default:
     all), and at most `evaluated_lists` of each source's test lists are judged. `floors` maps
     "head/source/metric" to the least that the shipped graph must reach. `examples` become known answers.
     """
@@ -64,6 +65,7 @@ class Recipe:
     annotated_lists: int | None = None
     evaluated_lists: int | None = None
     listwise_weight: float = 1.0
+    backbone_share: float = 0.0
     seed: int = 0
     examples: tuple[tuple[dict[str, str], dict[str, str]], ...] = field(default=())
 

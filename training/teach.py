@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.text import TextEncoder
 from training.calibrate import fit_calibrations
-from training.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists, train_embeddings
+from training.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, predict_lists, train_embeddings
 from training.data import read_lists
 from training.fit import fit
 from training.losses import binary_kl, list_kl
@@ -46,7 +46,7 @@ def teach(recipe: Recipe, backbone: str, encoder: TextEncoder, data: Path, out: 
     def taught_apart() -> CrossEncoder:
         model = train_embeddings(new_cross_encoder(backbone, len(heads)), recipe.train_embeddings)
         fit(model, train, contrast(model, encoder, heads), schedules.sides, out / "sides")
-        return model
+        return mix_in_backbone(model, backbone, recipe.backbone_share)
 
     model = train_embeddings(made_once(out / "sides" / "model", taught_apart), recipe.train_embeddings)
     loss = gold_loss(heads, recipe.listwise_weight)

@@ -17,6 +17,7 @@ from training.cross_encoder import (
     encode_lists,
     keep_layers,
     load_cross_encoder,
+    mix_in_backbone,
     new_cross_encoder,
     predict,
     read_tokenizer,
@@ -122,6 +123,17 @@ def test_frozen_embeddings_get_no_gradient(model: CrossEncoder, encoder: TextEnc
     by_name = dict(model.named_parameters())
     assert by_name["backbone.embeddings.word_embeddings.weight"].grad is None
     assert by_name["backbone.encoder.layer.0.output.dense.weight"].grad is not None
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_mixing_moves_the_backbone_alone_and_by_its_share(model: CrossEncoder, backbone: str, share: float) -> None:
+    name = "encoder.layer.0.output.dense.weight"
+    before = model.backbone.state_dict()[name].clone()
+    model.backbone.state_dict()[name].add_(1.0)
+    model.bias.data.fill_(3.0)
+    mix_in_backbone(model, backbone, share)
+    torch.testing.assert_close(model.backbone.state_dict()[name], before + 1 - share)
+    assert model.bias.tolist() == [3.0, 3.0]
 
 
 def test_predictions_keep_the_order_given_whatever_the_batches(model: CrossEncoder, encoder: TextEncoder) -> None:

@@ -101,17 +101,18 @@ def recipe() -> Recipe:
         lists=lists,
         teacher=Phases(
             sides=Schedule(steps=500, lists_per_step=16, learning_rate=8e-5, checkpoint_every=50),
-            pairs=Schedule(steps=150, lists_per_step=6, learning_rate=1e-5, added_learning_rate=1e-3),
+            pairs=Schedule(steps=20, lists_per_step=6, learning_rate=1e-6, added_learning_rate=1e-3),
         ),
         student=Phases(
-            sides=Schedule(steps=400, lists_per_step=16, learning_rate=2e-4, checkpoint_every=100),
-            pairs=Schedule(steps=200, lists_per_step=8, learning_rate=2e-5, added_learning_rate=1e-3),
+            sides=Schedule(steps=150, lists_per_step=16, learning_rate=1e-4, checkpoint_every=50),
+            pairs=Schedule(steps=60, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
         ),
-        annotated_lists=1600,
+        annotated_lists=480,
         student_layers=(0, 1, 3, 5),
+        backbone_share=0.5,
         gold_anchor=0.1,
         calibration_lists=400,
-        evaluated_lists=210,
+        evaluated_lists=160,
         floors={
             "relevance/crosswalk/ndcg@10": 0.85,
             "relevance/usajobs/ndcg@10": 0.55,
