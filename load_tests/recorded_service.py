@@ -26,7 +26,7 @@ from models.text import TextEncoder, TokenIds
 
 def record_runs(log: IO[str], delay_s: float) -> None:
     """From now on each session says its threads and each run its shape, one JSON line each."""
-    opened, run = Session.open.__func__, Session.run  # type: ignore[attr-defined]
+    opened, run = Session.open.__func__, Session.run  # type: ignore[attr-defined]  # a classmethod has its function
 
     def open_recorded(kind: type[Session], graph: bytes, device: Device, threads: int) -> Session:
         log.write(json.dumps({"threads": threads}) + "\n")
@@ -43,8 +43,9 @@ def record_runs(log: IO[str], delay_s: float) -> None:
         log.write(json.dumps({"start": start, "seconds": seconds, "pairs": num_pairs, "longest": longest}) + "\n")
         return output
 
-    Session.open = classmethod(open_recorded)  # type: ignore[method-assign, assignment]
-    Session.run = run_recorded  # type: ignore[method-assign, assignment]
+    # Replaced on purpose, in this process alone: the service itself carries no recorder.
+    Session.open = classmethod(open_recorded)  # type: ignore[method-assign, assignment]  # see above
+    Session.run = run_recorded  # type: ignore[method-assign, assignment]  # see above
 
 
 def delay_encoding(delay_s: float) -> None:
@@ -55,7 +56,7 @@ def delay_encoding(delay_s: float) -> None:
         time.sleep(delay_s)
         return encode(encoder, text)
 
-    TextEncoder.member = member  # type: ignore[method-assign, assignment]
+    TextEncoder.member = member  # type: ignore[method-assign, assignment]  # replaced on purpose, as above
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from load_tests.peers.environments import FITSCORE, HOME, INFINITY, NAIVE, ROOT,
 from load_tests.report import Summary, json_line, summarise, table
 from load_tests.server import DEADLINE_MS, SATURATED, free_port, running
 from load_tests.traffic import Ask, Mix, first
-from load_tests.wire import Call, Dialect, call
+from load_tests.wire import PATHS, Call, Dialect, call
 from models.bundle import Bundle
 
 AGREEMENT = 1e-3
@@ -218,8 +218,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     servers = servers_of(options)
     mix = replace(mix_of(options.sizes, options.seed), candidate_words=options.candidate_words, sigma=options.sigma)
     lists = first(mix, 400)
-    calls = {dialect: [call(ask, dialect, DEADLINE_MS) for ask in lists] for dialect in ("score", "rerank")}
-    plan = Plan(calls, options.clients, options.warm_seconds, options.seconds)  # type: ignore[arg-type]
+    calls = {dialect: [call(ask, dialect, DEADLINE_MS) for ask in lists] for dialect in PATHS}
+    plan = Plan(calls, options.clients, options.warm_seconds, options.seconds)
     # Short texts: what is longer is cut by each server in its own way.
     (probe,) = first(Mix(sizes=(8,), size_weights=(1,), member_words=10, candidate_words=15, longest_words=40), 1)
     found, worst = asyncio.run(measure(servers, plan, probe, options.rounds))

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from service.door import Door
 from service.lifecycle import Load
 from service.settings import Settings
 from tests.bundles import write_tiny_bundle
+from tests.fakes import PATIENCE_S, GatedScorer, loading
 
 MEMBER = {"id": "m", "fields": {"headline": "data engineer", "skills": ["python", "spark"]}}
 CANDIDATES = [
@@ -84,3 +86,16 @@ def usual(bundle: Path) -> Iterator[Running]:
     """One service with usual settings, shared by the tests that leave no trace in it."""
     with _running(Settings(bundle=bundle, port=0, threads=1), None, True) as running:
         yield running
+
+
+@contextmanager
+def busy(serve: Serve) -> Iterator[Running]:
+    """A service at work on a request that it believes to take half a minute; it ends with the block."""
+    scorer = GatedScorer()
+    running = serve(load=loading(scorer, run_s=30.0), max_backlog_s=100)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(running.score, deadline_ms=60_000)
+        assert scorer.began.wait(PATIENCE_S)
+        yield running
+        scorer.gate.set()
+        assert first.result().status_code == 200

@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.lifecycle import Load
+from service.models import LiveModel
 from tests.fakes import PATIENCE_S, GatedScorer, SumScorer, loading
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
+from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
 
 CANARY = "canary-7c1f"
 JSON = {"Content-Type": "application/json"}
@@ -160,28 +162,27 @@ def test_429_when_the_caller_is_over_its_quota(serve: Serve) -> None:
 
 
 def test_503_when_there_is_no_capacity_to_finish_in_time(serve: Serve) -> None:
-    scorer = GatedScorer()
-    running = serve(load=loading(scorer, run_s=30.0), max_backlog_s=100)
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(running.score, deadline_ms=60_000)
-        assert scorer.began.wait(PATIENCE_S)
+    with busy(serve) as running:
         answers = [running.score(deadline_ms=100), running.client.post("/score", json={**BODY, "deadline_ms": 8000})]
-        scorer.gate.set()
-        assert first.result().status_code == 200
     for answer in answers:
         problem_of(answer, 503, "overloaded")
         assert int(answer.headers["retry-after"]) >= 1
 
 
+def loading_behind(gate: threading.Event) -> Load:
+    """Loads once the gate is open."""
+    load = loading(SumScorer())
+
+    def wait(path: Path) -> LiveModel:
+        assert gate.wait(PATIENCE_S)
+        return load(path)
+
+    return wait
+
+
 def test_503_before_a_model_is_loaded_while_the_probes_answer(serve: Serve) -> None:
     gate = threading.Event()
-    real = loading(SumScorer())
-
-    def load(path: Any) -> Any:
-        assert gate.wait(PATIENCE_S)
-        return real(path)
-
-    running = serve(load=load, wait=False)
+    running = serve(load=loading_behind(gate), wait=False)
     client = running.client
     assert [client.get(probe).status_code for probe in ("/livez", "/readyz", "/startupz")] == [200, 503, 503]
     answer = running.score()
@@ -277,13 +278,7 @@ def test_a_model_that_cannot_be_loaded_is_told_once(serve: Serve) -> None:
 
 def test_a_service_told_to_end_while_it_loads_never_becomes_ready(serve: Serve) -> None:
     gate = threading.Event()
-    real = loading(SumScorer())
-
-    def load(path: Any) -> Any:
-        assert gate.wait(PATIENCE_S)
-        return real(path)
-
-    running = serve(load=load, wait=False)
+    running = serve(load=loading_behind(gate), wait=False)
     while running.client.get("/startupz").json()["phase"] != "loading":
         pass
     running.app.desk.lifecycle.drain()

@@ -8,7 +8,7 @@ import pytest
 
 from service.door import outcome_of, route_of
 from tests.fakes import PATIENCE_S, GatedScorer, loading
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
+from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
 from tests.service.test_metrics import read
 
 BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
@@ -90,16 +90,9 @@ def test_what_the_headers_decide_is_answered_before_any_body_comes(
 
 
 def test_a_busy_service_refuses_before_any_body_comes(serve: Serve) -> None:
-    scorer = GatedScorer()
-    running = serve(load=loading(scorer, run_s=30.0), max_backlog_s=100)
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(running.score, deadline_ms=60_000)
-        assert scorer.began.wait(PATIENCE_S)
-        with connect(running) as connection:
-            send(connection, "Content-Length: 100", "X-Deadline-Ms: 50")
-            told = connection.recv(4096)
-        scorer.gate.set()
-        assert first.result().status_code == 200
+    with busy(serve) as running, connect(running) as connection:
+        send(connection, "Content-Length: 100", "X-Deadline-Ms: 50")
+        told = connection.recv(4096)
     assert told.split()[1] == b"503"
     assert b"retry-after" in told.lower()
     assert b"urn:fitscore:overloaded" in told

@@ -58,7 +58,7 @@ class Doubler:
         self.threads.add(threading.get_ident())
         answer = self.edit(list(pairs)) if self.edit else None
         rows = np.array([[number, 2 * number] for number in pairs], dtype=np.float32)
-        return rows if answer is None else answer  # type: ignore[return-value]
+        return rows if answer is None else answer  # type: ignore[return-value]  # `edit` may break the contract: that is what is tested
 
 
 class Gated(Doubler):

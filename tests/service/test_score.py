@@ -1,6 +1,7 @@
 """POST /score: the wire contract, as callers see it."""
 
 import re
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -21,8 +22,8 @@ def test_the_answer_has_the_shape_of_the_contract(usual: Running) -> None:
     assert all(each["status"] == "scored" and set(each["heads"]) == {"relevance", "apply"} for each in body["scores"])
 
 
-def test_heads_are_what_the_bundle_says_of_the_rendered_texts(usual: Running, bundle: object) -> None:
-    loaded = Bundle.load(bundle)  # type: ignore[arg-type]
+def test_heads_are_what_the_bundle_says_of_the_rendered_texts(usual: Running, bundle: Path) -> None:
+    loaded = Bundle.load(bundle)
     encoder, scorer = loaded.encoder(), loaded.open("cpu", 1)
     member = encoder.member("data engineer. skills: python, spark")
     texts = ["senior data engineer. python platform", "pastry chef. bake"]

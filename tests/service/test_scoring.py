@@ -57,7 +57,7 @@ def test_what_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: py
     def wait(*args: object) -> object:
         began.set()
         assert gate.wait(PATIENCE_S)
-        return prepare(*args)  # type: ignore[arg-type]
+        return prepare(*args)  # type: ignore[arg-type]  # handed on as they came
 
     monkeypatch.setattr(scoring._texts, "prepare", wait)
     assert scoring.backlog_seconds() == 0

@@ -20,27 +20,14 @@ from training.cross_encoder import (
     mix_in_backbone,
     new_cross_encoder,
     predict,
-    read_tokenizer,
     save_cross_encoder,
     to_tensors,
     train_embeddings,
 )
 from training.data import CandidateList
-from training.tiny import write_tiny_backbone
 
-WORDS = "baker welder nurse oven steel ward".split()
 LISTS = [CandidateList("a", "s", "baker nurse", ("oven", "steel ward steel", "ward oven"), {"fit": np.zeros(3)})]
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny_backbone(tmp_path_factory.mktemp("backbone"), WORDS, layers=2, hidden=32)
-
-
-@pytest.fixture
-def encoder(backbone: str) -> TextEncoder:
-    return TextEncoder(read_tokenizer(backbone), 8, 8)
 
 
 @pytest.fixture

@@ -14,29 +14,18 @@ import pytest
 import torch
 
 from models.text import TextEncoder
-from training.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists, read_tokenizer
+from tests.training.conftest import WORDS
+from training.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists
 from training.data import CandidateList
 from training.fit import Schedule, TrainingStopped, fit
 from training.pairs import pair_objective
 from training.teach import gold_loss
-from training.tiny import write_tiny_backbone
 
-WORDS = "baker welder nurse oven steel ward".split()
 LISTS = [
     CandidateList(f"{a}", "s", a, tuple(WORDS[3:]), {"fit": np.array([1.0 if b == i else 0.0 for b in range(3)])})
     for i, a in enumerate(WORDS[:3])
 ] * 4
 SCHEDULE = Schedule(steps=80, lists_per_step=4, learning_rate=1e-3, checkpoint_every=20)
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny_backbone(tmp_path_factory.mktemp("backbone"), WORDS, layers=2, hidden=32)
-
-
-@pytest.fixture
-def encoder(backbone: str) -> TextEncoder:
-    return TextEncoder(read_tokenizer(backbone), 8, 8)
 
 
 def trained(backbone: str, encoder: TextEncoder, folder: Path, schedule: Schedule = SCHEDULE) -> CrossEncoder:

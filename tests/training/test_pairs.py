@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from models.text import TextEncoder
-from training.cross_encoder import read_tokenizer
 from training.data import CandidateList
 from training.pairs import make_batch
-from training.tiny import write_tiny_backbone
-
-
-@pytest.fixture
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
-    folder = write_tiny_backbone(tmp_path_factory.mktemp("backbone"), ["baker nurse oven ward steel"])
-    return TextEncoder(read_tokenizer(folder), 8, 8)
 
 
 def test_padded_places_carry_no_target(encoder: TextEncoder) -> None:

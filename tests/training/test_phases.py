@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Run:
 
 def fitted(monkeypatch: pytest.MonkeyPatch, module: object, cut_at: int) -> list[str]:
     """The folders that `fit` trains in, in order; the call number `cut_at` is cut off."""
-    whole: Callable[..., None] = module.fit  # type: ignore[attr-defined]
+    whole: Callable[..., None] = module.fit  # type: ignore[attr-defined]  # what the module imported
     folders: list[str] = []
 
     def fit(*args: object) -> None:

@@ -5,32 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from models.text import TextEncoder
-from training.cross_encoder import CrossEncoder, keep_layers, new_cross_encoder, read_tokenizer
+from tests.training.conftest import WORDS
+from training.cross_encoder import CrossEncoder, keep_layers, new_cross_encoder
 from training.data import CandidateList
 from training.fit import Schedule, fit
 from training.sides import batch_gains, contrast, distinct_candidates, embed_lists, imitate
-from training.tiny import write_tiny_backbone
 
-WORDS = "baker welder nurse oven steel ward".split()
 LISTS = [
     CandidateList(a, "s", a, (WORDS[3 + i], WORDS[3 + (i + 1) % 3]), {"fit": np.array([1.0, 0.0])})
     for i, a in enumerate(WORDS[:3])
 ]
 SCHEDULE = Schedule(steps=40, lists_per_step=3, learning_rate=1e-3)
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny_backbone(tmp_path_factory.mktemp("backbone"), WORDS, layers=2, hidden=32)
-
-
-@pytest.fixture
-def encoder(backbone: str) -> TextEncoder:
-    return TextEncoder(read_tokenizer(backbone), 8, 8)
 
 
 def test_candidates_of_other_lists_have_no_gain_and_a_shared_text_stands_once() -> None:
