@@ -53,6 +53,11 @@ class CandidateList:
     def __len__(self) -> int:
         return len(self.candidates)
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether any candidate has a gain; a list without one is only text to read."""
+        return not all(np.isnan(gains).all() for gains in self.labels.values())
+
 
 def render_lists(lists: Iterable[FieldList], template: Template, heads: Sequence[str]) -> pl.DataFrame:
     """Render fields to text with the bundle's own template, so that training reads what serving will."""

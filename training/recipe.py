@@ -36,12 +36,13 @@ class Card:
 class Recipe:
     """Everything that decides the outcome of a run, but for the data's folder.
 
-    `lists(data)` yields all candidate lists of all splits. `backbone(data, folder)` returns a local Hugging
-    Face folder; it may make one in `folder`. `training_tokens` cuts member and candidate shorter while
-    training (default: as served). After its first phase the teacher's weights are moved back towards the
-    untouched backbone's by `backbone_share`. The teacher annotates `annotated_lists` of the training lists (default:
-    all), and at most `evaluated_lists` of each source's test lists are judged. `floors` maps
-    "head/source/metric" to the least that the shipped graph must reach. `examples` become known answers.
+    `lists(data)` yields all candidate lists of all splits; what the backbone knew of those without any gain is
+    kept. `backbone(data, folder)` returns a local Hugging Face folder; it may make one in `folder`.
+    `training_tokens` cuts member and candidate shorter while training (default: as served). After its first phase
+    the teacher's weights are moved back towards the untouched backbone's by `backbone_share`. The teacher annotates
+    `annotated_lists` of the training lists (default: all), and at most `evaluated_lists` of each source's test
+    lists are judged. `floors` maps "head/source/metric" to the least that the shipped graph must reach. `examples`
+    become known answers.
     """
 
     name: str

@@ -63,6 +63,22 @@ def imitate(student: CrossEncoder, teacher: CrossEncoder, encoder: TextEncoder) 
     return objective
 
 
+def rehearse(learn: Objective, recall: Objective) -> Objective:
+    """`learn` from the lists that are judged and `recall` on those that are not, each by its share of the batch.
+
+    With an imitation of the untouched backbone as `recall`, training keeps what it knew of texts that nobody graded
+    (Learning without Forgetting: Li and Hoiem, arXiv 1606.09282).
+    """
+
+    def objective(lists: Sequence[CandidateList]) -> Tensor:
+        judged = [each for each in lists if each.is_judged]
+        others = [each for each in lists if not each.is_judged]
+        parts = [(learn, judged), (recall, others)]
+        return torch.stack([part(some) * (len(some) / len(lists)) for part, some in parts if some]).sum()
+
+    return objective
+
+
 def _match_all(model: CrossEncoder, members_LD: Tensor, candidates_UD: Tensor) -> Tensor:
     """Logits f32[L, U, H] of every member with every candidate."""
     return model.match(members_LD.unsqueeze(1), candidates_UD.unsqueeze(0))

@@ -1,6 +1,7 @@
 """Step `teach`: gold grades -> a flat cross-encoder teacher, calibrated on validation lists it did not train on.
 
-First with both sides apart, then in pairs. The model between the phases stays in `sides/`.
+First with both sides apart, then in pairs; the model between the phases stays in `sides/`. Lists that nobody judged are
+rehearsed: on them the teacher imitates its untouched backbone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from training.fit import fit
 from training.losses import binary_kl, list_kl
 from training.pairs import PairBatch, PairLoss, pair_objective
 from training.recipe import Recipe
-from training.sides import contrast
+from training.sides import contrast, imitate, rehearse
 from training.store import made_once, save_model
 
 
@@ -41,14 +42,17 @@ def teach(recipe: Recipe, backbone: str, encoder: TextEncoder, data: Path, out: 
     """Train the teacher of all heads and write it, with its calibration, to `out`."""
     heads, schedules = recipe.head_names, recipe.teacher
     train = read_lists(data, heads, "train")
+    judged = [each for each in train if each.is_judged]
     valid = read_lists(data, heads, "valid")[: recipe.calibration_lists]
 
     def taught_apart() -> CrossEncoder:
+        untouched = new_cross_encoder(backbone, len(heads)).eval()
         model = train_embeddings(new_cross_encoder(backbone, len(heads)), recipe.train_embeddings)
-        fit(model, train, contrast(model, encoder, heads), schedules.sides, out / "sides")
+        objective = rehearse(contrast(model, encoder, heads), imitate(model, untouched, encoder))
+        fit(model, train, objective, schedules.sides, out / "sides")
         return mix_in_backbone(model, backbone, recipe.backbone_share)
 
     model = train_embeddings(made_once(out / "sides" / "model", taught_apart), recipe.train_embeddings)
     loss = gold_loss(heads, recipe.listwise_weight)
-    fit(model, train, pair_objective(model, encoder, loss), schedules.pairs, out)
+    fit(model, judged, pair_objective(model, encoder, loss), schedules.pairs, out)
     save_model(out, model, fit_calibrations(heads, predict_lists(model, encoder, valid), valid))

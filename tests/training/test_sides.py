@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,8 @@ from models.text import TextEncoder
 from tests.training.conftest import WORDS
 from training.cross_encoder import CrossEncoder, keep_layers, new_cross_encoder
 from training.data import CandidateList
-from training.fit import Schedule, fit
-from training.sides import batch_gains, contrast, distinct_candidates, embed_lists, imitate
+from training.fit import Objective, Schedule, fit
+from training.sides import batch_gains, contrast, distinct_candidates, embed_lists, imitate, rehearse
 
 LISTS = [
     CandidateList(a, "s", a, (WORDS[3 + i], WORDS[3 + (i + 1) % 3]), {"fit": np.array([1.0, 0.0])})
@@ -68,3 +70,35 @@ def test_a_shallower_model_learns_to_place_texts_where_the_deeper_one_does(
     before = objective(LISTS).item()
     fit(student, LISTS, objective, SCHEDULE, tmp_path)
     assert objective(LISTS).item() < before / 4
+
+
+def test_what_nobody_judged_is_recalled_and_the_rest_is_learnt() -> None:
+    unjudged = CandidateList("u", "s", "ward", ("oven",), {"fit": np.array([np.nan])})
+    heard: dict[str, list[str]] = {"learn": [], "recall": []}
+
+    def hear(name: str, value: float) -> Objective:
+        def objective(lists: Sequence[CandidateList]) -> torch.Tensor:
+            heard[name] += [each.list_id for each in lists]
+            return torch.tensor(value)
+
+        return objective
+
+    objective = rehearse(hear("learn", 8.0), hear("recall", 4.0))
+    assert objective([*LISTS, unjudged]).item() == 0.75 * 8 + 0.25 * 4
+    assert heard == {"learn": ["baker", "welder", "nurse"], "recall": ["u"]}
+    assert objective(LISTS).item() == 8
+    assert objective([unjudged]).item() == 4
+
+
+def test_rehearsal_keeps_texts_that_nobody_judged_where_they_were(
+    backbone: str, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    unjudged = [CandidateList("u", "s", "steel oven", ("ward nurse", "oven baker"), {"fit": np.full(2, np.nan)})]
+    moved = {}
+    for name, lists in (("without", LISTS), ("with", LISTS + unjudged)):
+        model, untouched = new_cross_encoder(backbone, 1), new_cross_encoder(backbone, 1).eval()
+        recall = imitate(model, untouched, encoder)
+        schedule = replace(SCHEDULE, lists_per_step=len(lists))
+        fit(model, lists, rehearse(contrast(model, encoder, ["fit"]), recall), schedule, tmp_path / name)
+        moved[name] = recall(unjudged).item()
+    assert moved["with"] < moved["without"] / 4

@@ -1,9 +1,9 @@
 """USAJOBS questionnaires: what an applicant must be able to claim (member) against what the job does (candidate).
 
 Traps kept in mind: one office wrote both sides, so words are shared; near-duplicates of a job stand at many
-sites. Hence the split goes by cluster of titles, negatives come from the same agency where it has enough, and
-a job of the member's own cluster is never a negative. The member is the employer's wording of a claim, not a
-person.
+sites. Hence the split goes by cluster of titles, no sentence stands on both sides of it, negatives come from
+the same agency where it has enough, and a job of the member's own cluster is never a negative. The member is
+the employer's wording of a claim, not a person.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -79,6 +79,27 @@ def _claims(qualifications: str) -> tuple[tuple[str, ...], ...]:
         return ()
 
 
+def postings_of(postings: Sequence[Posting], split: Split) -> list[Posting]:
+    """The postings of one split.
+
+    Offices copy from each other: training postings lose every sentence that a posting outside says word for word, and
+    go when no claim is left or fewer than four tasks.
+    """
+    inside = [posting for posting in postings if split_of(posting.cluster) == split]
+    if split != "train":
+        return inside
+    outside = [posting for posting in postings if split_of(posting.cluster) != split]
+    said = {text for each in outside for texts in (*each.claims, each.tasks) for text in texts}
+    kept = (_without(posting, said) for posting in inside)
+    return [posting for posting in kept if posting.claims and len(posting.tasks) >= 4]
+
+
+def _without(posting: Posting, said: set[str]) -> Posting:
+    claims = (tuple(text for text in grade if text not in said) for grade in posting.claims)
+    tasks = tuple(text for text in posting.tasks if text not in said)
+    return replace(posting, claims=tuple(grade for grade in claims if grade), tasks=tasks)
+
+
 def _member_fields(posting: Posting, random_: random.Random) -> Fields:
     claims = random_.choice(posting.claims)
     return {"experience": list(random_.sample(claims, min(len(claims), random_.randint(1, 2))))}
@@ -89,12 +110,27 @@ def _candidate_fields(posting: Posting, random_: random.Random, *, titled: bool)
     return {"title": posting.title, "description": tasks} if titled else {"description": tasks}
 
 
+def title_lists(postings: Sequence[Posting], *, count: int, candidates: int, seed: int) -> Iterator[FieldList]:
+    """Training lists of a posting's long prose (its claims, or its tasks) against titles alone."""
+    random_ = random.Random(seed)
+    inside = postings_of(postings, "train")
+    for index, posting in enumerate(random_.choices(inside, k=count)):
+        anywhere = random_.sample(inside, candidates * 2)
+        others = [other for other in anywhere if other.cluster != posting.cluster]
+        chosen = [posting, *others][:candidates]
+        prose = random_.choice((*posting.claims, posting.tasks))
+        member: Fields = {"experience": random_.sample(prose, min(len(prose), random_.randint(2, 6)))}
+        gains = {"relevance": [1.0] + [0.0] * (len(chosen) - 1)}
+        fields: list[Fields] = [{"title": each.title} for each in chosen]
+        yield FieldList(f"usajobs_titles/{index}", "usajobs_titles", "train", member, fields, gains)
+
+
 def posting_lists(
     postings: Sequence[Posting], split: Split, *, count: int, candidates: int, titled_share: float, seed: int
 ) -> Iterator[FieldList]:
     """Lists of one posting's tasks among others' of its split, up to half of them from the same agency."""
     random_ = random.Random(seed)
-    inside = [posting for posting in postings if split_of(posting.cluster) == split]
+    inside = postings_of(postings, split)
     by_agency = defaultdict(list)
     for posting in inside:
         by_agency[posting.agency].append(posting)
