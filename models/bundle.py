@@ -64,7 +64,8 @@ class Bundle:
         """The encoder that this model was trained with."""
         text = self.manifest.text
         try:
-            return TextEncoder(self.contents[text.tokenizer].decode(), text.member_tokens, text.candidate_tokens)
+            tokenizer = self.contents[text.tokenizer].decode()
+            return TextEncoder(tokenizer, text.member_tokens, text.candidate_tokens, layout=text.layout)
         except Exception as error:  # tokenizers raises bare Exception
             raise BundleError(f"{self.path / text.tokenizer} is not a usable tokenizer") from error
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from models.heads import Head
-from models.text import Template
+from models.text import Layout, Template
 
 
 class _Part(BaseModel):
@@ -15,11 +15,14 @@ class _Part(BaseModel):
 
 
 class TextSpec(_Part):
-    """How texts become ids: tokenizer file, where each side is cut (tokens), and the template."""
+    """How texts become ids: tokenizer file, where each side is cut (tokens, special ones not counted), where the
+    special tokens stand, and the template.
+    """
 
     tokenizer: str
     member_tokens: int
     candidate_tokens: int
+    layout: Layout
     template: Template
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,13 @@ Fields = Mapping[str, FieldValue]
 TokenIds = NDArray[np.int32]
 Inputs = dict[str, NDArray[np.int64]]
 
-SPECIAL_TOKENS = 3
-"""[CLS] member [SEP] candidate [SEP]"""
+Layout = Literal["pair", "texts"]
+"""Where the special tokens of a pair stand.
+
+pair:  [CLS] member [SEP] candidate [SEP], as cross-encoders are commonly trained.
+texts: [CLS] member [SEP] [CLS] candidate [SEP], each side as a sentence encoder reads it alone. Without its [CLS]
+       a short candidate is not what such a backbone was pretrained on.
+"""
 
 
 class FieldFormat(BaseModel):
@@ -72,7 +78,7 @@ def _plain(value: FieldValue) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """A member and a candidate as token ids, i32[length] each, without special tokens.
+    """A member and a candidate as token ids, i32[length] each, special tokens included.
 
     Pairs of one request share the member's array, so that a scorer may compute it once.
     """
@@ -81,8 +87,8 @@ class Pair:
     candidate: TokenIds
 
     def __len__(self) -> int:
-        """Tokens that the model sees, special ones included."""
-        return len(self.member) + len(self.candidate) + SPECIAL_TOKENS
+        """Tokens that the model sees."""
+        return len(self.member) + len(self.candidate)
 
 
 class TextEncoder:
@@ -91,49 +97,45 @@ class TextEncoder:
     Safe to call from several threads: nothing changes after creation.
     """
 
-    def __init__(self, tokenizer_json: str, member_tokens: int, candidate_tokens: int) -> None:
-        """Each side is cut by itself, so that a member's ids never depend on a candidate."""
+    def __init__(
+        self, tokenizer_json: str, member_tokens: int, candidate_tokens: int, *, layout: Layout = "texts"
+    ) -> None:
+        """Each side is cut by itself at its number of tokens, special ones not counted, so that a member's ids
+        never depend on a candidate.
+        """
         self._member = _tokenizer(tokenizer_json, member_tokens)
         self._candidate = _tokenizer(tokenizer_json, candidate_tokens)
-        self._first = _special(self._member, "[CLS]", "<s>")
-        self._separator = _special(self._member, "[SEP]", "</s>")
+        opening = [_special(self._member, "[CLS]", "<s>")]
+        self._member_opening, self._candidate_opening = opening, opening if layout == "texts" else []
+        self._closing = [_special(self._member, "[SEP]", "</s>")]
         self._padding = _special(self._member, "[PAD]", "<pad>")
+        specials = len(self._member_opening) + len(self._candidate_opening) + 2 * len(self._closing)
+        self.longest_pair = member_tokens + candidate_tokens + specials
 
     def member(self, text: str) -> TokenIds:
-        """Ids of a member's text, i32[<= member_tokens]. Raises ValueError for text that is not valid Unicode."""
-        return _ids(self._member, [text])[0]
-
-    def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Ids of candidates' texts, i32[<= candidate_tokens] each.
+        """Ids of a member's text as it stands in a pair, i32[tokens].
 
         Raises ValueError for text that is not valid Unicode.
         """
-        return _ids(self._candidate, texts)
+        return self._ids(self._member, [text], self._member_opening)[0]
+
+    def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Ids of candidates' texts as they stand in pairs, i32[tokens] each.
+
+        Raises ValueError for text that is not valid Unicode.
+        """
+        return self._ids(self._candidate, texts, self._candidate_opening)
 
     def collate(self, pairs: Sequence[Pair]) -> Inputs:
         """Model inputs `input_ids`, `attention_mask`, `token_type_ids`: i64[pairs, longest], padded on the right."""
-        shape = (len(pairs), max(map(len, pairs)))
-        input_ids = np.full(shape, self._padding, dtype=np.int64)
-        attention_mask, token_type_ids = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        inputs = self.collate_sides([np.concatenate([pair.member, pair.candidate]) for pair in pairs])
+        token_type_ids = np.zeros_like(inputs["input_ids"])
         for row, pair in enumerate(pairs):
-            second, end = len(pair.member) + 2, len(pair)
-            input_ids[row, 0] = self._first
-            input_ids[row, 1 : second - 1] = pair.member
-            input_ids[row, second - 1] = input_ids[row, end - 1] = self._separator
-            input_ids[row, second : end - 1] = pair.candidate
-            attention_mask[row, :end] = 1
-            token_type_ids[row, second:end] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+            token_type_ids[row, len(pair.member) : len(pair)] = 1
+        return {**inputs, "token_type_ids": token_type_ids}
 
-    def collate_members(self, members: Sequence[TokenIds]) -> Inputs:
-        """Members alone, as they stand in a pair: `input_ids`, `attention_mask`, i64[members, longest]."""
-        return self._collate_sides([np.concatenate([[self._first], ids, [self._separator]]) for ids in members])
-
-    def collate_candidates(self, candidates: Sequence[TokenIds]) -> Inputs:
-        """Candidates alone, as they stand in a pair: `input_ids`, `attention_mask`, i64[candidates, longest]."""
-        return self._collate_sides([np.concatenate([ids, [self._separator]]) for ids in candidates])
-
-    def _collate_sides(self, sides: Sequence[TokenIds]) -> Inputs:
+    def collate_sides(self, sides: Sequence[TokenIds]) -> Inputs:
+        """Members alone or candidates alone: `input_ids`, `attention_mask`, i64[sides, longest]."""
         shape = (len(sides), max(map(len, sides)))
         input_ids = np.full(shape, self._padding, dtype=np.int64)
         attention_mask = np.zeros(shape, dtype=np.int64)
@@ -141,6 +143,13 @@ class TextEncoder:
             input_ids[row, : len(ids)] = ids
             attention_mask[row, : len(ids)] = 1
         return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def _ids(self, tokenizer: Tokenizer, texts: Sequence[str], opening: list[int]) -> list[TokenIds]:
+        try:
+            encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        except (TypeError, UnicodeEncodeError) as error:  # lone surrogates
+            raise ValueError("a text is not valid Unicode") from error
+        return [np.array([*opening, *encoding.ids, *self._closing], dtype=np.int32) for encoding in encodings]
 
 
 def _tokenizer(tokenizer_json: str, max_tokens: int) -> Tokenizer:
@@ -158,11 +167,3 @@ def _special(tokenizer: Tokenizer, *names: str) -> int:
         if found is not None:
             return int(found)
     raise ValueError(f"the tokenizer has none of the special tokens {', '.join(names)}")
-
-
-def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenIds]:
-    try:
-        encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    except (TypeError, UnicodeEncodeError) as error:  # lone surrogates
-        raise ValueError("a text is not valid Unicode") from error
-    return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]

@@ -21,7 +21,7 @@ from models.bundle import MANIFEST, Bundle, Manifest
 from models.errors import BundleError, DeviceError
 from models.scorer import Scorer
 from models.session import Device
-from models.text import SPECIAL_TOKENS, Pair, Template, TextEncoder
+from models.text import Pair, Template, TextEncoder
 from service.cost import CostTable
 
 Phase = Literal["loading", "ready", "draining", "failed", "dead"]
@@ -44,7 +44,7 @@ class LiveModel:
     policy: str | None
     template: Template
     encoder: TextEncoder
-    tokenizer_key: bytes
+    text_key: bytes
     scorer: Scorer
     heads: tuple[str, ...]
     default_blend: Mapping[str, float]
@@ -62,7 +62,7 @@ def load_model(path: Path, *, device: Device, threads: int, max_batch_tokens: in
     manifest = bundle.manifest
     try:
         bundle.check_known_answers(scorer, encoder, graph)
-        cost = _warm_up(scorer, manifest, max_batch_tokens, max_batch_s)
+        cost = _warm_up(scorer, encoder.longest_pair, max_batch_tokens, max_batch_s)
     except (BundleError, MemoryError):
         raise
     except Exception as error:  # onnxruntime's own exceptions share no base class
@@ -73,7 +73,7 @@ def load_model(path: Path, *, device: Device, threads: int, max_batch_tokens: in
         policy=manifest.policy,
         template=manifest.text.template,
         encoder=encoder,
-        tokenizer_key=hashlib.blake2b(bundle.contents[manifest.text.tokenizer], digest_size=16).digest(),
+        text_key=_text_key(bundle),
         scorer=scorer,
         heads=scorer.heads,
         default_blend=manifest.default_blend,
@@ -92,9 +92,15 @@ def why(error: Exception, path: Path) -> str:
     return f"{path} could not be loaded: {type(error).__name__}"
 
 
-def _warm_up(scorer: Scorer, manifest: Manifest, max_batch_tokens: int, max_batch_s: float) -> CostTable:
+def _text_key(bundle: Bundle) -> bytes:
+    """The same for two models only where they make the same ids of the same text."""
+    text = bundle.manifest.text
+    contents = bundle.contents[text.tokenizer] + text.model_dump_json(exclude={"template"}).encode()
+    return hashlib.blake2b(contents, digest_size=16).digest()
+
+
+def _warm_up(scorer: Scorer, longest: int, max_batch_tokens: int, max_batch_s: float) -> CostTable:
     """Run every size that a batch may have, which also sizes the runtime's memory, and keep the times."""
-    longest = manifest.text.member_tokens + manifest.text.candidate_tokens + SPECIAL_TOKENS
     lengths = sorted({min(16, longest), min(48, longest), min(96, longest), longest})
 
     def run(pairs: int, length: int) -> object:
@@ -107,8 +113,7 @@ def _warm_up(scorer: Scorer, manifest: Manifest, max_batch_tokens: int, max_batc
 
 
 def _dummy(length: int) -> Pair:
-    text = max(0, length - SPECIAL_TOKENS)
-    return Pair(np.ones(text // 2, dtype=np.int32), np.ones(text - text // 2, dtype=np.int32))
+    return Pair(np.ones(length // 2, dtype=np.int32), np.ones(length - length // 2, dtype=np.int32))
 
 
 def check_memory(path: Path) -> None:

@@ -59,7 +59,7 @@ class Texts:
             else:
                 refused[position] = PairStatus.unknown_candidate if content is None else PairStatus.invalid
         ids = model.encoder.member(member_text)
-        encoded = self._cache.encode(model.tokenizer_key, texts, model.encoder.candidates)
+        encoded = self._cache.encode(model.text_key, texts, model.encoder.candidates)
         return Prepared([Pair(ids, each) for each in encoded], positions, refused)
 
 

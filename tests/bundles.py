@@ -96,7 +96,9 @@ def manifest(**changes: object) -> Manifest:
         "licence": "Apache-2.0",
         "attributions": (),
         "score_meaning": "probability",
-        "text": TextSpec(tokenizer="tokenizer.json", member_tokens=16, candidate_tokens=16, template=TEMPLATE),
+        "text": TextSpec(
+            tokenizer="tokenizer.json", member_tokens=16, candidate_tokens=16, layout="texts", template=TEMPLATE
+        ),
         "heads": HEADS,
         "default_blend": {"relevance": 0.7, "apply": 0.3},
         "graphs": (Graph(file="tiny.onnx", precision="fp32", device="cpu", tolerance=1e-5),),

@@ -50,6 +50,7 @@ def export(recipe: Recipe, encoder: TextEncoder, tokenizer: str, folders: dict[s
             tokenizer="tokenizer.json",
             member_tokens=recipe.member_tokens,
             candidate_tokens=recipe.candidate_tokens,
+            layout="texts",
             template=recipe.template,
         ),
         heads=heads,

@@ -6,13 +6,13 @@ hundred texts. L lists, U distinct candidate texts of a batch, D width, H heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.text import Inputs, TextEncoder, TokenIds
+from models.text import TextEncoder, TokenIds
 from training.cross_encoder import CrossEncoder, to_tensors
 from training.data import CandidateList
 from training.fit import Objective
@@ -88,7 +88,7 @@ def embed_lists(model: CrossEncoder, encoder: TextEncoder, lists: Sequence[Candi
     """Members f32[L, D] and distinct candidates f32[U, D], in the order of `distinct_candidates`."""
     members = [encoder.member(each.member) for each in lists]
     candidates = encoder.candidates(distinct_candidates(lists))
-    return _embed(model, encoder.collate_members, members), _embed(model, encoder.collate_candidates, candidates)
+    return _embed(model, encoder, members), _embed(model, encoder, candidates)
 
 
 def distinct_candidates(lists: Sequence[CandidateList]) -> list[str]:
@@ -109,14 +109,14 @@ def batch_gains(lists: Sequence[CandidateList], head: str) -> tuple[Tensor, Tens
     return torch.from_numpy(gains), torch.from_numpy(is_own)
 
 
-def _embed(model: CrossEncoder, collate: Callable[[Sequence[TokenIds]], Inputs], texts: Sequence[TokenIds]) -> Tensor:
-    """f32[len(texts), D], in order; read in chunks of like length so that little is padded."""
+def _embed(model: CrossEncoder, encoder: TextEncoder, sides: Sequence[TokenIds]) -> Tensor:
+    """f32[len(sides), D], in order; read in chunks of like length so that little is padded."""
     device = model.bias.device
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    order = sorted(range(len(sides)), key=lambda index: len(sides[index]))
     parts = []
     for start in range(0, len(order), CHUNK):
-        chunk = [texts[index] for index in order[start : start + CHUNK]]
+        chunk = [sides[index] for index in order[start : start + CHUNK]]
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            parts.append(model.embed(**to_tensors(collate(chunk), device, multiple=16)))
+            parts.append(model.embed(**to_tensors(encoder.collate_sides(chunk), device, multiple=16)))
     back = torch.tensor(order, device=device).argsort()
     return torch.cat(parts)[back]

@@ -93,7 +93,7 @@ def bundle_of(checkpoint: Path, folder: Path, *, member_tokens: int, candidate_t
     fields = (FieldFormat(name="text"),)
     text = TextSpec(
         tokenizer="tokenizer.json", member_tokens=member_tokens, candidate_tokens=candidate_tokens,
-        template=Template(member=fields, candidate=fields),
+        layout="pair", template=Template(member=fields, candidate=fields),
     )  # fmt: skip
     contents = {name: (checkpoint / name).read_bytes() for name in ("model.onnx", "tokenizer.json")}
     manifest = Manifest(

@@ -189,7 +189,7 @@ def servers_of(options: argparse.Namespace) -> list[Server]:
 
     shipped = Bundle.load(options.bundle)
     text = shipped.manifest.text
-    cut = text.member_tokens + text.candidate_tokens + 3
+    cut = text.member_tokens + text.candidate_tokens + 3  # [CLS] and two [SEP]
     if options.checkpoint:
         checkpoint = copied(HOME / "checkpoint", options.checkpoint, max_tokens=cut)
     else:

@@ -39,24 +39,29 @@ def test_empty_values_leave_no_trace() -> None:
 
 def test_a_literal_separator_stays_text(encoder: TextEncoder) -> None:
     separator = Tokenizer.from_str(tokenizer_json()).token_to_id("[SEP]")
-    assert separator not in encoder.member("chef [SEP] nurse")
-    assert separator not in encoder.candidates(["[SEP]"])[0]
+    assert separator not in encoder.member("chef [SEP] nurse")[1:-1]
+    assert separator not in encoder.candidates(["[SEP]"])[0][1:-1]
 
 
 def test_each_side_is_cut_by_itself(encoder: TextEncoder) -> None:
-    assert len(encoder.member("a " * 50)) == 8
-    assert len(encoder.candidates(["b " * 50])[0]) == 6
+    assert len(encoder.member("a " * 50)) == 8 + 2
+    assert len(encoder.candidates(["b " * 50])[0]) == 6 + 2
+    assert encoder.longest_pair == 8 + 2 + 6 + 2
+
+
+def _library() -> Tokenizer:
+    library = Tokenizer.from_str(tokenizer_json())
+    library.encode_special_tokens = True
+    ids = library.get_vocab()
+    library.post_processor = BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    return library
 
 
 @settings(max_examples=50, deadline=None)
 @given(member=TEXTS, candidate=TEXTS)
 def test_a_pair_is_what_the_library_would_have_made(member: str, candidate: str) -> None:
-    encoder = TextEncoder(tokenizer_json(), 64, 64)
-    library = Tokenizer.from_str(tokenizer_json())
-    library.encode_special_tokens = True
-    ids = library.get_vocab()
-    library.post_processor = BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
-    expected = library.encode(member, candidate)
+    encoder = TextEncoder(tokenizer_json(), 64, 64, layout="pair")
+    expected = _library().encode(member, candidate)
     arrays = encoder.collate([Pair(encoder.member(member), encoder.candidates([candidate])[0])])
     assert arrays["input_ids"][0].tolist() == expected.ids
     assert arrays["token_type_ids"][0].tolist() == expected.type_ids
@@ -74,11 +79,21 @@ def test_padding_is_masked(encoder: TextEncoder) -> None:
 def test_sides_alone_stand_as_they_do_in_a_pair(encoder: TextEncoder) -> None:
     member, candidates = encoder.member("data engineer"), encoder.candidates(["chef", "senior data engineer"])
     whole = encoder.collate([Pair(member, candidates[1])])["input_ids"][0].tolist()
-    first = encoder.collate_members([member])
-    second = encoder.collate_candidates(candidates)
+    first = encoder.collate_sides([member])
+    second = encoder.collate_sides(candidates)
     assert first["input_ids"][0].tolist() + second["input_ids"][1].tolist() == whole
     assert first["attention_mask"].all()
-    assert second["attention_mask"].sum(1).tolist() == [len(candidates[0]) + 1, len(candidates[1]) + 1]
+    assert second["attention_mask"].sum(1).tolist() == [len(candidates[0]), len(candidates[1])]
+
+
+@settings(max_examples=50, deadline=None)
+@given(text=TEXTS)
+def test_each_side_alone_is_what_the_library_would_have_made(text: str) -> None:
+    """So that a sentence encoder reads both sides as it was pretrained to."""
+    encoder = TextEncoder(tokenizer_json(), 64, 64)
+    expected = _library().encode(text).ids
+    assert encoder.member(text).tolist() == expected
+    assert encoder.candidates([text])[0].tolist() == expected
 
 
 def test_text_that_is_not_unicode_is_a_value_error(encoder: TextEncoder) -> None:

@@ -8,7 +8,7 @@ from models.bundle import KnownAnswer
 from models.errors import BundleError, DeviceError
 from service import models as ready
 from service.models import NotEnoughMemory, check_memory, find_bundle, installed, why
-from tests.bundles import graph_bytes, write_tiny_bundle
+from tests.bundles import graph_bytes, manifest, write_tiny_bundle
 from tests.fakes import load_tiny
 from tests.service.conftest import Running, Serve
 
@@ -40,8 +40,18 @@ def version(running: Running) -> str:
 def test_a_loaded_model_is_warm_and_knows_its_cost(bundle: Path) -> None:
     model = load_tiny(bundle)
     assert model.heads == ("relevance", "apply")
-    assert model.cost.lengths[-1] == 16 + 16 + 3
+    assert model.cost.lengths[-1] == 16 + 16 + 4
     assert 0 < model.cost.seconds(1, 10) <= model.cost.seconds(8, 35)
+
+
+def test_models_share_ids_only_where_they_cut_and_lay_out_texts_alike(shelf: Path) -> None:
+    text = manifest().text
+    changed: list[dict[str, object]] = [{"candidate_tokens": 8}, {"layout": "pair"}]
+    for index, change in enumerate(changed):
+        write_tiny_bundle(shelf / f"other{index}", text=text.model_copy(update=change), known_answers=())
+    first, same, *others = [load_tiny(path).text_key for path in sorted(shelf.iterdir(), reverse=True)]
+    assert first == same
+    assert len({first, *others}) == 1 + len(changed)
 
 
 def test_a_model_that_does_not_give_its_known_answers_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
+from training.baselines import cosine_scores
 from training.cross_encoder import (
     NEVER,
+    SCALE,
     CrossEncoder,
     encode_lists,
     keep_layers,
@@ -43,9 +45,9 @@ def together(model: CrossEncoder, encoder: TextEncoder) -> Tensor:
 
 @torch.inference_mode()
 def apart(model: CrossEncoder, encoder: TextEncoder) -> Tensor:
-    members = model.embed(**to_tensors(encoder.collate_members([encoder.member(LISTS[0].member)]), CPU))
+    members = model.embed(**to_tensors(encoder.collate_sides([encoder.member(LISTS[0].member)]), CPU))
     ids = encoder.candidates(LISTS[0].candidates)
-    return model.match(members, model.embed(**to_tensors(encoder.collate_candidates(ids), CPU)))
+    return model.match(members, model.embed(**to_tensors(encoder.collate_sides(ids), CPU)))
 
 
 def test_with_crossing_shut_a_pair_is_its_two_sides_read_apart(model: CrossEncoder, encoder: TextEncoder) -> None:
@@ -62,6 +64,14 @@ def test_untrained_every_head_is_the_scaled_cosine(model: CrossEncoder, encoder:
     logits = apart(model, encoder)
     assert torch.equal(logits[:, 0], logits[:, 1])
     assert ((logits >= -30) & (logits <= 10)).all()  # 20 * [-1, 1] - 10
+
+
+def test_untrained_it_ranks_as_the_sentence_encoder_that_it_starts_from(
+    model: CrossEncoder, encoder: TextEncoder, backbone: str
+) -> None:
+    """All that the backbone knows must be there at the start, of short candidates too."""
+    cosines = torch.from_numpy(np.concatenate(cosine_scores(LISTS, backbone, max_tokens=64)))
+    torch.testing.assert_close(apart(model, encoder)[:, 0], SCALE * cosines - SCALE / 2, atol=0.1, rtol=0)
 
 
 def test_crossing_and_heads_are_learnt(model: CrossEncoder, encoder: TextEncoder) -> None:

@@ -108,7 +108,7 @@ def recipe() -> Recipe:
         backbone=lambda data, _: str(data / "minilm_l6_v2"),
         lists=lists,
         teacher=Phases(
-            sides=Schedule(steps=700, lists_per_step=16, learning_rate=8e-5, checkpoint_every=50),
+            sides=Schedule(steps=600, lists_per_step=16, learning_rate=8e-5, checkpoint_every=50),
             pairs=Schedule(steps=20, lists_per_step=6, learning_rate=1e-6, added_learning_rate=1e-3),
         ),
         student=Phases(
