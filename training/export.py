@@ -19,8 +19,9 @@ from training.card import model_card
 from training.recipe import Recipe
 from training.store import load_model
 
-# Which graph serves which device, and how far its known answers may be from torch's (probabilities).
-SHIPPED = (("int8", "cpu", 0.06), ("fp16", "cuda", 0.02))
+# Which graph serves which device, and how far its known answers may be from torch's (probabilities). int8 moves a logit
+# by .16 (root mean square over validation pairs), and a probability by up to a quarter of that and its spread.
+SHIPPED = (("int8", "cpu", 0.1), ("fp16", "cuda", 0.02))
 
 
 def export(recipe: Recipe, encoder: TextEncoder, tokenizer: str, folders: dict[str, Path], bundle: Path) -> Bundle:

@@ -51,7 +51,8 @@ CARD = Card(
         "Amazon Shopping Queries (ESCI, Apache-2.0): texts of 2,500 products, without their labels; on these the "
         "teacher imitates its untouched backbone, so that it keeps what that knew of texts unlike its own.",
         "Backbone: all-MiniLM-L6-v2 (Apache-2.0), its embeddings left as they are.",
-        "Career moves from public resumes were used for evaluation only; nothing was trained or tuned on them.",
+        "Career moves from public resumes were used for evaluation only: nothing was trained on them, and nothing was "
+        "chosen by the members counted.",
     ),
     attributions=(
         "This product includes information from the O*NET 27.0 Database by the U.S. Department of Labor, "
