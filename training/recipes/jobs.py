@@ -113,7 +113,7 @@ def recipe() -> Recipe:
             pairs=Schedule(steps=20, lists_per_step=6, learning_rate=1e-6, added_learning_rate=1e-3),
         ),
         student=Phases(
-            sides=Schedule(steps=320, lists_per_step=16, learning_rate=2e-4, checkpoint_every=80),
+            sides=Schedule(steps=800, lists_per_step=16, learning_rate=2e-4, checkpoint_every=80),
             pairs=Schedule(steps=60, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
         ),
         annotated_lists=480,
