@@ -2,6 +2,7 @@
 
     manifest.json     what the model is, with the sha256 and size of every other file
     manifest.sha256   the manifest's own digest, in the form of `sha256sum`
+    manifest.sig      where it is signed, its signature (see `signature.py`)
     *.onnx  tokenizer.json  card.md
 
 Every file is read once; what was hashed is what is loaded. Knows files, not how a graph runs.
@@ -19,12 +20,18 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from models.bound import open_runner
+from models.buckets import Limits
 from models.cross import CrossScorer
 from models.errors import BundleError
 from models.heads import Calibration, Head
-from models.manifest import FileEntry, Graph, KnownAnswer, Manifest, TextSpec
+from models.manifest import PARTS, FileEntry, Graph, KnownAnswer, Manifest, Part, TextSpec
+from models.providers import Way
 from models.scorer import Scorer
-from models.session import Device, Session, resolve_device
+from models.session import Device, Runner, resolve_device
+from models.signature import Signer
+from models.slots import model_key
+from models.split import SplitScorer
 from models.text import Pair, TextEncoder
 
 __all__ = [
@@ -41,6 +48,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
+MANIFEST_SIGNATURE = "manifest.sig"
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,12 @@ class Bundle:
     contents: Mapping[str, bytes]
 
     @classmethod
-    def load(cls, path: Path) -> Bundle:
-        """Read and verify a folder. Raises BundleError with a sentence that names the file or field at fault."""
-        manifest = _read_manifest(path)
+    def load(cls, path: Path, signer: Signer | None = None) -> Bundle:
+        """Read and verify a folder, which `signer`, where there is one, must have signed.
+
+        Raises BundleError with a sentence that names the file or field at fault.
+        """
+        manifest = _read_manifest(path, signer)
         _refuse_unlisted(path, manifest)
         contents = {name: _read_verified(path / name, entry) for name, entry in manifest.files.items()}
         _check_references(path, manifest)
@@ -69,28 +80,74 @@ class Bundle:
         except Exception as error:  # tokenizers raises bare Exception
             raise BundleError(f"{self.path / text.tokenizer} is not a usable tokenizer") from error
 
-    def graph_for(self, device: Device) -> Graph:
-        """The graph made for a device; a lone CPU graph serves both. Raises BundleError when there is none."""
+    def limits(self, most_pairs: int = 1024) -> Limits:
+        """What bounds this model's batches: its buckets and profiles come from it."""
+        encoder = self.encoder()
+        return Limits(encoder.longest_member, encoder.longest_candidate, pairs=most_pairs)
+
+    def graphs_for(self, device: Device) -> dict[Part, Graph]:
+        """The graphs made for a device, by what they compute; a part made for the CPU alone serves both.
+
+        Raises BundleError when a part that this kind of model needs is missing.
+        """
         wanted = resolve_device(device)
-        graphs = self.manifest.graphs
-        found = next((graph for graph in graphs if graph.device == wanted), graphs[0] if len(graphs) == 1 else None)
-        if found is None:
-            raise BundleError(f"{self.path / MANIFEST} lists no graph for device {wanted!r}")
+        found: dict[Part, Graph] = {}
+        for part in PARTS[self.manifest.kind]:
+            graphs = [graph for graph in self.manifest.graphs if graph.part == part]
+            chosen = next(
+                (graph for graph in graphs if graph.device == wanted), graphs[0] if len(graphs) == 1 else None
+            )
+            if chosen is None:
+                raise BundleError(f"{self.path / MANIFEST} lists no {part} graph for device {wanted!r}")
+            found[part] = chosen
         return found
 
-    def open(self, device: Device = "auto", threads: int = 1) -> Scorer:
-        """Load the device's graph. Raises DeviceError or BundleError; see `Session.open`."""
-        graph = self.graph_for(device)
-        try:
-            session = Session.open(self.contents[graph.file], device, threads)
-        except BundleError as error:
-            raise BundleError(f"{self.path / graph.file}: {error}") from error
-        return CrossScorer(session, self.encoder(), self.manifest.heads)
+    def key_of(self, graph: Graph) -> bytes:
+        """The same for two graphs only where they make the same of the same rendered text; see `slots.model_key`."""
+        text = self.manifest.text
+        handling = text.model_dump_json(exclude={"template"}).encode()
+        return model_key(self.contents[graph.file], self.contents[text.tokenizer], handling)
 
-    def check_known_answers(self, scorer: Scorer, encoder: TextEncoder, graph: Graph) -> None:
+    def open(
+        self,
+        device: Device = "auto",
+        threads: int = 1,
+        *,
+        way: Way = "plain",
+        most_pairs: int = 1024,
+        engines: Path = Path("engines"),
+    ) -> CrossScorer | SplitScorer:
+        """Load the device's graphs, to be run in a way of `open_runner`; `most_pairs` is of its largest bucket.
+
+        Raises DeviceError or BundleError.
+        """
+        limits = self.limits(most_pairs)
+
+        def opened(part: Part, graph: Graph) -> Runner:
+            raw, buckets = self.contents[graph.file], limits.buckets(part)
+            try:
+                return open_runner(
+                    raw, device, threads, way=way, buckets=buckets, precision=graph.precision, engines=engines
+                )
+            except BundleError as error:
+                raise BundleError(f"{self.path / graph.file}: {error}") from error
+
+        graphs = self.graphs_for(device)
+        runners: dict[str, Runner] = {}
+        for part, graph in graphs.items():
+            # Parts that share a file share its memory, unless each has shapes of its own.
+            key = graph.file if way == "plain" else part
+            runners[key] = runners.get(key) or opened(part, graph)
+        sessions = {part: runners[graph.file if way == "plain" else part] for part, graph in graphs.items()}
+        if self.manifest.kind == "cross":
+            return CrossScorer(sessions["pair"], self.encoder(), self.manifest.heads)
+        parts = (sessions["member"], sessions["candidate"], sessions["score"])
+        return SplitScorer(*parts, self.encoder(), self.manifest.heads)
+
+    def check_known_answers(self, scorer: Scorer, encoder: TextEncoder, graphs: Mapping[Part, Graph]) -> None:
         """Score the manifest's own pairs in one batch.
 
-        Raises BundleError when an answer is off by more than the tolerance.
+        Raises BundleError when an answer is off by more than the tolerance of the graphs that made it.
         """
         known = self.manifest.known_answers
         if not known:
@@ -100,20 +157,23 @@ class Bundle:
         found = scorer.score(pairs)
         expected = np.array([each.probabilities for each in known])
         worst = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
-        if not worst <= graph.tolerance:
-            raise BundleError(
-                f"{self.path / graph.file} does not give its known answers: "
-                f"off by {worst:.3g}, allowed {graph.tolerance:.3g}"
-            )
+        tolerance = max(graph.tolerance for graph in graphs.values())
+        if not worst <= tolerance:
+            files = ", ".join(str(self.path / graph.file) for graph in graphs.values())
+            verb = "do not give their" if len(graphs) > 1 else "does not give its"
+            raise BundleError(f"{files} {verb} known answers: off by {worst:.3g}, allowed {tolerance:.3g}")
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path, signer: Signer | None) -> Manifest:
     if not path.is_dir():
         raise BundleError(f"{path} is not a bundle: there is no such folder")
     raw = _read_plain(path / MANIFEST)
     stated = _read_plain(path / MANIFEST_DIGEST)
     if stated != _digest_line(raw):
         raise BundleError(f"{path / MANIFEST} is not what {MANIFEST_DIGEST} says it is: one of the two was changed")
+    if signer is not None:
+        name = path / MANIFEST_SIGNATURE
+        signer.check(raw, _read_plain(name), name)
     try:
         return Manifest.model_validate_json(raw)
     except ValidationError as error:
@@ -146,7 +206,8 @@ def _refuse_unlisted(path: Path, manifest: Manifest) -> None:
     for name in manifest.files:
         if Path(name).name != name:
             raise BundleError(f"{path / MANIFEST}: files.{name} is not a plain file name")
-    unlisted = {each.name for each in path.iterdir()} - set(manifest.files) - {MANIFEST, MANIFEST_DIGEST}
+    unlisted = {each.name for each in path.iterdir()} - set(manifest.files)
+    unlisted -= {MANIFEST, MANIFEST_DIGEST, MANIFEST_SIGNATURE}
     if unlisted:
         raise BundleError(f"{path / min(unlisted)} is not listed in the manifest")
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Head
-from models.session import Session
+from models.heads import Head, calibrate
+from models.session import Runner
 from models.text import Pair, TextEncoder
 
 
 class CrossScorer:
     """Collate, run, calibrate."""
 
-    def __init__(self, session: Session, encoder: TextEncoder, heads: tuple[Head, ...]) -> None:
+    def __init__(self, session: Runner, encoder: TextEncoder, heads: tuple[Head, ...]) -> None:
         self._session = session
         self._encoder = encoder
         self._heads = heads
@@ -25,7 +25,11 @@ class CrossScorer:
         """Names of the outputs, in order."""
         return tuple(head.name for head in self._heads)
 
-    def logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+    def warm_up(self) -> None:
+        """Run what can be run before the first batch; call it on the thread that will score."""
+        self._session.warm_up()
+
+    def pair_logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         """Raw outputs f32[pairs, heads]; without pairs the graph is not run."""
         if not pairs:
             return np.zeros((0, len(self._heads)), dtype=np.float32)
@@ -33,6 +37,4 @@ class CrossScorer:
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         """Calibrated probabilities f32[pairs, heads]."""
-        logits = self.logits(pairs)
-        columns = [head.calibration.apply(logits[:, index]) for index, head in enumerate(self._heads)]
-        return np.stack(columns, axis=1).astype(np.float32)
+        return calibrate(self._heads, self.pair_logits(pairs))

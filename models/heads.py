@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,9 @@ class Head(BaseModel):
     name: str
     meaning: str
     calibration: Calibration = Calibration()
+
+
+def calibrate(heads: Sequence[Head], logits: NDArray[Any]) -> NDArray[np.float32]:
+    """Probabilities of logits [..., heads], each head by its own calibration."""
+    columns = [head.calibration.apply(logits[..., index]) for index, head in enumerate(heads)]
+    return np.stack(columns, axis=-1).astype(np.float32)

@@ -26,12 +26,20 @@ class TextSpec(_Part):
     template: Template
 
 
+Kind = Literal["cross", "split"]
+Part = Literal["pair", "member", "candidate", "score"]
+"""What a graph computes."""
+PARTS: dict[Kind, tuple[Part, ...]] = {"cross": ("pair",), "split": ("member", "candidate", "score")}
+"""The graphs that each kind of model consists of."""
+
+
 class Graph(_Part):
-    """One ONNX file and the device that it is for;
+    """One ONNX file, what it computes and the device that it is for;
     `tolerance` bounds the difference of its known answers (probability).
     """
 
     file: str
+    part: Part = "pair"
     precision: Literal["fp32", "fp16", "int8"]
     device: Literal["cpu", "cuda"]
     tolerance: float
@@ -56,7 +64,7 @@ class Manifest(_Part):
     """A model's identity, text handling, heads, graphs, provenance and files."""
 
     format: Literal[1]
-    kind: Literal["cross"]
+    kind: Kind
     name: str
     version: str
     policy: str | None

@@ -2,74 +2,151 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-from collections.abc import Mapping
-from typing import Any, Literal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.errors import BundleError, DeviceError
+from models.providers import CPU, CUDA, Cuda, Provider
+from models.shapes import Tensor, axes_of, tensor
 
 Device = Literal["auto", "cpu", "cuda"]
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+Feeds = Mapping[str, NDArray[Any]]
+Outputs = dict[str, NDArray[Any]]
+DTYPES = {"tensor(int64)": np.int64, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+"""What graphs of ours may take and give."""
+GRAPH_ID = "gpu_graph_id"
+NO_GRAPH = -1
+
+
+class Runner(Protocol):
+    """Runs a graph, as it stands (`Session`) or in buckets (`BoundSession`)."""
+
+    def run(self, feeds: Feeds) -> NDArray[Any]:
+        """The graph's first output."""
+        ...
+
+    def run_all(self, feeds: Feeds) -> Outputs:
+        """Every output by its name."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run what can be run before the first batch, on the thread that will run all of them."""
+        ...
 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
     """The device meant: "auto" is the GPU where the runtime finds one, else the CPU."""
+    if device != "cpu":
+        _load_cuda()
     if device != "auto":
         return device
     # get_available_providers() names what the wheel was built with, GPU or not; devices are what is there.
     found = {each.ep_name for each in ort.get_ep_devices()}
-    return "cuda" if PROVIDERS["cuda"] in found else "cpu"
+    return "cuda" if CUDA in found else "cpu"
 
 
 class Session:
     """A loaded graph. One thread at a time should run it."""
 
-    def __init__(self, session: ort.InferenceSession, device: Literal["cpu", "cuda"]) -> None:
-        self._session = session
-        self._inputs = frozenset(each.name for each in session.get_inputs())
+    def __init__(
+        self, runtime: ort.InferenceSession, device: Literal["cpu", "cuda"], *, cuda_graphs: bool = False
+    ) -> None:
+        self.runtime = runtime
         self.device = device
-        self.providers: tuple[str, ...] = tuple(session.get_providers())
+        self.cuda_graphs = cuda_graphs
+        self.providers: tuple[str, ...] = tuple(runtime.get_providers())
+        self._inputs = {each.name: _dtype(each) for each in runtime.get_inputs()}
+        self._outputs = tuple(each.name for each in runtime.get_outputs())
+        # Without a word on it, a session with CUDA graphs would capture any run, whose arrays are gone on replay.
+        self._options = run_options(NO_GRAPH) if cuda_graphs else None
 
     @classmethod
-    def open(cls, graph: bytes, device: Device, threads: int) -> Session:
-        """Load a graph from bytes that were already verified; nothing else is read from disk.
+    def open(cls, graph: bytes, device: Device, threads: int, *, providers: Sequence[Provider] = ()) -> Session:
+        """Load a graph from bytes that were already verified; nothing else is read from disk. `providers` say more
+        of how to use the device than its own defaults.
 
         Raises DeviceError when the device is not granted (never a silent fall to the CPU), BundleError when
         the graph is not sound.
         """
         _refuse_two_runtimes()
         chosen = resolve_device(device)
-        if PROVIDERS[chosen] not in ort.get_available_providers():
-            raise DeviceError(f"device {chosen!r} was asked for, but this onnxruntime was built without it")
+        wanted = list(providers) or [Cuda().provider() if chosen == "cuda" else (CPU, {})]
+        for name, _ in wanted:
+            if name not in ort.get_available_providers():
+                raise DeviceError(f"device {chosen!r} was asked for, but this onnxruntime was built without {name}")
         try:
-            session = ort.InferenceSession(graph, _options(threads), providers=[PROVIDERS[chosen]])
+            runtime = ort.InferenceSession(graph, _options(threads, chosen), providers=wanted)
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise BundleError(f"onnxruntime cannot load the graph: {type(error).__name__}") from error
-        session.disable_fallback()
-        if session.get_providers()[0] != PROVIDERS[chosen]:
-            raise DeviceError(f"device {chosen!r} was asked for, but onnxruntime gave {session.get_providers()[0]}")
-        return cls(session, chosen)
+        runtime.disable_fallback()
+        granted = runtime.get_providers()
+        if granted[: len(wanted)] != [name for name, _ in wanted]:
+            raise DeviceError(f"device {chosen!r} was asked for, but onnxruntime gave {', '.join(granted)}")
+        return cls(runtime, chosen, cuda_graphs=any(each.get("enable_cuda_graph") == "1" for _, each in wanted))
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """The graph's first output, f32[n, heads]. Inputs that the graph does not declare are left out."""
-        wanted = {name: array for name, array in feeds.items() if name in self._inputs}
-        output: NDArray[np.float32] = self._session.run(None, wanted)[0]
-        return output
+    def run(self, feeds: Feeds) -> NDArray[Any]:
+        """The graph's first output; see `run_all`."""
+        return self.run_all(feeds)[self._outputs[0]]
+
+    def run_all(self, feeds: Feeds) -> Outputs:
+        """Every output by its name. Inputs are given the types that the graph declares; those that it does not
+        declare are left out.
+        """
+        wanted = {name: np.asarray(feeds[name], dtype) for name, dtype in self._inputs.items() if name in feeds}
+        return dict(zip(self._outputs, self.runtime.run(None, wanted, self._options), strict=True))
+
+    def warm_up(self) -> None:
+        """Nothing to prepare: any shape may come."""
+
+    def tensors(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Inputs and outputs with their axes. Raises BundleError for a graph whose dimensions are not Fitscore's."""
+        inputs, outputs = self.runtime.get_inputs(), self.runtime.get_outputs()
+        axes = axes_of({each.name: each.shape for each in inputs})
+        known = [
+            tuple(tensor(each.name, _dtype(each), each.shape, axes) for each in side) for side in (inputs, outputs)
+        ]
+        return known[0], known[1]
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def run_options(graph_id: int) -> ort.RunOptions:
+    """A run that captures or replays the CUDA graph of this id; NO_GRAPH is a normal run."""
+    options = ort.RunOptions()
+    options.add_run_config_entry(GRAPH_ID, str(graph_id))
+    return options
+
+
+def _dtype(node: ort.NodeArg) -> np.dtype[Any]:
+    if node.type not in DTYPES:
+        raise BundleError(f"{node.name} is a {node.type}, which graphs of ours do not have")
+    return np.dtype(DTYPES[node.type])
+
+
+def _options(threads: int, device: Literal["cpu", "cuda"]) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     # Threads that spin between runs take the cores from the event loop: p99 110 ms with, 42 ms without, on 2 cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A plan of memory for each of many shapes is one large block each on the GPU; the arena reuses what it has.
+    options.enable_mem_pattern = device == "cpu"
     options.log_severity_level = 3
     return options
+
+
+def _load_cuda() -> None:
+    """Load CUDA's libraries: onnxruntime finds only those that are loaded, by torch or from NVIDIA's wheels by this
+    call. The CPU wheel knows no CUDA and returns at once.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # where it prints what it does not find
+        ort.preload_dlls()
 
 
 def _refuse_two_runtimes() -> None:

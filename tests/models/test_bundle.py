@@ -104,12 +104,12 @@ def test_another_graph_does_not_give_the_known_answers(tmp_path: Path) -> None:
     contents = {"tiny.onnx": graph_bytes(seed=1), "tokenizer.json": tokenizer_json().encode()}
     bundle = save_bundle(tmp_path / "b", manifest(known_answers=known_answers(seed=0)), contents)
     with pytest.raises(BundleError, match=r"tiny\.onnx does not give its known answers: off by 0\.\d+, allowed 1e-05"):
-        bundle.check_known_answers(bundle.open("cpu", 1), bundle.encoder(), bundle.graph_for("cpu"))
+        bundle.check_known_answers(bundle.open("cpu", 1), bundle.encoder(), bundle.graphs_for("cpu"))
 
 
 def test_the_right_graph_gives_them(path: Path) -> None:
     bundle = Bundle.load(path)
-    bundle.check_known_answers(bundle.open("cpu", 1), bundle.encoder(), bundle.graph_for("cpu"))
+    bundle.check_known_answers(bundle.open("cpu", 1), bundle.encoder(), bundle.graphs_for("cpu"))
 
 
 def test_a_graph_that_is_no_graph_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def pairs(encoder: TextEncoder) -> list[Pair]:
 
 def test_logits_are_those_of_the_formula(scorer: CrossScorer, encoder: TextEncoder, pairs: list[Pair]) -> None:
     expected = [expected_logits(encoder, pair) for pair in pairs]
-    np.testing.assert_allclose([scorer.logits([pair])[0] for pair in pairs], expected, atol=1e-5)
+    np.testing.assert_allclose([scorer.pair_logits([pair])[0] for pair in pairs], expected, atol=1e-5)
 
 
 def test_company_and_padding_change_nothing(scorer: CrossScorer, pairs: list[Pair]) -> None:
@@ -40,7 +40,7 @@ def test_company_and_padding_change_nothing(scorer: CrossScorer, pairs: list[Pai
 
 
 def test_scores_are_calibrated_by_head(scorer: CrossScorer, pairs: list[Pair]) -> None:
-    logits = scorer.logits(pairs)
+    logits = scorer.pair_logits(pairs)
     np.testing.assert_allclose(scorer.score(pairs)[:, 0], 1 / (1 + np.exp(-(2.0 * logits[:, 0] - 0.5))), atol=1e-6)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.processors import BertProcessing
 
-from models.text import FieldFormat, Pair, Template, TextEncoder
+from models.text import FieldFormat, Pair, Template, TextEncoder, collapsed
 from tests.bundles import tokenizer_json
 
 TEMPLATE = Template(
@@ -104,3 +104,8 @@ def test_text_that_is_not_unicode_is_a_value_error(encoder: TextEncoder) -> None
 def test_a_tokenizer_without_special_tokens_is_refused() -> None:
     with pytest.raises(ValueError, match=r"none of the special tokens \[CLS\], <s>"):
         TextEncoder(tokenizer_json().replace("[CLS]", "[BOS]"), 8, 8)
+
+
+@given(st.text(st.sampled_from("ab.  \t\n\x1f\x85\xa0\u2009\u2028\u3000")))
+def test_white_space_of_every_kind_is_collapsed(text: str) -> None:
+    assert collapsed(text) == " ".join(text.split())

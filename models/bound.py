@@ -1,0 +1,154 @@
+"""A session in buckets: inputs and outputs in buffers that are made once per bucket, written and read in place.
+
+On a GPU this saves allocation and planning on every run, and it is what CUDA graphs need: fixed shapes at fixed
+addresses, one graph per bucket, captured and replayed by one thread. The same code runs on the CPU, without graphs.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from models.buckets import Buckets, Profile
+from models.errors import DeviceError
+from models.providers import Cuda, Gpu, Precision, TensorRt, Way, engine_folder
+from models.session import NO_GRAPH, Device, Feeds, Outputs, Runner, Session, resolve_device, run_options
+from models.shapes import AnyArray, Size, Tensor, corner, place, size_of
+
+# The arena may still grow in the second run of a shape, and nothing may be allocated while a graph is captured.
+RUNS_BEFORE_CAPTURE = 2
+
+
+def open_runner(
+    graph: bytes, device: Device, threads: int, *, way: Way, buckets: Buckets, precision: Precision, engines: Path
+) -> Runner:
+    """Open a graph to be run in one of four ways; TensorRT keeps what it builds under `engines`.
+
+    Raises DeviceError when the device or the way is not there, BundleError when the graph is not sound.
+    """
+    if way == "plain":
+        return Session.open(graph, device, threads)
+    if way == "bound":
+        return BoundSession(Session.open(graph, device, threads), buckets)
+    if resolve_device(device) != "cuda":
+        raise DeviceError(f"{way!r} was asked for, which needs a GPU")
+    if way == "graphs":
+        providers = [Cuda(graphs=True).provider()]
+    else:
+        inputs, _ = Session.open(graph, "cpu", threads).tensors()
+        profile = Profile.of(inputs, buckets)
+        folder = engine_folder(engines, graph, profile, Gpu.here())
+        folder.mkdir(parents=True, exist_ok=True)
+        providers = [TensorRt(profile, folder, precision).provider(), Cuda().provider()]
+    return BoundSession(Session.open(graph, device, threads, providers=providers), buckets)
+
+
+class BoundSession:
+    """Runs batches of any size through the buckets; only what has more tokens than every bucket runs as it stands.
+
+    One thread at a time should run it, and on a GPU with CUDA graphs always the same one: `warm_up` on the thread
+    that will run the model. Other threads get the same outputs, without graphs.
+    """
+
+    def __init__(self, session: Session, buckets: Buckets) -> None:
+        self._session = session
+        self._inputs, self._outputs = session.tensors()
+        has_tokens = any("tokens" in each.dims for each in self._inputs)
+        self.buckets = buckets if has_tokens else replace(buckets, tokens=(1,))
+        self.device = session.device
+        # Ids start at 1: onnxruntime keeps 0 for runs that name none. A graph is one shape, so a bucket has its own.
+        self._graph_ids = {size: index + 1 for index, size in enumerate(self.buckets.every())}
+        self._buffers: dict[Size, _Buffers] = {}
+        self._capturing_thread: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What the buffers take on the device."""
+        return sum(each.bytes for each in self._buffers.values())
+
+    def warm_up(self) -> None:
+        """Run every bucket, and capture its CUDA graph where the session has them, on the calling thread."""
+        # All buffers come first: once a graph holds addresses, nothing new may be put between them.
+        every = [self._buffers_of(size) for size in reversed(self.buckets.every())]
+        for _ in range(RUNS_BEFORE_CAPTURE):
+            for buffers in every:
+                buffers.run(NO_GRAPH)
+        if self._session.cuda_graphs:
+            for buffers in every:
+                buffers.run(self._graph_ids[buffers.size])
+            self._capturing_thread = threading.get_ident()
+
+    def run(self, feeds: Feeds) -> AnyArray:
+        """The graph's first output; see `run_all`."""
+        return self.run_all(feeds)[self._outputs[0].name]
+
+    def run_all(self, feeds: Feeds) -> Outputs:
+        """Every output by its name. Inputs are given the types that the graph declares; those that it does not
+        declare are left out.
+        """
+        size = size_of(self._inputs, feeds)
+        if self.buckets.fit(Size(1, 1, size.tokens)) is None:
+            return self._session.run_all(feeds)
+        whole = {each.name: np.empty(each.shape(size), each.dtype) for each in self._outputs}
+        for cut in self.buckets.cut(size):
+            bucket = self.buckets.fit(cut.size)
+            assert bucket is not None  # what `cut` promises
+            buffers = self._buffers_of(bucket)
+            buffers.write({each.name: feeds[each.name][cut.of(each)] for each in self._inputs})
+            buffers.run(self._graph_id(bucket))
+            for each in self._outputs:
+                whole[each.name][cut.of(each)] = buffers.read(each, cut.size)
+        return whole
+
+    def _graph_id(self, bucket: Size) -> int:
+        # A thread that has captured nothing would capture now, in the middle of a request.
+        return self._graph_ids[bucket] if threading.get_ident() == self._capturing_thread else NO_GRAPH
+
+    def _buffers_of(self, bucket: Size) -> _Buffers:
+        if bucket not in self._buffers:
+            self._buffers[bucket] = _Buffers(self._session, self._inputs, self._outputs, bucket)
+        return self._buffers[bucket]
+
+
+class _Buffers:
+    """One bucket's inputs and outputs on the device, bound to the session."""
+
+    def __init__(self, session: Session, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], size: Size) -> None:
+        self.size = size
+        self._runtime = session.runtime
+        self._binding = session.runtime.io_binding()
+        # Where feeds are padded. Ones until then: a mask of zeros alone would warm up on NaN.
+        self._staging: dict[str, AnyArray] = {each.name: np.ones(each.shape(size), each.dtype) for each in inputs}
+        self._values = {each.name: self._value(each, session.device) for each in (*inputs, *outputs)}
+        for each in inputs:
+            self._values[each.name].update_inplace(self._staging[each.name])
+            self._binding.bind_ortvalue_input(each.name, self._values[each.name])
+        for each in outputs:
+            self._binding.bind_ortvalue_output(each.name, self._values[each.name])
+
+    @property
+    def bytes(self) -> int:
+        return sum(int(value.tensor_size_in_bytes()) for value in self._values.values())
+
+    def write(self, feeds: Feeds) -> None:
+        """Pad each feed into its buffer. Raises TypeError where a feed cannot be turned into the graph's type."""
+        for name, staging in self._staging.items():
+            place(staging, feeds[name])
+            # update_inplace itself would take another type of as many bytes.
+            self._values[name].update_inplace(staging)
+
+    def run(self, graph_id: int) -> None:
+        """On return the outputs are complete: onnxruntime waits for the stream at the end of each run."""
+        self._runtime.run_with_iobinding(self._binding, run_options(graph_id))
+
+    def read(self, output: Tensor, size: Size) -> AnyArray:
+        """The part of an output that is not padding; on the CPU a view, so copy it before the next run."""
+        array: AnyArray = self._values[output.name].numpy()
+        return array[corner(output.shape(size))]
+
+    def _value(self, each: Tensor, device: str) -> ort.OrtValue:
+        return ort.OrtValue.ortvalue_from_shape_and_type(each.shape(self.size), each.dtype.type, device, 0)

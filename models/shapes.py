@@ -1,0 +1,102 @@
+"""What a graph's arrays look like: which dimension is which axis, how large a batch is, how arrays are padded.
+
+Pure: knows numbers and arrays, no session and no texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import BundleError
+
+Axis = Literal["rows", "candidates", "tokens"]
+AnyArray = NDArray[Any]
+Dims = Sequence[int | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a batch is. Rows are pairs, members or candidates, as the graph has them; an axis that a graph
+    does not have is 1.
+    """
+
+    rows: int
+    candidates: int = 1
+    tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output of a graph: each dimension is a number or an axis."""
+
+    name: str
+    dtype: np.dtype[Any]
+    dims: tuple[int | Axis, ...]
+
+    def shape(self, size: Size) -> tuple[int, ...]:
+        """Its shape in a batch of this size."""
+        return tuple(dim if isinstance(dim, int) else getattr(size, dim) for dim in self.dims)
+
+
+def axes_of(inputs: Mapping[str, Dims]) -> dict[str, Axis]:
+    """Which axis each of a graph's own names of dimensions means, by its inputs.
+
+    The score graph has `slots` [rows, candidates, S, d] and `member_mask` [rows, tokens] (none when it only multiplies
+    vectors); every other graph has `input_ids` [rows, tokens]. Raises BundleError for a graph that has neither.
+    """
+    places: dict[Axis, tuple[str, int]]
+    if "slots" in inputs:
+        places = {"rows": ("slots", 0), "candidates": ("slots", 1)}
+        if "member_mask" in inputs:
+            places["tokens"] = ("member_mask", 1)
+    elif "input_ids" in inputs:
+        places = {"rows": ("input_ids", 0), "tokens": ("input_ids", 1)}
+    else:
+        raise BundleError(f"a graph of the inputs {', '.join(sorted(inputs))} is not one that Fitscore knows")
+    names = {inputs[name][index]: axis for axis, (name, index) in places.items()}
+    named = {name: axis for name, axis in names.items() if isinstance(name, str)}
+    if len(named) != len(places):
+        raise BundleError("the axes of a graph must be dynamic, each by a name of its own")
+    return named
+
+
+def tensor(name: str, dtype: np.dtype[Any], dims: Dims, axes: Mapping[str, Axis]) -> Tensor:
+    """An input or output by its graph's own names of dimensions. Raises BundleError for a name that is no axis."""
+    known = tuple(dim if isinstance(dim, int) else axes.get(str(dim)) for dim in dims)
+    if None in known:
+        raise BundleError(f"{name} has a dimension that no input of its graph names: {list(dims)}")
+    return Tensor(name, dtype, tuple(dim for dim in known if dim is not None))
+
+
+def size_of(inputs: Iterable[Tensor], feeds: Mapping[str, AnyArray]) -> Size:
+    """How large a batch of feeds is. Raises ValueError where a feed is missing or does not have its shape."""
+    found: dict[str, int] = {}
+    for each in inputs:
+        array = feeds.get(each.name)
+        if array is None or array.ndim != len(each.dims):
+            raise ValueError(f"the graph wants {each.name} with {len(each.dims)} dimensions")
+        for dim, length in zip(each.dims, array.shape, strict=True):
+            wanted = dim if isinstance(dim, int) else found.setdefault(dim, length)
+            if wanted != length:
+                raise ValueError(f"{each.name} has a dimension of {length} where {wanted} is wanted")
+    return Size(**found)
+
+
+def place(buffer: AnyArray, array: AnyArray) -> None:
+    """Put an array into the buffer's first corner and zeros everywhere else: padding, which masks leave out.
+
+    Raises TypeError for an array of another kind, such as floats where ids are wanted.
+    """
+    np.copyto(buffer[corner(array.shape)], array, casting="same_kind")
+    for axis, length in enumerate(array.shape):
+        buffer[(*(slice(None),) * axis, slice(length, None))] = 0
+
+
+def corner(shape: Sequence[int]) -> tuple[slice, ...]:
+    """The first corner of a larger array."""
+    return tuple(slice(0, length) for length in shape)

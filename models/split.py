@@ -1,0 +1,147 @@
+"""SplitScorer: the member computed once, candidates encoded once ever, a cheap scorer per pair.
+
+    member ids  -> MemberState                      once a request
+    candidate ids -> slots [S, d]                   once a candidate: whoever holds them may keep them
+    state, slots of C candidates -> heads [C, h]    a pair
+
+Knows nothing of who keeps what for how long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.heads import Head, calibrate
+from models.session import Runner
+from models.text import Pair, TextEncoder, TokenIds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberState:
+    """A member of T tokens as the scorer needs it: `keys_values` [L, 2, H, T, dh] of the joint layers, `vector` [d].
+
+    Without joint layers (L = 0) there are no keys and values.
+    """
+
+    keys_values: NDArray[Any] | None
+    vector: NDArray[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return self.vector.nbytes + (0 if self.keys_values is None else self.keys_values.nbytes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """One member against C candidates: `slots` f16[C, S, d]."""
+
+    member: MemberState
+    slots: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+
+class SplitScorer:
+    """Three graphs and what goes between them. One thread at a time."""
+
+    def __init__(
+        self, member: Runner, candidate: Runner, score: Runner, encoder: TextEncoder, heads: tuple[Head, ...]
+    ) -> None:
+        self._member = member
+        self._candidate = candidate
+        self._score = score
+        self._encoder = encoder
+        self._heads = heads
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return tuple(head.name for head in self._heads)
+
+    def warm_up(self) -> None:
+        """Run what can be run before the first batch; call it on the thread that will score."""
+        for each in (self._member, self._candidate, self._score):
+            each.warm_up()
+
+    def encode_members(self, members: Sequence[TokenIds]) -> list[MemberState]:
+        """Each member's state, cut to its own tokens."""
+        out = self._member.run_all(self._encoder.collate_sides(members))
+        keys_values = out.get("keys_values")
+        return [
+            MemberState(None if keys_values is None else keys_values[row, ..., : len(ids), :].copy(), vector.copy())
+            for row, (ids, vector) in enumerate(zip(members, out["vector"], strict=True))
+        ]
+
+    def encode_candidates(self, candidates: Sequence[TokenIds]) -> NDArray[np.float16]:
+        """Slots f16[N, S, d] of each candidate, in order."""
+        out = self._candidate.run_all(self._encoder.collate_sides(candidates))
+        return out["slots"].astype(np.float16)
+
+    def block_logits(self, blocks: Sequence[Block]) -> NDArray[np.float32]:
+        """Raw outputs f32[blocks, longest, heads]; places beyond a block's candidates mean nothing."""
+        return self._score.run(_collate(blocks)).astype(np.float32)
+
+    def score_blocks(self, blocks: Sequence[Block]) -> list[NDArray[np.float32]]:
+        """Calibrated probabilities f32[candidates, heads] of each block."""
+        probabilities = calibrate(self._heads, self.block_logits(blocks))
+        return [rows[: len(block)] for rows, block in zip(probabilities, blocks, strict=True)]
+
+    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        """Calibrated probabilities f32[pairs, heads], in order: both sides are encoded and forgotten."""
+        return calibrate(self._heads, self.pair_logits(pairs))
+
+    def pair_logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        """Raw outputs f32[pairs, heads]; pairs that share a member's array have it computed once."""
+        if not pairs:
+            return np.zeros((0, len(self._heads)), dtype=np.float32)
+        rows = _rows_by_member(pairs)
+        states = self.encode_members([pairs[places[0]].member for places in rows])
+        slots = self.encode_candidates([pair.candidate for pair in pairs])
+        blocks = [Block(state, slots[places]) for state, places in zip(states, rows, strict=True)]
+        found = self.block_logits(blocks)
+        out = np.empty((len(pairs), found.shape[-1]), dtype=np.float32)
+        for logits, places in zip(found, rows, strict=True):
+            out[places] = logits[: len(places)]
+        return out
+
+
+def _rows_by_member(pairs: Sequence[Pair]) -> list[list[int]]:
+    rows: dict[int, list[int]] = {}
+    for row, pair in enumerate(pairs):
+        rows.setdefault(id(pair.member), []).append(row)
+    return list(rows.values())
+
+
+def _collate(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
+    """Inputs of the score graph: blocks padded to the most candidates, members to the most tokens."""
+    vector = np.stack([block.member.vector for block in blocks])
+    if len(blocks) == 1:
+        feeds = {"vector": vector, "slots": blocks[0].slots[None]}
+    else:
+        slots = np.zeros((len(blocks), max(map(len, blocks)), *blocks[0].slots.shape[1:]), np.float16)
+        for row, block in enumerate(blocks):
+            slots[row, : len(block)] = block.slots
+        feeds = {"vector": vector, "slots": slots}
+    states = [block.member.keys_values for block in blocks if block.member.keys_values is not None]
+    return {**feeds, **_collate_states(states)} if states else feeds
+
+
+def _collate_states(states: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """`keys_values` [M, L, 2, H, T, dh] and `member_mask` i64[M, T], padded on the right."""
+    lengths = [state.shape[-2] for state in states]
+    longest = max(lengths)
+    member_mask = (np.arange(longest) < np.array(lengths)[:, None]).astype(np.int64)
+    if len(states) == 1:
+        return {"keys_values": states[0][None], "member_mask": member_mask}
+    *outer, _, width = states[0].shape
+    keys_values = np.zeros((len(states), *outer, longest, width), states[0].dtype)
+    for row, (state, length) in enumerate(zip(states, lengths, strict=True)):
+        keys_values[row, ..., :length, :] = state
+    return {"keys_values": keys_values, "member_mask": member_mask}

@@ -1,0 +1,102 @@
+"""The device that was asked for, or an error: never another one in its place."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import onnxruntime as ort
+import pytest
+
+from models.errors import BundleError, DeviceError
+from models.providers import CPU, CUDA, TENSORRT, Cuda
+from models.session import Device, Session, resolve_device
+from tests.bundles import graph_bytes
+
+
+class Pretender:
+    """onnxruntime's session as the GPU wheel's behaves: it takes any provider and uses the ones that it can load."""
+
+    granted: tuple[str, ...] = (CPU,)
+
+    def __init__(self, graph: bytes, options: object, providers: list[tuple[str, dict[str, str]]]) -> None:
+        self.asked = providers
+
+    def get_providers(self) -> list[str]:
+        return list(self.granted)
+
+    def get_inputs(self) -> list[object]:
+        return []
+
+    get_outputs = get_inputs
+
+    def disable_fallback(self) -> None:
+        pass
+
+
+@pytest.fixture
+def gpu_wheel(monkeypatch: pytest.MonkeyPatch) -> type[Pretender]:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
+    monkeypatch.setattr(ort, "InferenceSession", Pretender)
+    monkeypatch.setattr(Pretender, "granted", (CPU,))
+    return Pretender
+
+
+def devices(*names: str) -> object:
+    return lambda: [SimpleNamespace(ep_name=name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "meant"),
+    [
+        ("auto", [CPU], "cpu"),
+        ("auto", [CPU, CUDA], "cuda"),
+        ("cpu", [CPU, CUDA], "cpu"),
+        ("cuda", [CPU], "cuda"),
+    ],
+)
+def test_auto_is_the_gpu_only_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, asked: Device, there: list[str], meant: str
+) -> None:
+    monkeypatch.setattr(ort, "get_ep_devices", devices(*there))
+    assert resolve_device(asked) == meant
+
+
+def test_a_wheel_without_cuda_says_so() -> None:
+    with pytest.raises(DeviceError, match="built without CUDAExecutionProvider"):
+        Session.open(graph_bytes(), "cuda", 1)
+
+
+def test_a_gpu_wheel_that_falls_to_the_cpu_is_an_error(gpu_wheel: type[Pretender]) -> None:
+    with pytest.raises(DeviceError, match="'cuda' was asked for, but onnxruntime gave CPUExecutionProvider"):
+        Session.open(graph_bytes(), "cuda", 1)
+
+
+def test_tensorrt_that_falls_to_cuda_is_an_error(gpu_wheel: type[Pretender]) -> None:
+    gpu_wheel.granted = (CUDA, CPU)
+    with pytest.raises(DeviceError, match="onnxruntime gave CUDAExecutionProvider, CPU"):
+        Session.open(graph_bytes(), "cuda", 1, providers=[(TENSORRT, {}), Cuda().provider()])
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_device_that_is_granted_is_used_as_asked(gpu_wheel: type[Pretender], graphs: bool) -> None:
+    gpu_wheel.granted = (CUDA, CPU)
+    session = Session.open(graph_bytes(), "cuda", 1, providers=[Cuda(graphs=graphs).provider()])
+    assert session.device == "cuda"
+    assert session.cuda_graphs is graphs
+    assert session.runtime.asked == [Cuda(graphs=graphs).provider()]
+
+
+def test_cuda_without_more_words_has_the_options_of_a_service(gpu_wheel: type[Pretender]) -> None:
+    gpu_wheel.granted = (CUDA, CPU)
+    assert Session.open(graph_bytes(), "cuda", 1).runtime.asked == [Cuda().provider()]
+
+
+def test_a_graph_that_is_not_fitscores_has_no_known_axes() -> None:
+    from onnx import TensorProto, helper
+
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3])
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 3])
+    graph = helper.make_graph([helper.make_node("Neg", ["pixels"], ["output"])], "other", [pixels], [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    with pytest.raises(BundleError, match="inputs pixels is not one that Fitscore knows"):
+        Session.open(model.SerializeToString(), "cpu", 1).tensors()

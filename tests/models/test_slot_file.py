@@ -1,0 +1,230 @@
+"""Slots in a file: kept over kill -9, shared by processes, set aside when damaged, and never another's."""
+
+import multiprocessing
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.environment import SUSPECT, open_environment
+from models.errors import NoRoom, StoreDown
+from models.slot_file import FORM, SlotFile
+from models.slots import Slots, content_key, model_key
+
+OLD, NEW = model_key(b"old"), model_key(b"new")
+PLENTY = 64 << 20
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def slots_of(number: int) -> Slots:
+    return np.random.default_rng(number).normal(size=(4, 384)).astype(np.float16)
+
+
+def entries(start: int, end: int, model: bytes = NEW) -> dict[bytes, Slots]:
+    return {content_key(model, str(number)): slots_of(number) for number in range(start, end)}
+
+
+def assert_holds(file: SlotFile, expected: dict[bytes, Slots]) -> None:
+    for found, slots in zip(file.get_many(list(expected)), expected.values(), strict=True):
+        assert found is not None
+        np.testing.assert_array_equal(found, slots)
+
+
+def filled(folder: Path, num_entries: int = 50) -> Path:
+    """A file with entries; returns where its bytes are."""
+    file = SlotFile(folder, PLENTY)
+    file.put_many(entries(0, num_entries))
+    file.close()
+    return folder / "data.mdb"
+
+
+def test_slots_are_found_after_reopening(tmp_path: Path) -> None:
+    filled(tmp_path)
+    file = SlotFile(tmp_path, PLENTY)
+    assert_holds(file, entries(0, 50))
+    assert file.get_many([content_key(NEW, "another"), content_key(OLD, "1")]) == [None, None]
+    assert file.usage().entries == 50
+    file.close()
+
+
+def test_what_does_not_fit_is_refused_as_a_whole(tmp_path: Path) -> None:
+    file = SlotFile(tmp_path, 1 << 20)
+    file.put_many(entries(0, 100))
+    with pytest.raises(NoRoom):
+        file.put_many(entries(100, 400))
+    assert file.get_many(list(entries(100, 400))) == [None] * 300
+    assert_holds(file, entries(0, 100))
+    file.close()
+
+
+def test_entries_of_old_models_are_dropped_and_their_room_is_used_again(tmp_path: Path) -> None:
+    file = SlotFile(tmp_path, 4 << 20)
+    for _ in range(5):
+        file.put_many(entries(0, 800, OLD))
+        file.put_many(entries(0, 10, NEW))
+        assert sorted(file.models()) == sorted([OLD, NEW])
+        assert file.keep_only([NEW]) == 800
+    assert file.models() == [NEW]
+    assert_holds(file, entries(0, 10, NEW))
+    file.close()
+
+
+def _write_for_ever(folder: Path, said: Connection) -> None:
+    file = SlotFile(folder, PLENTY)
+    for start in range(0, 10_000, 7):
+        file.put_many(entries(start, start + 7))
+        said.send(start + 7)
+
+
+def test_every_acknowledged_entry_outlives_kill_9(tmp_path: Path) -> None:
+    for _ in range(2):
+        heard, said = SPAWN.Pipe(duplex=False)
+        writer = SPAWN.Process(target=_write_for_ever, args=(tmp_path, said))
+        writer.start()
+        said.close()
+        while (acknowledged := heard.recv()) < 70:
+            pass
+        writer.kill()
+        writer.join()
+        assert writer.exitcode == -signal.SIGKILL
+        while heard.poll():
+            try:
+                acknowledged = heard.recv()
+            except EOFError:
+                break
+        file = SlotFile(tmp_path, PLENTY)
+        assert_holds(file, entries(0, acknowledged))
+        file.close()
+
+
+def _answer(folder: Path, asked: Connection) -> None:
+    file = SlotFile(folder, PLENTY)
+    while (start := asked.recv()) is not None:
+        assert_holds(file, entries(start, start + 10))
+        file.put_many(entries(start + 10, start + 20))
+        asked.send(start + 10)
+    file.close()
+
+
+def test_two_processes_share_one_file(tmp_path: Path) -> None:
+    ours, theirs = SPAWN.Pipe()
+    other = SPAWN.Process(target=_answer, args=(tmp_path, theirs))
+    file = SlotFile(tmp_path, PLENTY)
+    other.start()
+    for start in (0, 20, 40):
+        file.put_many(entries(start, start + 10))
+        ours.send(start)
+        written = ours.recv()
+        assert_holds(file, entries(written, written + 10))
+    ours.send(None)
+    other.join()
+    assert other.exitcode == 0
+    file.close()
+
+
+def flip(data: Path, place: int, mask: int = 0x10) -> None:
+    with data.open("r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ mask]))
+
+
+def num_right(file: SlotFile, expected: dict[bytes, Slots]) -> int:
+    """How many are there; fails for one that is there and wrong."""
+    there = [(found, slots) for found, slots in zip(file.get_many(list(expected)), expected.values(), strict=True)]
+    for found, slots in there:
+        if found is not None:
+            np.testing.assert_array_equal(found, slots)
+    return sum(found is not None for found, _ in there)
+
+
+def test_flipped_bytes_anywhere_never_give_wrong_slots(tmp_path: Path) -> None:
+    data = filled(tmp_path / "sound")
+    whole = data.read_bytes()
+    places = np.random.default_rng(0).integers(0, len(whole), size=6).tolist()
+    for place in places:
+        data.write_bytes(whole)
+        flip(data, place)
+        (data.parent / SUSPECT).touch()  # a flipped byte of the tree may be met by nobody, or end whoever meets it
+        file = SlotFile(tmp_path / "sound", PLENTY)
+        num_right(file, entries(0, 50))
+        file.put_many(entries(0, 50))
+        assert_holds(file, entries(0, 50))
+        file.close()
+
+
+def test_a_tree_that_is_broken_is_told_of_and_set_aside_at_the_next_opening(tmp_path: Path) -> None:
+    data = filled(tmp_path)
+    pages = np.frombuffer(data.read_bytes(), np.uint8).reshape(-1, 4096).copy()
+    for page in pages:
+        if NEW in page.tobytes():
+            page[10:12] = 0  # its flags: no branch and no leaf any more
+    data.write_bytes(pages.tobytes())
+    file = SlotFile(tmp_path, PLENTY)
+    with pytest.raises(StoreDown):
+        file.get_many(list(entries(0, 1)))
+    file.close()
+    file = SlotFile(tmp_path, PLENTY)
+    assert file.get_many(list(entries(0, 1))) == [None]
+    file.close()
+    assert len(list(tmp_path.glob("damaged-*.mdb"))) == 1
+    assert not (tmp_path / SUSPECT).exists()
+
+
+def damaged_value(folder: Path) -> None:
+    """A file in which the numbers of one entry are not what they were."""
+    data = filled(folder)
+    body = slots_of(7).tobytes()
+    flip(data, data.read_bytes().index(body) + 1000, 0x80)
+
+
+def test_a_damaged_entry_is_missed_and_can_be_written_anew(tmp_path: Path) -> None:
+    damaged_value(tmp_path)
+    file = SlotFile(tmp_path, PLENTY)
+    assert num_right(file, entries(0, 50)) == 49
+    assert file.damaged == 1
+    file.put_many(entries(7, 8))
+    assert_holds(file, entries(0, 50))
+    file.close()
+
+
+def test_without_the_checksum_a_damaged_entry_would_give_wrong_slots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.slots._checksum", lambda *_: 0)
+    damaged_value(tmp_path)
+    file = SlotFile(tmp_path, PLENTY)
+    with pytest.raises(AssertionError):
+        num_right(file, entries(0, 50))
+    file.close()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9])
+def test_a_file_that_was_cut_off_is_set_aside_and_begun_anew(
+    tmp_path: Path, share: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = filled(tmp_path)
+    size = int(data.stat().st_size * share)
+    with data.open("r+b") as file:
+        file.truncate(size)
+    reopened = SlotFile(tmp_path, PLENTY)
+    assert reopened.get_many(list(entries(0, 50))) == [None] * 50
+    reopened.put_many(entries(0, 5))
+    assert_holds(reopened, entries(0, 5))
+    reopened.close()
+    if size:  # an empty file is a new one
+        assert len(list(tmp_path.glob("damaged-*.mdb"))) == 1
+        assert [record.message.count("set aside") for record in caplog.records] == [1]
+
+
+def test_a_file_in_another_form_is_set_aside(tmp_path: Path) -> None:
+    open_environment(tmp_path, form="fitscore-slots-0", databases=["slots"], max_bytes=PLENTY).close()
+    file = SlotFile(tmp_path, PLENTY)
+    file.put_many(entries(0, 1))
+    file.close()
+    assert len(list(tmp_path.glob("damaged-*.mdb"))) == 1
+    open_environment(tmp_path, form=FORM, databases=["slots"], max_bytes=PLENTY).close()
+    assert len(list(tmp_path.glob("damaged-*.mdb"))) == 1

@@ -1,0 +1,70 @@
+"""A key finds one model's slots of one text; an entry that is not what was packed under its key is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.errors import DamagedEntry
+from models.slots import MODEL_KEY_BYTES, Slots, content_key, model_key, pack, unpack
+
+MODEL = model_key(b"graph", b"tokenizer")
+KEY = content_key(MODEL, "data engineer")
+
+
+def slots(rows: int = 4, width: int = 6, seed: int = 0) -> Slots:
+    return np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float16)
+
+
+@given(st.integers(1, 16), st.integers(1, 64), st.integers(0, 99))
+def test_slots_come_back_as_they_were(rows: int, width: int, seed: int) -> None:
+    packed = slots(rows, width, seed)
+    found = unpack(KEY, pack(KEY, packed))
+    assert found.dtype == np.float16
+    np.testing.assert_array_equal(found, packed)
+
+
+def test_what_comes_back_cannot_be_changed() -> None:
+    assert not unpack(KEY, pack(KEY, slots())).flags.writeable
+
+
+def test_another_model_or_another_text_has_another_key() -> None:
+    other = model_key(b"another graph", b"tokenizer")
+    keys = {content_key(model, text) for model in (MODEL, other) for text in ("a", "b", "")}
+    assert len(keys) == 6
+    assert all(16 <= len(key) <= 32 for key in keys)
+
+
+def test_a_key_begins_with_its_model() -> None:
+    assert KEY[:MODEL_KEY_BYTES] == MODEL
+
+
+def test_where_one_part_of_an_identity_ends_is_part_of_it() -> None:
+    assert model_key(b"ab", b"c") != model_key(b"a", b"bc")
+
+
+@given(st.data())
+def test_an_entry_with_any_bit_flipped_is_refused(data: st.DataObject) -> None:
+    entry = bytearray(pack(KEY, slots()))
+    place = data.draw(st.integers(0, len(entry) - 1))
+    entry[place] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(DamagedEntry):
+        unpack(KEY, bytes(entry))
+
+
+@given(st.integers(0, 59))
+def test_an_entry_that_was_cut_off_is_refused(length: int) -> None:
+    with pytest.raises(DamagedEntry):
+        unpack(KEY, pack(KEY, slots())[:length])
+
+
+def test_an_entry_under_another_key_is_refused() -> None:
+    with pytest.raises(DamagedEntry):
+        unpack(content_key(MODEL, "another"), pack(KEY, slots()))
+
+
+def test_without_the_checksum_a_flipped_bit_would_be_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.slots._checksum", lambda *_: 0)
+    entry = bytearray(pack(KEY, slots()))
+    entry[-1] ^= 1
+    assert (unpack(KEY, bytes(entry)) != slots()).any()

@@ -1,0 +1,91 @@
+"""The split scorer: three graphs that together say what the formula says, whoever shares a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.bundle import Bundle
+from models.errors import BundleError
+from models.split import Block, SplitScorer
+from models.text import Pair
+from tests.split_bundles import GRAPHS, expected_logits, write_split_bundle
+
+MEMBERS = ("data engineer python spark", "nurse")
+CANDIDATES = ("senior data engineer", "pastry chef hotel", "nurse ward", "platform")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_split_bundle(tmp_path / "split")
+
+
+@pytest.fixture
+def scorer(bundle: Bundle) -> SplitScorer:
+    opened = bundle.open("cpu", 1)
+    assert isinstance(opened, SplitScorer)
+    return opened
+
+
+def pairs_of(bundle: Bundle) -> list[Pair]:
+    encoder = bundle.encoder()
+    members = [encoder.member(text) for text in MEMBERS]
+    return [Pair(member, ids) for member in members for ids in encoder.candidates(CANDIDATES)]
+
+
+def test_pairs_score_as_the_formula_says(bundle: Bundle, scorer: SplitScorer) -> None:
+    pairs = pairs_of(bundle)
+    expected = [expected_logits(pair.member, pair.candidate) for pair in pairs]
+    np.testing.assert_allclose(scorer.pair_logits(pairs), expected, rtol=0, atol=5e-3)  # slots are kept in fp16
+
+
+def test_a_pair_scores_the_same_alone_and_in_company(bundle: Bundle, scorer: SplitScorer) -> None:
+    pairs = pairs_of(bundle)
+    alone = np.concatenate([scorer.score([pair]) for pair in pairs])
+    np.testing.assert_allclose(scorer.score(pairs), alone, atol=1e-6)
+    np.testing.assert_allclose(scorer.score(pairs[::-1]), alone[::-1], atol=1e-6)
+
+
+def test_blocks_of_unlike_sizes_share_a_batch(bundle: Bundle, scorer: SplitScorer) -> None:
+    encoder = bundle.encoder()
+    states = scorer.encode_members([encoder.member(text) for text in MEMBERS])
+    slots = scorer.encode_candidates(encoder.candidates(CANDIDATES))
+    blocks = [Block(states[0], slots), Block(states[1], slots[:1])]
+    together = scorer.score_blocks(blocks)
+    assert [rows.shape for rows in together] == [(4, 2), (1, 2)]
+    for rows, block in zip(together, blocks, strict=True):
+        np.testing.assert_allclose(rows, scorer.score_blocks([block])[0], atol=1e-6)
+
+
+def test_a_member_is_kept_at_its_own_length(bundle: Bundle, scorer: SplitScorer) -> None:
+    encoder = bundle.encoder()
+    members = [encoder.member(text) for text in MEMBERS]
+    for ids, state in zip(members, scorer.encode_members(members), strict=True):
+        assert state.keys_values is not None
+        assert state.keys_values.shape == (1, 2, 1, len(ids), 8)
+        assert state.nbytes == 4 * 8 * (2 * len(ids) + 1)
+
+
+def test_no_pairs_need_no_run(scorer: SplitScorer) -> None:
+    assert scorer.score([]).shape == (0, 2)
+
+
+def test_its_known_answers_hold(bundle: Bundle, scorer: SplitScorer) -> None:
+    bundle.check_known_answers(scorer, bundle.encoder(), bundle.graphs_for("cpu"))
+
+
+def test_known_answers_of_other_weights_are_refused_by_file_name(tmp_path: Path) -> None:
+    right = write_split_bundle(tmp_path / "right").manifest.known_answers
+    bundle = write_split_bundle(tmp_path / "wrong", seed=1)
+    other = Bundle(bundle.path, bundle.manifest.model_copy(update={"known_answers": right}), bundle.contents)
+    with pytest.raises(BundleError, match=r"member\.onnx.*score\.onnx do not give their known answers"):
+        other.check_known_answers(other.open("cpu", 1), other.encoder(), other.graphs_for("cpu"))
+
+
+def test_a_missing_part_is_named(tmp_path: Path) -> None:
+    bundle = write_split_bundle(tmp_path / "split")
+    partial = Bundle(bundle.path, bundle.manifest.model_copy(update={"graphs": GRAPHS[:2]}), bundle.contents)
+    with pytest.raises(BundleError, match="no score graph for device 'cpu'"):
+        partial.graphs_for("cpu")
