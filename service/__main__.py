@@ -5,27 +5,81 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Literal, cast
 
 import uvicorn
 
+from models.errors import StoreDown
 from service.app import create_app
+from service.audit.log import BadAudit
+from service.connections import Patience, connection_class, let_in, settle
+from service.door import Door
 from service.keys import BadKeys
 from service.lifecycle import Lifecycle
 from service.settings import BadSetting, Settings, read_settings
+
+# Open files that are no connections: the listener, the loop's own, libraries while they load, a bundle's files.
+OWN_DESCRIPTORS = 48
+
+
+class Beside(uvicorn.Server):
+    """A server within another's loop: signals are the other's business."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self.listener = listener
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
 
 
 class Server(uvicorn.Server):
     """uvicorn that is not ready first when told to end, serves on for a moment, and only then closes its door."""
 
-    def __init__(self, config: uvicorn.Config, drain_delay_s: float, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain_delay_s: float, lifecycle: Lifecycle, beside: Beside | None = None
+    ) -> None:
         super().__init__(config)
+        self._beside = beside
         self._drain_delay_s = drain_delay_s
         self._lifecycle = lifecycle
         self._told = False
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, and have operations served beside it for as long."""
+        if self._beside is None:
+            await super().serve(sockets)
+            return
+        inside = asyncio.create_task(self._beside.serve([self._beside.listener]))
+        try:
+            await super().serve(sockets)
+        finally:
+            self._beside.should_exit = True
+            await inside
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let in who waits, and only then close the door, in the same turn of the loop."""
+        clients = let_in(sockets or [])
+        for server in self.servers:
+            server.close()
+        connect = asyncio.get_running_loop().connect_accepted_socket
+        await asyncio.gather(*(connect(self._connection, each) for each in clients), return_exceptions=True)
+        await settle()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        """As uvicorn makes them."""
+        make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains; a second one, or Ctrl-C, ends at once."""
@@ -46,9 +100,11 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         server = _server(settings, failures)
-        listener = listen(settings)
-    except (BadSetting, BadKeys) as error:
+        listener = listen(settings.host, settings.port)
+    except (BadSetting, BadKeys, BadAudit) as error:
         return _end(2, str(error))
+    except StoreDown as error:
+        return _end(1, str(error))
     except OSError as error:
         return _end(1, f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     _log_to_stderr(settings.log_level)
@@ -72,26 +128,49 @@ def _server(settings: Settings, failures: list[str]) -> Server:
         server.should_exit = True
 
     app = create_app(settings, on_failure=fail)
-    config = uvicorn.Config(
-        app,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=settings.grace_s,
-        h11_max_incomplete_event_size=settings.max_header_bytes,
-    )
-    server = Server(config, settings.drain_delay_s, app.desk.lifecycle)
+    beside = None
+    if settings.metrics_port:
+        inside = uvicorn_config(app.operations(), settings, lifespan="off")
+        beside = Beside(inside, listen(settings.host, settings.metrics_port))
+    server = Server(uvicorn_config(app, settings), settings.drain_delay_s, app.desk.lifecycle, beside)
     return server
 
 
-def listen(settings: Settings) -> socket.socket:
+def uvicorn_config(app: Door, settings: Settings, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
+    """How uvicorn runs the app: in our connections, and silent about each request."""
+    patience = Patience(
+        head_s=settings.head_s,
+        body_s=settings.body_s,
+        idle_s=settings.keep_alive_s,
+        answer_s=settings.answer_s,
+        head_bytes=settings.max_header_bytes,
+        body_bytes=settings.max_body_bytes,
+        connections=min(settings.max_connections, _free_descriptors()),
+    )
+    return uvicorn.Config(
+        app,
+        http=connection_class(patience, app.desk.metrics),
+        ws="none",
+        lifespan=lifespan,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.grace_s,
+    )
+
+
+def _free_descriptors() -> int:
+    """How many connections the limit on open files leaves room for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, soft - OWN_DESCRIPTORS)
+
+
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket; raises OSError when the address is taken."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((settings.host, settings.port))
+    listener.bind((host, port))
     listener.listen(2048)
     return listener
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+import math
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -12,60 +14,69 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from models.signature import BadSigner, Signer
 from service.admission import Admission, NoCapacity, Quotas
-from service.candidates import CandidateStore, TokenCache
-from service.cost import CostTable
+from service.audit.log import AuditLog, AuditPlan, open_log
+from service.candidates import TokenCache
 from service.desk import Desk
-from service.door import Door, Limits
+from service.door import OPERATIONS, PROBES, Door
 from service.engine import Engine
-from service.errors import (
-    KINDS,
-    FieldError,
-    Internal,
-    Invalid,
-    Overloaded,
-    ServiceError,
-    problem,
-)
-from service.keys import Keys
-from service.lifecycle import Lifecycle, Load
+from service.errors import KINDS, Internal, Overloaded, ServiceError, problem
+from service.headers import Hosts, Limits
+from service.invalid import invalid, stated_deadline_ms
+from service.keys import Keys, parse_list, watch
+from service.lifecycle import Lifecycle, Load, TryOut
+from service.lookup import Lookup, Members
 from service.metrics import Metrics
 from service.models import load_model
 from service.openapi import Api
-from service.queue import PairQueue
+from service.queue import WorkQueue
 from service.rehearsal import rehearse
 from service.routes import router
 from service.scoring import Scoring
-from service.settings import Settings
+from service.settings import BadSetting, Settings
+from service.split import Split
+from service.store.figures import StoreFigures
+from service.store.opening import Store, open_store
 from service.texts import Texts
+from service.traffic import Traffic
+from service.trial import Children, Trial, try_out
+from service.verdict import Tolerance
+from service.warmup import Caps
 from service.work import Priority
 
 log = logging.getLogger("fitscore")
-# Stands in until warm-up has measured the real one; nothing is scored before that.
-UNKNOWN_COST = CostTable((1,), (1,), ((0.001,),))
 
 
 def create_app(
     settings: Settings, *, load: Load | None = None, on_failure: Callable[[str], None] | None = None
 ) -> Door:
-    """The whole service as an ASGI app. `load` and `on_failure` are for tests and for `__main__`."""
+    """The whole service as an ASGI app. `load` and `on_failure` are for tests and for `__main__`.
+
+    Raises BadSetting for a signer's key that cannot be used, StoreDown for a store whose folder cannot be used.
+    """
     metrics = Metrics()
-    store, cache = CandidateStore(settings.store_bytes), TokenCache(settings.token_cache_bytes)
-    queue = PairQueue(
-        UNKNOWN_COST,
-        max_batch_tokens=settings.max_batch_tokens,
-        max_batch_s=settings.max_batch_ms / 1000,
-        patience_s=settings.patience_ms / 1000,
-    )
+    store, cache = _store(settings), TokenCache(settings.token_cache_bytes)
+    metrics.registry.register(StoreFigures(store.report))
+    queue = WorkQueue(patience_s=settings.patience_ms / 1000)
     engine = Engine(queue, observer=metrics, hang_s=settings.hang_s)
     admission = Admission(max_backlog_s=settings.max_backlog_s)
-    scoring = Scoring(engine, admission, Texts(store, cache))
+    texts, members = Texts(store.texts, cache), Members(settings.member_cache_bytes)
+    lookup = Lookup(texts, members, store.slots)
+    split = Split(engine, lookup, members, store.slots, metrics, max_ahead=settings.max_ahead)
+    scoring = Scoring(engine, admission, texts, split, loop_lag=lambda: metrics.loop_lag_s)
+    traffic = Traffic(scoring, _tolerance(settings))
+    metrics.registry.register(traffic)
+    trials = Children()
     lifecycle = Lifecycle(
         bundle=settings.bundle,
         load=load or _loader(settings),
+        try_out=_trial(settings, trials),
+        end_trials=trials.end,
         engine=engine,
         queue=queue,
         scoring=scoring,
+        traffic=traffic,
         metrics=metrics,
         store=store,
         cache=cache,
@@ -73,20 +84,34 @@ def create_app(
     )
     desk = Desk(
         scoring=scoring,
-        store=store,
+        store=store.texts,
         lifecycle=lifecycle,
+        traffic=traffic,
         metrics=metrics,
         quotas=_quotas(settings),
         max_candidates=settings.max_candidates,
         max_text_chars=settings.max_text_chars,
         default_deadline_s=settings.default_deadline_ms / 1000,
+        audit=_audit(settings, metrics),
     )
+    keys = Keys(parse_list(settings.api_keys), settings.keys_file)
     return Door(
-        _api(desk),
+        _api(desk, keys),
         desk=desk,
         limits=Limits(settings.max_body_bytes, settings.max_header_bytes, settings.max_headers),
-        keys=Keys(settings.api_keys),
+        hosts=Hosts(settings.hosts),
+        keys=keys,
+        hidden=OPERATIONS - PROBES if settings.metrics_port else frozenset(),
         refuse_early=functools.partial(_refuse_early, scoring, admission, settings.default_deadline_ms),
+    )
+
+
+def _store(settings: Settings) -> Store:
+    return open_store(
+        settings.store,
+        texts_bytes=settings.store_bytes,
+        memory_bytes=settings.slots_bytes,
+        slots_bytes=settings.slots_file_bytes,
     )
 
 
@@ -95,9 +120,59 @@ def _loader(settings: Settings) -> Load:
         load_model,
         device=settings.device,
         threads=settings.threads,
-        max_batch_tokens=settings.max_batch_tokens,
-        max_batch_s=settings.max_batch_ms / 1000,
+        way=settings.gpu_run,
+        engines=settings.engines,
+        caps=Caps(settings.max_batch_tokens, settings.max_batch_ms / 1000),
+        signer=_signer(settings),
     )
+
+
+def _signer(settings: Settings) -> Signer | None:
+    try:
+        return Signer.read(settings.signer_file) if settings.signer_file else None
+    except BadSigner as error:
+        raise BadSetting(f"FITSCORE_SIGNER_FILE: {error}") from None
+
+
+def _trial(settings: Settings, children: Children) -> TryOut:
+    trial = Trial(
+        device=settings.device,
+        threads=settings.threads,
+        caps=Caps(settings.max_batch_tokens, settings.max_batch_ms / 1000),
+        way=settings.gpu_run,
+        engines=settings.engines,
+        signer_file=settings.signer_file,
+        seconds=settings.trial_s,
+        bytes=settings.trial_bytes,
+    )
+    return functools.partial(try_out, trial=trial, children=children) if settings.trial_s else lambda _: None
+
+
+def _tolerance(settings: Settings) -> Tolerance:
+    return Tolerance(
+        failures=settings.rollout_failures,
+        slowness=settings.rollout_slowness,
+        drift=settings.rollout_drift,
+        min_requests=settings.rollout_min_requests,
+        min_scores=settings.rollout_min_scores,
+    )
+
+
+def _audit(settings: Settings, metrics: Metrics) -> AuditLog | None:
+    if settings.audit is None:
+        return None
+    plan = AuditPlan(
+        settings.audit,
+        settings.audit_key_file,
+        settings.audit_texts == "sealed",
+        settings.audit_segment_bytes,
+        settings.audit_bytes,
+        settings.audit_waiting_bytes,
+        settings.audit_when_full,
+    )
+    audit = open_log(plan)
+    metrics.watch_audit(audit)
+    return audit
 
 
 def _quotas(settings: Settings) -> Quotas | None:
@@ -107,32 +182,47 @@ def _quotas(settings: Settings) -> Quotas | None:
 
 
 def _refuse_early(
-    scoring: Scoring, admission: Admission, default_deadline_ms: int, route: str, headers: dict[bytes, bytes]
+    scoring: Scoring,
+    admission: Admission,
+    default_deadline_ms: int,
+    route: str,
+    headers: dict[bytes, bytes],
 ) -> None:
     """Refuse a scoring request whose body need not be read: what waits takes longer than it has."""
     if route not in ("/score", "/rerank"):
         return
-    stated = headers.get(b"x-deadline-ms", b"")
-    deadline_ms = int(stated) if stated.isdigit() and len(stated) < 8 else default_deadline_ms
+    deadline_s = _known_deadline_s(route, headers, default_deadline_ms)
     try:
         admission.admit(
             now=0.0,
-            deadline=max(1, deadline_ms) / 1000,
+            deadline=deadline_s,
             priority=Priority.critical,
-            backlog_s=scoring.backlog_seconds(),
+            backlog_s=scoring.wait_seconds(),
             cost_s=0.0,
         )
     except NoCapacity as refusal:
         raise Overloaded(retry_after_s=refusal.retry_after_s) from None
 
 
-def _api(desk: Desk) -> FastAPI:
+def _known_deadline_s(route: str, headers: dict[bytes, bytes], default_ms: int) -> float:
+    """Seconds at most; without end where the body, still unread, may state any. Raises Invalid as the route would."""
+    stated_ms = stated_deadline_ms(headers)
+    if stated_ms is None and route == "/score":
+        return math.inf
+    return (default_ms if stated_ms is None else stated_ms) / 1000
+
+
+def _api(desk: Desk, keys: Keys) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await rehearse(app)
         await desk.lifecycle.start()
+        watching = asyncio.create_task(watch(keys))
         yield
+        watching.cancel()
         await desk.lifecycle.stop()
+        if desk.audit is not None:
+            await asyncio.to_thread(desk.audit.close)
 
     app = Api(
         title="Fitscore",
@@ -169,6 +259,8 @@ async def _tell_internal(request: Request, _: Exception) -> Response:
 async def _tell_http(request: Request, error: Exception) -> Response:
     """Starlette's own refusals (no such route or method), in our form."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ServiceError):  # raised by us while FastAPI read the body
+        return problem(error.__cause__, _request_id(request))
     kind = next((kind for kind in KINDS if kind.status == error.status_code), None)
     told = kind() if kind else Internal(HTTPStatus(error.status_code).phrase)
     response = problem(told, _request_id(request))
@@ -179,35 +271,4 @@ async def _tell_http(request: Request, error: Exception) -> Response:
 async def _tell_invalid(request: Request, error: Exception) -> Response:
     """Name each field at fault, and never what stood in it."""
     assert isinstance(error, RequestValidationError)
-    faults = {(pointer(each["loc"]), plain(each)): None for each in error.errors()}
-    return problem(Invalid(errors=[FieldError(*fault) for fault in list(faults)[:20]]), _request_id(request))
-
-
-def pointer(location: tuple[object, ...]) -> str:
-    """A JSON pointer into the body, or "header: name". Names that the caller chose are cut and made plain."""
-    first, *rest = location
-    parts = [str(part) if isinstance(part, int) else _plain_name(str(part)) for part in rest]
-    if first != "body":
-        return f"{first}: {'/'.join(parts)}"
-    return "".join(f"/{part}" for part in parts)
-
-
-def _plain_name(name: str) -> str:
-    return "".join(
-        letter if (letter.isascii() and letter.isalnum()) or letter in "_-." else "?" for letter in name[:40]
-    )
-
-
-def plain(error: Mapping[str, object]) -> str:
-    """What is wrong, in words that cannot hold a value of the body."""
-    kind = str(error["type"])
-    if kind == "value_error":  # raised by our own validators, whose sentences are fixed
-        return str(error["msg"]).removeprefix("Value error, ")
-    return str(error["msg"]) if kind in _FIXED else f"not usable here ({kind})"
-
-
-# Kinds whose sentence is made of the schema alone.
-_FIXED = frozenset(
-    "missing extra_forbidden enum string_type string_too_short string_too_long int_type float_type bool_type list_type"
-    " dict_type model_type model_attributes_type too_short too_long greater_than_equal less_than_equal".split()
-)
+    return problem(invalid(error.errors()), _request_id(request))

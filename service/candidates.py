@@ -1,63 +1,17 @@
-"""What is known of candidates before a request comes: texts by id, token ids by content. Bounded by bytes.
-
-Both live in this process's memory. Neither knows how texts are rendered or scored. The cache belongs to the
-tokenizer thread alone.
-"""
+"""Token ids of candidates by content, bounded by bytes. Belongs to the tokenizer thread alone."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from cachetools import LRUCache
 
-from models.text import Fields, TokenIds
+from models.text import TokenIds
 
 Digest = bytes
 _ENTRY_BYTES = 200
 """What an entry costs beside its content: key, dictionary slot, object headers."""
-
-
-class CandidatesFull(Exception):
-    """The store has no room for all of these; none was stored."""
-
-
-class CandidateStore:
-    """Candidates by id, as they were sent. Refuses what does not fit: nothing is dropped to make room."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._entries: dict[str, str | Fields] = {}
-        self.bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, candidate_id: str) -> str | Fields | None:
-        """The text or fields stored under an id."""
-        return self._entries.get(candidate_id)
-
-    def put(self, entries: Mapping[str, str | Fields]) -> None:
-        """Insert or replace all of `entries`, or raise CandidatesFull and store none."""
-        growth = sum(_size(name, entry) - self._size_of(name) for name, entry in entries.items())
-        if self.bytes + growth > self._max_bytes:
-            raise CandidatesFull(f"{self.bytes + growth} bytes are more than the store's {self._max_bytes}")
-        self._entries.update(entries)
-        self.bytes += growth
-
-    def delete(self, candidate_id: str) -> bool:
-        """Forget an id; False when it was not there."""
-        self.bytes -= self._size_of(candidate_id)
-        return self._entries.pop(candidate_id, None) is not None
-
-    def _size_of(self, candidate_id: str) -> int:
-        entry = self._entries.get(candidate_id)
-        return 0 if entry is None else _size(candidate_id, entry)
-
-
-def _size(name: str, entry: str | Fields) -> int:
-    texts = [entry] if isinstance(entry, str) else [str(value) for pair in entry.items() for value in pair]
-    return _ENTRY_BYTES + len(name) + sum(map(len, texts))
 
 
 def _ids_size(ids: TokenIds) -> int:

@@ -1,26 +1,29 @@
-"""What a model run costs: seconds by number of pairs and longest pair, and which lengths may share a batch.
+"""What a model run costs: seconds by number of items and the longest one, and which lengths may share a batch.
 
-Knows nothing about models: `CostTable.measure` times whatever callable it is given.
+What a length counts is the lane's own: tokens of a text, candidates of a block. Knows nothing about models:
+`CostTable.measure` times whatever callable it is given.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
 
-# A pair joins a batch where that costs at most this many times its share of a full batch of its own length.
+from service.pace import Pace
+
+# An item joins a batch where that costs at most this many times its share of a full batch of its own length.
 MAX_PADDING_COST = 1.25
 
 
 @dataclass(frozen=True)
 class CostTable:
-    """Seconds of one run on a grid: `grid[i][j]` is for `batch_sizes[i]` pairs padded to `lengths[j]` tokens.
+    """Seconds of one run on a grid: `grid[i][j]` is for `batch_sizes[i]` items padded to length `lengths[j]`.
 
     Between the points bilinear, beyond the largest in proportion, below the smallest length flat. Noise is
-    smoothed upwards on the way in: more pairs or longer ones never cost less.
+    smoothed upwards on the way in: more items or longer ones never cost less.
     """
 
     batch_sizes: tuple[int, ...]
@@ -48,7 +51,7 @@ class CostTable:
         limit_s: float = float("inf"),
         repeats: int = 3,
     ) -> Self:
-        """Time `run(pairs, longest)` over the grid; the fastest of `repeats` counts, after one to warm up.
+        """Time `run(items, longest)` over the grid; the fastest of `repeats` counts, after one to warm up.
 
         Once a cell takes longer than `limit_s`, larger batches of that length are taken in
         proportion, not run: no such batch will be cut, and start-up stays short.
@@ -59,11 +62,11 @@ class CostTable:
         ]
         return cls(tuple(batch_sizes), tuple(lengths), tuple(zip(*columns, strict=True)))
 
-    def seconds(self, pairs: int, longest: int) -> float:
-        """Predicted seconds of one run; 0 for no pairs."""
-        if pairs <= 0:
+    def seconds(self, items: int, longest: int) -> float:
+        """Predicted seconds of one run; 0 for no items."""
+        if items <= 0:
             return 0.0
-        row, row_part, row_scale = _locate(self.batch_sizes, pairs)
+        row, row_part, row_scale = _locate(self.batch_sizes, items)
         column, column_part, column_scale = _locate(self.lengths, longest)
         low = _between(self.grid[row], column, column_part)
         if row_part:
@@ -81,14 +84,14 @@ def _measure_length(
     repeats: int,
 ) -> list[float]:
     seconds: list[float] = []
-    for i, pairs in enumerate(batch_sizes):
+    for i, items in enumerate(batch_sizes):
         if seconds and seconds[-1] > limit_s:
-            seconds.append(seconds[-1] * pairs / batch_sizes[i - 1])
+            seconds.append(seconds[-1] * items / batch_sizes[i - 1])
             continue
-        run(pairs, length)
+        run(items, length)
         times = [clock()]
         for _ in range(repeats):
-            run(pairs, length)
+            run(items, length)
             times.append(clock())
         # A clock too coarse to see the run must not make it free.
         seconds.append(max(1e-9, min(after - before for before, after in pairwise(times))))
@@ -121,9 +124,13 @@ def _between(cells: tuple[float, ...], index: int, part: float) -> float:
 
 
 class Packing:
-    """Which lengths may share a batch, and how many pairs fit. Answers are cached."""
+    """Which lengths may share a batch, and how many items fit. Answers are cached.
+
+    All seconds are those of the table, as measured when nothing else ran; `pace` says what they take now.
+    """
 
     def __init__(self, cost: CostTable, *, max_batch_tokens: int, max_batch_s: float) -> None:
+        self.pace = Pace()
         self._cost = cost
         self._max_batch_tokens = max_batch_tokens
         self._max_batch_s = max_batch_s
@@ -133,41 +140,54 @@ class Packing:
         self._extend(cost.lengths[-1])
 
     def room(self, longest: int) -> int:
-        """How many pairs a batch padded to `longest` may hold; a single pair always runs."""
+        """How many items a batch padded to `longest` may hold; a single item always runs."""
         if longest >= len(self._room):
             self._extend(longest)
         return self._room[longest]
 
     def share(self, length: int) -> float:
-        """Seconds that one pair of this length costs in a full batch of its own length."""
+        """Seconds that one item of this length costs in a full batch of its own length."""
         if length >= len(self._share):
             self._extend(length)
         return self._share[length]
 
-    def seconds(self, pairs: int, longest: int) -> float:
+    def total(self, lengths: Iterable[int]) -> float:
+        """Seconds that items of these lengths cost in full batches of their own lengths."""
+        return sum(map(self.share, lengths))
+
+    def seconds(self, items: int, longest: int) -> float:
         """Predicted seconds of one run."""
-        return self._cost.seconds(pairs, longest)
+        return self._cost.seconds(items, longest)
 
-    def shortest(self, pairs: int, longest: int) -> int:
-        """The shortest length that may join `pairs` others padded to `longest` at a fair price.
+    def cuts(self, length: int) -> list[int]:
+        """Even lengths that add up to `length`, each of which keeps to both caps by itself."""
+        num = -(-length // self._longest_alone()) if length else 0
+        return [length // num + (part < length % num) for part in range(num)]
 
-        Where one more pair is almost free (a device that is not yet full), everything may join. A noisy
+    def shortest(self, items: int, longest: int) -> int:
+        """The shortest length that may join `items` others padded to `longest` at a fair price.
+
+        Where one more item is almost free (a device that is not yet full), everything may join. A noisy
         table can't make this stricter than the plain ratio of shares, so equal lengths always join.
         """
-        known = self._shortest.get((pairs, longest))
+        known = self._shortest.get((items, longest))
         if known is None:
             full = self.share(longest)
-            marginal = self._cost.seconds(pairs + 1, longest) - self._cost.seconds(pairs, longest)
+            marginal = self._cost.seconds(items + 1, longest) - self._cost.seconds(items, longest)
             known = bisect_left(self._share, min(marginal, full) / MAX_PADDING_COST, 1, longest)
-            self._shortest[pairs, longest] = known
+            self._shortest[items, longest] = known
         return known
 
-    def may_grow(self, pairs: int, longest: int, length: int) -> bool:
-        """Whether a longer pair may join, though it pads every other one up to its own length."""
-        if pairs + 1 > self.room(length):
+    def may_grow(self, items: int, longest: int, length: int) -> bool:
+        """Whether a longer item may join, though it pads every other one up to its own length."""
+        if items + 1 > self.room(length):
             return False
-        extra = self._cost.seconds(pairs + 1, length) - self._cost.seconds(pairs, longest)
+        extra = self._cost.seconds(items + 1, length) - self._cost.seconds(items, longest)
         return extra <= MAX_PADDING_COST * self.share(length)
+
+    def _longest_alone(self) -> int:
+        fits = range(1, self._max_batch_tokens + 1)
+        return max(1, bisect_right(fits, self._max_batch_s, key=lambda length: self._cost.seconds(1, length)))
 
     def _extend(self, length: int) -> None:
         for longest in range(len(self._room), length + 1):
@@ -177,4 +197,4 @@ class Packing:
 
     def _room_at(self, longest: int) -> int:
         fits = range(1, self._max_batch_tokens // longest + 1)
-        return max(1, bisect_right(fits, self._max_batch_s, key=lambda pairs: self._cost.seconds(pairs, longest)))
+        return max(1, bisect_right(fits, self._max_batch_s, key=lambda items: self._cost.seconds(items, longest)))

@@ -1,16 +1,15 @@
 """The door: what is decided of a request before anything parses it. Pure ASGI, around the app.
 
-Request id, header limits, key, content type, body limit, and a refusal that costs next to nothing when there
-is no capacity. Reads the body whole (up to its limit) and hands it on; knows nothing of what it means.
+Head and host, key, content type, body limit, and a refusal that costs next to nothing when there is no
+capacity. Reads the body whole (up to its limit) and hands it on; knows nothing of what it means.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,25 +17,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.desk import Desk
 from service.errors import (
     Forbidden,
-    HeadersTooLarge,
     Internal,
+    MethodNotAllowed,
+    NotFound,
     NotJson,
     ServiceError,
     TooLarge,
     Unauthorized,
-    UnsupportedMedia,
     problem,
 )
+from service.headers import METHODS, Hosts, Limits, check_content, check_length, check_size, request_id
 from service.keys import Caller, Keys
 from service.timings import Timings
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})
-OPEN = PROBES | {"/metrics", "/openapi.json"}
+OPERATIONS = PROBES | {"/metrics"}
+OPEN = OPERATIONS | {"/openapi.json"}
 PATHS = {"/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
 SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/v1/models": "admin"}
 WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
 OUTCOMES = {429: "refused", 503: "overload", 504: "deadline"}
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger("fitscore")
 
@@ -48,44 +48,49 @@ class Departed(Exception):
     """The client has gone; there is nobody to answer."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a request may weigh: bytes of body and headers, number of headers."""
-
-    body_bytes: int
-    header_bytes: int
-    headers: int
-
-
 class Door:
-    """Wraps the app. `refuse_early(route, headers)` may raise a ServiceError before the body is read."""
+    """Wraps the app. `refuse_early(route, headers)` may raise a ServiceError before the body is read.
+
+    Paths that are `hidden` are not there for callers of this door; `operations()` is another one, for them alone.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         limits: Limits,
+        hosts: Hosts,
         keys: Keys,
         desk: Desk,
         refuse_early: Callable[[str, dict[bytes, bytes]], None],
+        hidden: frozenset[str] = frozenset(),
     ) -> None:
         self._app = app
         self._limits = limits
+        self._hosts = hosts
         self._keys = keys
         self._refuse_early = refuse_early
+        self._hidden = hidden
+        self._only: frozenset[str] | None = None
         self.desk = desk
+
+    def operations(self) -> Door:
+        """A second door to the same app, to probes and metrics and nothing else."""
+        door = copy(self)
+        door._hidden, door._only = frozenset(), OPERATIONS
+        return door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        visit = Visit(_request_id(headers), route_of(scope["path"]))
+        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # of two the first counts, as for the app
+        visit = Visit(request_id(headers), route_of(scope["path"]), last=self.desk.lifecycle.phase == "draining")
         answer = visit.noting(send)
         try:
             visit.caller = self._admit(scope, headers)
-            body = await self._read(headers, receive)
+            body = await self._read(receive)
             if (scope["method"], visit.route) in WITH_BODY and not body:
                 raise NotJson("the body is empty")
             visit.timings.lap("read")
@@ -103,27 +108,29 @@ class Door:
         self.desk.metrics.answered(visit.route, visit.outcome, time.monotonic() - visit.arrived)
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
-        raw = scope["headers"]
-        most, most_bytes = self._limits.headers, self._limits.header_bytes
-        if len(raw) > most or sum(len(name) + len(value) for name, value in raw) > most_bytes:
-            raise HeadersTooLarge(f"at most {most} headers of {most_bytes} bytes in all")
-        route = route_of(scope["path"])
+        check_size(scope, self._limits)
+        if scope["method"] not in METHODS:
+            raise MethodNotAllowed
+        path = scope["path"]
+        if path in self._hidden or (self._only is not None and path not in self._only):
+            raise NotFound
+        route = route_of(path)
+        if route != "probe":  # whoever probes names an address, and learns nothing
+            self._hosts.check(scope)
         caller = self._keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
-        if scope["path"] not in OPEN:
+        if path not in OPEN:
             if caller is None:
                 raise Unauthorized
             if SCOPES.get(route, "score") not in caller.scopes:
                 raise Forbidden
+        check_length(headers, self._limits)
         if (scope["method"], route) in WITH_BODY:
-            _check_content(headers)
+            check_content(headers)
             self._refuse_early(route, headers)
         return caller or NOBODY
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _read(self, receive: Receive) -> bytes:
         limit = self._limits.body_bytes
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > limit:
-            raise TooLarge(f"at most {limit} bytes")
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -140,7 +147,10 @@ class Door:
 
 @dataclass(slots=True)
 class Visit:
-    """One request from outside: who calls, since when, and how it ended. `arrived` is in monotonic seconds."""
+    """One request from outside: who calls, since when, and how it ended. `arrived` is in monotonic seconds.
+
+    `last`: the service is about to end, so the caller is told to open its next connection elsewhere.
+    """
 
     id: str
     route: str
@@ -149,6 +159,7 @@ class Visit:
     timings: Timings = field(default_factory=Timings)
     began: bool = False
     partial: bool = False
+    last: bool = False
     outcome: str = "error"
 
     def noting(self, send: Send) -> Send:
@@ -159,6 +170,8 @@ class Visit:
                 self.began = True
                 self.outcome = "partial" if self.partial else outcome_of(message["status"])
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", self.id.encode())]
+                if self.last:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         return noted
@@ -180,19 +193,6 @@ def outcome_of(status: int) -> str:
     if status < 400:
         return "ok"
     return OUTCOMES.get(status, "invalid" if status < 500 else "error")
-
-
-def _check_content(headers: dict[bytes, bytes]) -> None:
-    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if kind != b"application/json":
-        raise UnsupportedMedia("the content type must be application/json")
-    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-        raise UnsupportedMedia("compressed bodies are not taken")
-
-
-def _request_id(headers: dict[bytes, bytes]) -> str:
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

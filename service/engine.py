@@ -1,6 +1,6 @@
 """The loop: next batch -> model thread -> deliver. One thread owns every run; the event loop never computes.
 
-Knows nothing about text, HTTP or what a lane does inside. Requests are settled on the event loop alone;
+Knows nothing about text, HTTP or what a lane does inside. Work is settled on the event loop alone;
 the model thread only cuts batches (under a lock) and runs them, so between two runs it waits for nobody.
 """
 
@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.cost import CostTable
-from service.queue import PairQueue, QueueClosed
-from service.runs import Failure, Part, run_batch
-from service.work import Batch, PairOutcome, PairStatus, Request, RequestResult
-
-_NOT_SCORED = PairOutcome(PairStatus.not_scored)
+from service.queue import QueueClosed, WorkQueue
+from service.runs import BatchResult, Failure, run_batch
+from service.work import Batch, Loss, Work, WorkResult
 
 
 class EngineDead(Exception):
@@ -31,11 +28,11 @@ class Observer(Protocol):
     def batch_done(self, batch: Batch, seconds: float) -> None:
         """A batch has run and its results are delivered; `seconds` includes runs that isolate a failure."""
 
-    def pairs_expired(self, num_pairs: int) -> None:
-        """These pairs had no score when their request's deadline came."""
+    def items_expired(self, lane: str, num_items: int) -> None:
+        """These items had no result when their deadline came."""
 
-    def pairs_departed(self, num_pairs: int) -> None:
-        """These pairs were let go unrun because their client has left."""
+    def items_departed(self, lane: str, num_items: int) -> None:
+        """These items were let go unrun because nobody waits for them any more."""
 
     def run_failed(self, kind: Failure) -> None:
         """A run raised or returned something that can't be used, or the model thread hangs or died."""
@@ -43,9 +40,9 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """Who waits for a request that was submitted, and the timer that ends the wait."""
+    """Who waits for work that was submitted, and the timer that ends the wait."""
 
-    future: asyncio.Future[RequestResult]
+    future: asyncio.Future[WorkResult]
     submitted: float
     timer: asyncio.TimerHandle
 
@@ -55,7 +52,7 @@ class Engine:
 
     def __init__(
         self,
-        queue: PairQueue,
+        queue: WorkQueue,
         *,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
@@ -68,10 +65,11 @@ class Engine:
         # Guards the queue; the model thread sleeps on it while nothing waits.
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._own_the_model, name="model", daemon=True)
-        self._pending: dict[Request, _Pending] = {}
+        self._pending: dict[Work, _Pending] = {}
         self._ended = asyncio.Event()
         self._run_began: float | None = None
-        self._busy_until = 0.0
+        self._running: Batch | None = None
+        self._batch_began = 0.0
         self._dead: str | None = "it has not been started"
 
     @property
@@ -95,8 +93,8 @@ class Engine:
             await self._ended.wait()
             self.fail_all("it was stopped")
 
-    def submit(self, request: Request) -> asyncio.Future[RequestResult]:
-        """Queue a request; the future is done at its deadline at the latest.
+    def submit(self, work: Work) -> asyncio.Future[WorkResult]:
+        """Queue work; the future is done at its deadline at the latest.
 
         Cancelling the future frees its place. Raises EngineDead.
         """
@@ -105,50 +103,45 @@ class Engine:
         now = self._clock()
         with self._changed:
             try:
-                self._queue.put(request, now)
+                self._queue.put(work)
             except QueueClosed:
                 raise EngineDead("it is stopping") from None
             self._changed.notify()
-        future: asyncio.Future[RequestResult] = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, request.deadline - now), self._expire, request)
-        self._pending[request] = _Pending(future, now, timer)
-        future.add_done_callback(lambda done: self.cancel(request) if done.cancelled() else None)
-        self._finish_if_settled(request)
+        future: asyncio.Future[WorkResult] = self._loop.create_future()
+        timer = self._loop.call_later(max(0.0, work.deadline - now), self._expire, work)
+        self._pending[work] = _Pending(future, now, timer)
+        future.add_done_callback(lambda done: self.cancel(work) if done.cancelled() else None)
+        self._finish_if_settled(work)
         return future
 
-    def cancel(self, request: Request) -> None:
-        """The client has left: what waits of the request is never run, and nobody is told what ran."""
-        pending = self._pending.pop(request, None)
+    def cancel(self, work: Work) -> None:
+        """Nobody waits for it any more: what waits of the work is never run, and nobody is told what ran."""
+        pending = self._pending.pop(work, None)
         if pending is None:
             return
-        request.departed = True
+        work.departed = True
         pending.timer.cancel()
         pending.future.cancel()
         with self._changed:
-            num_pairs = self._queue.discard(request)
-        if num_pairs:
-            self._observer.pairs_departed(num_pairs)
+            num_items = self._queue.discard(work)
+        if num_items:
+            self._observer.items_departed(work.lane.name, num_items)
 
     def backlog_seconds(self) -> float:
         """Predicted seconds until everything that waits or runs now is done."""
-        running = max(0.0, self._busy_until - self._clock()) if self._run_began is not None else 0.0
-        return self._queue.backlog_seconds() + running
-
-    def cost_seconds(self, lengths: Sequence[int]) -> float:
-        """Predicted seconds that pairs of these lengths would add to the backlog."""
-        return self._queue.cost_seconds(lengths)
-
-    def use(self, cost: CostTable) -> None:
-        """Cut batches by another cost table from now on: another model is live."""
+        now, batch = self._clock(), self._running
+        running = 0.0
+        if batch is not None:
+            running = max(0.0, self._batch_began + batch.predicted_s * batch.lane.packing.pace.factor(now) - now)
         with self._changed:
-            self._queue.use(cost)
+            return self._queue.backlog_seconds(now) + running
 
     def fail_all(self, reason: str) -> None:
         """Be dead from now on: everything queued or in flight ends with EngineDead."""
         self._dead = self._dead or reason
-        for request, pending in list(self._pending.items()):
-            del self._pending[request]
-            request.departed = True
+        for work, pending in list(self._pending.items()):
+            del self._pending[work]
+            work.departed = True
             pending.timer.cancel()
             if not pending.future.done():
                 pending.future.set_exception(EngineDead(reason))
@@ -175,48 +168,47 @@ class Engine:
 
     # On the event loop: settling requests.
 
-    def _deliver(self, batch: Batch, parts: list[Part], seconds: float) -> None:
+    def _deliver(self, batch: Batch, result: BatchResult, seconds: float) -> None:
         if not self.alive:
             return
-        requests = {pair.request for pair in batch.pairs}
-        for part in parts:
-            part.settle()
-        for request in requests:
-            request.model_s += seconds
-            self._finish_if_settled(request)
-        for part in parts:
-            if part.failure is not None:
-                self._observer.run_failed(part.failure)
+        for item, outcome in zip(batch.items, result.outcomes, strict=True):
+            item.work.settle(item.position, outcome)
+        for work in {item.work for item in batch.items}:
+            work.model_s += seconds
+            self._finish_if_settled(work)
+        for failure in result.failures:
+            self._observer.run_failed(failure)
+        if not result.failures:  # isolating a failure takes many runs, and says nothing of the next batch
+            batch.lane.packing.pace.note(self._clock(), predicted=batch.predicted_s, measured=seconds)
         self._observer.batch_done(batch, seconds)
 
-    def _expire(self, request: Request) -> None:
-        if request in self._pending:
+    def _expire(self, work: Work) -> None:
+        if work in self._pending:
             with self._changed:
-                self._queue.discard(request)
-            num_pairs = request.settle_rest(_NOT_SCORED)
-            self._finish_if_settled(request)
-            self._observer.pairs_expired(num_pairs)
+                self._queue.discard(work)
+            num_items = work.settle_rest(Loss.late)
+            self._finish_if_settled(work)
+            self._observer.items_expired(work.lane.name, num_items)
 
-    def _finish_if_settled(self, request: Request) -> None:
-        if request.remaining or request not in self._pending:
+    def _finish_if_settled(self, work: Work) -> None:
+        if work.remaining or work not in self._pending:
             return
-        pending = self._pending.pop(request)
+        pending = self._pending.pop(work)
         pending.timer.cancel()
         if not pending.future.done():
-            outcomes = tuple(outcome for outcome in request.outcomes if outcome is not None)
-            queue_s = max(0.0, self._clock() - pending.submitted - request.model_s)
-            pending.future.set_result(RequestResult(outcomes, queue_s, request.model_s))
+            queue_s = max(0.0, self._clock() - pending.submitted - work.model_s)
+            pending.future.set_result(WorkResult(work.outcomes, queue_s, work.model_s))
 
     # On the model thread.
 
     def _own_the_model(self) -> None:
         try:
             while (batch := self._next_batch()) is not None:
-                began = self._clock()
-                self._busy_until = began + self._queue.run_seconds(batch)
-                parts = run_batch(batch, self._begin_run)
-                self._run_began = None
-                self._tell(self._deliver, batch, parts, self._clock() - began)
+                self._batch_began = began = self._clock()
+                self._running = batch
+                result = run_batch(batch, self._begin_run)
+                self._run_began = self._running = None
+                self._tell(self._deliver, batch, result, self._clock() - began)
         except BaseException as error:  # Whatever ends this thread, nobody may wait for it for ever.
             self._tell(self._die, "died", f"the model thread died of {type(error).__name__}")
             return
@@ -227,8 +219,8 @@ class Engine:
         with self._changed:
             while self._dead is None:
                 now = self._clock()
-                for request in self._queue.expire(now):
-                    self._tell(self._expire, request)
+                for work in self._queue.expire(now):
+                    self._tell(self._expire, work)
                 batch = self._queue.next_batch(now)
                 if batch is not None or self._queue.closed:
                     return batch

@@ -1,9 +1,11 @@
 """What can go wrong with a request, and how each is told: one small tree, mapped to HTTP here alone.
 
     ServiceError
-      NotJson 400 | Unauthorized 401 | Forbidden 403 | NotFound 404 | MethodNotAllowed 405 | Conflict 409
-      TooLarge 413 | UnsupportedMedia 415 | Invalid 422 | QuotaSpent 429 | HeadersTooLarge 431
-      Internal 500 | NotReady 503 | Overloaded 503 | DeadlinePassed 504 | StoreFull 507
+      BadRequest 400 | NotJson 400 | Unauthorized 401 | Forbidden 403 | NotFound 404 | MethodNotAllowed 405
+      TooSlow 408 | Conflict 409 | TooLarge 413 | UnsupportedMedia 415 | Misdirected 421 | Invalid 422
+      QuotaSpent 429 | HeadersTooLarge 431
+      Internal 500 | NotReady 503 | Overloaded 503 | Crowded 503 | StoreUnavailable 503 | NotRecorded 503
+      DeadlinePassed 504 | StoreFull 507
 
 Bodies are application/problem+json (RFC 9457). They name fields, never values.
 """
@@ -42,6 +44,12 @@ class ServiceError(Exception):
         self.retry_after_s = retry_after_s
 
 
+class BadRequest(ServiceError):
+    """Not HTTP as this service speaks it."""
+
+    status, code, title = 400, "bad-request", "The request cannot be read"
+
+
 class NotJson(ServiceError):
     """The body cannot be read as JSON."""
 
@@ -72,6 +80,12 @@ class MethodNotAllowed(ServiceError):
     status, code, title = 405, "method-not-allowed", "This route does not take that method"
 
 
+class TooSlow(ServiceError):
+    """The rest of the request did not come in time."""
+
+    status, code, title = 408, "too-slow", "The request came too slowly"
+
+
 class Conflict(ServiceError):
     """A model that may not be activated."""
 
@@ -88,6 +102,12 @@ class UnsupportedMedia(ServiceError):
     """Not JSON by its headers, or compressed."""
 
     status, code, title = 415, "unsupported-media", "The body must be uncompressed application/json"
+
+
+class Misdirected(ServiceError):
+    """Meant for a host that this service is not."""
+
+    status, code, title = 421, "misdirected", "This host is not served here"
 
 
 class Invalid(ServiceError):
@@ -124,6 +144,24 @@ class Overloaded(ServiceError):
     status, code, title = 503, "overloaded", "There is no capacity to finish in time"
 
 
+class Crowded(ServiceError):
+    """Every connection that may be open at once is at work."""
+
+    status, code, title = 503, "crowded", "Too many connections are open"
+
+
+class StoreUnavailable(ServiceError):
+    """The candidate store cannot be reached, or has too much to write."""
+
+    status, code, title = 503, "store-unavailable", "The candidate store cannot be used at the moment"
+
+
+class NotRecorded(ServiceError):
+    """What would be scored could not be written down."""
+
+    status, code, title = 503, "not-recorded", "The audit log takes nothing now"
+
+
 class DeadlinePassed(ServiceError):
     """The deadline passed before any candidate was scored."""
 
@@ -137,8 +175,9 @@ class StoreFull(ServiceError):
 
 
 KINDS = (
-    NotJson, Unauthorized, Forbidden, NotFound, MethodNotAllowed, Conflict, TooLarge, UnsupportedMedia, Invalid,
-    QuotaSpent, HeadersTooLarge, Internal, NotReady, Overloaded, DeadlinePassed, StoreFull,
+    NotJson, BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, TooSlow, Conflict, TooLarge,
+    UnsupportedMedia, Misdirected, Invalid, QuotaSpent, HeadersTooLarge, Internal, NotReady, Overloaded, Crowded,
+    StoreUnavailable, NotRecorded, DeadlinePassed, StoreFull,
 )  # fmt: skip
 
 

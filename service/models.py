@@ -9,20 +9,20 @@ import gc
 import hashlib
 import json
 import resource
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from models.bundle import MANIFEST, Bundle, Manifest
 from models.errors import BundleError, DeviceError
-from models.scorer import Scorer
+from models.manifest import Part
+from models.providers import Way
 from models.session import Device
-from models.text import Pair, Template, TextEncoder
-from service.cost import CostTable
+from models.signature import Signer
+from models.text import Template, TextEncoder
+from service.lanes import PairLane, SplitLanes, WarmUpLane
+from service.warmup import Caps, lanes_of
 
 Phase = Literal["loading", "ready", "draining", "failed", "dead"]
 
@@ -37,7 +37,10 @@ class NotEnoughMemory(Exception):
 
 @dataclass(frozen=True)
 class LiveModel:
-    """A verified, warm model. Requests hold on to the one that they began with."""
+    """A verified, warm model. Requests hold on to the one that they began with.
+
+    `keys` say which graph made what is kept: states of members, slots of candidates.
+    """
 
     name: str
     version: str
@@ -45,24 +48,37 @@ class LiveModel:
     template: Template
     encoder: TextEncoder
     text_key: bytes
-    scorer: Scorer
+    keys: Mapping[Part, bytes]
+    lanes: PairLane | SplitLanes
     heads: tuple[str, ...]
     default_blend: Mapping[str, float]
-    cost: CostTable
     device: str
     precision: str
+    # What must still run on the model thread before the model is live.
+    warm_up: WarmUpLane | None = None
 
 
-def load_model(path: Path, *, device: Device, threads: int, max_batch_tokens: int, max_batch_s: float) -> LiveModel:
+def load_model(
+    path: Path,
+    *,
+    device: Device,
+    threads: int,
+    caps: Caps,
+    way: Way = "plain",
+    engines: Path = Path("engines"),
+    signer: Signer | None = None,
+) -> LiveModel:
     """Load a bundle and make it ready to serve, in seconds. Raises BundleError, DeviceError or NotEnoughMemory."""
     check_memory(path)
-    bundle = Bundle.load(path)
-    graph = bundle.graph_for(device)
-    encoder, scorer = bundle.encoder(), bundle.open(device, threads)
+    bundle = Bundle.load(path, signer)
+    graphs = bundle.graphs_for(device)
+    graph = next(iter(graphs.values()))
+    encoder, scorer = bundle.encoder(), bundle.open(device, threads, way=way, engines=engines)
     manifest = bundle.manifest
     try:
-        bundle.check_known_answers(scorer, encoder, graph)
-        cost = _warm_up(scorer, encoder.longest_pair, max_batch_tokens, max_batch_s)
+        scorer.warm_up()
+        bundle.check_known_answers(scorer, encoder, graphs)
+        lanes = lanes_of(scorer, encoder, caps)
     except (BundleError, MemoryError):
         raise
     except Exception as error:  # onnxruntime's own exceptions share no base class
@@ -74,12 +90,13 @@ def load_model(path: Path, *, device: Device, threads: int, max_batch_tokens: in
         template=manifest.text.template,
         encoder=encoder,
         text_key=_text_key(bundle),
-        scorer=scorer,
+        keys={part: bundle.key_of(each) for part, each in graphs.items()},
+        lanes=lanes,
         heads=scorer.heads,
         default_blend=manifest.default_blend,
-        cost=cost,
         device=graph.device,
         precision=graph.precision,
+        warm_up=WarmUpLane.of(scorer) if way == "graphs" else None,
     )
 
 
@@ -99,27 +116,11 @@ def _text_key(bundle: Bundle) -> bytes:
     return hashlib.blake2b(contents, digest_size=16).digest()
 
 
-def _warm_up(scorer: Scorer, longest: int, max_batch_tokens: int, max_batch_s: float) -> CostTable:
-    """Run every size that a batch may have, which also sizes the runtime's memory, and keep the times."""
-    lengths = sorted({min(16, longest), min(48, longest), min(96, longest), longest})
-
-    def run(pairs: int, length: int) -> object:
-        return scorer.score([_dummy(length)] * pairs)
-
-    sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128, 256) if size * lengths[0] <= max_batch_tokens]
-    return CostTable.measure(
-        run, time.perf_counter, batch_sizes=sizes or [1], lengths=lengths, limit_s=2 * max_batch_s, repeats=2
-    )
-
-
-def _dummy(length: int) -> Pair:
-    return Pair(np.ones(length // 2, dtype=np.int32), np.ones(length - length // 2, dtype=np.int32))
-
-
 def check_memory(path: Path) -> None:
     """Raise NotEnoughMemory when a bundle's graphs would not fit into what the process may use."""
-    graphs = path.glob("*.onnx") if path.is_dir() else ()
-    needed = max((graph.stat().st_size for graph in graphs), default=0) * COPIES_WHILE_LOADING + RUNTIME_BYTES
+    sizes = [graph.stat().st_size for graph in path.glob("*.onnx")] if path.is_dir() else []
+    # One graph is loaded after another: only the largest is there in all its copies at once.
+    needed = sum(sizes) + max(sizes, default=0) * (COPIES_WHILE_LOADING - 1) + RUNTIME_BYTES
     available = _available_bytes()
     if available < needed:
         raise NotEnoughMemory(

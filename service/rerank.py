@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from service.schemas import Document, RerankRequest
 from service.scoring import Answer
 from service.texts import Entry
@@ -25,7 +27,7 @@ def entries_of(body: RerankRequest) -> list[Entry]:
 
 def answer_of(body: RerankRequest, answer: Answer, request_id: str) -> object:
     """The answer in the shape of the question: best first, equals in the order given."""
-    scored = [(index, score) for index, score in enumerate(answer.scores) if score is not None]
+    scored = [(index, score) for index, score in enumerate(answer.scores.tolist()) if not math.isnan(score)]
     best = sorted(scored, key=lambda each: (-each[1], each[0]))[: body.top_n]
     if body.texts is not None:
         return [_tei_rank(body, body.texts, index, score) for index, score in best]
@@ -34,7 +36,7 @@ def answer_of(body: RerankRequest, answer: Answer, request_id: str) -> object:
         "model": f"{answer.model.name}-v{answer.model.version}",
         "results": [_result(body, index, score) for index, score in best],
     }
-    if missing := [str(index) for index, score in enumerate(answer.scores) if score is None]:
+    if missing := [str(index) for index in np.flatnonzero(np.isnan(answer.scores))]:
         told["meta"] = {"warnings": [f"documents that could not be scored: {', '.join(missing)}"]}
     return told
 

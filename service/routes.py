@@ -11,29 +11,26 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.routing import APIRoute
 
 from service import schemas
-from service.candidates import CandidatesFull
 from service.desk import AtDesk, Desk
 from service.door import Departed, Visit
-from service.errors import NotFound, NotJson, StoreFull
+from service.errors import NotFound
+from service.invalid import DEADLINE_HEADER
 from service.openapi import problems
+from service.order import Order
 from service.rerank import answer_of, entries_of
-from service.scoring import Answer, Order
+from service.scoring import Answer
+from service.strict_json import read_json
 from service.texts import Entry
 from service.timings import Timings
-from service.work import Priority
+from service.work import PairStatus, Priority
 
 T = TypeVar("T")
 JSON = "application/json"
 
 
 class _StrictJsonRequest(Request):
-    """orjson instead of json: NaN, Infinity, lone surrogates and bottomless nesting are not JSON."""
-
     async def json(self) -> object:
-        try:
-            return orjson.loads(await self.body())
-        except orjson.JSONDecodeError:
-            raise NotJson from None
+        return read_json(await self.body())
 
 
 class StrictJsonRoute(APIRoute):
@@ -50,11 +47,12 @@ class StrictJsonRoute(APIRoute):
 
 
 DeadlineHeader = Annotated[
-    int | None,
-    Header(alias="X-Deadline-Ms", ge=1, le=600_000, description="ms; the smaller of this and the body's counts"),
+    schemas.DeadlineMs | None,
+    Header(alias=DEADLINE_HEADER, description="ms; the smaller of this and the body's counts"),
 ]
 SCORING = (400, 401, 403, 413, 415, 422, 429, 431, 500, 503, 504)
 ADMIN = (401, 403, 431, 500)
+ROLLING_OUT = problems(400, 404, 409, 413, 415, 422, *ADMIN)
 NOT_YET: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Probe, "description": "not so"}}
 router = APIRouter(route_class=StrictJsonRoute)
 
@@ -74,15 +72,17 @@ async def score(
 
 
 def _wire(candidates: list[Entry], answer: Answer) -> dict[str, object]:
-    model = answer.model
+    model, scored = answer.model, PairStatus.scored
     scores = [
         {
             "id": candidate.id,
-            "score": value,
-            "heads": outcome.probabilities and dict(zip(model.heads, outcome.probabilities, strict=True)),
-            "status": outcome.status,
+            "score": score,  # orjson writes NaN as null
+            "heads": dict(zip(model.heads, row, strict=True)) if status is scored else None,
+            "status": status,
         }
-        for candidate, value, outcome in zip(candidates, answer.scores, answer.outcomes, strict=True)
+        for candidate, score, row, status in zip(
+            candidates, answer.scores.tolist(), answer.rows.tolist(), answer.statuses, strict=True
+        )
     ]
     named = {"name": model.name, "version": model.version, "policy": model.policy}
     return {"model": named, "scores": scores, "degraded": answer.degraded}
@@ -117,7 +117,10 @@ async def _answer(request: Request, at: Desk, order: Order) -> tuple[Answer, Tim
     visit = visit_of(request)
     visit.timings.lap("parse")
     at.charge(visit.caller.name, len(order.candidates))
-    return await _unless_departed(request, at.scoring.score(order, visit.timings)), visit.timings
+    order = await at.recordable(order)
+    answer = await _unless_departed(request, at.traffic.score(order, visit.timings))
+    at.record(order, answer, visit.id, visit.caller.name)
+    return answer, visit.timings
 
 
 async def _unless_departed(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -137,7 +140,7 @@ async def _unless_departed(request: Request, work: Coroutine[Any, Any, T]) -> T:
 def _respond(request: Request, at: Desk, answer: Answer, timings: Timings, body: object) -> Response:
     raw = orjson.dumps(body)
     timings.lap("answer")
-    at.metrics.scored([outcome.status for outcome in answer.outcomes], timings.stages)
+    at.metrics.scored(answer.statuses, timings.stages)
     visit_of(request).partial = answer.degraded
     return Response(raw, media_type=JSON, headers={"Server-Timing": timings.header()})
 
@@ -145,23 +148,37 @@ def _respond(request: Request, at: Desk, answer: Answer, timings: Timings, body:
 @router.put(
     "/candidates",
     response_model=schemas.PutResponse,
-    responses=problems(400, 401, 403, 413, 415, 422, 431, 500, 507),
+    responses=problems(400, 401, 403, 413, 415, 422, 431, 500, 503, 507),
 )
 async def put_candidates(body: schemas.PutCandidates, at: AtDesk) -> Response:
-    """Insert or replace candidates, all or none; they can then be scored by id alone."""
+    """Insert or replace candidates, all or none; they can be scored by id alone, for `ttl_s` seconds or for good.
+
+    A split model encodes them while nothing else is to do; 503 while too many wait for that. Whoever loads many sends
+    no more than there is `room` for, and sees by `waiting` how far they are.
+    """
     entries = [Entry(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
     at.check_sizes(entries, "/candidates")
-    try:
-        at.store.put({entry.id: entry.content for entry in entries if entry.content is not None})
-    except CandidatesFull:
-        raise StoreFull from None
-    return Response(orjson.dumps({"upserted": len(entries)}), media_type=JSON)
+    at.scoring.check_place(len(entries))
+    await at.keep({entry.id: entry.content for entry in entries if entry.content is not None}, body.ttl_s)
+    await at.scoring.encode_ahead(entries)
+    return Response(orjson.dumps({"upserted": len(entries), **_progress(at)}), media_type=JSON)
 
 
-@router.delete("/candidates/{candidate_id:path}", status_code=204, responses=problems(404, *ADMIN))
+@router.get("/candidates:progress", response_model=schemas.Progress, responses=problems(*ADMIN))
+async def encoding_progress(at: AtDesk) -> Response:
+    """How many stored candidates still wait to be encoded, and how many more may."""
+    return Response(orjson.dumps(_progress(at)), media_type=JSON)
+
+
+def _progress(at: Desk) -> dict[str, int]:
+    ahead = at.scoring.ahead
+    return {"waiting": ahead.unfinished, "room": ahead.room}
+
+
+@router.delete("/candidates/{candidate_id:path}", status_code=204, responses=problems(404, 503, *ADMIN))
 async def delete_candidate(candidate_id: str, at: AtDesk) -> Response:
     """Forget a candidate."""
-    if not at.store.delete(candidate_id):
+    if not await at.forget(candidate_id):
         raise NotFound("no candidate has this id")
     return Response(status_code=204)
 
@@ -169,7 +186,8 @@ async def delete_candidate(candidate_id: str, at: AtDesk) -> Response:
 @router.get("/v1/models", response_model=schemas.ModelsResponse, responses=problems(*ADMIN))
 async def list_models(at: AtDesk) -> Response:
     """The live model, and the sound bundles beside it."""
-    return Response(orjson.dumps({"models": await at.lifecycle.list_models()}), media_type=JSON)
+    listed = {"models": await at.lifecycle.list_models(), "fault": at.traffic.fault}
+    return Response(orjson.dumps(listed), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:activate", response_model=schemas.ModelEntry, responses=problems(404, 409, *ADMIN))
@@ -179,6 +197,30 @@ async def activate_model(version: str, at: AtDesk) -> Response:
     The old one stays when anything fails.
     """
     return Response(orjson.dumps(await at.lifecycle.activate(version)), media_type=JSON)
+
+
+@router.post("/v1/models/{version}:shadow", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
+async def shadow_model(version: str, body: schemas.Share, at: AtDesk) -> Response:
+    """Have this version score a share of the requests too, after their answers; what it says is compared and dropped.
+
+    It ends by itself when the version fails, is slow, or scores otherwise than the live model.
+    """
+    return Response(orjson.dumps(await at.lifecycle.roll_out(version, "shadow", body.share)), media_type=JSON)
+
+
+@router.post("/v1/models/{version}:canary", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
+async def canary_model(version: str, body: schemas.Share, at: AtDesk) -> Response:
+    """Have this version answer a share of the requests; it ends by itself as a shadow does."""
+    return Response(orjson.dumps(await at.lifecycle.roll_out(version, "canary", body.share)), media_type=JSON)
+
+
+@router.post("/v1/models/{version}:rollback", response_model=schemas.ModelEntry, responses=problems(409, *ADMIN))
+async def roll_back_model(version: str, at: AtDesk) -> Response:
+    """Leave this version, the live one, for the one that was live before it and is still in memory.
+
+    409 when it is not live (any more), so telling it twice does no harm.
+    """
+    return Response(orjson.dumps(await at.lifecycle.roll_back(version)), media_type=JSON)
 
 
 @router.get("/livez", response_model=schemas.Probe, responses=NOT_YET)

@@ -24,9 +24,14 @@ from service.work import PairStatus, Priority
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 # Strict, so that 5 stays 5 and is rendered as it was in training, and true is not 1.
-FieldIn = StrictStr | list[StrictStr] | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+# No two of these types share a value, so the first that fits is the right one: no need to try them all.
+FieldIn = Annotated[
+    StrictStr | list[StrictStr] | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)],
+    Field(union_mode="left_to_right"),
+]
 FieldsIn = Annotated[dict[str, FieldIn], Field(max_length=100)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+DeadlineMs = Annotated[int, Field(ge=1, le=600_000)]
 
 EXAMPLE: JsonValue = {
     "member": {
@@ -103,7 +108,7 @@ class ScoreRequest(_Ours):
     member: Member
     candidates: Annotated[list[Candidate], Field(min_length=1)]
     blend: dict[str, Weight] | None = None
-    deadline_ms: Annotated[int, Field(ge=1, le=600_000)] | None = None
+    deadline_ms: DeadlineMs | None = None
     priority: Priority = Priority.default
 
 
@@ -224,15 +229,36 @@ class StoredCandidate(_Ours):
 
 
 class PutCandidates(_Ours):
-    """Candidates to insert or replace, all or none."""
+    """Candidates to insert or replace, all or none; for good, or for `ttl_s` seconds."""
 
     candidates: Annotated[list[StoredCandidate], Field(min_length=1)]
+    ttl_s: Annotated[float, Field(gt=0, le=315_360_000, allow_inf_nan=False)] | None = None
 
 
-class PutResponse(_Ours):
-    """How many were stored."""
+class Progress(_Ours):
+    """How far this process is with encoding stored candidates; nothing waits for a model that encodes none."""
+
+    waiting: int = Field(description="not encoded yet; until then they may come back `cold`")
+    room: int = Field(description="how many more may wait; a PUT of more is told 503 and when to come back")
+
+
+class PutResponse(Progress):
+    """How many were stored, and how many of all wait to be encoded."""
 
     upserted: int
+
+
+class Share(_Ours):
+    """Of the traffic, for a model that is to be compared with the live one; 0 ends that."""
+
+    share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Rollout(_Ours):
+    """What a model does beside the live one, and on which share of the traffic."""
+
+    mode: Literal["shadow", "canary"]
+    share: float
 
 
 class ModelEntry(_Ours):
@@ -242,12 +268,14 @@ class ModelEntry(_Ours):
     version: str
     policy: str | None
     live: bool
+    rollout: Rollout | None = None
 
 
 class ModelsResponse(_Ours):
     """The models that can be activated."""
 
     models: list[ModelEntry]
+    fault: str | None = Field(None, description="why the last shadow or canary ended by itself")
 
 
 class Probe(_Ours):

@@ -3,134 +3,251 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from models.text import Fields
 from service.admission import Admission, NoCapacity
+from service.ahead import Ahead, NoPlace
 from service.engine import Engine, EngineDead
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
+from service.lanes import Rows, SplitLanes
 from service.models import LiveModel
+from service.order import Order
+from service.pace import Pace
 from service.queue import QueueClosed
+from service.split import Split
 from service.texts import EmptyMember, Entry, Prepared, Texts
 from service.timings import Timings
-from service.work import PairOutcome, PairStatus, Priority, Request, RequestResult
+from service.work import Loss, PairStatus, Work, WorkResult
 
+T = TypeVar("T")
 # Of English job texts in WordPiece; a wrong guess admits a little more or less, and never changes a score.
 CHARS_PER_TOKEN = 4.5
+# How often a request waits for its turn on the event loop: its connection, its bytes, the door; read, encoded, scored.
+LOOP_PASSES = 6
+# Seconds to look up or tokenise a text, until some have been.
+USUAL_PREPARE_S = 5e-5
 # Statuses that a later try, or more time, would change: with one of them an answer is degraded.
-_DEGRADED = {PairStatus.failed, PairStatus.not_scored}
+_DEGRADED = {PairStatus.failed, PairStatus.not_scored, PairStatus.cold, PairStatus.store_down}
+# Of these there is no text to score, and more time would not change that.
+_UNSCORABLE = {PairStatus.unknown_candidate, PairStatus.invalid, PairStatus.store_down}
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What the caller wants: one member, candidates, how to blend, and by when (monotonic seconds)."""
-
-    member: Entry
-    candidates: Sequence[Entry]
-    blend: Mapping[str, float] | None
-    deadline: float
-    priority: Priority
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """Outcomes in the order of the candidates; a score is the blend of an outcome's probabilities."""
+    """In the order of the candidates; NaN where a status says that there is no score.
+
+    `rows` f32[candidates, heads] are the heads' probabilities, `scores` f64[candidates] their blend.
+    """
 
     model: LiveModel
-    outcomes: list[PairOutcome]
-    scores: list[float | None]
+    statuses: list[PairStatus]
+    rows: Rows
+    scores: NDArray[np.float64]
 
     @property
     def degraded(self) -> bool:
         """Whether a candidate that could have been scored was not."""
-        return any(outcome.status in _DEGRADED for outcome in self.outcomes)
+        return not _DEGRADED.isdisjoint(self.statuses)
 
 
 class Scoring:
     """Scores orders with the model that is live when they come."""
 
-    def __init__(self, engine: Engine, admission: Admission, texts: Texts) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        admission: Admission,
+        texts: Texts,
+        split: Split,
+        loop_lag: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._engine = engine
+        self._loop_lag = loop_lag
         self._admission = admission
         self._texts = texts
+        self._split = split
         self._tokenizer_thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._preparing_s = 0.0
+        self._prepare_pace = Pace(usual=USUAL_PREPARE_S)
         self.model: LiveModel | None = None
 
     def use(self, model: LiveModel) -> None:
         """Score requests that come from now on with this model; earlier ones keep the one they began with."""
-        self._engine.use(model.cost)
         self.model = model
+        self._split.ahead.clear()
+
+    @property
+    def ahead(self) -> Ahead:
+        """Candidates that wait to be encoded while nothing else is to do."""
+        return self._split.ahead
 
     def backlog_seconds(self) -> float:
         """Predicted seconds of accepted work: what is being prepared, waits or runs."""
         return self._engine.backlog_seconds() + self._preparing_s
 
-    async def score(self, order: Order, timings: Timings) -> Answer:
-        """Score an order. Raises the errors of `service.errors`; cancelling this frees the order's place."""
-        model = self.model
+    def wait_seconds(self) -> float:
+        """Predicted seconds that new work waits: for the backlog, and each time that it needs the event loop.
+
+        Behind a loop that can't keep up, the backlog alone looks small.
+        """
+        return self.backlog_seconds() + LOOP_PASSES * self._loop_lag()
+
+    async def score(self, order: Order, timings: Timings, candidate: LiveModel | None = None) -> Answer:
+        """Score an order with the live model, or with a candidate for its place.
+
+        Raises the errors of `service.errors`; cancelling this frees the order's place.
+        """
+        model = candidate or self.model
         if model is None:
             raise NotReady("no model is loaded yet", retry_after_s=1.0)
+        arrived = time.monotonic()
         weights = blend_weights(model, order.blend)
-        cost_s = self._admit(model, order)
+        guess = guess_of(model, order, arrived, self._prepare_pace.factor(arrived))
+        self._admit(order, guess, arrived)
         timings.lap("admit")
-        prepared = await self._prepare(model, order, cost_s)
-        timings.lap("tokenize")
-        result = await self._run(_request(model, order, prepared))
+        try:
+            prepared = await self._prepare(model, order, guess, timings)
+            result = await self._run(prepared, arrived, order)
+        except (EngineDead, QueueClosed):
+            raise NotReady("the model cannot be run here any more", retry_after_s=5.0) from None
         timings.lap("queue")
         timings.split("queue", "model", result.model_s)
-        if prepared.pairs and all(outcome.status is PairStatus.not_scored for outcome in result.outcomes):
+        statuses, rows = settle(prepared, result.outcomes, (len(order.candidates), len(model.heads)))
+        if set(statuses) - _UNSCORABLE == {PairStatus.not_scored}:
             raise DeadlinePassed
-        outcomes = _in_request_order(prepared, result, len(order.candidates))
-        return Answer(model, outcomes, [_blend(weights, outcome) for outcome in outcomes])
+        return Answer(model, statuses, rows, rows.astype(np.float64) @ weights)
 
-    def _admit(self, model: LiveModel, order: Order) -> float:
-        """Predicted seconds of the order, when they fit. Raises Overloaded, or DeadlinePassed."""
-        now = time.monotonic()
+    def _admit(self, order: Order, guess: Guess, now: float) -> None:
+        """Raise Overloaded or DeadlinePassed unless the order fits."""
         if order.deadline <= now:
             raise DeadlinePassed
-        cost_s = self._engine.cost_seconds(guess_lengths(order, model.cost.lengths[-1]))
         try:
             self._admission.admit(
                 now=now,
                 deadline=order.deadline,
                 priority=order.priority,
-                backlog_s=self.backlog_seconds(),
-                cost_s=cost_s,
+                backlog_s=self.wait_seconds(),
+                cost_s=guess.prepare_s + guess.model_s,
             )
         except NoCapacity as refusal:
             raise Overloaded(retry_after_s=refusal.retry_after_s) from None
-        return cost_s
 
-    async def _prepare(self, model: LiveModel, order: Order, cost_s: float) -> Prepared:
-        # Until the queue knows the request's true cost, the guess stands for it: admission must not be blind here.
-        self._preparing_s += cost_s
+    async def _prepare(self, model: LiveModel, order: Order, guess: Guess, timings: Timings) -> Prepared:
+        lanes = model.lanes
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._tokenizer_thread, self._texts.prepare, model, order.member, order.candidates
-            )
+            if isinstance(lanes, SplitLanes):
+                found = await self._read(order, guess, lambda: self._split.look_up(model, lanes, order))
+                timings.lap("lookup")
+                with self._expecting(guess.score_s):
+                    return await self._split.prepare(lanes, found, order.deadline, timings, order.behind_s)
+            pairs = functools.partial(self._texts.pairs, model, lanes, order.member, order.candidates)
+            prepared = await self._read(order, guess, pairs)
+            timings.lap("tokenize")
+            return prepared
         except EmptyMember:
             raise Invalid("the member has no text", errors=[FieldError("/member", "has no text")]) from None
-        finally:
-            self._preparing_s -= cost_s
 
-    async def _run(self, request: Request) -> RequestResult:
-        if not request.pairs:
-            return RequestResult((), 0.0, 0.0)
+    async def _read(self, order: Order, guess: Guess, work: Callable[[], T]) -> T:
+        """What `work` makes of an order's texts on the tokenizer's thread; DeadlinePassed when its turn is too late."""
+
+        def timed() -> tuple[T, float]:
+            began = time.monotonic()
+            if began >= order.deadline:
+                raise DeadlinePassed
+            return work(), time.monotonic() - began
+
+        with self._expecting(guess.prepare_s + guess.model_s):
+            found, seconds = await asyncio.get_running_loop().run_in_executor(self._tokenizer_thread, timed)
+        self._prepare_pace.note(time.monotonic(), predicted=1 + len(order.candidates), measured=seconds)
+        return found
+
+    @contextmanager
+    def _expecting(self, seconds: float) -> Iterator[None]:
+        """Until the queue knows what is coming, the guess stands for it: admission must not be blind here."""
+        self._preparing_s += seconds
         try:
-            return await self._engine.submit(request)
+            yield
+        finally:
+            self._preparing_s -= seconds
+
+    async def _run(self, prepared: Prepared, arrived: float, order: Order) -> WorkResult:
+        if not prepared.payloads:
+            return WorkResult((), 0.0, 0.0)
+        work = Work.of(
+            prepared.lane,
+            prepared.payloads,
+            prepared.lengths,
+            arrived=arrived,
+            deadline=order.deadline,
+            behind_s=order.behind_s,
+        )
+        try:
+            return await self._engine.submit(work)
         except asyncio.CancelledError:
-            self._engine.cancel(request)
+            self._engine.cancel(work)
             raise
-        except (EngineDead, QueueClosed):
-            raise NotReady("the model cannot be run here any more", retry_after_s=5.0) from None
+
+    def check_place(self, num_candidates: int) -> None:
+        """Raise Overloaded unless so many candidates may wait to be encoded ahead."""
+        model = self.model
+        if model is None or not isinstance(model.lanes, SplitLanes):
+            return
+        try:
+            share_s = model.lanes.ahead.packing.share(model.encoder.longest_candidate)
+            self.ahead.check_place(num_candidates, share_s)
+        except NoPlace as refusal:
+            raise Overloaded(retry_after_s=refusal.retry_after_s) from None
+
+    async def encode_ahead(self, candidates: Sequence[Entry]) -> None:
+        """Have candidates encoded before anybody asks for them, where the model can."""
+        model = self.model
+        if model is not None and isinstance(model.lanes, SplitLanes):
+            await self._split.encode_ahead(model, model.lanes, candidates, self._tokenizer_thread)
 
     def close(self) -> None:
-        """Let the tokenizer thread go."""
+        """Let the threads go."""
         self._tokenizer_thread.shutdown(wait=False, cancel_futures=True)
+        self._split.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Predicted seconds of an order before anything of it is read: on the tokenizer's thread, then on the model."""
+
+    prepare_s: float
+    encode_s: float
+    score_s: float
+
+    @property
+    def model_s(self) -> float:
+        """On the model in all."""
+        return self.encode_s + self.score_s
+
+
+def guess_of(model: LiveModel, order: Order, now: float, text_s: float) -> Guess:
+    """What an order will cost at the lanes' present pace, where reading a text takes `text_s`.
+
+    A split model's candidates are taken to be known, since time decides how many others are encoded.
+    """
+    lanes, encoder = model.lanes, model.encoder
+    prepare_s = text_s * (1 + len(order.candidates))
+    if not isinstance(lanes, SplitLanes):
+        pairs_s = lanes.packing.total(guess_lengths(order, encoder.longest_pair))
+        return Guess(prepare_s, 0.0, pairs_s * lanes.packing.pace.factor(now))
+    members, scores = lanes.members.packing, lanes.scores.packing
+    member_s = members.share(_guess_tokens(order.member.content, encoder.longest_member))
+    blocks_s = scores.total(scores.cuts(len(order.candidates)))
+    return Guess(prepare_s, member_s * members.pace.factor(now), blocks_s * scores.pace.factor(now))
 
 
 def guess_lengths(order: Order, longest: int) -> list[int]:
@@ -143,19 +260,7 @@ def _guess_tokens(content: str | Fields | None, longest: int) -> int:
     if content is None:
         return longest
     chars = len(content) if isinstance(content, str) else sum(len(str(value)) for value in content.values())
-    return 2 + int(chars / CHARS_PER_TOKEN)
-
-
-def _request(model: LiveModel, order: Order, prepared: Prepared) -> Request:
-    lengths = [len(pair) for pair in prepared.pairs]
-    return Request.of(
-        model.scorer,
-        prepared.pairs,
-        lengths,
-        arrived=time.monotonic(),
-        deadline=order.deadline,
-        priority=order.priority,
-    )
+    return min(longest, 2 + int(chars / CHARS_PER_TOKEN))
 
 
 def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[float]:
@@ -172,14 +277,22 @@ def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[f
     return [chosen.get(head, 0.0) / total for head in model.heads]
 
 
-def _in_request_order(prepared: Prepared, result: RequestResult, num_candidates: int) -> list[PairOutcome]:
-    scored = dict(zip(prepared.positions, result.outcomes, strict=True))
-    refused = {position: PairOutcome(status) for position, status in prepared.refused.items()}
-    known = {**scored, **refused}
-    return [known[position] for position in range(num_candidates)]
-
-
-def _blend(weights: Sequence[float], outcome: PairOutcome) -> float | None:
-    if outcome.probabilities is None:
-        return None
-    return sum(w * probability for w, probability in zip(weights, outcome.probabilities, strict=True))
+def settle(
+    prepared: Prepared, outcomes: Sequence[Rows | Loss], shape: tuple[int, int]
+) -> tuple[list[PairStatus], Rows]:
+    """A status and a row per candidate; a row that is not finite is a failure of that candidate alone."""
+    rows = np.full(shape, np.nan, dtype=np.float32)
+    statuses = [PairStatus.scored] * shape[0]
+    for place, status in prepared.settled.items():
+        statuses[place] = status
+    for places, outcome in zip(prepared.places, outcomes, strict=True):
+        if isinstance(outcome, Loss):
+            for place in places:
+                statuses[place] = outcome.value
+        else:
+            rows[places] = outcome
+    for place in np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist():
+        rows[place] = np.nan
+        if statuses[place] is PairStatus.scored:
+            statuses[place] = PairStatus.failed
+    return statuses, rows

@@ -1,17 +1,19 @@
-"""Members and candidates -> pairs of token ids. Runs in the tokenizer thread.
+"""Members and candidates -> texts, and for a cross-encoder -> pairs of token ids. Runs in the tokenizer thread.
 
 Knows nothing of queues, deadlines or HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from models.errors import StoreDown
 from models.text import Fields, Pair
-from service.candidates import CandidateStore, TokenCache
+from service.candidates import TokenCache
 from service.models import LiveModel
-from service.work import PairStatus
+from service.store.contract import Content, TextStore
+from service.work import Lane, PairStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Pairs that can be scored, their places in the request, and what is already known of the other places."""
+    """What is left to score, as payloads of one lane: each with its length, and the places that its result fills.
 
-    pairs: list[Pair]
-    positions: list[int]
-    refused: dict[int, PairStatus]
+    `settled` is what is already known of the other places.
+    """
+
+    lane: Lane
+    payloads: Sequence[object]
+    lengths: Sequence[int]
+    places: Sequence[list[int]]
+    settled: Mapping[int, PairStatus]
 
 
 class EmptyMember(Exception):
@@ -36,31 +43,52 @@ class EmptyMember(Exception):
 
 
 class Texts:
-    """Looks up, renders and tokenises. One thread at a time."""
+    """Looks up candidates by id, renders and tokenises. One thread at a time."""
 
-    def __init__(self, store: CandidateStore, cache: TokenCache) -> None:
+    def __init__(self, store: TextStore, cache: TokenCache) -> None:
         self._store = store
         self._cache = cache
 
-    def prepare(self, model: LiveModel, member: Entry, candidates: Sequence[Entry]) -> Prepared:
-        """Encode the member once and each candidate that has a text. Raises EmptyMember."""
-        member_text = _text(member.content, model.template.render_member)
-        if not member_text:
-            raise EmptyMember
+    def contents(self, candidates: Sequence[Entry]) -> tuple[list[Content | None], PairStatus]:
+        """What each candidate holds, and what those are that came with an id alone and of which nothing is stored."""
+        ids = [each.id for each in candidates if each.content is None]
+        try:
+            found = iter(self._store.get_many(ids) if ids else ())
+        except StoreDown:
+            return [each.content for each in candidates], PairStatus.store_down
+        known = [next(found) if each.content is None else each.content for each in candidates]
+        return known, PairStatus.unknown_candidate
+
+    def pairs(self, model: LiveModel, lane: Lane, member: Entry, candidates: Sequence[Entry]) -> Prepared:
+        """Pairs with each candidate that has a text: the member encoded once. Raises EmptyMember."""
+        ids = model.encoder.member(member_text(model, member))
         texts: list[str] = []
-        positions: list[int] = []
+        places: list[list[int]] = []
         refused: dict[int, PairStatus] = {}
-        for position, candidate in enumerate(candidates):
-            content = self._store.get(candidate.id) if candidate.content is None else candidate.content
-            text = None if content is None else _text(content, model.template.render_candidate)
+        contents, unstored = self.contents(candidates)
+        for place, content in enumerate(contents):
+            text = None if content is None else candidate_text(model, content)
             if text:
                 texts.append(text)
-                positions.append(position)
+                places.append([place])
             else:
-                refused[position] = PairStatus.unknown_candidate if content is None else PairStatus.invalid
-        ids = model.encoder.member(member_text)
+                refused[place] = unstored if content is None else PairStatus.invalid
         encoded = self._cache.encode(model.text_key, texts, model.encoder.candidates)
-        return Prepared([Pair(ids, each) for each in encoded], positions, refused)
+        pairs = [Pair(ids, each) for each in encoded]
+        return Prepared(lane, pairs, [len(pair) for pair in pairs], places, refused)
+
+
+def member_text(model: LiveModel, member: Entry) -> str:
+    """What the model reads of a member. Raises EmptyMember."""
+    text = _text(member.content, model.template.render_member)
+    if not text:
+        raise EmptyMember
+    return text
+
+
+def candidate_text(model: LiveModel, content: Content) -> str:
+    """What the model reads of a candidate; empty when there is nothing to read."""
+    return _text(content, model.template.render_candidate)
 
 
 def _text(content: str | Fields | None, render: Callable[[Fields], str]) -> str:

@@ -1,13 +1,16 @@
-"""What travels inside the service: a request, its pairs, a batch, and what comes back.
+"""What travels inside the service: work of one lane, its items, a batch of them, and what comes back.
 
-Knows nothing about text, tensors, HTTP or threads: payloads and lanes are opaque. Times are monotonic.
+Knows nothing about text, tensors, HTTP or threads: payloads and results are opaque. Times are monotonic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Any, Protocol
+
+from service.cost import Packing
 
 
 class Priority(StrEnum):
@@ -24,102 +27,142 @@ class PairStatus(StrEnum):
     scored = "scored"
     failed = "failed"
     not_scored = "not_scored"
+    cold = "cold"
     unknown_candidate = "unknown_candidate"
     invalid = "invalid"
+    store_down = "store_down"
 
 
-@dataclass(frozen=True, slots=True)
-class PairOutcome:
-    """What became of one pair: calibrated probabilities, one per head, or why there are none."""
+class Loss(Enum):
+    """Why an item has no result: its run failed, or its deadline came first. The value says so to the caller."""
 
-    status: PairStatus
-    probabilities: tuple[float, ...] | None = None
+    failed = PairStatus.failed
+    late = PairStatus.not_scored
+
+
+class WrongShape(Exception):
+    """Nobody can tell which result belongs to which payload; running it again would not help."""
+
+
+class Lane(Protocol):
+    """One kind of work: what runs it, and what that costs. Compared by identity; a batch never mixes lanes."""
+
+    @property
+    def name(self) -> str:
+        """The kind of its items, as metrics call it."""
+        ...
+
+    @property
+    def packing(self) -> Packing:
+        """What its batches cost and which lengths may share one."""
+        ...
+
+    def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+        """One result per payload, in order. Raises WrongShape, or whatever the model raises."""
+        ...
+
+    def sound(self, result: Any) -> bool:  # noqa: ANN401 - opaque here, as payloads are
+        """Whether every number of a result is finite."""
+        ...
+
+    def halves(self, payload: Any) -> Sequence[Any]:  # noqa: ANN401
+        """A payload cut in two, to find what fails in it; empty where it can't be cut."""
+        ...
+
+    def join(self, halves: Sequence[Any], results: Sequence[Any]) -> Any:  # noqa: ANN401
+        """One result from those of the halves; Loss.failed may stand among them."""
+        ...
 
 
 @dataclass(eq=False, slots=True)
-class PairWork:
-    """One pair on its way: what the lane scores, its length in tokens, and its place in the request."""
+class Item:
+    """One payload on its way: its length (what it is padded by), and its place in the work it belongs to."""
 
-    payload: object
+    payload: Any
     length: int
-    request: Request
+    work: Work
     position: int
 
 
 @dataclass(eq=False, slots=True)
-class Request:
-    """The unit of admission: it is done when its last pair is. Compared by identity.
+class Work:
+    """Items of one lane with one deadline: done when its last item is. Compared by identity.
 
-    `lane` is whatever runs the pairs (a scorer); a batch never mixes lanes, so a model swap needs no drain.
+    `behind_s`: its turn comes as though it had come, and were due, so much later; its deadline stays.
+    A model swap needs no drain: another model has other lanes.
     """
 
-    lane: object
-    pairs: list[PairWork]
+    lane: Lane
+    items: list[Item]
     arrived: float
     deadline: float
-    priority: Priority
-    outcomes: list[PairOutcome | None]
+    outcomes: list[Any]
     remaining: int
     departed: bool = False
     model_s: float = 0.0
+    behind_s: float = 0.0
 
     @classmethod
     def of(
         cls,
-        lane: object,
-        payloads: Sequence[object],
+        lane: Lane,
+        payloads: Sequence[Any],
         lengths: Sequence[int],
         *,
         arrived: float,
         deadline: float,
-        priority: Priority = Priority.default,
-    ) -> Request:
-        """A request of one pair per payload; `lengths[i]` is the number of tokens of `payloads[i]`."""
-        num_pairs = len(payloads)
-        request = cls(lane, [], arrived, deadline, priority, [None] * num_pairs, num_pairs)
-        request.pairs = [
-            PairWork(payload, length, request, position)
+        behind_s: float = 0.0,
+    ) -> Work:
+        """Work of one item per payload; `lengths[i]` is what `payloads[i]` counts in its lane's cost table."""
+        work = cls(lane, [], arrived, deadline, [None] * len(payloads), len(payloads), behind_s=behind_s)
+        work.items = [
+            Item(payload, length, work, position)
             for position, (payload, length) in enumerate(zip(payloads, lengths, strict=True))
         ]
-        return request
+        return work
 
-    def settle(self, position: int, outcome: PairOutcome) -> None:
-        """Note what became of one pair; the first word counts."""
+    def settle(self, position: int, outcome: object) -> None:
+        """Note one item's result or loss; the first word counts."""
         if self.outcomes[position] is None:
             self.outcomes[position] = outcome
             self.remaining -= 1
 
-    def settle_rest(self, outcome: PairOutcome) -> int:
-        """Give every pair that has no outcome this one; returns how many there were."""
+    def settle_rest(self, loss: Loss) -> int:
+        """Give up every item that has no outcome; returns how many there were."""
         num_settled = self.remaining
-        self.outcomes = [outcome if known is None else known for known in self.outcomes]
+        self.outcomes = [loss if known is None else known for known in self.outcomes]
         self.remaining = 0
         return num_settled
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one model run takes: pairs of one lane, padded to the `longest`."""
+    """What one model run takes: items of one lane, padded to the `longest`."""
 
-    lane: object
-    pairs: tuple[PairWork, ...]
+    lane: Lane
+    items: tuple[Item, ...]
     longest: int
 
     @property
-    def padded_tokens(self) -> int:
-        """Tokens that the model computes, padding included."""
-        return len(self.pairs) * self.longest
+    def predicted_s(self) -> float:
+        """How many seconds it should run."""
+        return self.lane.packing.seconds(len(self.items), self.longest)
+
+    @property
+    def padded(self) -> int:
+        """What the model computes, in the lane's unit of length, padding included."""
+        return len(self.items) * self.longest
 
     @property
     def padding_ratio(self) -> float:
-        """The share of the computed tokens that is padding: 0 is none."""
-        return 1.0 - sum(pair.length for pair in self.pairs) / self.padded_tokens
+        """The share of what is computed that is padding: 0 is none."""
+        return 1.0 - sum(item.length for item in self.items) / self.padded
 
 
 @dataclass(frozen=True, slots=True)
-class RequestResult:
-    """The outcomes in request order; `queue_s + model_s` is the time from submit to done."""
+class WorkResult:
+    """A result or a Loss per item, in order; `queue_s + model_s` is the time from submit to done."""
 
-    outcomes: tuple[PairOutcome, ...]
+    outcomes: Sequence[Any]
     queue_s: float
     model_s: float

@@ -6,17 +6,33 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.providers import Way
 from models.scorer import Scorer
-from models.text import Pair
-from service.cost import CostTable
+from models.slots import Slots
+from models.split import Block, MemberState, SplitScorer
+from models.text import Pair, TokenIds
+from service.cost import CostTable, Packing
+from service.lanes import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
 from service.lifecycle import Load
 from service.models import LiveModel, load_model
+from service.warmup import Caps
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+
+
+class Clock:
+    """Seconds since the epoch that move when a test says so."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class SumScorer:
@@ -49,15 +65,88 @@ class GatedScorer(SumScorer):
         return rows
 
 
-def load_tiny(path: Path) -> LiveModel:
+def load_tiny(path: Path, way: Way = "plain") -> LiveModel:
     """Load a bundle as the service does."""
-    return load_model(path, device="cpu", threads=1, max_batch_tokens=512, max_batch_s=0.04)
+    return load_model(path, device="cpu", threads=1, caps=Caps(512, 0.04), way=way)
 
 
-def loading(scorer: Scorer, *, run_s: float = 0.001) -> Load:
+def loading(scorer: Scorer, *, run_s: float = 0.001, max_batch_tokens: int = 8192) -> Load:
     """A loader that puts `scorer` into a real bundle's place; each of its runs is predicted to take `run_s`."""
 
     def load(path: Path) -> LiveModel:
-        return replace(load_tiny(path), scorer=scorer, cost=CostTable((1, 64), (1, 64), ((run_s,) * 2,) * 2))
+        cost = CostTable((1, 64), (1, 64), ((run_s,) * 2,) * 2)
+        packing = Packing(cost, max_batch_tokens=max_batch_tokens, max_batch_s=0.04)
+        return replace(load_tiny(path), lanes=PairLane(scorer, packing))
 
     return load
+
+
+class WatchedSplit(SplitScorer):
+    """A split scorer that counts what it encodes; each hook is called before its graph runs, and may raise or wait."""
+
+    def __init__(self, scorer: SplitScorer) -> None:
+        vars(self).update(vars(scorer))
+        self.before_members: Callable[[Sequence[TokenIds]], object] = len
+        self.before_candidates: Callable[[Sequence[TokenIds]], object] = len
+        self.before_blocks: Callable[[Sequence[Block]], object] = len
+        self.num_members = self.num_candidates = 0
+
+    def encode_members(self, members: Sequence[TokenIds]) -> list[MemberState]:
+        self.num_members += len(members)
+        self.before_members(members)
+        return super().encode_members(members)
+
+    def encode_candidates(self, candidates: Sequence[TokenIds]) -> Slots:
+        self.num_candidates += len(candidates)
+        self.before_candidates(candidates)
+        return super().encode_candidates(candidates)
+
+    def score_blocks(self, blocks: Sequence[Block]) -> list[NDArray[np.float32]]:
+        self.before_blocks(blocks)
+        return super().score_blocks(blocks)
+
+
+class WatchedModel:
+    """Loads split bundles, each with its scorer watched. `encode_s` is what a candidate is predicted to take."""
+
+    def __init__(self, *, encode_s: float = 0.001) -> None:
+        self._encode_s = encode_s
+        self.scorers: list[WatchedSplit] = []
+
+    @property
+    def scorer(self) -> WatchedSplit:
+        return self.scorers[-1]
+
+    def __call__(self, path: Path) -> LiveModel:
+        model = load_tiny(path)
+        lanes = model.lanes
+        assert isinstance(lanes, SplitLanes)
+        self.scorers.append(WatchedSplit(lanes.scores.scorer))
+        quick, slow = _packing(0.001, 0.001), _packing(self._encode_s, self._encode_s * 64)
+        watched = SplitLanes(
+            shape=lanes.shape,
+            members=MemberLane(self.scorer, quick),
+            candidates=CandidateLane(self.scorer, slow),
+            ahead=AheadLane(self.scorer, slow),
+            scores=ScoreLane(self.scorer, quick),
+        )
+        return replace(model, lanes=watched)
+
+
+def _packing(one_s: float, many_s: float) -> Packing:
+    """Costs of a batch of 1 and of 64, whatever the length."""
+    cost = CostTable((1, 64), (1, 64), ((one_s,) * 2, (many_s,) * 2))
+    return Packing(cost, max_batch_tokens=8192, max_batch_s=0.04)
+
+
+def lanes_of_nothing(*, room: int) -> SplitLanes:
+    """Lanes without a model, which only say what fits: `room` texts of four tokens."""
+    packing = Packing(CostTable((1,), (1,), ((0.001,),)), max_batch_tokens=4 * room, max_batch_s=100.0)
+    scorer = cast(SplitScorer, None)
+    return SplitLanes(
+        (2, 8),
+        MemberLane(scorer, packing),
+        CandidateLane(scorer, packing),
+        AheadLane(scorer, packing),
+        ScoreLane(scorer, packing),
+    )

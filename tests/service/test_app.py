@@ -59,8 +59,8 @@ def test_400_what_is_not_json(usual: Running, raw: bytes, path: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
-        ({"extra": CANARY}, "/extra"),
-        ({f"{CANARY}" + "/~" * 40: 1}, None),
+        ({"extra": CANARY}, "/?"),
+        ({f"{CANARY}" + "/~" * 40: 1}, "/?"),
         ({"member": {}}, "/member"),
         ({"member": {"text": CANARY, "fields": {"a": CANARY}}}, "/member"),
         ({"member": {"text": ""}}, "/member"),
@@ -69,13 +69,13 @@ def test_400_what_is_not_json(usual: Running, raw: bytes, path: str) -> None:
         ({"candidates": CANARY}, "/candidates"),
         ({"candidates": [{"text": CANARY}]}, "/candidates/0/id"),
         ({"candidates": [{"id": "a", "text": CANARY}, {"id": "a"}]}, "/candidates/1/id"),
-        ({"candidates": [{"id": "a", "fields": {"title": {"deep": CANARY}}}]}, "/candidates/0/fields/title/str"),
-        ({"candidates": [{"id": "a", "fields": {"remote": True}}]}, "/candidates/0/fields/remote/str"),
+        ({"candidates": [{"id": "a", "fields": {"title": {"deep": CANARY}}}]}, "/candidates/0/fields/?/str"),
+        ({"candidates": [{"id": "a", "fields": {"remote": True}}]}, "/candidates/0/fields/?/str"),
         ({"candidates": [{"id": str(i)} for i in range(1001)]}, "/candidates"),
         ({"candidates": [{"id": "a", "text": "x" * 50_001}]}, "/candidates/0"),
         ({"member": {"text": "x" * 50_001}}, "/member"),
         ({"blend": {CANARY: 1.0}}, "/blend"),
-        ({"blend": {"relevance": -1}}, "/blend/relevance"),
+        ({"blend": {"relevance": -1}}, "/blend/?"),
         ({"blend": {"relevance": 0}}, "/blend"),
         ({"blend": {}}, "/blend"),
         ({"blend": {"relevance": 1e308, "apply": 1e308}}, "/blend"),
@@ -85,12 +85,8 @@ def test_400_what_is_not_json(usual: Running, raw: bytes, path: str) -> None:
         ({"priority": CANARY}, "/priority"),
     ],
 )
-def test_422_names_the_field_and_not_its_value(usual: Running, changes: dict[str, Any], pointer: str | None) -> None:
+def test_422_names_the_field_and_not_its_value(usual: Running, changes: dict[str, Any], pointer: str) -> None:
     answer = usual.client.post("/score", json={**BODY, **changes})
-    if pointer is None:  # even a name that the caller chose is cut and made plain
-        assert len(answer.json()["errors"][0]["pointer"]) <= 41
-        assert "~" not in answer.text
-        return
     told = problem_of(answer, 422, "invalid")
     assert pointer in {each["pointer"] for each in told["errors"]}
 
@@ -198,7 +194,7 @@ def test_503_before_a_model_is_loaded_while_the_probes_answer(serve: Serve) -> N
 def test_504_when_the_deadline_passes_while_the_work_runs(serve: Serve) -> None:
     scorer = GatedScorer()
     running = serve(load=loading(scorer))
-    answer = running.client.post("/score", json=BODY, headers={"X-Deadline-Ms": "150"})
+    answer = running.client.post("/score", json=BODY, headers={"X-Deadline-Ms": "1000"})
     problem_of(answer, 504, "deadline-passed")
     scorer.gate.set()
 
@@ -221,9 +217,10 @@ def test_500_is_a_problem_that_says_nothing_and_logs_no_text(
     def fail(*_: object) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(running.app.desk.scoring._texts, "prepare", fail)
+    monkeypatch.setattr(running.app.desk.scoring._texts, "pairs", fail)
     with caplog.at_level(logging.DEBUG):
         told = problem_of(running.score(), 500, "internal")
+        assert running.client.get("/livez").status_code == 200  # the failure is logged once its answer is under way
     assert told["request_id"] in caplog.text
     assert CANARY not in caplog.text
 

@@ -1,12 +1,11 @@
-"""The candidate store refuses what does not fit; the token cache forgets what was used least recently."""
+"""The token cache forgets what was used least recently."""
 
 from collections.abc import Sequence
 
 import numpy as np
-import pytest
 
 from models.text import TokenIds
-from service.candidates import CandidatesFull, CandidateStore, TokenCache
+from service.candidates import TokenCache
 
 OWNER = b"tokenizer"
 
@@ -24,36 +23,6 @@ class Encoder:
 
 def letters(ids: Sequence[TokenIds]) -> list[str]:
     return ["".join(map(chr, each)) for each in ids]
-
-
-def test_a_stored_candidate_is_found_replaced_and_forgotten() -> None:
-    store = CandidateStore(10_000)
-    store.put({"a": "one", "b": {"title": "two"}})
-    store.put({"a": "three"})
-    assert (store.get("a"), store.get("b"), store.get("c")) == ("three", {"title": "two"}, None)
-    assert store.delete("a")
-    assert not store.delete("a")
-    assert len(store) == 1
-
-
-def test_the_bytes_of_the_store_are_those_of_what_it_holds() -> None:
-    store, other = CandidateStore(10_000), CandidateStore(10_000)
-    store.put({"a": "x" * 500, "b": "y"})
-    store.put({"a": "z"})
-    store.delete("b")
-    other.put({"a": "z"})
-    assert store.bytes == other.bytes
-    store.delete("a")
-    assert store.bytes == 0
-
-
-def test_a_put_that_does_not_fit_stores_nothing() -> None:
-    store = CandidateStore(1000)
-    store.put({"a": "old"})
-    with pytest.raises(CandidatesFull):
-        store.put({"a": "new", "b": "x" * 1000})
-    assert (store.get("a"), len(store)) == ("old", 1)
-    store.put({"a": "x" * 500})
 
 
 def test_each_text_is_encoded_once_whatever_its_id() -> None:

@@ -90,6 +90,15 @@ def test_room_is_what_both_caps_allow_and_never_less_than_one_pair() -> None:
     assert Packing(LINEAR, max_batch_tokens=5, max_batch_s=1.0).room(10) == 1
 
 
+@given(grids, st.integers(0, 500))
+def test_a_length_is_cut_into_even_parts_that_each_keep_to_the_caps(grid: list[list[float]], length: int) -> None:
+    table = noisy_table(grid)
+    parts = Packing(table, max_batch_tokens=100, max_batch_s=0.5).cuts(length)
+    assert sum(parts) == length
+    assert max(parts, default=0) - min(parts, default=0) <= 1
+    assert all(part <= 100 and table.seconds(1, part) <= 0.5 for part in parts if part > 1)
+
+
 def test_where_time_follows_tokens_only_lengths_within_a_quarter_share_a_batch() -> None:
     assert Packing(LINEAR, max_batch_tokens=1000, max_batch_s=1.0).shortest(4, 100) == 80
 

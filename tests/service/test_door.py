@@ -2,15 +2,23 @@
 
 import json
 import socket
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
 from service.door import outcome_of, route_of
+from service.errors import Invalid
+from service.invalid import stated_deadline_ms
+from service.routes import DeadlineHeader
 from tests.fakes import PATIENCE_S, GatedScorer, loading
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
 from tests.service.test_metrics import read
 
+JSON = {"Content-Type": "application/json"}
 BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
 
 
@@ -18,8 +26,8 @@ def connect(running: Running) -> socket.socket:
     return socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S)
 
 
-def send(connection: socket.socket, *headers: str, body: bytes = b"", path: str = "/score") -> None:
-    lines = [f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", *headers]
+def send(connection: socket.socket, *headers: str, body: bytes = b"", kind: str = "application/json") -> None:
+    lines = ["POST /score HTTP/1.1", "Host: x", f"Content-Type: {kind}", *headers]
     connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
 
 
@@ -47,17 +55,17 @@ def test_every_status_has_an_outcome() -> None:
 
 def test_a_caller_that_hangs_up_frees_its_place(serve: Serve) -> None:
     scorer = GatedScorer()
-    running = serve(load=loading(scorer))
+    running = serve(load=loading(scorer), default_deadline_ms=600_000)  # nobody leaves because of a slow machine
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(running.score)
         assert scorer.began.wait(PATIENCE_S)
         with connect(running) as leaving:
             send(leaving, f"Content-Length: {len(BODY)}", body=BODY)
-            while read(running)["fitscore_queue_pairs"] < 2:
+            while read(running)["fitscore_queue_items"] < 2:
                 pass
-        while read(running)["fitscore_departed_pairs_total"] < 2:
+        while read(running)['fitscore_departed_items_total{lane="pair"}'] < 2:
             pass
-        assert read(running)["fitscore_queue_pairs"] == 0
+        assert read(running)["fitscore_queue_items"] == 0
         scorer.gate.set()
         assert first.result().status_code == 200
     assert scorer.num_pairs == 2
@@ -93,9 +101,115 @@ def test_a_busy_service_refuses_before_any_body_comes(serve: Serve) -> None:
     with busy(serve) as running, connect(running) as connection:
         send(connection, "Content-Length: 100", "X-Deadline-Ms: 50")
         told = connection.recv(4096)
+        while b"request_id" not in told:
+            told += connection.recv(4096)
     assert told.split()[1] == b"503"
     assert b"retry-after" in told.lower()
     assert b"urn:fitscore:overloaded" in told
+
+
+def closed(serve: Serve, **settings: object) -> Running:
+    """A service whose door lets nothing in that could ever be let in later."""
+    running = serve(max_backlog_s=0, **settings)
+    for stated in ("60000", "1"):
+        answer = running.client.post("/score", content=BODY, headers={**JSON, "X-Deadline-Ms": stated})
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:fitscore:overloaded")
+    return running
+
+
+@pytest.mark.parametrize("path", ["/score", "/rerank"])
+@pytest.mark.parametrize("stated", ["0", "-5", "600001", "soon", "1e3", "9" * 400, ""])
+def test_a_closed_door_says_of_a_deadline_that_cannot_be_used_what_an_open_one_says(
+    serve: Serve, stated: str, path: str
+) -> None:
+    headers = {**JSON, "X-Deadline-Ms": stated}
+    told = [running.client.post(path, content=BODY, headers=headers).json() for running in (serve(), closed(serve))]
+    assert [each.pop("request_id") for each in told]
+    assert told[0] == told[1]
+    assert (told[0]["status"], told[0]["errors"][0]["pointer"]) == (422, "header: X-Deadline-Ms")
+
+
+@pytest.mark.parametrize("stated", ["0", "-5", "600001", "soon", "1e3", "9" * 400, "", "1", "+60", "1_0", "007", "5.0"])
+def test_the_door_reads_a_deadline_as_the_routes_do(stated: str) -> None:
+    """A route that would read it otherwise would let in what the door did not mean."""
+    api = FastAPI()
+
+    @api.get("/")
+    async def read(x_deadline_ms: DeadlineHeader = None) -> int | None:
+        return x_deadline_ms
+
+    answer = TestClient(api).get("/", headers={"X-Deadline-Ms": stated})
+    try:
+        found = stated_deadline_ms({b"x-deadline-ms": stated.encode()})
+    except Invalid:
+        assert answer.status_code == 422
+    else:
+        assert answer.json() == found
+
+
+def test_of_two_deadlines_the_first_counts_for_door_and_route(serve: Serve) -> None:
+    with busy(serve) as running:
+        twice = [*JSON.items(), ("X-Deadline-Ms", "50"), ("X-Deadline-Ms", "600000")]
+        assert running.client.post("/score", content=BODY, headers=twice).status_code == 503
+        twice = [*JSON.items(), ("X-Deadline-Ms", "soon"), ("X-Deadline-Ms", "600000")]
+        assert running.client.post("/score", content=BODY, headers=twice).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (("Content-Length: 2000",), b"413"),
+        (("Content-Length: 100", "Content-Type: application/json"), b"415"),
+        (("Content-Length: 100", "X-Large: " + "x" * 40_000), b"431"),
+    ],
+)
+def test_a_closed_door_asks_nobody_to_come_back_with_what_it_will_never_take(
+    serve: Serve, headers: tuple[str, ...], status: bytes
+) -> None:
+    running = closed(serve, max_body_bytes=1000)
+    with connect(running) as connection:
+        kind = "text/plain" if status == b"415" else "application/json"  # the first of two counts
+        send(connection, *headers, kind=kind)
+        assert connection.recv(4096).split()[1] == status
+
+
+def test_the_door_does_not_guess_at_a_deadline_that_the_body_states(serve: Serve) -> None:
+    """The default is shorter than what waits, and what this body states is longer."""
+    with ThreadPoolExecutor(1) as pool, busy(serve) as running:
+        waiting = read(running)["fitscore_queue_items"]
+        assert running.score().status_code == 503
+        patient = pool.submit(running.score, candidates=CANDIDATES[:1], deadline_ms=200_000, priority="critical")
+        while read(running)["fitscore_queue_items"] == waiting and not patient.done():
+            pass
+        assert not patient.done(), patient.result().text
+        assert running.client.post("/rerank", json={"query": "chef", "documents": ["cook"]}).status_code == 503
+    assert patient.result().status_code == 200
+
+
+def test_a_loop_that_cannot_keep_up_refuses_before_any_body_comes(serve: Serve) -> None:
+    """The queue is empty, and yet a request would wait: in the loop's own line."""
+    running = serve()
+    asked = {"X-Deadline-Ms": "300", "Content-Type": "application/json"}
+    assert running.client.post("/score", content=BODY, headers={**asked, "X-Deadline-Ms": "600000"}).status_code == 200
+    held: list[Callable[[], None]] = []
+    loop = running.app.desk.scoring._engine._loop
+
+    def hold() -> None:  # as slow work on the loop would, again and again
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+        if not held:
+            loop.call_soon(hold)
+
+    loop.call_soon_threadsafe(hold)
+    while running.app.desk.metrics.loop_lag_s < 0.3:
+        pass
+    answer = running.client.post("/score", content=BODY, headers=asked)
+    held.append(hold)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:fitscore:overloaded")
+    while running.app.desk.metrics.loop_lag_s > 0.1:
+        pass
+    assert running.client.post("/score", content=BODY, headers={**asked, "X-Deadline-Ms": "600000"}).status_code == 200
 
 
 def test_garbage_instead_of_http_is_no_fault_of_ours(usual: Running) -> None:

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.cost import CostTable
+from service.cost import CostTable, Packing
 from service.engine import Engine, EngineDead
-from service.queue import PairQueue
+from service.lanes import PairLane
+from service.pace import FEWEST
+from service.queue import WorkQueue
 from service.runs import Failure
-from service.work import Batch, PairStatus, Request, RequestResult
+from service.work import Batch, Loss, Work, WorkResult
 
 COST = CostTable((1, 64), (1, 512), ((0.001, 0.001), (0.001, 0.001)))
 FAR = 1e6
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -33,11 +35,13 @@ class Told:
     def batch_done(self, batch: Batch, seconds: float) -> None:
         self.batches.append(batch)
 
-    def pairs_expired(self, num_pairs: int) -> None:
-        self.expired += num_pairs
+    def items_expired(self, lane: str, num_items: int) -> None:
+        assert lane == "pair"
+        self.expired += num_items
 
-    def pairs_departed(self, num_pairs: int) -> None:
-        self.departed += num_pairs
+    def items_departed(self, lane: str, num_items: int) -> None:
+        assert lane == "pair"
+        self.departed += num_items
 
     def run_failed(self, kind: Failure) -> None:
         self.failures.append(kind)
@@ -48,7 +52,9 @@ class Doubler:
 
     heads = ("number", "double")
 
-    def __init__(self, edit: Callable[[list[float]], object] | None = None) -> None:
+    def __init__(self, edit: Callable[[list[float]], object] | None = None, *, max_batch_tokens: int = 4096) -> None:
+        packing = Packing(COST, max_batch_tokens=max_batch_tokens, max_batch_s=10.0)
+        self.lane = PairLane(self, packing)  # type: ignore[arg-type]  # numbers stand for pairs
         self.edit = edit
         self.runs: list[list[float]] = []
         self.threads: set[int] = set()
@@ -64,8 +70,8 @@ class Doubler:
 class Gated(Doubler):
     """Says when a run has begun, and does not end it before the gate opens."""
 
-    def __init__(self) -> None:
-        super().__init__(self.wait)
+    def __init__(self, *, max_batch_tokens: int = 4096) -> None:
+        super().__init__(self.wait, max_batch_tokens=max_batch_tokens)
         self.began = threading.Event()
         self.gate = threading.Event()
 
@@ -82,12 +88,9 @@ class Clock:
 
 
 @asynccontextmanager
-async def running(
-    told: Told | None = None, hang_s: float = 1e3, *, max_batch_tokens: int = 4096
-) -> AsyncIterator[tuple[Engine, Clock]]:
+async def running(told: Told | None = None, hang_s: float = 1e3) -> AsyncIterator[tuple[Engine, Clock]]:
     clock = Clock()
-    queue = PairQueue(COST, max_batch_tokens=max_batch_tokens, max_batch_s=10.0, patience_s=1.0)
-    engine = Engine(queue, observer=told or Told(), clock=clock, hang_s=hang_s)
+    engine = Engine(WorkQueue(patience_s=1.0), observer=told or Told(), clock=clock, hang_s=hang_s)
     await engine.start()
     try:
         yield engine, clock
@@ -95,11 +98,11 @@ async def running(
         await asyncio.wait_for(engine.stop(), PATIENCE_S)
 
 
-def request(lane: object, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR) -> Request:
-    return Request.of(lane, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
+def work(scorer: Doubler, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR) -> Work:
+    return Work.of(scorer.lane, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
 
 
-async def result(future: asyncio.Future[RequestResult]) -> RequestResult:
+async def result(future: asyncio.Future[WorkResult]) -> WorkResult:
     return await asyncio.wait_for(future, PATIENCE_S)
 
 
@@ -107,33 +110,30 @@ async def began(scorer: Gated) -> None:
     assert await asyncio.to_thread(scorer.began.wait, PATIENCE_S)
 
 
-def statuses(done: RequestResult) -> list[str]:
-    return [outcome.status.value for outcome in done.outcomes]
-
-
-def numbers(done: RequestResult) -> list[float | None]:
-    return [outcome.probabilities[0] if outcome.probabilities else None for outcome in done.outcomes]
+def numbers(done: WorkResult) -> list[float | Loss]:
+    """Each item's number as the model gave it, or why there is none."""
+    return [outcome if isinstance(outcome, Loss) else float(outcome[0]) for outcome in done.outcomes]
 
 
 def test_scores_stand_in_request_order_whatever_the_lengths() -> None:
     async def play() -> None:
-        async with running(max_batch_tokens=50) as (engine, _):
+        async with running() as (engine, _):
             lengths = [30, 5, 50, 7, 41, 12]
-            done = await result(engine.submit(request(Doubler(), 3, 1, 4, 1.5, 9, 2, lengths=lengths)))
-            assert [outcome.probabilities for outcome in done.outcomes] == [
+            done = await result(engine.submit(work(Doubler(max_batch_tokens=50), 3, 1, 4, 1.5, 9, 2, lengths=lengths)))
+            assert [tuple(row) for row in done.outcomes] == [
                 (3, 6), (1, 2), (4, 8), (1.5, 3), (9, 18), (2, 4),
             ]  # fmt: skip
 
     asyncio.run(play())
 
 
-def test_requests_that_wait_while_the_model_runs_share_the_next_batch() -> None:
+def test_what_waits_while_the_model_runs_shares_the_next_batch() -> None:
     async def play() -> None:
         scorer = Gated()
         async with running() as (engine, _):
-            first = engine.submit(request(scorer, 1))
+            first = engine.submit(work(scorer, 1))
             await began(scorer)
-            others = [engine.submit(request(scorer, number)) for number in (2, 3)]
+            others = [engine.submit(work(scorer, number)) for number in (2, 3)]
             scorer.gate.set()
             assert [numbers(await result(future)) for future in (first, *others)] == [[1], [2], [3]]
         assert scorer.runs == [[1], [2, 3]]
@@ -143,7 +143,7 @@ def test_requests_that_wait_while_the_model_runs_share_the_next_batch() -> None:
     asyncio.run(play())
 
 
-def test_a_failing_pair_is_isolated_and_its_neighbours_get_scores() -> None:
+def test_a_failing_item_is_isolated_and_its_neighbours_get_scores() -> None:
     def refuse_13(pairs: list[float]) -> None:
         if 13 in pairs:
             raise RuntimeError("13")
@@ -151,24 +151,23 @@ def test_a_failing_pair_is_isolated_and_its_neighbours_get_scores() -> None:
     async def play() -> None:
         told = Told()
         async with running(told) as (engine, _):
-            done = await result(engine.submit(request(Doubler(refuse_13), 1, 2, 13, 4, 5)))
-            assert numbers(done) == [1, 2, None, 4, 5]
-            assert statuses(done)[2] == PairStatus.failed
-            assert numbers(await result(engine.submit(request(Doubler(), 6)))) == [6]
+            done = await result(engine.submit(work(Doubler(refuse_13), 1, 2, 13, 4, 5)))
+            assert numbers(done) == [1, 2, Loss.failed, 4, 5]
+            assert numbers(await result(engine.submit(work(Doubler(), 6)))) == [6]
         assert set(told.failures) == {"error"}
 
     asyncio.run(play())
 
 
-def test_a_row_that_is_not_finite_fails_its_own_pair() -> None:
+def test_a_row_that_is_not_finite_is_told_and_leaves_its_neighbours_alone() -> None:
     def poison(pairs: list[float]) -> object:
         return np.array([[number, np.nan if number == 2 else 0] for number in pairs], dtype=np.float32)
 
     async def play() -> None:
         told = Told()
         async with running(told) as (engine, _):
-            done = await result(engine.submit(request(Doubler(poison), 1, 2, 3)))
-        assert statuses(done) == ["scored", "failed", "scored"]
+            done = await result(engine.submit(work(Doubler(poison), 1, 2, 3)))
+        assert [bool(np.isfinite(row).all()) for row in done.outcomes] == [True, False, True]
         assert told.failures == ["not_finite"]
 
     asyncio.run(play())
@@ -179,8 +178,8 @@ def test_an_answer_of_the_wrong_shape_fails_all_its_pairs(shape: tuple[int, ...]
     async def play() -> None:
         told = Told()
         async with running(told) as (engine, _):
-            done = await result(engine.submit(request(Doubler(lambda _: np.zeros(shape)), 1, 2, 3)))
-        assert statuses(done) == ["failed"] * 3
+            done = await result(engine.submit(work(Doubler(lambda _: np.zeros(shape)), 1, 2, 3)))
+        assert numbers(done) == [Loss.failed] * 3
         assert told.failures == ["shape"]
 
     asyncio.run(play())
@@ -190,9 +189,9 @@ def test_a_departed_client_frees_its_place_and_its_neighbours_get_scores() -> No
     async def play() -> None:
         scorer, told = Gated(), Told()
         async with running(told) as (engine, _):
-            running_one = engine.submit(request(scorer, 1))
+            running_one = engine.submit(work(scorer, 1))
             await began(scorer)
-            waiting, neighbour = engine.submit(request(scorer, 2, 3)), engine.submit(request(scorer, 4))
+            waiting, neighbour = engine.submit(work(scorer, 2, 3)), engine.submit(work(scorer, 4))
             running_one.cancel()
             waiting.cancel()
             await asyncio.wait([running_one, waiting])
@@ -204,14 +203,14 @@ def test_a_departed_client_frees_its_place_and_its_neighbours_get_scores() -> No
     asyncio.run(play())
 
 
-def test_a_request_that_expires_while_it_waits_is_answered_and_never_run() -> None:
+def test_work_that_expires_while_it_waits_is_answered_and_never_run() -> None:
     async def play() -> None:
         scorer, told = Gated(), Told()
         async with running(told) as (engine, _):
-            first = engine.submit(request(scorer, 1))
+            first = engine.submit(work(scorer, 1))
             await began(scorer)
-            expired = await result(engine.submit(request(scorer, 2, 3, deadline=0.01)))
-            assert statuses(expired) == ["not_scored"] * 2
+            expired = await result(engine.submit(work(scorer, 2, 3, deadline=0.01)))
+            assert numbers(expired) == [Loss.late] * 2
             scorer.gate.set()
             await result(first)
         assert scorer.runs == [[1]]
@@ -220,21 +219,20 @@ def test_a_request_that_expires_while_it_waits_is_answered_and_never_run() -> No
     asyncio.run(play())
 
 
-def test_a_request_that_expires_while_it_runs_keeps_the_scores_it_has() -> None:
+def test_work_that_expires_while_it_runs_keeps_the_scores_it_has() -> None:
     async def play() -> None:
-        scorer, told = Gated(), Told()
+        scorer, told = Gated(max_batch_tokens=50), Told()
 
         def second_run_waits(pairs: list[float]) -> None:
             if len(scorer.runs) > 1:
                 Gated.wait(scorer, pairs)
 
         scorer.edit = second_run_waits
-        async with running(told, max_batch_tokens=50) as (engine, _):
-            future = engine.submit(request(scorer, 1, 2, 3, lengths=[10, 50, 20], deadline=0.2))
+        async with running(told) as (engine, _):
+            future = engine.submit(work(scorer, 1, 2, 3, lengths=[10, 50, 20], deadline=1.5))
             await began(scorer)
             done = await result(future)
-            assert sorted(statuses(done)) == ["not_scored", "not_scored", "scored"]
-            assert numbers(done)[1] == 2
+            assert numbers(done) == [Loss.late, 2, Loss.late]
             scorer.gate.set()
         assert told.expired == 2
 
@@ -248,27 +246,27 @@ def test_times_add_up() -> None:
             def takes_three_seconds(pairs: list[float]) -> None:
                 clock.now += 3.0
 
-            done = await result(engine.submit(request(Doubler(takes_three_seconds), 1)))
+            done = await result(engine.submit(work(Doubler(takes_three_seconds), 1)))
             assert (done.queue_s, done.model_s) == (0.0, 3.0)
 
     asyncio.run(play())
 
 
-def test_a_request_without_pairs_is_done_at_once() -> None:
+def test_work_without_items_is_done_at_once() -> None:
     async def play() -> None:
         async with running() as (engine, _):
-            assert (await result(engine.submit(request(Doubler())))).outcomes == ()
+            assert (await result(engine.submit(work(Doubler())))).outcomes == []
 
     asyncio.run(play())
 
 
-def test_a_hung_run_ends_every_request_and_the_engine_says_it_is_dead() -> None:
+def test_a_hung_run_ends_everything_and_the_engine_says_it_is_dead() -> None:
     async def play() -> None:
         scorer, told = Gated(), Told()
         async with running(told, hang_s=0.02) as (engine, clock):
-            futures = [engine.submit(request(scorer, 1))]
+            futures = [engine.submit(work(scorer, 1))]
             await began(scorer)
-            futures.append(engine.submit(request(scorer, 2)))
+            futures.append(engine.submit(work(scorer, 2)))
             engine.check()
             alive_in_time = engine.alive
             clock.now = 0.03
@@ -277,14 +275,14 @@ def test_a_hung_run_ends_every_request_and_the_engine_says_it_is_dead() -> None:
                     await result(future)
             assert (alive_in_time, engine.alive) == (True, False)
             with pytest.raises(EngineDead):
-                engine.submit(request(scorer, 3))
+                engine.submit(work(scorer, 3))
             scorer.gate.set()
         assert told.failures == ["hung"]
 
     asyncio.run(play())
 
 
-def test_a_model_thread_that_dies_ends_every_request() -> None:
+def test_a_model_thread_that_dies_ends_every_work() -> None:
     def die(pairs: list[float]) -> None:
         raise SystemExit
 
@@ -292,7 +290,7 @@ def test_a_model_thread_that_dies_ends_every_request() -> None:
         told = Told()
         async with running(told) as (engine, _):
             with pytest.raises(EngineDead, match="SystemExit"):
-                await result(engine.submit(request(Doubler(die), 1)))
+                await result(engine.submit(work(Doubler(die), 1)))
             assert not engine.alive
         assert told.failures == ["died"]
 
@@ -301,14 +299,14 @@ def test_a_model_thread_that_dies_ends_every_request() -> None:
 
 def test_stop_runs_what_waits_and_takes_nothing_new() -> None:
     async def play() -> None:
-        scorer = Gated()
-        async with running(max_batch_tokens=10) as (engine, _):
-            futures = [engine.submit(request(scorer, number)) for number in range(5)]
+        scorer = Gated(max_batch_tokens=10)
+        async with running() as (engine, _):
+            futures = [engine.submit(work(scorer, number)) for number in range(5)]
             await began(scorer)
             stopping = asyncio.create_task(engine.stop())
             await asyncio.sleep(0)
             with pytest.raises(EngineDead, match="stopping"):
-                engine.submit(request(scorer, 9))
+                engine.submit(work(scorer, 9))
             scorer.gate.set()
             await stopping
             assert [numbers(future.result()) for future in futures] == [[0], [1], [2], [3], [4]]
@@ -319,13 +317,44 @@ def test_stop_runs_what_waits_and_takes_nothing_new() -> None:
 
 def test_the_backlog_counts_what_waits_and_what_runs() -> None:
     async def play() -> None:
-        scorer = Gated()
-        async with running(max_batch_tokens=10) as (engine, _):
+        scorer = Gated(max_batch_tokens=10)
+        async with running() as (engine, _):
             assert engine.backlog_seconds() == 0.0
-            first = engine.submit(request(scorer, 1, 2, 3))
+            first = engine.submit(work(scorer, 1, 2, 3))
             await began(scorer)
             assert engine.backlog_seconds() == pytest.approx(0.003)
             scorer.gate.set()
             await result(first)
+
+    asyncio.run(play())
+
+
+def test_what_runs_take_corrects_what_is_predicted() -> None:
+    async def play() -> None:
+        async with running() as (engine, clock):
+
+            def takes_two_seconds(pairs: list[float]) -> None:
+                clock.now += 2.0
+
+            slow = Doubler(takes_two_seconds)
+            for _ in range(FEWEST):
+                await result(engine.submit(work(slow, 1)))
+            assert slow.lane.packing.pace.factor(clock.now) == pytest.approx(2.0 / 0.001)
+
+    asyncio.run(play())
+
+
+def test_runs_that_isolate_a_failure_correct_nothing() -> None:
+    async def play() -> None:
+        async with running() as (engine, clock):
+
+            def fails_for_two_seconds(pairs: list[float]) -> None:
+                clock.now += 2.0
+                raise RuntimeError
+
+            poisoned = Doubler(fails_for_two_seconds)
+            for _ in range(FEWEST):
+                await result(engine.submit(work(poisoned, 1)))
+            assert poisoned.lane.packing.pace.factor(clock.now) == 1.0
 
     asyncio.run(play())

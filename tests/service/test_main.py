@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -13,9 +14,10 @@ from pathlib import Path
 import httpx
 
 from service.__main__ import _server
+from service.connections import Connection, Patience
 from service.settings import read_settings
 from tests.bundles import write_tiny_bundle
-from tests.service.conftest import CANDIDATES, MEMBER
+from tests.service.conftest import CANDIDATES, MEMBER, OPEN
 from tests.service.test_models import flip_a_bit
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +27,9 @@ PATIENCE_S = 60.0
 def environment(settings: dict[str, str]) -> dict[str, str]:
     """This process's own, without the settings that it may carry."""
     own = {name: text for name, text in os.environ.items() if not name.startswith("FITSCORE_")}
-    usual = {"FITSCORE_PORT": "0", "FITSCORE_THREADS": "1"}
-    return {**own, **usual, **{f"FITSCORE_{name}": text for name, text in settings.items()}}
+    usual = {"PORT": "0", "THREADS": "1", **{name.upper(): str(value) for name, value in OPEN.items()}}
+    settings = {**usual, **settings}
+    return {**own, **{f"FITSCORE_{name}": text for name, text in settings.items()}}
 
 
 def refused(**settings: str) -> tuple[int, str]:
@@ -112,13 +115,27 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
     assert "too little memory" in line
 
 
+def patience_of(environment: dict[str, str]) -> Patience:
+    config = _server(read_settings(environment), []).config
+    config.load()
+    kind = config.http_protocol_class
+    assert issubclass(kind, Connection)
+    return kind.patience
+
+
 def test_an_idle_connection_outlives_the_balancers_patience() -> None:
-    assert _server(read_settings({}), []).config.timeout_keep_alive > 60
-    assert _server(read_settings({"FITSCORE_KEEP_ALIVE_S": "7"}), []).config.timeout_keep_alive == 7
+    assert patience_of({}).idle_s > 60
+    assert patience_of({"FITSCORE_KEEP_ALIVE_S": "7"}).idle_s == 7
+
+
+def test_the_limit_on_open_files_bounds_the_connections() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert patience_of({"FITSCORE_MAX_CONNECTIONS": "100000"}).connections <= soft
+    assert patience_of({"FITSCORE_MAX_CONNECTIONS": "7"}).connections == 7
 
 
 def test_a_signal_ends_it_quietly_after_it_was_not_ready_for_a_while(bundle: Path) -> None:
-    with process(BUNDLE=str(bundle), DRAIN_DELAY_S="1.5") as (started, client):
+    with process(BUNDLE=str(bundle), DRAIN_DELAY_S="5") as (started, client):
         body = {"member": MEMBER, "candidates": CANDIDATES}
         assert client.post("/score", json=body).status_code == 200
         started.send_signal(signal.SIGTERM)
@@ -136,3 +153,18 @@ def test_ctrl_c_ends_it_without_a_traceback(bundle: Path) -> None:
         _, told = started.communicate(timeout=PATIENCE_S)
         assert started.returncode == 130
         assert "Traceback" not in told
+
+
+def test_metrics_stand_on_a_port_of_their_own_where_one_is_given(bundle: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with process(BUNDLE=str(bundle), METRICS_PORT=str(port)) as (started, client):
+        inside = f"http://127.0.0.1:{port}"
+        assert client.get("/metrics").status_code == 404
+        assert client.get("/readyz").status_code == 200
+        assert "fitscore_requests_total" in httpx.get(f"{inside}/metrics", timeout=PATIENCE_S).text
+        assert httpx.get(f"{inside}/readyz", timeout=PATIENCE_S).status_code == 200
+        body = {"member": MEMBER, "candidates": CANDIDATES}
+        assert httpx.post(f"{inside}/score", json=body, timeout=PATIENCE_S).status_code == 404
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(PATIENCE_S) == 0

@@ -5,7 +5,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from service.metrics import OUTCOMES, ROUTES, STAGES, Metrics
+from service.metrics import LANES, OUTCOMES, ROUTES, STAGES, Metrics
 from service.work import PairStatus
 from tests.fakes import SumScorer, loading
 from tests.service.conftest import Running, Serve
@@ -32,11 +32,13 @@ def test_every_label_stands_before_anything_has_happened() -> None:
     assert all(f'fitscore_session_run_errors_total{{kind="{kind}"}}' in found for kind in ("error", "hung", "shape"))
     assert 'fitscore_gc_pause_seconds_count{generation="2"}' in found
     plain = (
-        "batch_pairs_count batch_padding_ratio_count queue_pairs queue_requests backlog_seconds expired_pairs_total"
-        " departed_pairs_total token_cache_hits_total token_cache_misses_total token_cache_bytes engine_alive"
-        " candidate_store_entries candidate_store_bytes event_loop_lag_seconds_count model_info"
+        "queue_items backlog_seconds token_cache_hits_total token_cache_misses_total token_cache_bytes engine_alive"
+        " event_loop_lag_seconds_count model_info"
     )
     assert {f"fitscore_{name}" for name in plain.split()} <= set(found)
+    by_lane = "batch_items_count batch_duration_seconds_count batch_padding_ratio_count"
+    by_lane += " expired_items_total departed_items_total"
+    assert {f'fitscore_{name}{{lane="{lane}"}}' for name in by_lane.split() for lane in LANES} <= set(found)
 
 
 def test_buckets_begin_at_half_a_millisecond() -> None:
@@ -56,11 +58,12 @@ def test_a_scored_request_moves_each_of_its_series(serve: Serve) -> None:
     assert moved['fitscore_request_duration_seconds_count{route="/score"}'] == 1
     assert moved['fitscore_pairs_total{status="scored"}'] == 2
     assert moved['fitscore_pairs_total{status="unknown_candidate"}'] == 1
-    assert moved["fitscore_batch_pairs_sum"] == 2
+    assert moved['fitscore_batch_items_sum{lane="pair"}'] == 2
     assert moved["fitscore_token_cache_misses_total"] == 1
-    assert all(moved[f'fitscore_stage_duration_seconds_count{{stage="{stage}"}}'] == 1 for stage in STAGES)
+    stages = set(STAGES) - {"lookup", "encode"}  # of split models
+    assert all(moved[f'fitscore_stage_duration_seconds_count{{stage="{stage}"}}'] == 1 for stage in stages)
     assert after["fitscore_engine_alive"] == 1
-    assert after["fitscore_queue_pairs"] == 0
+    assert after["fitscore_queue_items"] == 0
     info = next(name for name in after if name.startswith("fitscore_model_info"))
     assert 'name="tiny"' in info
     assert 'version="1"' in info

@@ -16,8 +16,9 @@ def document(usual: Running) -> dict[str, Any]:
 
 def test_every_route_of_the_contract_is_there(document: dict[str, Any]) -> None:
     assert set(document["paths"]) == {
-        "/score", "/rerank", "/candidates", "/candidates/{candidate_id}", "/v1/models",
-        "/v1/models/{version}:activate", "/livez", "/readyz", "/startupz", "/metrics",
+        "/score", "/rerank", "/candidates", "/candidates:progress", "/candidates/{candidate_id}", "/v1/models",
+        "/v1/models/{version}:activate", "/v1/models/{version}:rollback",
+        "/v1/models/{version}:shadow", "/v1/models/{version}:canary", "/livez", "/readyz", "/startupz", "/metrics",
     }  # fmt: skip
 
 

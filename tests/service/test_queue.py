@@ -2,136 +2,193 @@
 
 import random
 import time
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from service.cost import CostTable
-from service.queue import PairQueue, QueueClosed
-from service.work import Batch, PairWork, Request
+from service.cost import CostTable, Packing
+from service.pace import FEWEST
+from service.queue import QueueClosed, WorkQueue
+from service.work import Batch, Item, Lane, Work
 
 PER_TOKEN = CostTable((1, 16), (8, 64), ((0.008, 0.064), (0.128, 1.024)))
 FREE_UP_TO_8 = CostTable((1, 8, 16), (8, 64), ((0.1, 0.1), (0.1, 0.1), (0.2, 0.2)))
 
 
-def queue_of(
-    *requests: Request, cost: CostTable = PER_TOKEN, max_batch_tokens: int = 4096, max_batch_s: float = 100.0
-) -> PairQueue:
-    queue = PairQueue(cost, max_batch_tokens=max_batch_tokens, max_batch_s=max_batch_s, patience_s=1.0)
-    for request in requests:
-        queue.put(request, request.arrived)
+@dataclass(frozen=True, eq=False)
+class Idle:
+    """A lane that only says what its work costs."""
+
+    packing: Packing
+    name: str = "idle"
+
+    def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+        raise NotImplementedError
+
+    def sound(self, result: Any) -> bool:
+        raise NotImplementedError
+
+    def halves(self, payload: Any) -> Sequence[Any]:
+        raise NotImplementedError
+
+    def join(self, halves: Sequence[Any], results: Sequence[Any]) -> Any:
+        raise NotImplementedError
+
+
+def lane_of(cost: CostTable = PER_TOKEN, *, max_batch_tokens: int = 4096, max_batch_s: float = 100.0) -> Idle:
+    return Idle(Packing(cost, max_batch_tokens=max_batch_tokens, max_batch_s=max_batch_s))
+
+
+USUAL = lane_of()
+
+
+def queue_of(*works: Work) -> WorkQueue:
+    queue = WorkQueue(patience_s=1.0)
+    for work in works:
+        queue.put(work)
     return queue
 
 
-def request(*lengths: int, lane: object = "lane", arrived: float = 0.0, deadline: float = 100.0) -> Request:
-    return Request.of(lane, [None] * len(lengths), lengths, arrived=arrived, deadline=deadline)
+def work(*lengths: int, lane: Lane = USUAL, arrived: float = 0.0, deadline: float = 100.0) -> Work:
+    return Work.of(lane, [None] * len(lengths), lengths, arrived=arrived, deadline=deadline)
 
 
 def lengths(batch: Batch | None) -> list[int]:
     assert batch is not None
-    return [pair.length for pair in batch.pairs]
+    return [item.length for item in batch.items]
 
 
-def test_requests_share_a_batch() -> None:
-    assert lengths(queue_of(request(10, 10), request(10)).next_batch(0.0)) == [10, 10, 10]
+def test_several_works_share_a_batch() -> None:
+    assert lengths(queue_of(work(10, 10), work(10)).next_batch(0.0)) == [10, 10, 10]
 
 
-def test_the_longest_pair_leads_and_lengths_far_below_wait_for_their_own_batch() -> None:
-    queue = queue_of(request(10, 40, 39, 11))
+def test_the_longest_item_leads_and_lengths_far_below_wait_for_their_own_batch() -> None:
+    queue = queue_of(work(10, 40, 39, 11))
     assert lengths(queue.next_batch(0.0)) == [40, 39]
     assert lengths(queue.next_batch(0.0)) == [11, 10]
     assert queue.next_batch(0.0) is None
 
 
-def test_other_requests_give_the_pairs_nearest_in_length() -> None:
-    queue = queue_of(request(40), request(10, 38, 20, 64))
+def test_other_works_give_the_items_nearest_in_length() -> None:
+    queue = queue_of(work(40), work(10, 38, 20, 64))
     assert lengths(queue.next_batch(0.0)) == [40, 38]
 
 
 def test_on_a_device_with_room_to_spare_every_length_joins() -> None:
-    queue = queue_of(request(10), request(64, 8), cost=FREE_UP_TO_8)
+    roomy = lane_of(FREE_UP_TO_8)
+    queue = queue_of(work(10, lane=roomy), work(64, 8, lane=roomy))
     assert sorted(lengths(queue.next_batch(0.0))) == [8, 10, 64]
 
 
 def test_a_batch_keeps_to_the_token_cap() -> None:
-    assert lengths(queue_of(request(10, 10, 10), max_batch_tokens=29).next_batch(0.0)) == [10, 10]
+    assert lengths(queue_of(work(10, 10, 10, lane=lane_of(max_batch_tokens=29))).next_batch(0.0)) == [10, 10]
 
 
 def test_a_batch_keeps_to_the_time_cap() -> None:
-    assert lengths(queue_of(request(10, 10, 10), max_batch_s=0.0201).next_batch(0.0)) == [10, 10]
+    assert lengths(queue_of(work(10, 10, 10, lane=lane_of(max_batch_s=0.0201))).next_batch(0.0)) == [10, 10]
 
 
-def test_a_single_pair_over_both_caps_still_runs() -> None:
-    queue = queue_of(request(50, 50), max_batch_tokens=1, max_batch_s=0.001)
+def test_a_single_item_over_both_caps_still_runs() -> None:
+    queue = queue_of(work(50, 50, lane=lane_of(max_batch_tokens=1, max_batch_s=0.001)))
     assert lengths(queue.next_batch(0.0)) == [50]
 
 
 def test_the_earliest_deadline_goes_first() -> None:
-    early, late = request(10, deadline=0.5), request(60, deadline=0.9)
+    early, late = work(10, deadline=0.5), work(60, deadline=0.9)
     batch = queue_of(late, early).next_batch(0.0)
     assert batch is not None
-    assert batch.pairs[0].request is early
+    assert batch.items[0].work is early
 
 
-def test_a_request_past_its_patience_goes_first() -> None:
-    patient, hasty = request(60, arrived=0.0, deadline=90.0), request(10, arrived=1.5, deadline=2.0)
+def test_work_past_its_patience_goes_first() -> None:
+    patient, hasty = work(60, arrived=0.0, deadline=90.0), work(10, arrived=1.5, deadline=2.0)
     batch = queue_of(patient, hasty).next_batch(1.6)
     assert batch is not None
-    assert batch.pairs[0].request is patient
+    assert batch.items[0].work is patient
 
 
 def test_a_batch_never_mixes_lanes() -> None:
-    queue = queue_of(request(10, lane="old"), request(10, lane="new"), request(10, lane="old"))
+    other = lane_of()
+    queue = queue_of(work(10), work(10, lane=other), work(10))
     assert [len(lengths(queue.next_batch(0.0))) for _ in range(2)] == [2, 1]
 
 
 def test_departed_clients_are_never_run() -> None:
-    departed, staying = request(10), request(10)
+    departed, staying = work(10), work(10)
     queue = queue_of(departed, staying)
     departed.departed = True
     batch = queue.next_batch(0.0)
     assert batch is not None
-    assert [pair.request for pair in batch.pairs] == [staying]
+    assert [item.work for item in batch.items] == [staying]
 
 
-def test_a_request_expires_once_and_is_never_run_after_its_deadline() -> None:
-    expired, live = request(10, deadline=1.0), request(10, deadline=2.0)
+def test_work_expires_once_and_is_never_run_after_its_deadline() -> None:
+    expired, live = work(10, deadline=1.0), work(10, deadline=2.0)
     queue = queue_of(live, expired)
     assert lengths(queue.next_batch(1.0)) == [10]
     assert queue.expire(1.0) == [expired]
-    assert (queue.expire(1.0), queue.pairs, queue.requests) == ([], 0, 0)
+    assert (queue.expire(1.0), queue.items, queue.works) == ([], 0, 0)
 
 
-def test_the_backlog_is_what_waiting_pairs_cost_in_full_batches() -> None:
-    queue = queue_of(request(10, 20), max_batch_tokens=1000)
-    assert queue.backlog_seconds() == pytest.approx(0.030)
-    queue.use(FREE_UP_TO_8)
-    assert queue.backlog_seconds() == pytest.approx(0.025)
+def test_the_backlog_is_what_waiting_items_cost_in_full_batches_each_priced_by_its_own_lane() -> None:
+    queue = queue_of(work(10, 20), work(10, 20, lane=lane_of(FREE_UP_TO_8, max_batch_tokens=1000)))
+    assert queue.backlog_seconds(0.0) == pytest.approx(0.030 + 0.025)
     queue.next_batch(0.0)
-    assert queue.backlog_seconds() == 0.0
+    assert 0.025 <= queue.backlog_seconds(0.0) < 0.030 + 0.025
+    while queue.items:
+        queue.next_batch(0.0)
+    assert queue.backlog_seconds(0.0) == 0.0
+
+
+def test_the_backlog_of_a_lane_follows_its_own_pace() -> None:
+    slow = lane_of()
+    queue = queue_of(work(10, 20, lane=slow), work(10, 20, lane=lane_of()))
+    for _ in range(FEWEST):
+        slow.packing.pace.note(5.0, predicted=1.0, measured=3.0)
+    assert queue.backlog_seconds(5.0) == pytest.approx(3 * 0.030 + 0.030)
+
+
+def test_a_lane_that_nothing_waits_for_is_forgotten_while_others_are_busy() -> None:
+    """A queue that is never empty must not hold on to models that were swapped out."""
+    gone = lane_of()
+    queue = queue_of(work(10, lane=gone), work(10))
+    queue.next_batch(0.0)
+    assert queue.items == 1
+    assert gone not in queue._backlogs
+
+
+def test_work_that_stands_behind_goes_after_what_came_later_and_expires_at_its_own_deadline() -> None:
+    shadow = Work.of(USUAL, [None], [64], arrived=0.0, deadline=5.0, behind_s=600.0)
+    live = work(10, arrived=3.0, deadline=99.0)
+    queue = queue_of(shadow, live)
+    first = queue.next_batch(3.0)
+    assert first is not None
+    assert first.items[0].work is live
+    assert queue.expire(5.0) == [shadow]
 
 
 def test_a_closed_queue_takes_nothing_new_and_hands_out_the_rest() -> None:
-    queue = queue_of(request(10))
+    queue = queue_of(work(10))
     queue.close()
     with pytest.raises(QueueClosed):
-        queue.put(request(10), 0.0)
+        queue.put(work(10))
     assert lengths(queue.next_batch(0.0)) == [10]
 
 
-@pytest.mark.parametrize(("num_requests", "num_pairs"), [(3000, 1), (300, 20), (10, 600)])
-def test_cutting_a_batch_stays_cheap_while_thousands_of_pairs_wait(num_requests: int, num_pairs: int) -> None:
+@pytest.mark.parametrize(("num_works", "num_items"), [(3000, 1), (300, 20), (10, 600)])
+def test_cutting_a_batch_stays_cheap_while_thousands_of_items_wait(num_works: int, num_items: int) -> None:
     rng = random.Random(1)
+    lane = lane_of(max_batch_s=2.0)
     queue = queue_of(
-        *(request(*(rng.randint(8, 512) for _ in range(num_pairs))) for _ in range(num_requests)),
-        max_batch_s=2.0,
+        *(work(*(rng.randint(8, 512) for _ in range(num_items)), lane=lane) for _ in range(num_works)),
     )
     times = []
-    while queue.pairs:
+    while queue.items:
         began = time.thread_time()
         queue.next_batch(0.0)
         times.append(time.thread_time() - began)
@@ -139,58 +196,63 @@ def test_cutting_a_batch_stays_cheap_while_thousands_of_pairs_wait(num_requests:
     assert sorted(times)[len(times) // 2] < 0.003
 
 
+# Two kinds of work, each with costs and caps of its own: one by the token, one with room to spare.
+CAPS_BY_NAME = {"token": (200, 0.15, PER_TOKEN), "roomy": (400, 0.12, FREE_UP_TO_8)}
+LANES = {
+    name: lane_of(cost, max_batch_tokens=tokens, max_batch_s=seconds)
+    for name, (tokens, seconds, cost) in CAPS_BY_NAME.items()
+}
+CAPS: dict[Lane, tuple[int, float, CostTable]] = {LANES[name]: caps for name, caps in CAPS_BY_NAME.items()}
+UNCAPPED: dict[Lane, Lane] = {
+    lane: lane_of(CAPS[lane][2], max_batch_tokens=10_000, max_batch_s=1e9) for lane in LANES.values()
+}
+
+
 class QueueMachine(RuleBasedStateMachine):
     """Plays a queue against a model that is only a list: what is put, and what has been handed out."""
 
-    queue_class: ClassVar[type[PairQueue]] = PairQueue
-    max_batch_tokens = 200
-    max_batch_s = 0.15
+    queue_class: ClassVar[type[WorkQueue]] = WorkQueue
     patience_s = 3.0
-    requests = Bundle("requests")
+    works = Bundle("works")
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.put_requests: list[Request] = []
-        self.waiting: dict[Request, set[PairWork]] = {}
-        self.handed_out: set[PairWork] = set()
-        self.queue = self.queue_class(
-            PER_TOKEN,
-            max_batch_tokens=self.max_batch_tokens,
-            max_batch_s=self.max_batch_s,
-            patience_s=self.patience_s,
-        )
+        self.put_works: list[Work] = []
+        self.waiting: dict[Work, set[Item]] = {}
+        self.handed_out: set[Item] = set()
+        self.queue = self.queue_class(patience_s=self.patience_s)
 
     @rule(
-        target=requests,
+        target=works,
         sizes=st.lists(st.integers(1, 80), min_size=1, max_size=12),
-        lane=st.sampled_from(["old", "new"]),
+        name=st.sampled_from(sorted(LANES)),
         time_left=st.integers(0, 12),
     )
-    def put(self, sizes: list[int], lane: str, time_left: int) -> Request:
-        new = request(*sizes, lane=lane, arrived=self.now, deadline=self.now + time_left)
-        self.queue.put(new, self.now)
-        self.put_requests.append(new)
-        self.waiting[new] = set(new.pairs)
+    def put(self, sizes: list[int], name: str, time_left: int) -> Work:
+        new = work(*sizes, lane=LANES[name], arrived=self.now, deadline=self.now + time_left)
+        self.queue.put(new)
+        self.put_works.append(new)
+        self.waiting[new] = set(new.items)
         return new
 
     @rule(seconds=st.integers(1, 4))
     def time_passes(self, seconds: int) -> None:
         self.now += seconds
 
-    @rule(gone=requests)
-    def depart(self, gone: Request) -> None:
+    @rule(gone=works)
+    def depart(self, gone: Work) -> None:
         gone.departed = True
 
-    @rule(gone=requests)
-    def discard(self, gone: Request) -> None:
+    @rule(gone=works)
+    def discard(self, gone: Work) -> None:
         assert self.queue.discard(gone) == len(self.waiting.pop(gone, set()))
 
     @rule()
     def expire(self) -> None:
         expired = self.queue.expire(self.now)
         due = [entry for entry in self.waiting if entry.deadline <= self.now]
-        assert sorted(map(id, expired)) == sorted(map(id, due)), "exactly the due requests expire, once"
+        assert sorted(map(id, expired)) == sorted(map(id, due)), "exactly the due work expires, once"
         for entry in due:
             del self.waiting[entry]
 
@@ -200,52 +262,54 @@ class QueueMachine(RuleBasedStateMachine):
         batch = self.queue.next_batch(self.now)
         assert (batch is not None) == bool(live), "a batch comes exactly while live pairs wait"
         if batch is not None:
-            self.check_pairs(batch, live)
+            self.check_items(batch, live)
             self.check_caps(batch)
-            self.check_order(batch.pairs[0].request, live)
-            self.hand_out(batch.pairs)
+            self.check_order(batch.items[0].work, live)
+            self.hand_out(batch.items)
 
-    def check_pairs(self, batch: Batch, live: set[Request]) -> None:
-        assert len(set(batch.pairs)) == len(batch.pairs), "no pair twice in one batch"
-        for pair in batch.pairs:
-            assert pair not in self.handed_out, "no pair is handed out twice"
-            assert pair.request in live, "nothing expired, departed or discarded is handed out"
-            assert pair is pair.request.pairs[pair.position], "a result will find its position"
-            assert pair.request.lane == batch.lane, "lanes never mix"
+    def check_items(self, batch: Batch, live: set[Work]) -> None:
+        assert len(set(batch.items)) == len(batch.items), "no item twice in one batch"
+        for item in batch.items:
+            assert item not in self.handed_out, "no item is handed out twice"
+            assert item.work in live, "nothing expired, departed or discarded is handed out"
+            assert item is item.work.items[item.position], "a result will find its position"
+            assert item.work.lane == batch.lane, "lanes never mix"
 
     def check_caps(self, batch: Batch) -> None:
-        assert batch.longest == max(pair.length for pair in batch.pairs)
-        if len(batch.pairs) > 1:
-            assert batch.padded_tokens <= self.max_batch_tokens
-            assert PER_TOKEN.seconds(len(batch.pairs), batch.longest) <= self.max_batch_s
+        assert batch.longest == max(item.length for item in batch.items)
+        if len(batch.items) > 1:
+            max_batch_tokens, max_batch_s, cost = CAPS[batch.lane]
+            assert batch.padded <= max_batch_tokens
+            assert cost.seconds(len(batch.items), batch.longest) <= max_batch_s
 
-    def check_order(self, lead: Request, live: set[Request]) -> None:
+    def check_order(self, lead: Work, live: set[Work]) -> None:
         for other in live - {lead}:
             overtaken_fairly = lead.arrived < other.arrived + self.patience_s if lead.arrived > other.arrived else True
-            assert overtaken_fairly, "nobody who came after a request's patience overtakes it"
+            assert overtaken_fairly, "nobody who came after a work's patience overtakes it"
             if lead.arrived >= other.arrived:
                 assert lead.deadline < other.deadline or self.came_first(lead, other), "only for a deadline"
 
-    def came_first(self, lead: Request, other: Request) -> bool:
+    def came_first(self, lead: Work, other: Work) -> bool:
         # Equal urgency, or both past their patience: then the order of arrival decides.
-        return self.put_requests.index(lead) < self.put_requests.index(other)
+        return self.put_works.index(lead) < self.put_works.index(other)
 
-    def hand_out(self, pairs: Sequence[PairWork]) -> None:
-        for pair in pairs:
-            self.handed_out.add(pair)
-            self.waiting[pair.request].remove(pair)
-            if not self.waiting[pair.request]:
-                del self.waiting[pair.request]
+    def hand_out(self, items: Sequence[Item]) -> None:
+        for item in items:
+            self.handed_out.add(item)
+            self.waiting[item.work].remove(item)
+            if not self.waiting[item.work]:
+                del self.waiting[item.work]
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        assert self.queue.requests == len(self.waiting)
-        assert self.queue.pairs == sum(map(len, self.waiting.values()))
+        assert self.queue.works == len(self.waiting)
+        assert self.queue.items == sum(map(len, self.waiting.values()))
 
     @invariant()
     def the_backlog_is_the_sum_of_what_waits(self) -> None:
-        waiting = [pair.length for pairs in self.waiting.values() for pair in pairs]
-        assert self.queue.backlog_seconds() == pytest.approx(self.queue.cost_seconds(waiting), abs=1e-9)
+        waiting = [item for items in self.waiting.values() for item in items]
+        shares = [item.work.lane.packing.share(item.length) for item in waiting]
+        assert self.queue.backlog_seconds(0.0) == pytest.approx(sum(shares), abs=1e-9)
 
     def teardown(self) -> None:
         while any(not entry.departed and self.now < entry.deadline for entry in self.waiting):
@@ -268,65 +332,84 @@ CONTROL = settings(
 )
 
 
-class LosesAPair(PairQueue):
+class LosesAnItem(WorkQueue):
     def next_batch(self, now: float) -> Batch | None:
         batch = super().next_batch(now)
-        return Batch(batch.lane, batch.pairs[:-1] or batch.pairs, batch.longest) if batch else None
+        return Batch(batch.lane, batch.items[:-1] or batch.items, batch.longest) if batch else None
 
 
-class RepeatsAPair(PairQueue):
-    last: tuple[PairWork, ...] = ()
+class RepeatsAnItem(WorkQueue):
+    last: tuple[Item, ...] = ()
 
     def next_batch(self, now: float) -> Batch | None:
         batch = super().next_batch(now)
-        again = [pair for pair in self.last if batch and pair.request.lane == batch.lane]
-        self.last = batch.pairs if batch else ()
-        return Batch(batch.lane, (*batch.pairs, *again[:1]), batch.longest) if batch else None
+        again = [item for item in self.last if batch and item.work.lane is batch.lane]
+        self.last = batch.items if batch else ()
+        return Batch(batch.lane, (*batch.items, *again[:1]), batch.longest) if batch else None
 
 
-class ForgetsTheTime(PairQueue):
+class ForgetsTheTime(WorkQueue):
     def next_batch(self, now: float) -> Batch | None:
         return super().next_batch(-1.0)
 
 
-class HasNoPatience(PairQueue):
-    def put(self, request: Request, now: float) -> None:
+class HasNoPatience(WorkQueue):
+    def put(self, work: Work) -> None:
         self._patience_s = float("inf")
-        super().put(request, now)
+        super().put(work)
 
 
-class ServesTheLastFirst(PairQueue):
-    def put(self, request: Request, now: float) -> None:
-        super().put(request, -2 * now)
+class ServesTheLastFirst(WorkQueue):
+    def put(self, work: Work) -> None:
+        arrived, work.arrived = work.arrived, -2 * work.arrived
+        super().put(work)
+        work.arrived = arrived
 
 
-class IgnoresTheCaps(PairQueue):
-    def use(self, cost: CostTable) -> None:
-        self._max_batch_tokens = 10_000
-        self._max_batch_s = 1e9
-        super().use(cost)
+class _Relabels(WorkQueue):
+    """Cuts batches as though each lane were another."""
 
-    def put(self, request: Request, now: float) -> None:
-        self.use(PER_TOKEN)
-        super().put(request, now)
+    relabelled: ClassVar[Mapping[Lane, Lane]]
 
-
-class MixesLanes(PairQueue):
     def next_batch(self, now: float) -> Batch | None:
-        lanes = {request: request.lane for request in self._waiting}
-        for request in lanes:
-            request.lane = "any"
+        lanes = {work: work.lane for work in self._waiting}
+        for work, lane in lanes.items():
+            work.lane = self.relabelled[lane]
         batch = super().next_batch(now)
-        for request, lane in lanes.items():
-            request.lane = lane
-        return Batch(batch.pairs[0].request.lane, batch.pairs, batch.longest) if batch else None
+        for work, lane in lanes.items():
+            work.lane = lane
+        return Batch(batch.items[0].work.lane, batch.items, batch.longest) if batch else None
+
+
+class IgnoresTheCaps(_Relabels):
+    relabelled = UNCAPPED
+
+
+class MixesLanes(_Relabels):
+    relabelled: ClassVar[Mapping[Lane, Lane]] = dict.fromkeys(LANES.values(), USUAL)
+
+
+class PricesAllAlike(WorkQueue):
+    def put(self, work: Work) -> None:
+        super().put(work)
+        if work.items:
+            self._backlogs[work.lane].seconds = USUAL.packing.total(item.length for item in work.items)
 
 
 @pytest.mark.parametrize(
     "broken",
-    [LosesAPair, RepeatsAPair, ForgetsTheTime, HasNoPatience, ServesTheLastFirst, IgnoresTheCaps, MixesLanes],
+    [
+        LosesAnItem,
+        RepeatsAnItem,
+        ForgetsTheTime,
+        HasNoPatience,
+        ServesTheLastFirst,
+        IgnoresTheCaps,
+        MixesLanes,
+        PricesAllAlike,
+    ],
 )
-def test_the_machine_catches_a_broken_queue(broken: type[PairQueue]) -> None:
+def test_the_machine_catches_a_broken_queue(broken: type[WorkQueue]) -> None:
     class BrokenMachine(QueueMachine):
         queue_class = broken
 

@@ -9,7 +9,7 @@ import pytest
 
 from models.bundle import Bundle
 from models.text import Pair
-from tests.service.conftest import CANDIDATES, Running, Serve
+from tests.service.conftest import CANDIDATES, OPEN, Running, Serve
 
 
 def test_the_answer_has_the_shape_of_the_contract(usual: Running) -> None:
@@ -67,7 +67,7 @@ def test_only_unknown_candidates_are_answered_too(usual: Running) -> None:
 
 def test_stored_candidates_are_scored_by_id_as_if_they_were_sent(serve: Serve) -> None:
     running = serve()
-    assert running.client.put("/candidates", json={"candidates": CANDIDATES}).json() == {"upserted": 2}
+    assert running.client.put("/candidates", json={"candidates": CANDIDATES}).json()["upserted"] == 2
     by_id = running.score(candidates=[{"id": "j1"}, {"id": "j2"}]).json()
     assert by_id == running.score().json()
     assert running.client.delete("/candidates/j1").status_code == 204
@@ -96,7 +96,7 @@ def test_the_sooner_of_two_deadlines_counts(usual: Running) -> None:
     scoring_desk = usual.app.desk
     assert scoring_desk.deadline(10.0, 500, 200) == pytest.approx(10.2)
     assert scoring_desk.deadline(10.0, None, 700) == pytest.approx(10.7)
-    assert scoring_desk.deadline(10.0, None, None) == pytest.approx(15.0)
+    assert scoring_desk.deadline(10.0, None, None) == pytest.approx(10.0 + OPEN["default_deadline_ms"] / 1000)
 
 
 @pytest.mark.parametrize("priority", ["critical", "default", "sheddable"])

@@ -2,19 +2,25 @@
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from load_tests.fire.confused import confuse
 from service.errors import Invalid
+from service.lanes import PairLane
 from service.models import LiveModel
-from service.scoring import Order, blend_weights, guess_lengths
+from service.order import Order
+from service.pace import FEWEST
+from service.scoring import Scoring, blend_weights, guess_lengths, guess_of
 from service.texts import Entry
 from service.timings import Timings
 from service.work import Priority
@@ -49,17 +55,54 @@ def test_longer_texts_are_guessed_to_be_longer_and_unknown_ones_longest() -> Non
     assert guessed[0] < guessed[1] < guessed[2] == guessed[3] == 64
 
 
+def test_a_guess_follows_the_pace_of_the_model_and_of_reading(model: LiveModel) -> None:
+    order = Order(Entry("", "data engineer"), [Entry("a", "chef"), Entry("b", "nurse")], None, 1.0, Priority.default)
+    usual = guess_of(model, order, 0.0, text_s=0.001)
+    assert usual.prepare_s == pytest.approx(0.003)
+    assert isinstance(model.lanes, PairLane)
+    for _ in range(FEWEST):
+        model.lanes.packing.pace.note(0.0, predicted=0.01, measured=0.04)
+    assert guess_of(model, order, 0.0, text_s=0.001).model_s == pytest.approx(4 * usual.model_s)
+    assert guess_of(model, order, 1e6, text_s=0.001) == usual  # long ago
+
+
+def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = serve(load=loading(SumScorer()))
+    scoring = running.app.desk.scoring
+    gate, pairs = threading.Event(), scoring._texts.pairs
+    orders: list[tuple[object, ...]] = []
+
+    def noted(*args: Any) -> object:
+        orders.append(args)
+        return pairs(*args)
+
+    monkeypatch.setattr(scoring._texts, "pairs", noted)
+    scoring._tokenizer_thread.submit(gate.wait, PATIENCE_S)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(running.score, deadline_ms=1000)
+        while scoring._preparing_s == 0 and not late.done():
+            pass
+        time.sleep(1.1)  # its deadline
+        gate.set()
+        assert late.result().status_code == 504
+    assert orders == []
+    assert running.score().status_code == 200
+    assert len(orders) == 1
+
+
 def test_what_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     running = serve(load=loading(SumScorer(), run_s=0.5))
     scoring = running.app.desk.scoring
-    prepare, began, gate = scoring._texts.prepare, threading.Event(), threading.Event()
+    prepare, began, gate = scoring._texts.pairs, threading.Event(), threading.Event()
 
-    def wait(*args: object) -> object:
+    def wait(*args: Any) -> object:
         began.set()
         assert gate.wait(PATIENCE_S)
-        return prepare(*args)  # type: ignore[arg-type]  # handed on as they came
+        return prepare(*args)
 
-    monkeypatch.setattr(scoring._texts, "prepare", wait)
+    monkeypatch.setattr(scoring._texts, "pairs", wait)
     assert scoring.backlog_seconds() == 0
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(running.score)
@@ -78,8 +121,8 @@ def test_what_there_was_no_time_for_is_marked_and_the_rest_is_answered(serve: Se
         assert next(runs) == 0 or gate.wait(PATIENCE_S)
         return rows
 
-    running = serve(load=loading(SumScorer(wait_from_the_second_run)), max_batch_tokens=1)
-    body = running.score(deadline_ms=400).json()
+    running = serve(load=loading(SumScorer(wait_from_the_second_run), max_batch_tokens=1))
+    body = running.score(deadline_ms=2000).json()
     gate.set()
     assert sorted(each["status"] for each in body["scores"]) == ["not_scored", "scored"]
     assert [each["id"] for each in body["scores"]] == ["j1", "j2"]
@@ -98,6 +141,22 @@ def test_a_request_under_way_is_answered_by_the_model_that_it_began_with(serve: 
         assert asked.result().json()["model"]["version"] == "1"
         assert later.result().json()["model"]["version"] == "2"
     assert (old.num_pairs, new.num_pairs) == (2, 2)
+
+
+def test_swaps_under_fire_would_notice_a_request_that_does_not_hold_on_to_its_model(
+    serve: Serve, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control of the test above, and of the swaps of `make fire`."""
+    monkeypatch.setattr(Scoring, "score", Scoring.score)  # put back afterwards
+    confuse()
+    old = GatedScorer()
+    running = serve(load=loading(old))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(running.score)
+        assert old.began.wait(PATIENCE_S)
+        running.app.desk.scoring.model = replace(loading(SumScorer())(bundle), version="2")
+        old.gate.set()
+        assert asked.result().json()["model"]["version"] == "2"
 
 
 def test_stages_add_up_to_the_total_whatever_moves_between_them() -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from service.keys import ANYONE, BadKeys, Keys
 from service.settings import BadSetting, Settings, read_settings
 
 
@@ -48,26 +47,3 @@ def test_settings_do_not_change_and_do_not_show_keys() -> None:
     assert "s3cret" not in repr(settings)
     with pytest.raises(ValueError, match="frozen"):
         settings.__setattr__("port", 1)
-
-
-def test_a_key_is_found_by_its_bearer_header_alone() -> None:
-    keys = Keys("web:s3cret:score, ops:0ther:candidates+admin")
-    caller = keys.caller("Bearer s3cret")
-    assert caller is not None
-    assert (caller.name, caller.scopes) == ("web", frozenset({"score"}))
-    assert [keys.caller(each) for each in (None, "", "s3cret", "Basic s3cret", "Bearer S3cret", "Bearer é")] == [
-        None
-    ] * 6
-
-
-def test_without_keys_anyone_may_do_anything() -> None:
-    caller = Keys("").caller(None)
-    assert caller is not None
-    assert (caller.name, len(caller.scopes)) == (ANYONE, 3)
-
-
-@pytest.mark.parametrize("spec", ["web", "web:s3cret", "web:s3cret:fly", ":s3cret:score", "web::score", "a:s3cret:b:c"])
-def test_keys_that_cannot_be_read_are_an_error_that_does_not_repeat_them(spec: str) -> None:
-    with pytest.raises(BadKeys, match="FITSCORE_API_KEYS: entry 1") as raised:
-        Keys(spec)
-    assert "s3cret" not in str(raised.value)

@@ -1,42 +1,39 @@
 import pytest
 
-from service.work import Batch, PairOutcome, PairStatus, Request
-
-SCORED = PairOutcome(PairStatus.scored, (0.5,))
-NOT_SCORED = PairOutcome(PairStatus.not_scored)
+from service.work import Batch, Loss, Work
+from tests.service.test_queue import USUAL
 
 
-def request(*lengths: int) -> Request:
-    return Request.of("lane", [f"pair {length}" for length in lengths], lengths, arrived=0.0, deadline=1.0)
+def work(*lengths: int) -> Work:
+    return Work.of(USUAL, [f"item {length}" for length in lengths], lengths, arrived=0.0, deadline=1.0)
 
 
-def test_a_request_holds_one_pair_per_payload_in_order() -> None:
-    pairs = request(7, 3).pairs
-    assert [(pair.payload, pair.length, pair.position) for pair in pairs] == [
-        ("pair 7", 7, 0),
-        ("pair 3", 3, 1),
+def test_work_holds_one_item_per_payload_in_order() -> None:
+    assert [(item.payload, item.length, item.position) for item in work(7, 3).items] == [
+        ("item 7", 7, 0),
+        ("item 3", 3, 1),
     ]
 
 
 def test_a_length_for_every_payload_is_required() -> None:
     with pytest.raises(ValueError, match="zip"):
-        Request.of("lane", ["a", "b"], [1], arrived=0.0, deadline=1.0)
+        Work.of(USUAL, ["a", "b"], [1], arrived=0.0, deadline=1.0)
 
 
-def test_the_first_outcome_of_a_pair_counts() -> None:
-    work = request(7, 3)
-    work.settle(1, SCORED)
-    work.settle(1, NOT_SCORED)
-    assert (work.outcomes, work.remaining) == ([None, SCORED], 1)
+def test_the_first_outcome_of_an_item_counts() -> None:
+    begun = work(7, 3)
+    begun.settle(1, "result")
+    begun.settle(1, Loss.failed)
+    assert (begun.outcomes, begun.remaining) == ([None, "result"], 1)
 
 
 def test_settling_the_rest_leaves_known_outcomes_alone() -> None:
-    work = request(7, 3, 5)
-    work.settle(1, SCORED)
-    assert work.settle_rest(NOT_SCORED) == 2
-    assert (work.outcomes, work.remaining) == ([NOT_SCORED, SCORED, NOT_SCORED], 0)
+    begun = work(7, 3, 5)
+    begun.settle(1, "result")
+    assert begun.settle_rest(Loss.late) == 2
+    assert (begun.outcomes, begun.remaining) == ([Loss.late, "result", Loss.late], 0)
 
 
-def test_padding_is_the_share_of_computed_tokens_that_nobody_sent() -> None:
-    batch = Batch("lane", tuple(request(10, 5).pairs), 10)
-    assert (batch.padded_tokens, batch.padding_ratio) == (20, 0.25)
+def test_padding_is_the_share_of_what_is_computed_that_nobody_sent() -> None:
+    batch = Batch(USUAL, tuple(work(10, 5).items), 10)
+    assert (batch.padded, batch.padding_ratio) == (20, 0.25)

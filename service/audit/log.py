@@ -1,0 +1,158 @@
+"""The audit log as the service sees it: hand over what was scored, and know whether that can be done.
+
+One thread writes, off the event loop. What waits is bounded in bytes. When it is full, or the disk is, the setting
+decides: `refuse` scoring until it can be written down, or `drop` records, which a counter and the next line tell.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from service.audit.record import BadLine, Keys, Scored, chained
+from service.audit.seal import CannotSeal, Sealer
+from service.audit.segments import LogTaken, Segments
+
+log = logging.getLogger("fitscore")
+WhenFull = Literal["refuse", "drop"]
+RETRY_S = 1.0
+SECRET_BYTES = 32
+
+
+class BadAudit(Exception):
+    """The log cannot be written as the settings want it; the sentence says why."""
+
+
+class CannotRecord(Exception):
+    """Nothing may be scored now, because it could not be written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPlan:
+    """Where and how to write: `key_file` holds the secret, `sealing` keeps texts readable for its owner."""
+
+    folder: Path
+    key_file: Path | None
+    sealing: bool
+    segment_bytes: int
+    total_bytes: int
+    waiting_bytes: int
+    when_full: WhenFull
+
+
+def open_log(plan: AuditPlan) -> AuditLog:
+    """Continue the log in the plan's folder, or begin it. Raises BadAudit."""
+    if plan.key_file is None:
+        raise BadAudit("FITSCORE_AUDIT_KEY_FILE: an audit log needs a secret of 32 bytes or more")
+    try:
+        secret = plan.key_file.read_bytes().strip()
+        if len(secret) < SECRET_BYTES:
+            raise BadAudit(f"{plan.key_file} holds less than {SECRET_BYTES} bytes")
+        keys = Keys.of(secret)
+        sealer = Sealer(keys, sealing=plan.sealing)
+        segments = Segments(plan.folder, keys.chain, segment_bytes=plan.segment_bytes, total_bytes=plan.total_bytes)
+    except OSError as error:
+        raise BadAudit(f"the audit log cannot be written: {error.filename}: {error.strerror}") from None
+    except BadLine as fault:
+        raise BadAudit(f"{plan.folder}: the last line {fault}") from None
+    except (LogTaken, CannotSeal) as error:
+        raise BadAudit(str(error)) from None
+    return AuditLog(segments, sealer, keys, waiting_bytes=plan.waiting_bytes, when_full=plan.when_full)
+
+
+class AuditLog:
+    """`note` and `check` are called on the event loop and never wait for the disk."""
+
+    def __init__(
+        self, segments: Segments, sealer: Sealer, keys: Keys, *, waiting_bytes: int, when_full: WhenFull
+    ) -> None:
+        self._segments = segments
+        self._sealer = sealer
+        self._key = keys.chain
+        self._waiting_bytes = waiting_bytes
+        self._when_full = when_full
+        self._waiting: deque[tuple[str, Scored]] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self.written = self.dropped = 0
+        self.sound = True  # False while the disk takes nothing
+        self._thread = threading.Thread(target=self._write, name="audit", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """About how many bytes wait to be written."""
+        return self._bytes
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may wait."""
+        return self._bytes >= self._waiting_bytes
+
+    def check(self) -> None:
+        """Raise CannotRecord when scoring must wait for the log."""
+        if self._when_full == "refuse" and (self.full or not self.sound):
+            raise CannotRecord
+
+    def note(self, scored: Scored) -> None:
+        """Have this written. One that was let in by `check` is never dropped; what is dropped is counted."""
+        with self._changed:
+            if self._when_full == "drop" and (self.full or not self.sound):
+                self.dropped += 1
+                return
+            self._waiting.append((datetime.now(UTC).isoformat(), scored))
+            self._bytes += scored.size
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Write what waits, once more even where the disk was full, and let the files go."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        self.dropped += len(self._waiting)
+        if self._waiting:
+            log.error("audit: %d records could not be written", len(self._waiting))
+        self._segments.close()
+        log.info("audit: ends with line %d, %s", self._segments.number, self._segments.previous)
+
+    # On the writing thread.
+
+    def _write(self) -> None:
+        while (found := self._next()) is not None:
+            if not self._written(*found):
+                if self._closing:
+                    return
+                with self._changed:
+                    self._changed.wait(RETRY_S)
+                continue
+            with self._changed:
+                self._waiting.popleft()
+                self._bytes -= found[1].size
+            self.written += 1
+
+    def _next(self) -> tuple[str, Scored] | None:
+        with self._changed:
+            while not self._waiting and not self._closing:
+                self._changed.wait()
+            return self._waiting[0] if self._waiting else None
+
+    def _written(self, when: str, scored: Scored) -> bool:
+        """Whether the record is on the disk; it stays first in line until it is."""
+        line = self._sealer.line(scored, when, self.dropped)
+        raw, mac = chained(line, self._segments.number + 1, self._segments.previous, self._key)
+        try:
+            self._segments.append(raw, mac)
+        except OSError as error:
+            if self.sound:
+                log.error("audit: cannot write: %s", error.strerror)
+            self.sound = False
+            return False
+        self.sound = True
+        return True

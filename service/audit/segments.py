@@ -1,0 +1,119 @@
+"""The files of an audit log: numbered segments in one folder, bounded in bytes, one process at a time.
+
+Appends whole lines or nothing: what a full disk or a kill cut off is taken away again. Knows nothing of what lines say.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from service.audit.record import START, BadLine, checked
+
+
+class LogTaken(Exception):
+    """Another process writes this log."""
+
+
+def segments(folder: Path) -> list[Path]:
+    """The log's files, oldest first."""
+    return sorted(folder.glob("audit-*.jsonl"))
+
+
+class Segments:
+    """Appends lines; starts a new file when one is full, and removes the oldest when all together are too large."""
+
+    def __init__(self, folder: Path, key: bytes, *, segment_bytes: int, total_bytes: int) -> None:
+        """Raises LogTaken, OSError, or BadLine when the last line is not one of this log."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._total_bytes = total_bytes
+        self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise LogTaken(f"{folder} is written by another process") from None
+        self.number, self.previous = self._last(key)
+        self.removed = 0
+        self._file = -1
+        self._size = 0
+
+    def _last(self, key: bytes) -> tuple[int, str]:
+        """Number and mac of the last whole line; a torn one after it, which a kill left, is cut off."""
+        for path in reversed(segments(self._folder)):
+            raw = path.read_bytes()
+            whole = raw[: raw.rfind(b"\n") + 1]
+            if len(whole) < len(raw):
+                os.truncate(path, len(whole))
+            if whole:
+                line = checked(whole[whole.rfind(b"\n", 0, -1) + 1 :], None, None, key)
+                return int(str(line["number"])), str(line["mac"])
+            path.unlink()
+        return 0, START
+
+    def append(self, line: bytes, mac: str) -> None:
+        """Write one line, the next in number. Raises OSError, and then the file is as before."""
+        if self._file < 0 or self._size + len(line) > self._segment_bytes:
+            self._begin_segment(len(line))
+        try:
+            _write_all(self._file, line)
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(line)
+        self.number, self.previous = self.number + 1, mac
+
+    def _begin_segment(self, needed: int) -> None:
+        self._end_segment()
+        self._make_room(needed)
+        path = self._folder / f"audit-{self.number + 1:012d}.jsonl"
+        self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        self._size = os.fstat(self._file).st_size
+
+    def _end_segment(self) -> None:
+        if self._file >= 0:
+            os.fsync(self._file)
+            os.close(self._file)
+            self._file = -1
+
+    def _make_room(self, needed: int) -> None:
+        files = segments(self._folder)
+        sizes = [path.stat().st_size for path in files]
+        while files and sum(sizes) + max(needed, self._segment_bytes) > self._total_bytes:
+            files.pop(0).unlink()
+            sizes.pop(0)
+            self.removed += 1
+
+    def sync(self) -> None:
+        """See that what was appended outlives a loss of power."""
+        if self._file >= 0:
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """Let other processes write."""
+        self._end_segment()
+        os.close(self._lock)
+
+
+def _write_all(file: int, raw: bytes) -> None:
+    left = memoryview(raw)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def verify(folder: Path, key: bytes) -> tuple[int, int, str]:
+    """Numbers of the first and the last line, and the last mac. Raises BadLine that names file and line."""
+    first, number, previous = 0, None, None
+    for path in segments(folder):
+        with path.open("rb") as lines:
+            for place, raw in enumerate(lines, start=1):
+                try:
+                    line = checked(raw, number, previous, key)
+                except BadLine as fault:
+                    raise BadLine(f"{path.name}, line {place}: {fault}") from None
+                first = first or int(str(line["number"]))
+                number, previous = int(str(line["number"])) + 1, str(line["mac"])
+    return first, (number or 1) - 1, previous or START

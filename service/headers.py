@@ -1,0 +1,89 @@
+"""What the head of a request decides by itself: its size, its host, what its body is said to be, its name.
+
+Knows nothing of keys, bodies or routes.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from service.errors import BadRequest, HeadersTooLarge, Misdirected, TooLarge, UnsupportedMedia
+
+Headers = Mapping[bytes, bytes]
+# What this service has routes for; anything else is refused before it is looked at further.
+METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may weigh: bytes of its body and of its head (path and headers), number of headers."""
+
+    body_bytes: int
+    header_bytes: int
+    headers: int
+
+
+class Hosts:
+    """The names that this service answers to; without any, to every name."""
+
+    def __init__(self, names: str) -> None:
+        """`names` stand between commas; "*.example.org" is any name under example.org. A port does not count."""
+        listed = [name.strip().lower() for name in names.split(",") if name.strip()]
+        self._names = frozenset(name for name in listed if not name.startswith("*."))
+        self._suffixes = tuple(name[1:] for name in listed if name.startswith("*."))
+
+    def check(self, scope: Scope) -> None:
+        """Raise BadRequest unless exactly one host is named, Misdirected when it is not ours.
+
+        HTTP/1.0 knows no hosts: there it may be left out, and is then no name of ours where ours are listed.
+        """
+        named = [value for name, value in scope["headers"] if name == b"host"]
+        if len(named) > 1 or (not named and scope["http_version"] != "1.0"):
+            raise BadRequest("exactly one Host header is needed")
+        if not self._names and not self._suffixes:
+            return
+        host = _without_port(named[0].decode("latin-1").strip().lower()) if named else ""
+        if host not in self._names and not (self._suffixes and host.endswith(self._suffixes)):
+            raise Misdirected
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):  # an IPv6 address
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]
+
+
+def check_size(scope: Scope, limits: Limits) -> None:
+    """Raise HeadersTooLarge for a head over the limits. The path counts: it is as free to grow as a header."""
+    raw = scope["headers"]
+    size = len(scope.get("raw_path", b"")) + len(scope["query_string"])
+    if len(raw) > limits.headers or size + sum(len(name) + len(value) for name, value in raw) > limits.header_bytes:
+        raise HeadersTooLarge(f"at most {limits.headers} headers of {limits.header_bytes} bytes in all")
+
+
+def check_length(headers: Headers, limits: Limits) -> None:
+    """Raise TooLarge for a body that is said to be over the limit: no later try would change that."""
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and float(length) > limits.body_bytes:  # an int of thousands of digits would raise
+        raise TooLarge(f"at most {limits.body_bytes} bytes")
+
+
+def check_content(headers: Headers) -> None:
+    """Raise UnsupportedMedia unless the body is said to be plain JSON. Nothing is ever decompressed here."""
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise UnsupportedMedia("the content type must be application/json")
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise UnsupportedMedia("compressed bodies are not taken")
+
+
+def request_id(headers: Headers) -> str:
+    """The id that the caller gave, where it is a plain word, else a new one."""
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

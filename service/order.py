@@ -1,0 +1,21 @@
+"""What a caller wants: one member, candidates, how to blend, by when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from service.texts import Entry
+from service.work import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One member and the candidates to score for it; the deadline in monotonic seconds, `behind_s` as in `Work`."""
+
+    member: Entry
+    candidates: Sequence[Entry]
+    blend: Mapping[str, float] | None
+    deadline: float
+    priority: Priority
+    behind_s: float = 0.0

@@ -1,0 +1,182 @@
+"""Preparing an order for a split model: look up, encode what is not known while time allows, cut blocks.
+
+Knows nothing of HTTP, nor of how the scores become an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Container, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.slots import Slots
+from models.split import Block, MemberState
+from models.text import TokenIds
+from service.ahead import Ahead
+from service.encoding import Encoded, Encoding
+from service.engine import Engine
+from service.lanes import SplitLanes
+from service.lookup import Found, Lookup, Members
+from service.metrics import Metrics
+from service.models import LiveModel
+from service.order import Order
+from service.store.contract import SlotStore
+from service.texts import Entry, Prepared
+from service.timings import Timings
+from service.work import Loss, PairStatus
+
+# Of the time that an order has left, what encoding may plan to take: predictions err.
+ENCODE_SHARE = 0.8
+# Scoring gets so many times its predicted seconds before the deadline, since it may have to wait for a batch.
+SCORE_ROOM = 2.0
+# Stored candidates are rendered and tokenised so many at a time.
+AHEAD_TEXTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Token ids of the candidates to encode by a deadline, and the keys of those that there is no time for."""
+
+    now: dict[bytes, TokenIds]
+    deadline: float
+    later: dict[bytes, TokenIds]
+
+
+class Split:
+    """Prepares orders for models that compute members and candidates apart."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        lookup: Lookup,
+        members: Members,
+        slots: SlotStore,
+        metrics: Metrics,
+        *,
+        max_ahead: int,
+    ) -> None:
+        self._engine = engine
+        self._lookup = lookup
+        self._states = members
+        self._slots = slots
+        self._metrics = metrics
+        self._members = Encoding(engine, self._keep_states)
+        self._candidates = Encoding(engine, self._keep_slots)
+        self.ahead = Ahead(Encoding(engine, self._keep_slots), max_candidates=max_ahead)
+        self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    def look_up(self, model: LiveModel, lanes: SplitLanes, order: Order) -> Found:
+        """What is known of an order; for the tokenizer's thread. Raises EmptyMember."""
+        return self._lookup.find(model, lanes.shape, order.member, order.candidates)
+
+    async def prepare(
+        self, lanes: SplitLanes, found: Found, deadline: float, timings: Timings, behind_s: float = 0.0
+    ) -> Prepared:
+        """Blocks of the candidates whose slots are known in time; `behind_s` as in `Work`. Raises EngineDead."""
+        self._metrics.looked_up(found)
+        plan = self._plan(lanes, found, deadline)
+        member, encoded = await self._encode(lanes, found, plan, deadline, behind_s)
+        timings.lap("encode")
+        timings.split("encode", "model", encoded.model_s)
+        self.ahead.discard(encoded.results)
+        self._encode_later(lanes, {**plan.later, **plan.now}, encoded.results)
+        return _blocks(lanes, found, member, encoded.results)
+
+    def _plan(self, lanes: SplitLanes, found: Found, deadline: float) -> Plan:
+        """As many of the missing candidates, in the order asked for, as can be encoded and scored in time."""
+        score_s = lanes.scores.packing.total(lanes.scores.packing.cuts(len(found.keys)))
+        now = time.monotonic()
+        latest = deadline - SCORE_ROOM * score_s * lanes.scores.packing.pace.factor(now)
+        left_s = ENCODE_SHARE * (latest - now) - self._engine.backlog_seconds()
+        pace = lanes.candidates.packing.pace.factor(now)
+        plan = Plan({}, latest, {})
+        for key, ids in found.missing.items():
+            left_s -= lanes.candidates.packing.share(len(ids)) * pace
+            (plan.now if left_s >= 0 else plan.later)[key] = ids
+        return plan
+
+    async def _encode(
+        self, lanes: SplitLanes, found: Found, plan: Plan, deadline: float, behind_s: float
+    ) -> tuple[MemberState | Loss, Encoded]:
+        """The member's state and the slots of what was planned, side by side."""
+        arrived = time.monotonic()
+        missing = self._candidates.encode(
+            lanes.candidates, plan.now, arrived=arrived, deadline=plan.deadline, behind_s=behind_s
+        )
+        if isinstance(found.member, MemberState):
+            return found.member, await missing
+        wanted = {found.member_key: found.member}
+        async with asyncio.TaskGroup() as group:
+            member = group.create_task(
+                self._members.encode(lanes.members, wanted, arrived=arrived, deadline=deadline, behind_s=behind_s)
+            )
+            candidates = group.create_task(missing)
+        state = member.result().results.get(found.member_key, Loss.late)
+        model_s = member.result().model_s + candidates.result().model_s
+        return state, Encoded(candidates.result().results, model_s)
+
+    def _encode_later(
+        self, lanes: SplitLanes, wanted: Mapping[bytes, TokenIds], done: Container[bytes] = frozenset()
+    ) -> None:
+        left = {key: ids for key, ids in wanted.items() if key not in done}
+        self._metrics.ahead_dropped.inc(self.ahead.add(lanes, left))
+
+    async def encode_ahead(
+        self, model: LiveModel, lanes: SplitLanes, candidates: Sequence[Entry], thread: ThreadPoolExecutor
+    ) -> None:
+        """Let candidates that are not known wait to be encoded while nothing else is to do."""
+        loop = asyncio.get_running_loop()
+        # A few at a time, so that requests' own texts need not wait for all of them.
+        for start in range(0, len(candidates), AHEAD_TEXTS):
+            some = candidates[start : start + AHEAD_TEXTS]
+            missing = await loop.run_in_executor(thread, self._lookup.missing, model, lanes.shape, some)
+            self._encode_later(lanes, missing)
+
+    async def _keep_states(self, states: Mapping[bytes, MemberState]) -> None:
+        for key, state in states.items():
+            self._states.put(key, state)
+
+    async def _keep_slots(self, slots: Mapping[bytes, Slots]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._store_thread, self._slots.put_many, slots)
+        except Exception:  # Whatever a store raises: it is a cache, and what was asked for has been computed.
+            self._metrics.store_errors.labels("put").inc()
+
+    def close(self) -> None:
+        """End the store's thread: what it is writing is written, for a store must not be closed under it."""
+        self._store_thread.shutdown(wait=True, cancel_futures=True)
+
+
+def _blocks(
+    lanes: SplitLanes, found: Found, member: MemberState | Loss, encoded: Mapping[bytes, Slots | Loss]
+) -> Prepared:
+    """Blocks of all candidates that have slots; a status for each of the others."""
+    settled = dict(found.refused)
+    if isinstance(member, Loss):
+        settled.update(dict.fromkeys(found.places, member.value))
+        return Prepared(lanes.scores, (), (), (), settled)
+    rows: list[int] = []
+    for row, (key, place) in enumerate(zip(found.keys, found.places, strict=True)):
+        slots = encoded.get(key, Loss.late) if key in found.missing else None
+        if isinstance(slots, Loss):
+            settled[place] = PairStatus.cold if slots is Loss.late else PairStatus.failed
+            continue
+        if slots is not None:
+            found.slots[row] = slots
+        rows.append(row)
+    slots_of_rows = found.slots if len(rows) == len(found.keys) else found.slots[rows]
+    lengths = lanes.scores.packing.cuts(len(rows))
+    ends = np.cumsum(lengths).tolist()
+    spans = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    return Prepared(
+        lanes.scores,
+        [Block(member, slots_of_rows[span]) for span in spans],
+        lengths,
+        [[found.places[row] for row in rows[span]] for span in spans],
+        settled,
+    )

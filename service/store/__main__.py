@@ -1,0 +1,58 @@
+"""`python -m service.store keep BUNDLE...`: drop the slots of every other model from the store of FITSCORE_STORE.
+
+May run beside the service. Slots in the memory of a running service go by themselves: nobody asks for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.bundle import Bundle
+from models.errors import BundleError, StoreError
+from service.settings import BadSetting, read_settings
+from service.store.opening import open_store
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 when it is done, 1 with one line on stderr when it cannot be, 2 for a bad setting."""
+    parser = argparse.ArgumentParser(prog="python -m service.store", description=__doc__)
+    parser.add_argument("word", choices=["keep"])
+    parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE")
+    options = parser.parse_args(arguments)
+    try:
+        models = [key for path in options.bundles for key in keys_of(Bundle.load(path))]
+        settings = read_settings(os.environ)
+        store = open_store(
+            settings.store,
+            texts_bytes=settings.store_bytes,
+            memory_bytes=settings.slots_bytes,
+            slots_bytes=settings.slots_file_bytes,
+        )
+        print(f"dropped the slots of {store.keep_only(models)} candidates")
+        store.close()
+    except BadSetting as error:
+        return _end(2, error)
+    except (BundleError, StoreError) as error:
+        return _end(1, error)
+    return 0
+
+
+def keys_of(bundle: Bundle) -> list[bytes]:
+    """Keys of what a bundle makes of candidates, on any device. Raises BundleError when it makes nothing to keep."""
+    found = [bundle.key_of(graph) for graph in bundle.manifest.graphs if graph.part == "candidate"]
+    if not found:
+        raise BundleError(f"{bundle.path} keeps no slots: it reads member and candidate together")
+    return found
+
+
+def _end(code: int, error: Exception) -> int:
+    print(f"fitscore: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The process under signals and without descriptors; and no clock that jumps where deadlines are reckoned."""
+
+import ast
+import resource
+import signal
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.conftest import CANDIDATES, MEMBER
+from tests.service.test_main import PATIENCE_S, process
+
+ROOT = Path(__file__).parents[2]
+BODY = {"member": MEMBER, "candidates": CANDIDATES}
+
+
+class Callers:
+    """Eight who ask, request after request, until nobody listens any more; `heard` is what each was told."""
+
+    def __init__(self, url: httpx.URL) -> None:
+        self.heard: list[list[str]] = [[] for _ in range(8)]
+        context = httpx.create_ssl_context()  # slow to make, and not needed: once is enough
+        self._clients = [httpx.Client(base_url=url, timeout=PATIENCE_S, verify=context) for _ in self.heard]
+        self._threads = [
+            threading.Thread(target=self._call, args=each) for each in zip(self._clients, self.heard, strict=True)
+        ]
+        for thread in self._threads:
+            thread.start()
+        while not all(self.heard):
+            pass
+
+    def _call(self, client: httpx.Client, heard: list[str]) -> None:
+        while True:
+            try:
+                heard.append(str(client.post("/score", json=BODY).status_code))
+            except httpx.ConnectError:
+                return  # refused, not broken
+            except httpx.TransportError as error:
+                heard.append(type(error).__name__)
+
+    def outcomes(self) -> Counter[str]:
+        """What all of them heard, once the service has ended."""
+        for thread, client in zip(self._threads, self._clients, strict=True):
+            thread.join()
+            client.close()
+        return Counter(each for heard in self.heard for each in heard)
+
+
+@pytest.mark.slow
+def test_sigterm_under_load_fails_no_request(bundle: Path) -> None:
+    with process(BUNDLE=str(bundle), DRAIN_DELAY_S="0.5") as (started, client):
+        callers = Callers(client.base_url)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(PATIENCE_S) == 0
+        outcomes = callers.outcomes()
+    assert set(outcomes) == {"200"}, outcomes
+
+
+@pytest.mark.slow
+def test_kill_9_breaks_what_is_in_flight_and_a_new_process_takes_the_port(bundle: Path) -> None:
+    """The negative control of the test above: the same callers do notice an end that is none."""
+    with process(BUNDLE=str(bundle)) as (started, client):
+        callers = Callers(client.base_url)
+        started.kill()
+        assert started.wait(PATIENCE_S) == -signal.SIGKILL
+        assert set(callers.outcomes()) - {"200"}
+    with process(BUNDLE=str(bundle), PORT=str(client.base_url.port)) as (_, client):
+        assert client.post("/score", json=BODY).status_code == 200
+
+
+@contextmanager
+def limited(which: int, most: int) -> Iterator[None]:
+    """Children started meanwhile have this limit; this process gets its own back."""
+    soft, hard = resource.getrlimit(which)
+    resource.setrlimit(which, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(which, (soft, hard))
+
+
+@pytest.mark.slow
+def test_without_descriptors_connections_are_refused_and_the_service_lives_on(bundle: Path) -> None:
+    with limited(resource.RLIMIT_NOFILE, 80):
+        service = process(BUNDLE=str(bundle))
+        started, client = service.__enter__()
+    try:
+        port = client.base_url.port
+        assert port is not None
+        flood = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) for _ in range(200)]
+        assert httpx.post(f"{client.base_url}/score", json=BODY, timeout=PATIENCE_S).status_code == 200
+        for each in flood:
+            each.close()
+        assert client.post("/score", json=BODY).status_code == 200
+        assert started.poll() is None
+    finally:
+        service.__exit__(None, None, None)
+
+
+def wall_clocks(source: str) -> list[str]:
+    """Where a source asks a clock that people set."""
+    attributes = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)]
+    return sorted(
+        name for name in attributes if name in ("time.time", "datetime.now", "datetime.utcnow", "time.time_ns")
+    )
+
+
+def test_no_deadline_is_reckoned_by_a_clock_that_may_jump() -> None:
+    """`time.time` and `datetime.now` say when something was; only what outlives a process may ask them."""
+    files = (path for path in (ROOT / "service").rglob("*.py") if path.parent.name not in ("audit", "store"))
+    assert [(path.name, found) for path in files if (found := wall_clocks(path.read_text()))] == []
+
+
+def test_the_check_sees_a_planted_wall_clock() -> None:
+    planted = "import time\nlate = time.time() > deadline\nsoon = datetime.now()"
+    assert wall_clocks(planted) == ["datetime.now", "time.time"]

@@ -1,0 +1,107 @@
+"""Redis: shared by replicas, refuses when full, and may go away and come back."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from models.errors import NoRoom, StoreDown
+from models.slots import Slots, content_key, model_key
+from service.store.memory import MemorySlots
+from service.store.opening import Store, open_store
+from service.store.remote import TEXTS, RemoteSlots, RemoteTexts
+from service.store.tiers import Gate
+from tests.service.store.conftest import RedisServer
+
+MODEL = model_key(b"model")
+
+
+def slots_of(number: int) -> Slots:
+    return np.full((4, 32), number, dtype=np.float16)
+
+
+def open_at(url: str) -> Store:
+    return open_store(url, texts_bytes=1, memory_bytes=1, slots_bytes=1)
+
+
+@pytest.fixture
+def server(redis_server: RedisServer) -> Iterator[RedisServer]:
+    yield redis_server
+    client = redis_server.client()
+    client.config_set("maxmemory", "0")
+    client.flushall()
+
+
+def test_what_one_replica_puts_the_other_finds(server: RedisServer) -> None:
+    one, other = open_at(server.url), open_at(server.url)
+    key = content_key(MODEL, "nurse")
+    one.texts.put({"j-1": {"title": "nurse"}})
+    one.slots.put_many({key: slots_of(3)})
+    assert other.texts.get_many(["j-1"]) == [{"title": "nurse"}]
+    (found,) = other.slots.get_many([key])
+    assert found is not None
+    np.testing.assert_array_equal(found, slots_of(3))
+    assert other.texts.delete("j-1")
+    assert one.texts.get_many(["j-1"]) == [None]
+    one.close()
+    other.close()
+
+
+def test_a_server_that_is_full_refuses_all_of_a_put(server: RedisServer) -> None:
+    texts = RemoteTexts(server.client())
+    texts.put({"j-1": "old"})
+    server.client().config_set("maxmemory", "1mb")
+    with pytest.raises(NoRoom):
+        texts.put({"j-1": "new", "j-2": "nurse"})
+    with pytest.raises(NoRoom):
+        RemoteSlots(server.client()).put_many({content_key(MODEL, "nurse"): slots_of(1)})
+    assert texts.get_many(["j-1", "j-2"]) == ["old", None]
+
+
+def test_what_expires_is_let_go_by_the_server_as_well(server: RedisServer) -> None:
+    texts = RemoteTexts(server.client())
+    texts.put({"j-1": "nurse"}, ttl_s=60)
+    texts.put({"j-2": "nurse"})
+    (ttls,) = [sorted(map(server.client().pttl, server.client().keys(TEXTS + b"*")))]
+    assert ttls[0] == -1
+    assert 0 < ttls[1] <= 60_000
+
+
+def test_an_entry_that_another_program_wrote_over_is_missed(server: RedisServer) -> None:
+    texts, slots, key = RemoteTexts(server.client()), RemoteSlots(server.client()), content_key(MODEL, "nurse")
+    texts.put({"j-1": "nurse"})
+    slots.put_many({key: slots_of(1)})
+    for each in server.client().keys("*"):
+        server.client().setrange(each, 20, b"?")
+    assert texts.get_many(["j-1"]) == [None]
+    assert slots.get_many([key]) == [None]
+    assert (texts.damaged, slots.damaged) == (1, 1)
+
+
+def test_a_server_that_goes_away_and_comes_back(redis_binary: str) -> None:
+    server = RedisServer(redis_binary)
+    server.start()
+    client = server.client()
+    store = Store(RemoteTexts(client), MemorySlots(10_000), RemoteSlots(client), Gate(rest_s=0.0))
+    key = content_key(MODEL, "nurse")
+    store.texts.put({"j-1": "nurse"})
+    store.slots.put_many({key: slots_of(1)})
+    server.end()
+    with pytest.raises(StoreDown):
+        store.texts.get_many(["j-1"])
+    with pytest.raises(StoreDown):
+        store.texts.put({"j-2": "chef"})
+    assert store.slots.get_many([content_key(MODEL, "chef")]) == [None]
+    store.slots.put_many({key: slots_of(2)})
+    store.maintain()
+    assert not store.report().up
+    server.start()
+    store.texts.put({"j-1": "nurse"})
+    store.slots.put_many({key: slots_of(3)})
+    assert store.texts.get_many(["j-1"]) == ["nurse"]
+    (found,) = RemoteSlots(server.client()).get_many([key])
+    assert found is not None
+    np.testing.assert_array_equal(found, slots_of(3))
+    assert store.report().up
+    store.close()
+    server.end()

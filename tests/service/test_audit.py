@@ -1,0 +1,305 @@
+"""The audit log: changes are found, nothing is lost in silence, no text stands in it, scores come out again."""
+
+import errno
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.audit.__main__ import main
+from service.audit.log import AuditLog, AuditPlan, BadAudit, CannotRecord, open_log
+from service.audit.record import BadLine, Keys, Scored
+from service.audit.segments import Segments, segments, verify
+from tests.fakes import PATIENCE_S
+from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
+from tests.service.test_metrics import read
+
+SECRET = b"s" * 32
+KEYS = Keys.of(SECRET)
+CANARY = "canary-7c1f"
+
+
+def scored(number: int = 0, text: str = "data engineer") -> Scored:
+    rows = [[float(np.float32(0.1) * number), 0.5]]
+    return Scored(
+        f"r{number}", "web", "tiny", "1", text, [("j1", "chef")], None, ["scored"], rows, [0.25], degraded=False
+    )
+
+
+def plan(folder: Path, **changes: object) -> AuditPlan:
+    key = folder.parent / "secret"
+    key.write_bytes(SECRET)
+    usual: dict[str, object] = {
+        "sealing": False, "segment_bytes": 1 << 20, "total_bytes": 1 << 24, "waiting_bytes": 1 << 20,
+        "when_full": "refuse",
+    }  # fmt: skip
+    return AuditPlan(folder=folder, key_file=key, **{**usual, **changes})  # type: ignore[arg-type]  # named above
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "audit"
+
+
+def filled(folder: Path, num: int, **changes: object) -> Path:
+    """A log of `num` records, written and closed."""
+    log = open_log(plan(folder, **changes))
+    for number in range(num):
+        log.note(scored(number))
+    log.close()
+    assert (log.written, log.dropped) == (num, 0)
+    return folder
+
+
+def test_a_log_is_whole_across_files_and_restarts(folder: Path) -> None:
+    for _ in range(3):
+        filled(folder, 10, segment_bytes=2000)
+    assert len(segments(folder)) > 3
+    first, last, head = verify(folder, KEYS.chain)
+    assert (first, last) == (1, 30)
+    assert json.loads(segments(folder)[-1].read_bytes().splitlines()[-1])["mac"] == head
+
+
+def flip(raw: bytes) -> bytes:
+    place = raw.index(b"r5")
+    return raw[:place] + b"r6" + raw[place + 2 :]
+
+
+def without_a_line(raw: bytes) -> bytes:
+    lines = raw.splitlines(keepends=True)
+    return b"".join(lines[:4] + lines[5:])
+
+
+def swapped(raw: bytes) -> bytes:
+    lines = raw.splitlines(keepends=True)
+    return b"".join([*lines[:4], lines[5], lines[4], *lines[6:]])
+
+
+def doubled(raw: bytes) -> bytes:
+    lines = raw.splitlines(keepends=True)
+    return b"".join([*lines[:5], *lines[4:]])
+
+
+@pytest.mark.parametrize("change", [flip, without_a_line, swapped, doubled, lambda raw: raw[:-5]])
+def test_any_change_breaks_the_chain(folder: Path, change: Callable[[bytes], bytes]) -> None:
+    (file,) = segments(filled(folder, 10))
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(BadLine, match="line"):
+        verify(folder, KEYS.chain)
+
+
+def test_every_single_byte_counts(folder: Path) -> None:
+    (file,) = segments(filled(folder, 2))
+    raw = file.read_bytes()
+    for place in range(0, len(raw), 7):
+        file.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
+        with pytest.raises(BadLine):
+            verify(folder, KEYS.chain)
+
+
+def test_lines_missing_at_the_end_are_found_by_the_head_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file,) = segments(filled(folder, 10))
+    key = str(folder.parent / "secret")
+    _, _, head = verify(folder, KEYS.chain)
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+    assert main(["verify", str(folder), "--key", key]) == 0
+    assert main(["verify", str(folder), "--key", key, "--head", head]) == 1
+    assert "missing" in capsys.readouterr().err
+
+
+def test_another_key_fits_nothing(folder: Path) -> None:
+    filled(folder, 1)
+    with pytest.raises(BadLine, match="another key"):
+        verify(folder, Keys.of(b"t" * 32).chain)
+
+
+def test_what_a_kill_cut_off_is_taken_away_and_the_chain_goes_on(folder: Path) -> None:
+    (file,) = segments(filled(folder, 3))
+    file.write_bytes(file.read_bytes()[:-40])
+    filled(folder, 2)
+    assert verify(folder, KEYS.chain)[:2] == (1, 4)
+
+
+def test_the_log_stays_within_its_bytes(folder: Path) -> None:
+    filled(folder, 100, segment_bytes=3000, total_bytes=12_000)
+    assert sum(path.stat().st_size for path in segments(folder)) <= 12_000
+    first, last, _ = verify(folder, KEYS.chain)
+    assert first > 1
+    assert last == 100
+
+
+def test_one_process_writes_a_log(folder: Path) -> None:
+    log = open_log(plan(folder))
+    with pytest.raises(BadAudit, match="another process"):
+        open_log(plan(folder))
+    log.close()
+
+
+def test_a_secret_is_needed_and_a_short_one_is_none(folder: Path) -> None:
+    short = plan(folder)
+    assert short.key_file is not None
+    short.key_file.write_bytes(b"short")
+    with pytest.raises(BadAudit, match="less than 32"):
+        open_log(short)
+    with pytest.raises(BadAudit, match="FITSCORE_AUDIT_KEY_FILE"):
+        open_log(AuditPlan(folder, None, False, 1, 1, 1, "drop"))
+
+
+class FullDisk:
+    """`os.write` that takes half a line and then nothing, until there is room."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.room = threading.Event()
+        self.tried = threading.Event()
+        self._write = os.write
+        monkeypatch.setattr("service.audit.segments.os.write", self.write)
+
+    def write(self, file: int, raw: bytes) -> int:
+        if self.room.is_set():
+            return self._write(file, raw)
+        if len(raw) > 100:
+            return self._write(file, raw[:100])
+        self.tried.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def unsound(log: AuditLog, disk: FullDisk) -> None:
+    assert disk.tried.wait(PATIENCE_S)
+    while log.sound:
+        pass
+
+
+def test_a_full_disk_stops_scoring_and_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk(monkeypatch)
+    log = open_log(plan(folder, when_full="refuse"))
+    log.check()
+    log.note(scored(0))
+    unsound(log, disk)
+    with pytest.raises(CannotRecord):
+        log.check()
+    log.note(scored(1))  # was being scored when the disk filled up
+    disk.room.set()
+    while log.written < 2:
+        pass
+    log.check()
+    log.close()
+    assert log.dropped == 0
+    assert verify(folder, KEYS.chain)[:2] == (1, 2)
+
+
+def test_a_full_disk_drops_records_and_says_how_many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk(monkeypatch)
+    log = open_log(plan(folder, when_full="drop"))
+    log.note(scored(0))
+    unsound(log, disk)
+    for number in range(5):
+        log.check()
+        log.note(scored(number))
+    assert log.dropped == 5
+    disk.room.set()
+    while log.written < 1:
+        pass
+    log.note(scored(9))
+    log.close()
+    lines = [json.loads(line) for line in segments(folder)[0].read_bytes().splitlines()]
+    assert [line["request"] for line in lines] == ["r0", "r9"]
+    assert lines[-1]["dropped"] == 5
+
+
+def test_what_waits_is_bounded_in_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk(monkeypatch)
+    log = open_log(plan(folder, when_full="drop", waiting_bytes=5000))
+    for number in range(100):
+        log.note(scored(number, "x" * 1000))
+    assert log.waiting_bytes < 10_000
+    assert log.dropped > 90
+    disk.room.set()
+    log.close()
+
+
+def audited(serve: Serve, tmp_path: Path, **changes: object) -> tuple[Running, Path]:
+    key = tmp_path / "secret"
+    key.write_bytes(SECRET)
+    return serve(audit=tmp_path / "audit", audit_key_file=key, **changes), tmp_path / "audit"
+
+
+def test_the_service_writes_down_what_it_scored_and_it_comes_out_again_bit_for_bit(
+    serve: Serve, tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, folder = audited(serve, tmp_path, audit_texts="sealed")
+    running.client.put("/candidates", json={"candidates": [{"id": "kept", "text": "nurse ward"}]})
+    candidates = [*CANDIDATES, {"id": "kept"}, {"id": "nobody"}]
+    said = running.score(candidates=candidates).json()["scores"]
+    running.client.post("/rerank", json={"query": "chef", "documents": ["bake pastry", {"text": "hotel"}]})
+    running.client.put("/candidates", json={"candidates": [{"id": "kept", "text": "something else"}]})
+    while read(running)["fitscore_audit_written"] < 2:
+        pass
+    first = json.loads(segments(folder)[0].read_bytes().splitlines()[0])
+    assert first["statuses"] == [each["status"] for each in said]
+    assert [row[0] for row in first["rows"][:3]] == [each["heads"]["relevance"] for each in said[:3]]
+    options = [str(folder), "--key", str(tmp_path / "secret"), "--models", str(bundle.parent)]
+    assert main(["replay", *options]) == 0
+    assert "5 pairs identical, 0 different" in capsys.readouterr().out
+
+
+def test_a_score_that_was_changed_by_the_owner_of_the_key_is_found_by_replay(
+    folder: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = open_log(plan(folder, sealing=True))
+    log.note(scored(3))
+    log.close()
+    options = [str(folder), "--key", str(folder.parent / "secret"), "--models", str(bundle.parent)]
+    assert main(["replay", *options]) == 1
+    assert "0 pairs identical, 1 different" in capsys.readouterr().out
+
+
+def test_with_digests_alone_the_texts_are_needed_from_elsewhere(
+    serve: Serve, tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, folder = audited(serve, tmp_path)
+    running.score()
+    while read(running)["fitscore_audit_written"] < 1:
+        pass
+    options = [str(folder), "--key", str(tmp_path / "secret"), "--models", str(bundle.parent)]
+    assert main(["replay", *options]) == 0
+    assert "2 whose text is not known" in capsys.readouterr().out
+    known = [MEMBER["fields"], *(each.get("fields", each.get("text")) for each in CANDIDATES)]
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("\n".join(map(json.dumps, known)))
+    assert main(["replay", *options, "--texts", str(texts)]) == 0
+    assert "2 pairs identical" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("texts", ["digest", "sealed"])
+def test_no_text_and_no_id_stands_in_the_log(serve: Serve, tmp_path: Path, texts: str) -> None:
+    running, folder = audited(serve, tmp_path, audit_texts=texts)
+    running.score(member={"id": CANARY, "text": CANARY}, candidates=[{"id": CANARY, "fields": {CANARY: CANARY}}])
+    while read(running)["fitscore_audit_written"] < 1:
+        pass
+    assert all(CANARY.encode() not in path.read_bytes() for path in folder.iterdir())
+
+
+def test_503_while_nothing_can_be_written_down(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, _ = audited(serve, tmp_path)
+    disk = FullDisk(monkeypatch)
+    assert running.score().status_code == 200
+    log = running.app.desk.audit
+    assert log is not None
+    unsound(log, disk)
+    answer = running.score()
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:fitscore:not-recorded")
+    assert read(running)["fitscore_audit_sound"] == 0
+    disk.room.set()
+    while running.score().status_code == 503:
+        pass
+    assert running.client.get("/readyz").status_code == 200
+
+
+def test_lines_of_two_logs_are_not_mixed_up(folder: Path, tmp_path: Path) -> None:
+    filled(folder, 1)
+    with pytest.raises(BadLine):
+        Segments(folder, Keys.of(b"t" * 32).chain, segment_bytes=1000, total_bytes=10_000)

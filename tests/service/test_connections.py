@@ -1,0 +1,284 @@
+"""Connections end in time, whatever a client leaves out; the clients beside it notice nothing."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from service.headers import Hosts
+from tests.fakes import PATIENCE_S, GatedScorer, loading
+from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
+from tests.service.test_metrics import read
+
+BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
+HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+HASTE = {"head_s": 0.5, "body_s": 0.5}
+CHUNKED = HEAD.replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked")
+
+
+@pytest.fixture
+def hasty(serve: Serve) -> Running:
+    """A service whose patience is short."""
+    return serve(**HASTE)
+
+
+def connect(running: Running) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S)
+
+
+def rest(connection: socket.socket) -> bytes:
+    """Whatever comes until the service closes."""
+    parts = []
+    while part := _receive(connection):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(1 << 16)
+    except ConnectionResetError:
+        return b""
+
+
+def cuts(running: Running) -> dict[str, float]:
+    """What the service ended, by reason."""
+    name = "fitscore_connections_cut_total"
+    found = {each: count for each, count in read(running).items() if each.startswith(name) and count}
+    return {each.split('"')[1]: count for each, count in found.items()}
+
+
+def status(answer: bytes) -> bytes:
+    return answer.split()[1]
+
+
+def test_a_client_that_says_nothing_is_let_go_of(hasty: Running) -> None:
+    with connect(hasty) as silent:
+        assert rest(silent) == b""
+    assert cuts(hasty) == {"idle": 1}
+
+
+def test_a_head_that_does_not_end_in_time_is_told_so(hasty: Running) -> None:
+    with connect(hasty) as slow:
+        slow.sendall(HEAD[:40])
+        answer = rest(slow)
+    assert status(answer) == b"408"
+    assert b"urn:fitscore:too-slow" in answer
+    assert b"connection: close" in answer
+    assert cuts(hasty) == {"slow_head": 1}
+
+
+def drip(connection: socket.socket, pieces: Iterator[bytes]) -> bytes:
+    """Send a piece every now and then until the service answers or closes."""
+    connection.settimeout(0.02)
+    parts = []
+    while True:
+        try:
+            connection.sendall(next(pieces))
+            part = connection.recv(1 << 16)
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("start", "piece", "reason"),
+    [
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"X-A: b\r\n", "slow_head"),
+        (b"", b"\r\n", "slow_head"),
+        (HEAD, b" ", "slow_body"),
+        (CHUNKED, b"1\r\n \r\n", "slow_body"),
+        (HEAD.replace(b"application/json", b"text/plain"), b" ", "slow_body"),
+    ],
+    ids=["headers", "empty lines", "body", "chunks", "a body that was refused"],
+)
+def test_dripping_byte_after_byte_buys_no_time(hasty: Running, start: bytes, piece: bytes, reason: str) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield start
+        while True:
+            yield piece
+
+    with connect(hasty) as slow:
+        began = time.monotonic()
+        drip(slow, pieces())
+        assert time.monotonic() - began < PATIENCE_S / 2
+    assert cuts(hasty) == {reason: 1}
+
+
+def test_a_body_that_stops_is_told_so_and_frees_its_handler(hasty: Running) -> None:
+    with connect(hasty) as slow:
+        slow.sendall(HEAD + BODY[:10])
+        assert status(rest(slow)) == b"408"
+    while read(hasty)['fitscore_requests_total{outcome="cancelled",route="/score"}'] != 1:
+        pass
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve: Serve) -> None:
+    scorer = GatedScorer()
+    running = serve(load=loading(scorer), keep_alive_s=1)
+    with connect(running) as busy, connect(running) as idle:
+        busy.sendall(HEAD + BODY)
+        assert scorer.began.wait(PATIENCE_S)
+        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert status(rest(idle)) == b"200"  # and then, a second later, the end
+        scorer.gate.set()
+        assert status(busy.recv(1 << 16)) == b"200"
+
+
+def test_a_client_that_takes_no_answer_is_cut_off(serve: Serve) -> None:
+    running = serve(answer_s=0.2, max_body_bytes=32 << 20)
+    echoed = {"fields": {"title": "chef"}, "passed over": "x" * (20 << 20)}
+    body = json.dumps({"query": "chef", "documents": [echoed], "return_documents": True}).encode()
+    with socket.socket() as greedy:
+        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+        greedy.connect(("127.0.0.1", running.port))
+        greedy.sendall(HEAD.replace(b"/score", b"/rerank").replace(b"%d" % len(BODY), b"%d" % len(body)) + body)
+        while "slow_reader" not in cuts(running):
+            pass
+
+
+def test_a_head_too_large_to_be_one_is_refused_while_it_comes(usual: Running) -> None:
+    with connect(usual) as large:
+        large.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: ")
+        answer = drip(large, iter([b"x" * 100_000] * 100))
+    assert status(answer) == b"431"
+
+
+def test_the_path_counts_as_part_of_the_head(usual: Running) -> None:
+    with connect(usual) as large:
+        large.sendall(b"GET /livez?" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert status(large.recv(4096)) == b"431"
+
+
+def test_a_million_pieces_do_not_make_a_small_body_large(serve: Serve) -> None:
+    running = serve(max_body_bytes=100_000)
+    with connect(running) as many:
+        many.sendall(CHUNKED)
+        answer = drip(many, iter([b"1\r\n \r\n" * 10_000] * 100))
+    assert status(answer) == b"413"
+    assert cuts(running) == {"large_body": 1}
+
+
+def test_trailers_are_no_headers(serve: Serve) -> None:
+    running = serve(api_keys="web:s3cret:score")
+    with connect(running) as sly:
+        chunk = b"%x\r\n%s\r\n0\r\nAuthorization: Bearer s3cret\r\n\r\n" % (len(BODY), BODY)
+        sly.sendall(CHUNKED + chunk)
+        assert status(sly.recv(4096)) == b"401"
+
+
+def test_requests_sent_ahead_are_answered_in_turn_and_only_so_many(usual: Running) -> None:
+    ask = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(usual) as eager:
+        eager.sendall(ask * 10 + ask.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert rest(eager).count(b"HTTP/1.1 200") == 11
+    with connect(usual) as flood:
+        flood.sendall(ask * 1000)
+        assert rest(flood).count(b"HTTP/1.1") < 1000
+
+
+def test_a_wish_for_another_protocol_is_passed_over(usual: Running) -> None:
+    wish = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA"
+    with connect(usual) as polite:
+        for _ in range(2):
+            polite.sendall(HEAD.replace(b"Host: x", wish) + BODY)
+            assert status(polite.recv(1 << 16)) == b"200"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost : x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n") + b"0\r\n\r\n",
+        HEAD.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n") + BODY,
+        HEAD.replace(b"Content-Length: ", b"Content-Length: -"),
+        CHUNKED + b"zz\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+    ids="http2 connect space path two-framings two-lengths negative bad-chunk tls".split(),
+)
+def test_400_for_what_is_no_http_of_ours(usual: Running, raw: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with connect(usual) as odd:
+        odd.sendall(raw)
+        answer = rest(odd)
+    assert status(answer) == b"400"
+    assert b"application/problem+json" in answer
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("lines", ["", "Host: a\r\nHost: a\r\n"], ids=["none", "two"])
+def test_400_unless_one_host_is_named(usual: Running, lines: str) -> None:
+    with connect(usual) as odd:
+        odd.sendall(f"GET /metrics HTTP/1.1\r\n{lines}\r\n".encode())
+        assert status(odd.recv(4096)) == b"400"
+
+
+def test_421_for_a_host_that_is_not_ours_while_probes_are_answered_by_address(serve: Serve) -> None:
+    client = serve(hosts="scores.example.org,*.internal,[::1]").client
+    for host in ("scores.example.org", "Scores.Example.org:8000", "a.b.internal", "[::1]:80"):
+        assert client.get("/metrics", headers={"Host": host}).status_code == 200
+    for host in ("example.org", "evil-scores.example.org", "internal", "scores.example.org.evil", "[::2]", ""):
+        assert client.get("/metrics", headers={"Host": host}).status_code == 421
+    assert client.get("/livez", headers={"Host": "10.0.0.7:8000"}).status_code == 200
+
+
+def test_a_host_left_out_is_none_of_the_listed_ones() -> None:
+    hosts = Hosts("a")
+    with pytest.raises(Exception, match="not served"):
+        hosts.check({"headers": [], "http_version": "1.0"})
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PATCH", "PROPFIND"])
+def test_405_for_methods_that_no_route_has(usual: Running, method: str) -> None:
+    assert usual.client.request(method, "/score").status_code == 405
+
+
+def test_when_too_many_are_open_the_idle_ones_go_and_nobody_is_locked_out(serve: Serve) -> None:
+    running = serve(max_connections=20)
+    idle = [connect(running) for _ in range(60)]
+    assert running.score().status_code == 200
+    until = time.monotonic() + PATIENCE_S
+    while cuts(running).get("crowded", 0) < 40 and time.monotonic() < until:  # the last to connect may still be let in
+        pass
+    assert cuts(running)["crowded"] >= 40
+    for each in idle:
+        each.close()
+
+
+def test_503_when_all_that_are_open_are_at_work(serve: Serve) -> None:
+    scorer = GatedScorer()
+    running = serve(load=loading(scorer), max_connections=3)
+    running.client.close()
+    while running.connections:
+        pass
+    at_work = [connect(running) for _ in range(3)]
+    for each in at_work:
+        each.sendall(HEAD + BODY)
+    assert scorer.began.wait(PATIENCE_S)
+    while len(running.connections) < 3 or any(each.idle for each in list(running.connections)):
+        pass
+    with connect(running) as late:
+        answer = rest(late)
+    assert status(answer) == b"503"
+    assert b"urn:fitscore:crowded" in answer
+    scorer.gate.set()
+    for each in at_work:
+        assert status(each.recv(1 << 16)) == b"200"
+        each.close()
+
+
+def test_the_last_answers_before_the_end_say_so(serve: Serve) -> None:
+    running = serve()
+    assert "connection" not in running.score().headers
+    running.app.desk.lifecycle.drain()
+    assert running.score().headers["connection"] == "close"

@@ -1,0 +1,169 @@
+"""The end of the service loses nobody who has come: not in the kernel's backlog, not before the first byte was read."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from service import connections
+from service.__main__ import Server, listen, uvicorn_config
+from service.app import create_app
+from service.lifecycle import Lifecycle
+from service.settings import Settings
+from tests.fakes import PATIENCE_S
+from tests.service.conftest import CANDIDATES, MEMBER, OPEN
+
+BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
+HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+MANY = 200
+
+
+class Ending(Server):
+    """The turn of the loop in which it begins to end is a long one: what happens meanwhile, the loop has not seen."""
+
+    last_turn: threading.Event
+    over: threading.Event
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.should_exit:
+            self.last_turn.set()
+            assert self.over.wait(PATIENCE_S)
+        return await super().on_tick(counter)
+
+
+class Stock(Ending):
+    """uvicorn's own end: the negative control."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await uvicorn.Server.shutdown(self, sockets)
+
+
+@dataclass(frozen=True)
+class Started:
+    server: Ending
+    lifecycle: Lifecycle
+    port: int
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+
+    def begin_to_end(self) -> None:
+        self.lifecycle.drain()
+        self.server.should_exit = True
+        assert self.server.last_turn.wait(PATIENCE_S)
+
+
+Start = Callable[..., Started]
+
+
+@pytest.fixture
+def start(bundle: Path) -> Iterator[Start]:
+    """Start a service that is ready; it has ended when the test has."""
+    with contextmanager(_started)(bundle) as start:
+        yield start
+
+
+def _started(bundle: Path) -> Iterator[Start]:
+    ends: list[Callable[[], None]] = []
+
+    def start(kind: type[Ending] = Ending, **changes: object) -> Started:
+        settings = Settings.model_validate({"bundle": bundle, "port": 0, "threads": 1, **OPEN, **changes})
+        app = create_app(settings)
+        server = kind(uvicorn_config(app, settings), 0.0, app.desk.lifecycle)
+        server.last_turn, server.over = threading.Event(), threading.Event()
+        listener = listen(settings.host, settings.port)
+        started = Started(server, app.desk.lifecycle, listener.getsockname()[1])
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+
+        def end() -> None:
+            server.should_exit = True
+            server.over.set()
+            thread.join()
+
+        ends.append(end)
+        while app.desk.lifecycle.phase == "loading":
+            pass
+        return started
+
+    yield start
+    for end in ends:
+        end()
+
+
+def heard(client: socket.socket) -> bytes:
+    """Everything until the service closes; nothing where it reset."""
+    parts = []
+    try:
+        while part := client.recv(1 << 16):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def is_last(answer: bytes) -> bool:
+    return answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer.lower()
+
+
+def ask_at_the_last_moment(started: Started) -> list[bytes]:
+    """What clients hear that the kernel let in, whole requests and all, when the loop did not look any more."""
+    started.begin_to_end()
+    clients = [started.connect() for _ in range(MANY)]
+    for client in clients:
+        client.sendall(HEAD + BODY)
+    started.server.over.set()
+    answers = [heard(client) for client in clients]
+    for client in clients:
+        client.close()
+    return answers
+
+
+def test_whoever_waits_in_the_backlog_is_answered(start: Start) -> None:
+    answers = ask_at_the_last_moment(start())
+    assert [answer for answer in answers if not is_last(answer)] == []
+
+
+def test_the_stock_end_resets_them(start: Start) -> None:
+    answers = ask_at_the_last_moment(start(Stock))
+    assert not any(map(is_last, answers))
+
+
+def test_whoever_has_only_just_connected_may_ask(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LINGER_S", PATIENCE_S)  # a slow test is no slow client
+    started = start()
+    started.begin_to_end()
+    with started.connect() as client:
+        started.server.over.set()
+        while started.server.server_state.connections == set():
+            pass
+        client.sendall(HEAD)
+        client.sendall(BODY)
+        assert is_last(heard(client))
+
+
+def test_whoever_never_asks_holds_the_end_up_for_a_moment_only(start: Start) -> None:
+    started = start(head_s=600, keep_alive_s=600)
+    with started.connect() as client:
+        started.begin_to_end()
+        started.server.over.set()
+        assert client.recv(1) == b""
+
+
+def test_a_kept_connection_is_closed_unless_a_request_is_on_its_way(start: Start) -> None:
+    started = start()
+    with started.connect() as idle, started.connect() as asking:
+        for client in (idle, asking):
+            client.sendall(HEAD + BODY)
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        started.begin_to_end()
+        asking.sendall(HEAD + BODY)
+        started.server.over.set()
+        assert is_last(heard(asking))
+        assert heard(idle) == b""

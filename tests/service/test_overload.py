@@ -1,0 +1,201 @@
+"""Overload against a simulated clock: queue, admission and pace as the service puts them together, in virtual time.
+
+A model that has become slower than its table is where admission goes blind: what it lets in is then all late.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import pytest
+
+from service.admission import Admission, NoCapacity
+from service.cost import CostTable, Packing
+from service.pace import Pace
+from service.queue import WorkQueue
+from service.work import Batch, Priority, Work
+from tests.service.test_queue import Idle
+
+DEADLINE_S = 1.0
+TABLE = CostTable((1, 8), (1, 64), ((0.01, 0.01), (0.05, 0.05)))
+"""A full batch of eight takes 50 ms: 160 requests a second, so long as the table is right."""
+PADDED = CostTable((1, 8), (1, 64), ((0.001, 0.01), (0.005, 0.08)))
+"""Time goes with length."""
+PER_S = 160.0
+Slow = Callable[[float], float]
+
+
+class Frozen(Pace):
+    """The negative control: whatever is measured, the table is believed."""
+
+    def factor(self, now: float) -> float:
+        return 1.0
+
+
+@dataclass
+class Service:
+    """One model, one queue and one door; time passes only from event to event."""
+
+    slow: Slow
+    pace: Pace = field(default_factory=Pace)
+    now: float = 0.0
+    late: int = 0
+    done: list[tuple[float, Priority]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        packing = Packing(TABLE, max_batch_tokens=8 * 64, max_batch_s=0.05)
+        packing.pace = self.pace
+        self.lane = Idle(packing)
+        self.length: Callable[[], int] = lambda: 64
+        self.queue = WorkQueue(patience_s=0.5)
+        self.admission = Admission(max_backlog_s=10.0)
+        self.running: Batch | None = None
+        self.began = self.ends = 0.0
+        self.priorities: dict[Work, Priority] = {}
+
+    def play(self, arrivals: Sequence[tuple[float, Priority]]) -> None:
+        """Let them come, and serve what was let in."""
+        for arrived, priority in arrivals:
+            self._until(arrived)
+            self._arrive(priority)
+        self._until(float("inf"))
+
+    def _arrive(self, priority: Priority) -> None:
+        length = self.length()
+        running = self.began + self.running.predicted_s * self.pace.factor(self.now) - self.now if self.running else 0.0
+        try:
+            self.admission.admit(
+                now=self.now,
+                deadline=self.now + DEADLINE_S,
+                priority=priority,
+                backlog_s=self.queue.backlog_seconds(self.now) + max(0.0, running),
+                cost_s=self.lane.packing.share(length) * self.pace.factor(self.now),
+            )
+        except NoCapacity:
+            return
+        work = Work.of(self.lane, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
+        self.priorities[work] = priority
+        self.queue.put(work)
+        if self.running is None:
+            self._begin()
+
+    def _until(self, when: float) -> None:
+        while self.running is not None and self.ends <= when:
+            self.now = self.ends
+            self._end(self.running)
+            self._begin()
+        self.now = max(self.now, min(when, 1e9))
+
+    def _begin(self) -> None:
+        self.late += len(self.queue.expire(self.now))
+        self.running = self.queue.next_batch(self.now)
+        if self.running is not None:
+            self.began = self.now
+            table_s = self.lane.packing.seconds(len(self.running.items), self.running.longest)
+            self.ends = self.now + table_s * self.slow(self.now)
+
+    def _end(self, batch: Batch) -> None:
+        self.pace.note(self.now, predicted=batch.predicted_s, measured=self.now - self.began)
+        for item in batch.items:
+            in_time = self.now <= item.work.deadline
+            self.late += not in_time
+            if in_time:
+                self.done.append((item.work.arrived, self.priorities[item.work]))
+
+
+def always(factor: float) -> Slow:
+    return lambda _: factor
+
+
+def poisson(
+    rate: float, start: float, end: float, priority: Priority = Priority.default, seed: int = 0
+) -> Iterator[tuple[float, Priority]]:
+    rng = random.Random(f"{rate} {start} {priority} {seed}")
+    now = start + rng.expovariate(rate)
+    while now < end:
+        yield now, priority
+        now += rng.expovariate(rate)
+
+
+def goodput(service: Service, start: float, end: float, priority: Priority | None = None) -> float:
+    """Requests a second that came then and were answered in time."""
+    return sum(start <= at < end and priority in (None, which) for at, which in service.done) / (end - start)
+
+
+@pytest.mark.parametrize("slower", [1.0, 3.0, 0.5])
+@pytest.mark.parametrize(("times", "least"), [(2, 0.95), (5, 0.93), (10, 0.90)])
+def test_goodput_does_not_collapse_however_slow_the_model_has_become(times: int, least: float, slower: float) -> None:
+    peak = PER_S / slower
+    service = Service(always(slower))
+    service.play(list(poisson(times * peak, 0.0, 20.0)))
+    assert goodput(service, 2.0, 19.0) >= least * peak
+    assert service.late <= 0.05 * len(service.done)
+
+
+def test_a_table_that_is_never_corrected_collapses() -> None:
+    service = Service(always(3.0), Frozen())
+    service.play(list(poisson(10 * PER_S / 3, 0.0, 20.0)))
+    assert goodput(service, 2.0, 19.0) < 0.5 * PER_S / 3
+
+
+def test_after_a_spike_on_a_slow_machine_all_come_in_again_within_two_seconds() -> None:
+    """While the flood lasts something else has the cores too; then both end."""
+    service = Service(lambda now: 8.0 if now < 10.0 else 1.0)
+    load = chain(poisson(10 * PER_S, 0.0, 10.0), poisson(0.5 * PER_S, 10.0, 20.0))
+    service.play(list(load))
+    after = [at for at, _ in poisson(0.5 * PER_S, 10.0, 20.0) if at >= 12.0]
+    assert goodput(service, 12.0, 20.0) * 8.0 == len(after)
+
+
+@pytest.mark.parametrize(("pause_s", "runs"), [(0.4, 1), (5.0, 1)])
+def test_one_run_that_stalls_costs_no_more_than_its_own_time(pause_s: float, runs: int) -> None:
+    stalls = iter([True] * runs)
+
+    def slow(now: float) -> float:
+        return pause_s / 0.05 if now > 5.0 and next(stalls, False) else 1.0
+
+    service = Service(slow)
+    service.play(list(poisson(0.5 * PER_S, 0.0, 20.0)))
+    after = 5.0 + pause_s + 2.0
+    came = sum(at >= after for at, _ in poisson(0.5 * PER_S, 0.0, 20.0))
+    assert goodput(service, after, 20.0) * (20.0 - after) == came
+
+
+def mixed() -> list[tuple[float, Priority]]:
+    """Three times what can be done; a sixth of it is critical."""
+    critical = poisson(0.5 * PER_S, 0.0, 20.0, Priority.critical)
+    return sorted(chain(critical, poisson(2.5 * PER_S, 0.0, 20.0, Priority.sheddable)))
+
+
+def critical_share(service: Service) -> float:
+    came = sum(priority is Priority.critical and 2.0 <= at < 19.0 for at, priority in mixed())
+    return goodput(service, 2.0, 19.0, Priority.critical) * 17.0 / came
+
+
+@pytest.mark.parametrize("slower", [1.0, 0.5])
+def test_what_is_critical_comes_through_three_times_the_load(slower: float) -> None:
+    service = Service(always(slower))
+    service.play(mixed())
+    assert critical_share(service) >= 0.995
+
+
+def test_where_all_are_alike_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: as though every priority had the same share."""
+    monkeypatch.setattr("service.admission.SHARES", dict.fromkeys(Priority, 0.75))
+    service = Service(always(1.0))
+    service.play(mixed())
+    assert critical_share(service) < 0.8
+
+
+def test_lengths_that_differ_do_not_make_all_of_them_late() -> None:
+    """Items count as though in full batches of their own length; the margin covers what padding adds."""
+    service = Service(always(1.0))
+    rng = random.Random(0)
+    service.length = lambda: rng.choice([48, 52, 56, 60, 64])  # which may share batches, padded
+    service.lane = Idle(Packing(PADDED, max_batch_tokens=8 * 64, max_batch_s=0.08))
+    service.lane.packing.pace = service.pace
+    service.play(list(poisson(10 * PER_S, 0.0, 20.0)))
+    assert service.late <= 0.05 * len(service.done)

@@ -1,0 +1,56 @@
+"""A service that knows a signer's key loads what was signed with it, in the child and beside the live model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("cryptography", reason="signed bundles need the extra audit")
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from models.errors import BundleError
+from service.app import create_app
+from service.settings import BadSetting, Settings
+from service.trial import try_out
+from tests.bundles import write_tiny_bundle
+from tests.models.test_signature import public, sign
+from tests.service.conftest import Serve
+from tests.service.test_trial import PATIENT
+
+
+@pytest.fixture
+def key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, key: Ed25519PrivateKey) -> Path:
+    """A key, two versions signed with it, and one that is not."""
+    public(key, tmp_path / "key.pem")
+    for number in (1, 2, 3):
+        write_tiny_bundle(tmp_path / f"tiny-v{number}", seed=number, version=str(number))
+    for number in (1, 2):
+        sign(tmp_path / f"tiny-v{number}", key)
+    return tmp_path
+
+
+def test_only_signed_versions_become_live(serve: Serve, shelf: Path) -> None:
+    client = serve(bundle=shelf / "tiny-v1", signer_file=shelf / "key.pem").client
+    assert client.post("/v1/models/2:activate").status_code == 200
+    answer = client.post("/v1/models/3:activate")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409,
+        "the live model stays: tiny-v3/manifest.sig is missing",
+    )
+
+
+def test_the_child_refuses_an_unsigned_bundle_before_it_opens_a_graph(shelf: Path) -> None:
+    with pytest.raises(BundleError, match=r"tiny-v3/manifest\.sig is missing"):
+        try_out(shelf / "tiny-v3", replace(PATIENT, signer_file=shelf / "key.pem"))
+
+
+def test_a_key_that_cannot_be_read_is_a_bad_setting(shelf: Path) -> None:
+    settings = Settings(bundle=shelf / "tiny-v1", signer_file=shelf / "none.pem")
+    with pytest.raises(BadSetting, match=r"^FITSCORE_SIGNER_FILE: .*none\.pem cannot be read"):
+        create_app(settings)

@@ -1,0 +1,117 @@
+"""Swaps: many of them under traffic cost no answer, and the way back needs no load."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.lifecycle import Load
+from service.models import LiveModel
+from tests.bundles import write_tiny_bundle
+from tests.fakes import PATIENCE_S, load_tiny
+from tests.service.conftest import Running, Serve
+
+SWAPS = 50
+ORDER = "2121231"
+"""Some of these swaps load a bundle, most find the model in memory."""
+
+
+class CountedLoads:
+    """The real loader, counted."""
+
+    def __init__(self, load: Load = load_tiny) -> None:
+        self._load = load
+        self.paths: list[str] = []
+
+    def __call__(self, path: Path) -> LiveModel:
+        self.paths.append(path.name)
+        return self._load(path)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """A folder with three versions of the tiny model, whose answers differ."""
+    for number in (1, 2, 3):
+        write_tiny_bundle(tmp_path / f"tiny-v{number}", seed=number, version=str(number))
+    return tmp_path
+
+
+def activate(running: Running, version: str) -> httpx.Response:
+    return running.client.post(f"/v1/models/{version}:activate")
+
+
+def scores_of(body: dict[str, Any]) -> list[float]:
+    return [each["score"] for each in body["scores"]]
+
+
+def scores_by_version(running: Running) -> dict[str, list[float]]:
+    """What each version says of the usual order, asked while nothing else goes on."""
+    found = {}
+    for version in "231":
+        assert activate(running, version).status_code == 200
+        found[version] = scores_of(running.score().json())
+    return found
+
+
+def traffic(running: Running, told: list[httpx.Response], ended: threading.Event) -> Callable[[], None]:
+    def ask() -> None:
+        with httpx.Client(base_url=running.client.base_url, timeout=PATIENCE_S) as client:
+            mine = Running(client, running.app, running.port, [])
+            while not ended.is_set():
+                told.append(mine.score())
+
+    return ask
+
+
+def test_fifty_swaps_under_traffic_lose_nothing_and_every_answer_belongs_to_its_version(
+    serve: Serve, shelf: Path
+) -> None:
+    running = serve(bundle=shelf / "tiny-v1", load=CountedLoads())
+    expected = scores_by_version(running)
+    for one, other in ("12", "13", "23"):
+        assert expected[one] != pytest.approx(expected[other], abs=0.01)
+    told: list[httpx.Response] = []
+    ended = threading.Event()
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(traffic(running, told, ended)) for _ in range(3)]
+        swapped = [activate(running, ORDER[swap % len(ORDER)]).status_code for swap in range(SWAPS)]
+        ended.set()
+        for each in asking:
+            each.result()
+    assert swapped == [200] * SWAPS
+    assert [answer.status_code for answer in told] == [200] * len(told)
+    bodies = [answer.json() for answer in told]
+    assert {body["model"]["version"] for body in bodies} == {"1", "2", "3"}
+    for body in bodies:
+        assert scores_of(body) == pytest.approx(expected[body["model"]["version"]], abs=1e-5)
+
+
+def test_a_rollback_returns_to_the_version_before_without_a_load(serve: Serve, shelf: Path) -> None:
+    loads = CountedLoads()
+    running = serve(bundle=shelf / "tiny-v1", load=loads)
+    before = running.score().json()
+    activate(running, "2")
+    for path in (shelf / "tiny-v1").iterdir():
+        path.unlink()  # the way back must not depend on the disk
+    answer = running.client.post("/v1/models/2:rollback")
+    assert (answer.status_code, answer.json()["version"], answer.json()["live"]) == (200, "1", True)
+    assert running.score().json() == before
+    assert activate(running, "2").json()["version"] == "2"  # nor does the way forth again
+    assert loads.paths == ["tiny-v1", "tiny-v2"]
+
+
+def test_a_rollback_told_twice_goes_back_once(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1")
+    activate(running, "2")
+    answers = [running.client.post("/v1/models/2:rollback") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 409]
+    assert running.score().json()["model"]["version"] == "1"
+
+
+def test_there_is_no_way_back_from_the_first_model(serve: Serve, shelf: Path) -> None:
+    answer = serve(bundle=shelf / "tiny-v1").client.post("/v1/models/1:rollback")
+    assert (answer.status_code, answer.json()["detail"]) == (409, "no earlier model is at hand")

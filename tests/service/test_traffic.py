@@ -1,0 +1,142 @@
+"""Shadow and canary: a share of the traffic, what it shows of a candidate, and its end without anybody's hand."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.lanes import PairLane
+from service.models import LiveModel
+from tests.bundles import HEADS, write_tiny_bundle
+from tests.fakes import SumScorer, load_tiny
+from tests.service.conftest import Running, Serve
+
+Edit = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+SMALL_SAMPLE = {"rollout_min_requests": 20, "rollout_min_scores": 40, "rollout_slowness": 100}
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Two versions of the tiny model; the second differs by no more than its version."""
+    write_tiny_bundle(tmp_path / "tiny-v1")
+    write_tiny_bundle(tmp_path / "tiny-v2", version="2")
+    return tmp_path
+
+
+def second_is(edit: Edit) -> Callable[[Path], LiveModel]:
+    """A loader whose version 2 makes its rows as `edit` says."""
+
+    def load(path: Path) -> LiveModel:
+        model = load_tiny(path)
+        if model.version != "2":
+            return model
+        assert isinstance(model.lanes, PairLane)
+        return replace(model, lanes=PairLane(SumScorer(edit), model.lanes.packing))
+
+    return load
+
+
+def roll_out(running: Running, mode: str, share: float) -> httpx.Response:
+    return running.client.post(f"/v1/models/2:{mode}", json={"share": share})
+
+
+def versions(running: Running, requests: int) -> Counter[str]:
+    return Counter(running.score().json()["model"]["version"] for _ in range(requests))
+
+
+def listed(running: Running) -> dict[str, object]:
+    found: dict[str, object] = running.client.get("/v1/models").json()
+    return found
+
+
+def rollout_of(running: Running) -> object:
+    return running.client.get("/v1/models").json()["models"][1]["rollout"]
+
+
+def figure(running: Running, name: str, version: str) -> float | None:
+    for line in running.client.get("/metrics").text.splitlines():
+        if line.startswith(f"fitscore_{name}{{") and f'version="{version}"' in line:
+            return float(line.rsplit(" ", 1)[1])
+    return None
+
+
+def test_a_canary_answers_its_share_and_no_more(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1")
+    answer = roll_out(running, "canary", 0.25)
+    assert answer.status_code == 200
+    assert answer.json()["rollout"] == {"mode": "canary", "share": 0.25}
+    assert versions(running, 40) == {"1": 30, "2": 10}
+    assert figure(running, "version_requests_total", "1") == 30
+    assert figure(running, "version_requests_total", "2") == 10
+    assert roll_out(running, "canary", 0).json()["rollout"] is None
+    assert versions(running, 8) == {"1": 8}
+
+
+def test_a_shadow_scores_its_share_and_answers_nothing(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1")
+    roll_out(running, "shadow", 0.5)
+    assert versions(running, 20) == {"1": 20}
+    while figure(running, "version_requests_total", "2") != 10:
+        pass  # they come after the answers
+    assert figure(running, "version_requests_total", "1") == 10
+    assert figure(running, "rollout_psi", "2") == 0.0  # the very same graph
+    assert rollout_of(running) == {"mode": "shadow", "share": 0.5}
+
+
+def none_finite(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.full_like(rows, np.nan)
+
+
+def always_sure(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.full_like(rows, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("edit", "fault"),
+    [
+        (none_finite, "canary of version 2 ended: it failed 100.0% of its requests, the live model 0.0%"),
+        (always_sure, "canary of version 2 ended: it scores otherwise than the live model: PSI "),
+    ],
+)
+def test_a_bad_canary_goes_by_itself(serve: Serve, shelf: Path, edit: Edit, fault: str) -> None:
+    running = serve(bundle=shelf / "tiny-v1", load=second_is(edit), **SMALL_SAMPLE)
+    roll_out(running, "canary", 0.5)
+    seen = versions(running, 60)
+    assert seen["2"] == 20  # the least that it may be judged by
+    assert str(listed(running)["fault"]).startswith(fault)
+    assert rollout_of(running) is None
+    assert "fitscore_rollouts_failed_total 1.0" in running.client.get("/metrics").text
+
+
+def test_a_shadow_that_scores_otherwise_goes_by_itself_and_nobody_saw_it(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1", load=second_is(always_sure), **SMALL_SAMPLE)
+    roll_out(running, "shadow", 1.0)
+    asked = 0
+    while rollout_of(running) is not None:
+        assert versions(running, 1) == {"1": 1}
+        asked += 1
+    assert asked >= 20
+    assert "PSI" in str(listed(running)["fault"])
+
+
+def test_a_canary_that_does_as_well_stays_and_becomes_live_without_a_load(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1", **SMALL_SAMPLE)
+    roll_out(running, "canary", 0.5)
+    assert versions(running, 60) == {"1": 30, "2": 30}
+    for path in (shelf / "tiny-v2").iterdir():
+        path.unlink()
+    assert running.client.post("/v1/models/2:activate").json()["live"] is True
+    assert versions(running, 4) == {"2": 4}
+
+
+def test_what_cannot_be_compared_is_refused(serve: Serve, shelf: Path) -> None:
+    other = tuple(head.model_copy(update={"name": f"other-{head.name}"}) for head in HEADS)
+    write_tiny_bundle(shelf / "tiny-v3", version="3", heads=other, default_blend={"other-apply": 1.0})
+    client = serve(bundle=shelf / "tiny-v1").client
+    for version, share, status in (("1", 0.5, 409), ("3", 0.5, 409), ("9", 0.5, 404), ("2", 0, 409), ("2", 1.5, 422)):
+        assert client.post(f"/v1/models/{version}:canary", json={"share": share}).status_code == status
