@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from training.data import CandidateList
+from training.precision import autocast
 
 
 def bm25_scores(lists: Sequence[CandidateList]) -> list[np.ndarray]:
@@ -33,12 +34,13 @@ def bm25_scores(lists: Sequence[CandidateList]) -> list[np.ndarray]:
 def cosine_scores(lists: Sequence[CandidateList], backbone: str, *, max_tokens: int) -> list[np.ndarray]:
     """Cosine of mean-pooled sentence embeddings of the untouched backbone, cut at `max_tokens` a text."""
     texts = list(dict.fromkeys(text for each in lists for text in (each.member, *each.candidates)))
-    vectors = dict(zip(texts, _embed(texts, backbone, max_tokens), strict=True))
+    vectors = dict(zip(texts, embed_texts(texts, backbone, max_tokens), strict=True))
     return [np.array([vectors[text] @ vectors[each.member] for text in each.candidates]) for each in lists]
 
 
 @torch.inference_mode()
-def _embed(texts: Sequence[str], backbone: str, max_tokens: int) -> np.ndarray:
+def embed_texts(texts: Sequence[str], backbone: str, max_tokens: int) -> np.ndarray:
+    """Normalised mean-pooled embeddings f32[texts, D] of an untouched backbone, in order."""
     tokenizer = AutoTokenizer.from_pretrained(Path(backbone))
     model = AutoModel.from_pretrained(Path(backbone), dtype=torch.float32).eval()
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
@@ -53,7 +55,7 @@ def _embed(texts: Sequence[str], backbone: str, max_tokens: int) -> np.ndarray:
             max_length=max_tokens,
             return_tensors="pt",
         )
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast(torch.device("cpu")):
             hidden_NTD = model(**batch).last_hidden_state.float()
         mask_NT1 = batch["attention_mask"].unsqueeze(-1)
         pooled_ND = (hidden_NTD * mask_NT1).sum(1) / mask_NT1.sum(1)

@@ -6,29 +6,55 @@ Platt scaling (Platt, 1999) against soft gains by Newton's method; two parameter
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from models.bundle import Calibration
 from training.data import CandidateList
 
+TINY = 1e-12
 
-def fit_platt(logits: np.ndarray, targets: np.ndarray, *, steps: int = 50) -> Calibration:
+
+def fit_platt(
+    logits: np.ndarray, targets: np.ndarray, *, examined: np.ndarray | None = None, steps: int = 50
+) -> Calibration:
     """Slope and intercept with the least binary cross-entropy to `targets` f64[N] in [0, 1].
 
-    The slope stays positive, so that calibration never changes an order; with fewer than two distinct targets
+    Where `examined` f64[N] says with which chance a place was looked at, the target is that of both together,
+    examined * sigmoid(slope * logit + intercept): the calibrated head is the chance of the action once looked at. The
+    slope stays positive, so that calibration never changes an order; with fewer than two distinct targets
     nothing is fitted.
     """
     if np.unique(targets).size < 2:
         return Calibration(slope=1.0, intercept=0.0)
     features = np.stack([logits.astype(np.float64), np.ones(len(logits))], axis=1)
+    looked = np.ones(len(logits)) if examined is None else examined
     weights = np.array([1.0, 0.0])
+    loss = _surprise(features @ weights, looked, targets)
     for _ in range(steps):
-        probabilities = 1 / (1 + np.exp(-np.clip(features @ weights, -50, 50)))
-        gradient = features.T @ (probabilities - targets)
-        curvature = (features * (probabilities * (1 - probabilities))[:, None]).T @ features + 1e-6 * np.eye(2)
-        weights = weights - np.clip(np.linalg.solve(curvature, gradient), -2, 2)
+        once_looked = _sigmoid(features @ weights)
+        # Fisher scoring, which is Newton's method where everything was looked at
+        missed = np.maximum(1 - looked * once_looked, TINY)
+        gradient = features.T @ ((looked * once_looked - targets) * (1 - once_looked) / missed)
+        information = looked * once_looked * (1 - once_looked) ** 2 / missed
+        curvature = (features * information[:, None]).T @ features + 1e-6 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        # A whole step can overshoot, and go to and fro for ever: it is halved until it gains something.
+        while (found := _surprise(features @ (weights - step), looked, targets)) > loss and np.abs(step).max() > TINY:
+            step = step / 2
+        weights, loss = weights - step, min(found, loss)
     return Calibration(slope=float(max(weights[0], 1e-3)), intercept=float(weights[1]))
+
+
+def _surprise(exponents: np.ndarray, looked: np.ndarray, targets: np.ndarray) -> float:
+    """Cross-entropy of the targets and looked * sigmoid(exponents)."""
+    stated = np.clip(looked * _sigmoid(exponents), TINY, 1 - TINY)
+    return float(-(targets * np.log(stated) + (1 - targets) * np.log(1 - stated)).sum())
+
+
+def _sigmoid(exponents: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-np.clip(exponents, -30, 30))))
 
 
 def fit_calibrations(
@@ -43,10 +69,30 @@ def fit_calibrations(
     return fitted
 
 
+@dataclass(frozen=True)
+class Bin:
+    """Pairs whose stated probability lies between `low` and `high`: how many, and the means stated and observed."""
+
+    low: float
+    high: float
+    count: int
+    stated: float
+    observed: float
+
+
+def reliability(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 10) -> list[Bin]:
+    """Stated against observed in equal-width bins; empty ones are left out."""
+    index = np.minimum((probabilities * bins).astype(int), bins - 1)
+    found = [(each, index == each) for each in range(bins) if (index == each).any()]
+    return [
+        Bin(
+            each / bins, (each + 1) / bins, int(own.sum()), float(probabilities[own].mean()), float(targets[own].mean())
+        )
+        for each, own in found
+    ]
+
+
 def expected_calibration_error(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 10) -> float:
     """Mean gap of stated and observed gain over equal-width bins, weighted by their counts (Naeini et al., 2015)."""
-    index = np.minimum((probabilities * bins).astype(int), bins - 1)
-    gaps = [
-        abs(probabilities[index == b].mean() - targets[index == b].mean()) * (index == b).mean() for b in set(index)
-    ]
-    return float(sum(gaps))
+    found = reliability(probabilities, targets, bins=bins)
+    return sum(abs(each.stated - each.observed) * each.count for each in found) / max(len(probabilities), 1)

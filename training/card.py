@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.policy import Policy
 from training.recipe import Recipe
 from training.report import markdown
 
 
-def model_card(recipe: Recipe, report: dict[str, Any]) -> str:
+def model_card(recipe: Recipe, policy: Policy, report: dict[str, Any]) -> str:
     """Markdown in the usual sections of model cards (Mitchell et al., 2019)."""
     card = recipe.card
     heads = "\n".join(
@@ -18,7 +19,8 @@ def model_card(recipe: Recipe, report: dict[str, Any]) -> str:
     attributions = "\n".join(f"> {line}\n" for line in card.attributions)
     return (
         f"# {card.title}\n\n"
-        f"Bundle `{recipe.name}`, version {recipe.version}. Licence of the weights: {card.licence}.\n\n"
+        f"Bundle `{recipe.name}`, version {recipe.version}, policy {policy.label}."
+        f" Licence of the weights: {card.licence}.\n\n"
         f"## Use\n\n{card.intended_use}\n\n## Limits\n\n{card.limits}\n\n## Heads\n\n{heads}\n\n"
         f"## Data\n\n{data}\n\n## Attributions\n\n{attributions}\n{markdown(report).replace('# Eval', '## Eval', 1)}"
     )

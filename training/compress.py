@@ -1,11 +1,11 @@
-"""Step `compress`: student -> ONNX graphs in fp32, fp16 and int8, each held against torch.
+"""Step `compress`: student -> ONNX graphs in fp32, fp16 and int8, each held against torch; and variants to compare.
 
-fp32 and fp16 must equal torch; int8 is judged by how it ranks (step `evaluate`), never by its largest error.
+fp32 and fp16 must equal torch; int8 and what was pruned is judged by how it ranks (`variants.py`, step `evaluate`),
+never by its largest error.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -17,36 +17,54 @@ import torch
 from models.text import Pair, TextEncoder
 from training.cross_encoder import CrossEncoder, encode_lists
 from training.data import read_lists
-from training.graphs import check_parity, write_int8, write_onnx
+from training.graphs import check_parity
 from training.recipe import Recipe
-from training.store import load_model
+from training.served import open_graphs, write_graphs
+from training.store import Student, load_student
+from training.variants import measure_variants
 
 PROBE_LISTS = 12
-FP32_TOLERANCE = 1e-4
-FP16_TOLERANCE = 5e-2
+PROBE_PAIRS = 200
+TOLERANCES = {"fp32": 1e-4, "fp16": 5e-2, "int8": None}
+SLOTS_TOLERANCE = 5e-3
+"""Of a split student in fp32: between two graphs its slots are kept in f16, which at worst moves a cosine by 2^-11 and
+a logit by 20 times that: 1e-2.
+"""
 
 
-def compress(recipe: Recipe, encoder: TextEncoder, data: Path, student: Path, out: Path) -> None:
-    """Write `student.{fp32,fp16,int8}.onnx` and `parity.json` to `out`. Raises ExportError when a graph differs."""
-    model, _ = load_model(student)
+def compress(recipe: Recipe, encoder: TextEncoder, short: TextEncoder, data: Path, student: Path, out: Path) -> None:
+    """Write the student's graphs in each precision, `parity.json` and `variants.json` to `out`; pruned variants learn
+    from texts as `short` cuts them.
+
+    Raises ExportError when a graph differs.
+    """
+    model, _ = load_student(student)
     model.cpu().eval()
-    pairs = encode_lists(encoder, read_lists(data, recipe.head_names, "valid")[:PROBE_LISTS])[:200]
-    reference = _reference(model, encoder, pairs)
-    graphs = {precision: out / f"student.{precision}.onnx" for precision in ("fp32", "fp16", "int8")}
-    write_onnx(model, graphs["fp32"])
-    write_onnx(copy.deepcopy(model).half(), graphs["fp16"])
-    write_int8(graphs["fp32"], graphs["int8"])
-    tolerances = {"fp32": FP32_TOLERANCE, "fp16": FP16_TOLERANCE, "int8": None}
-    parity = {
-        name: dataclasses.asdict(check_parity(path, reference, pairs, encoder, tolerance=tolerances[name]))
-        for name, path in graphs.items()
-    }
+    pairs = encode_lists(encoder, read_lists(data, recipe.policy_heads, "valid")[:PROBE_LISTS])[:PROBE_PAIRS]
+    reference = reference_logits(model, encoder, pairs)
+    for precision in TOLERANCES:
+        write_graphs(model, out, precision)
+    parity = {}
+    tolerances = TOLERANCES if recipe.split is None else {**TOLERANCES, "fp32": SLOTS_TOLERANCE}
+    for precision, tolerance in tolerances.items():
+        scorer = open_graphs(model, out, precision, encoder)
+        found = np.concatenate([scorer.pair_logits(pairs[start : start + 7]) for start in range(0, len(pairs), 7)])
+        parity[precision] = dataclasses.asdict(check_parity(precision, found, reference, tolerance=tolerance))
     (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
+    measure_variants(recipe, encoder, short, data, model, out)
 
 
 @torch.inference_mode()
-def _reference(model: CrossEncoder, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
-    """Torch's own fp32 logits, without autocast."""
-    arrays = encoder.collate(pairs)
-    logits: torch.Tensor = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})
-    return logits.numpy()
+def reference_logits(model: Student, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
+    """Torch's own fp32 logits f32[pairs, H], without autocast."""
+    if isinstance(model, CrossEncoder):
+        arrays = encoder.collate(pairs)
+        logits: torch.Tensor = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+        return logits.numpy()
+    members = {name: torch.from_numpy(a) for name, a in encoder.collate_sides([pair.member for pair in pairs]).items()}
+    others = {name: torch.from_numpy(a) for name, a in encoder.collate_sides([p.candidate for p in pairs]).items()}
+    reading = model.read(**members)
+    slots = model.slots(model.read(**others), others["attention_mask"]).unsqueeze(1)
+    mask = members["attention_mask"]
+    found: torch.Tensor = model.scorer(reading.vector, slots, model.keys_values(reading, mask), mask)
+    return found[:, 0].numpy()

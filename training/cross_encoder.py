@@ -18,8 +18,10 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from models.text import Inputs, Pair, TextEncoder
+from models.text import Inputs, Pair
 from training.data import CandidateList
+from training.pair_model import PairEncoder, PairModel
+from training.precision import autocast
 
 SCALE = 20.0
 """Cosine to logit, as sentence encoders are trained with (MultipleNegativesRankingLoss of sentence-transformers)."""
@@ -52,6 +54,11 @@ class CrossEncoder(nn.Module):
         """Outputs of a pair."""
         return len(self.bias)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its inputs must be."""
+        return self.bias.device
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Inputs i64[N, T] as `TextEncoder.collate` makes them -> logits f32[N, H]."""
         first_NT = attention_mask * (1 - token_type_ids)
@@ -62,12 +69,12 @@ class CrossEncoder(nn.Module):
             attention_mask=self._attention_bias(attention_mask, token_type_ids),
             position_ids=count_T - token_type_ids * first_NT.sum(1, keepdim=True),
         ).last_hidden_state
-        return self.match(_pool(states_NTD, first_NT), _pool(states_NTD, second_NT))
+        return self.match(pool(states_NTD, first_NT), pool(states_NTD, second_NT))
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """One side alone, i64[N, T] each -> f32[N, D]: what `forward` pools of it while crossing is shut."""
         states_NTD = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return _pool(states_NTD, attention_mask)
+        return pool(states_NTD, attention_mask)
 
     def match(self, members: Tensor, candidates: Tensor) -> Tensor:
         """Embeddings f32[..., D] of both sides, broadcast against each other -> logits f32[..., H]."""
@@ -84,7 +91,7 @@ class CrossEncoder(nn.Module):
         return torch.where(is_key_N1T, bias_NTT, torch.full_like(crossing, NEVER)).unsqueeze(1)
 
 
-def _pool(states_NTD: Tensor, mask_NT: Tensor) -> Tensor:
+def pool(states_NTD: Tensor, mask_NT: Tensor) -> Tensor:
     """Normalised mean of the masked tokens' states, in fp32: f32[N, D]."""
     mask_NT1 = mask_NT.unsqueeze(-1).float()
     mean_ND = (states_NTD.float() * mask_NT1).sum(1) / mask_NT1.sum(1)
@@ -164,21 +171,19 @@ def read_tokenizer(name: str) -> str:
 
 
 def to_tensors(inputs: Inputs, device: torch.device, *, multiple: int = 1) -> dict[str, Tensor]:
-    """Arrays i64[N, T] as tensors, T padded up to a `multiple`."""
-    padding = (0, -inputs["input_ids"].shape[1] % multiple)
+    """Arrays i64[N, ..., T] as tensors, T padded up to a `multiple`."""
+    padding = (0, -inputs["input_ids"].shape[-1] % multiple)
     return {name: functional.pad(torch.from_numpy(array), padding).to(device) for name, array in inputs.items()}
 
 
 @torch.inference_mode()
-def predict(
-    model: CrossEncoder, encoder: TextEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192
-) -> np.ndarray:
+def predict(model: PairModel, encoder: PairEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192) -> np.ndarray:
     """Logits f32[len(pairs), H], in the order given.
 
     Runs in batches of like length so that little is padded, and of few shapes: each costs the CPU a compilation.
     """
     model.eval()
-    device = model.bias.device
+    device = model.device
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]), reverse=True)
     out = np.zeros((len(pairs), model.num_heads), dtype=np.float32)
     start = 0
@@ -187,20 +192,20 @@ def predict(
             longest = len(pairs[order[start]])
             chosen = order[start : start + max(1, batch_tokens // (longest + -longest % 16))]
             inputs = to_tensors(encoder.collate([pairs[index] for index in chosen]), device, multiple=16)
-            with torch.autocast(device.type, dtype=torch.bfloat16):
+            with autocast(device):
                 out[chosen] = model(**inputs).float().cpu().numpy()
             start += len(chosen)
             progress.update(len(chosen))
     return out
 
 
-def encode_lists(encoder: TextEncoder, lists: Sequence[CandidateList]) -> list[Pair]:
+def encode_lists(encoder: PairEncoder, lists: Sequence[CandidateList]) -> list[Pair]:
     """All pairs of all lists, in order; a member is tokenised once."""
     ids = iter(encoder.candidates([text for each in lists for text in each.candidates]))
     members = [encoder.member(each.member) for each in lists]
     return [Pair(member, next(ids)) for member, each in zip(members, lists, strict=True) for _ in each.candidates]
 
 
-def predict_lists(model: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
+def predict_lists(model: PairModel, encoder: PairEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
     """Logits f32[pairs of all lists, H], in order."""
     return predict(model, encoder, encode_lists(encoder, lists))

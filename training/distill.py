@@ -1,63 +1,148 @@
-"""Step `distill`: the teacher's soft labels -> a smaller flat student, calibrated on gold validation lists.
+"""Step `distill`: the teachers' soft labels -> a smaller student, calibrated on what it never trained on.
 
-First, with both sides apart, the student learns to place every text where the deeper model does (no labels). Then, in
-pairs: loss = mean over heads of: binary KL(teacher || student) + w * list KL(softmax of teacher || softmax of
-student) + a * gold anchor
+The student first learns relevance from the policy teacher. From there heads of actions grow, which start as their
+teacher's own, and both teachers' soft labels count, each by its share:
+
+    loss = weighted mean over heads of: binary KL(teacher || student) + w * the recipe's ranking term + a * gold anchor
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from models.text import TextEncoder
 from training.annotate import read_soft_labels
 from training.calibrate import fit_calibrations
-from training.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, predict_lists, train_embeddings
-from training.data import candidate_lists, read_lists
-from training.fit import fit
-from training.losses import binary_kl, list_kl
-from training.pairs import PairBatch, PairLoss, pair_objective
+from training.cross_encoder import CrossEncoder, load_cross_encoder
+from training.data import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
+from training.engagement import fit_attractions
+from training.fit import Schedule
+from training.impressions import read_impressions
+from training.learners import FlatLearner, Learner, SplitLearner
 from training.recipe import Recipe
-from training.sides import imitate
-from training.store import made_once, save_model
+from training.shares import Judge, trace
+from training.start import starting_encoder
+from training.store import Calibrations, Student, save_model
+from training.teach_engagement import read_examination
+from training.teachers import distillation_loss, share_weights, take_heads, with_heads
 
 
-def distillation_loss(heads: Sequence[str], listwise_weight: float, gold_anchor: float) -> PairLoss:
-    """Soft labels carry the student; a little gold keeps it from the teacher's mistakes."""
+@dataclass(frozen=True)
+class Material:
+    """What students learn from, and what they are calibrated and compared on: lists with soft labels, graded ones, and
+    the log's; and the teacher whose heads actions start from. No log and no such teacher without an engagement plan.
+    """
 
-    def loss(logits_LCH: Tensor, batch: PairBatch) -> Tensor:
-        terms = []
-        for index, head in enumerate(heads):
-            logits_LC, soft_LC, mask_LC = logits_LCH[..., index], batch.targets[head], batch.masks[head]
-            teacher_LC = batch.targets[f"{head}_logit"].masked_fill(~mask_LC, -1e9)
-            term = binary_kl(logits_LC, soft_LC, mask_LC)
-            term = term + listwise_weight * list_kl(logits_LC, torch.softmax(teacher_LC, dim=1), mask_LC)
-            gold = binary_kl(logits_LC, batch.targets[f"{head}_gold"], batch.masks[f"{head}_gold"])
-            terms.append(term + gold_anchor * gold)
-        return torch.stack(terms).mean()
-
-    return loss
+    labelled: list[CandidateList]
+    graded: list[CandidateList]
+    logged: list[CandidateList]
+    engagement: CrossEncoder | None
 
 
-def distill(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, soft: Path, out: Path) -> None:
-    """Train the student from `soft` (step `annotate`), warm from some layers of the teacher's; write it to `out`."""
-    heads, schedules = recipe.head_names, recipe.student
-    valid = read_lists(data, heads, "valid")[: recipe.calibration_lists]
+def distill(recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], readings: Path, out: Path) -> None:
+    """Train the student of the recipe's kind, warm from the policy teacher, into `out`; and `shares.json`, where the
+    recipe has two teachers.
+    """
+    material = read_material(recipe, folders)
+    learner = new_learner(recipe, encoder, {**folders, "distill": out}, material, readings)
+    student = relevance = learn_relevance(recipe, learner, material, out)
+    if recipe.engagement:
+        student = learn_actions(recipe, learner, material, relevance, recipe.engagement.share, out)
+        shares = draw_shares(recipe, learner, material, relevance, out)
+        (out / "shares.json").write_text(json.dumps(shares, indent=2) + "\n", encoding="utf-8")
+    save_model(out, student, _calibrations(recipe, learner, material, student, folders))
 
-    def shrunk() -> CrossEncoder:
-        deep = load_cross_encoder(teacher / "sides" / "model").eval()
-        model = train_embeddings(keep_layers(deep, recipe.student_layers), recipe.train_embeddings)
-        train = read_lists(data, heads, "train")
-        fit(model, train, imitate(model, deep, encoder), schedules.sides, out / "sides")
-        return model
 
-    model = train_embeddings(made_once(out / "sides" / "model", shrunk), recipe.train_embeddings)
-    columns = [f"{head}{suffix}" for head in heads for suffix in ("", "_logit", "_gold")]
-    labelled = list(candidate_lists(read_soft_labels(soft), columns))
-    loss = distillation_loss(heads, recipe.listwise_weight, recipe.gold_anchor)
-    fit(model, labelled, pair_objective(model, encoder, loss), schedules.pairs, out)
-    save_model(out, model, fit_calibrations(heads, predict_lists(model, encoder, valid), valid))
+def read_material(recipe: Recipe, folders: dict[str, Path]) -> Material:
+    """All of it, from the folders of the steps before."""
+    columns = [f"{head}{suffix}" for head in recipe.head_names for suffix in ("", "_logit", "_gold")]
+    return Material(
+        list(candidate_lists(read_soft_labels(folders["annotate"]), columns)),
+        read_lists(folders["data"], recipe.policy_heads, "valid"),
+        read_impressions(folders["log"] / "impressions.parquet", recipe.actions, "valid"),
+        load_cross_encoder(folders["teach-engagement"] / "model") if recipe.actions else None,
+    )
+
+
+def new_learner(
+    recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], material: Material, readings: Path
+) -> Learner:
+    """Whoever trains students of the recipe's kind."""
+    train = read_lists(folders["data"], recipe.policy_heads, "train")
+    if recipe.split is None:
+        return FlatLearner(recipe, encoder, folders["teach"], train)
+    others = [*material.labelled, *material.graded, *material.logged]
+    start = starting_encoder(recipe, encoder, folders["teach"], material.labelled, folders["distill"])
+    return SplitLearner(recipe, encoder, start, train, others, readings)
+
+
+def learn_relevance(recipe: Recipe, learner: Learner, material: Material, out: Path) -> Student:
+    """A student with the heads of the policy teacher alone."""
+    student = learner.start(out)
+    weights = dict.fromkeys(recipe.policy_heads, 1.0)
+    _learn(recipe, learner, material, student, weights, recipe.student.pairs, out / "relevance")
+    return student
+
+
+def learn_actions(
+    recipe: Recipe, learner: Learner, material: Material, relevance: Student, share: float, out: Path
+) -> Student:
+    """The student of relevance with heads for the actions too; at a share of 0 they know no more than what fits."""
+    assert recipe.engagement is not None
+    assert material.engagement is not None
+    graded = len(recipe.policy_heads)
+    student = with_heads(relevance, [*range(graded), *[0] * len(recipe.actions)])
+    if share:
+        take_heads(student, graded, material.engagement)
+        weights = share_weights(recipe.policy_heads, recipe.actions, share)
+        _learn(recipe, learner, material, student, weights, recipe.engagement.student, out / f"share-{share:g}")
+    return student
+
+
+def _learn(
+    recipe: Recipe,
+    learner: Learner,
+    material: Material,
+    student: Student,
+    weights: dict[str, float],
+    schedule: Schedule,
+    out: Path,
+) -> None:
+    loss = distillation_loss(weights, recipe.ranking_term, recipe.listwise_weight, recipe.gold_anchor)
+    learner.learn(student, material.labelled, loss, schedule, out)
+
+
+def draw_shares(
+    recipe: Recipe, learner: Learner, material: Material, relevance: Student, out: Path
+) -> dict[str, object]:
+    """Relevance against engagement of a student for each share, on validation lists."""
+    assert recipe.engagement is not None
+
+    def train(share: float) -> Judge:
+        student = learn_actions(recipe, learner, material, relevance, share, out)
+        return lambda lists: learner.logits(student, lists)
+
+    return trace(
+        sorted({*recipe.engagement.shares, recipe.engagement.share}),
+        train,
+        labelled_for([*material.graded, *material.logged], recipe.head_names),
+        recipe.head_names,
+        relevance=recipe.policy_heads[0],
+        engagement=recipe.actions[0],
+        chosen=recipe.engagement.share,
+    )
+
+
+def _calibrations(
+    recipe: Recipe, learner: Learner, material: Material, student: Student, folders: dict[str, Path]
+) -> Calibrations:
+    """Graded heads against grades; actions against the log, whose places the engagement teacher has accounted for."""
+    graded = some_of_each(material.graded, recipe.calibration_lists, recipe.seed)
+    found = fit_calibrations(recipe.policy_heads, learner.logits(student, graded), graded)
+    if not recipe.actions:
+        return found
+    logits = learner.logits(student, material.logged)[:, len(recipe.policy_heads) :]
+    curve = read_examination(folders["teach-engagement"])
+    return {**found, **fit_attractions(recipe.actions, logits, material.logged, curve)}

@@ -1,136 +1,193 @@
 """Step `evaluate`: every system on the same held-out lists, each source by itself, with bootstrap 95 % intervals.
 
-Systems: BM25, the untouched backbone's cosine, the teacher, the student, and the student's int8 graph as it ships.
-Fails under the recipe's floors; the report is written all the same.
+Systems: BM25, the untouched backbone's cosine, each head's teacher, the student, and the student's int8 graph as it
+ships. Graded heads are judged on graded lists, actions on the log's.
+Writes `report.json`, `report.md` and, with the texts of the worst pairs, `report.html`. Fails under the recipe's floors
+and when the student may be worse than the live bundle; the report is written all the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.bundle import Calibration
-from models.cross import CrossScorer
-from models.session import Session
+from models.bundle import Bundle, Calibration
 from models.text import TextEncoder
 from training import ranking
+from training.annotate import Teacher, read_teachers
 from training.baselines import bm25_scores, cosine_scores
-from training.calibrate import expected_calibration_error
-from training.cross_encoder import encode_lists, predict_lists
-from training.data import CandidateList, read_lists
+from training.breaks import worst_breaks
+from training.cross_encoder import predict_lists
+from training.data import CandidateList, by_list, labelled_for, read_lists, some_of_each
+from training.fairness import audit
+from training.figures import Scores, head_figures
+from training.impressions import read_impressions
+from training.page import html
+from training.promotion import Decision, NotPromoted, decide
 from training.recipe import Recipe
 from training.report import markdown
-from training.store import load_model
+from training.served import graph_logits, open_graphs
+from training.store import FlatTeacher, load_student, own_encoder
+from training.team import learnt_state
 
-Scores = dict[str, list[np.ndarray]]
-BASELINES = ("bm25", "cosine")
+SHIPPED = "student-int8"
+SHOWN_BREAKS = 6
 
 
 class FloorBroken(Exception):
     """A figure under the recipe's floor; the sentence names the figure, its value and the floor."""
 
 
-def evaluate(recipe: Recipe, encoder: TextEncoder, backbone: str, folders: dict[str, Path], out: Path) -> None:
-    """Write `report.json` and `report.md` to `out`; raise FloorBroken when a figure is too low."""
-    lists = _some_of_each(read_lists(folders["data"], recipe.head_names, "test"), recipe.evaluated_lists, recipe.seed)
-    report: dict[str, Any] = {"heads": {}}
-    by_system = _logits(recipe, encoder, folders, lists)
-    for index, head in enumerate(recipe.head_names):
-        scores: Scores = {name: _split(logits[:, index], lists) for name, logits in by_system.items()}
-        if recipe.baselines:
-            scores["bm25"] = bm25_scores(lists)
-            scores["cosine"] = cosine_scores(lists, backbone, max_tokens=256)
-        calibration = load_model(folders["distill"])[1][head]
-        report["heads"][head] = _head_report(head, lists, scores, calibration)
+def evaluate(
+    recipe: Recipe,
+    encoder: TextEncoder,
+    backbone: str,
+    folders: dict[str, Path],
+    readings: Path,
+    live: Path | None,
+    out: Path,
+) -> None:
+    """Write the report to `out`; raise FloorBroken when a figure is too low, NotPromoted when `live` may be better."""
+    lists = some_of_each(_held_out(recipe, folders), recipe.evaluated_lists, recipe.seed)
+    by_system = _logits(recipe, encoder, folders, lists, readings)
+    first, calibrations = recipe.head_names[0], _calibrations(recipe, folders)
+    scores = _scores(recipe, backbone, lists, by_system)
+    decision = _compare(live, first, lists, scores[first][SHIPPED]) if live else None
+    shares = folders["distill"] / "shares.json"
+    report: dict[str, Any] = {
+        "shipped": SHIPPED,
+        "heads": {
+            head: head_figures(
+                head, lists, scores[head], {name: found[head] for name, found in calibrations.items()}, SHIPPED
+            )
+            for head in recipe.head_names
+        },
+        "judge": json.loads((folders["judge"] / "judge.json").read_text(encoding="utf-8")),
+        "fairness": _audit(recipe, encoder, folders, lists, calibrations[SHIPPED][first]),
+        "frontier": json.loads((folders["frontier"] / "frontier.json").read_text(encoding="utf-8")),
+        "variants": json.loads((folders["compress"] / "variants.json").read_text(encoding="utf-8")),
+        "shares": json.loads(shares.read_text(encoding="utf-8")) if shares.exists() else None,
+        "ablation": json.loads((folders["ablate"] / "ablation.json").read_text(encoding="utf-8")),
+        "promotion": {**dataclasses.asdict(decision), "sentence": decision.sentence} if decision else None,
+    }
+    stated = [calibrations[SHIPPED][first].apply(values) for values in scores[first][SHIPPED]]
+    too_high, too_low = worst_breaks(lists, first, stated, untold=recipe.untold_sources, count=SHOWN_BREAKS)
+    breaks = {"Held too high": too_high, "Held too low": too_low}
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    (out / "report.html").write_text(html(f"Evaluation of {recipe.name}", report, breaks), encoding="utf-8")
     _check_floors(recipe, report)
+    if decision and not decision.promoted:
+        raise NotPromoted(decision.sentence)
 
 
-def _some_of_each(lists: Sequence[CandidateList], count: int | None, seed: int) -> list[CandidateList]:
-    """`count` lists of each source drawn at random (None: all), in the order of the file."""
-    if count is None:
-        return list(lists)
-    random_ = random.Random(seed)
-    kept: set[int] = set()
-    for source in sorted({each.source for each in lists}):
-        rows = [row for row, each in enumerate(lists) if each.source == source]
-        kept.update(random_.sample(rows, min(count, len(rows))))
-    return [lists[row] for row in sorted(kept)]
+def _held_out(recipe: Recipe, folders: dict[str, Path]) -> list[CandidateList]:
+    graded = read_lists(folders["data"], recipe.policy_heads, "test")
+    logged = read_impressions(folders["log"] / "impressions.parquet", recipe.actions, "test")
+    return labelled_for([*graded, *logged], recipe.head_names)
+
+
+def _scores(
+    recipe: Recipe, backbone: str, lists: Sequence[CandidateList], by_system: dict[str, np.ndarray]
+) -> dict[str, Scores]:
+    """Of each head: every system's scores. The baselines know no heads and are the same for all."""
+    baselines: Scores = {}
+    if recipe.baselines:
+        baselines = {"bm25": bm25_scores(lists), "cosine": cosine_scores(lists, backbone, max_tokens=256)}
+    return {
+        head: {**{name: by_list(logits[:, index], lists) for name, logits in by_system.items()}, **baselines}
+        for index, head in enumerate(recipe.head_names)
+    }
+
+
+def _calibrations(recipe: Recipe, folders: dict[str, Path]) -> dict[str, dict[str, Calibration]]:
+    """Of those systems that state probabilities, by head."""
+    student = load_student(folders["distill"])[1]
+    taught = {head: each for teacher in read_teachers(recipe, folders) for head, each in teacher.calibrations.items()}
+    return {"teacher": taught, "student": student, SHIPPED: student}
+
+
+def _compare(live: Path, head: str, lists: Sequence[CandidateList], scores: Sequence[np.ndarray]) -> Decision | None:
+    """The student against the bundle that is live, on the same lists; None when that one has no such head."""
+    bundle = Bundle.load(live)
+    names = [each.name for each in bundle.manifest.heads]
+    if head not in names:
+        return None
+    logits = graph_logits(bundle.open("cpu", 2), bundle.encoder(), lists)
+    found = by_list(logits[:, names.index(head)], lists)
+    gains = [each.labels[head] for each in lists]
+    new, old = (ranking.evaluate_lists(ranking.ndcg_at_10, each, gains) for each in (scores, found))
+    return decide(live.name, new, old)
+
+
+def _audit(
+    recipe: Recipe,
+    encoder: TextEncoder,
+    folders: dict[str, Path],
+    lists: Sequence[CandidateList],
+    calibration: Calibration,
+) -> dict[str, Any] | None:
+    """Fairness of the first head of what ships, on some lists of each source."""
+    if not recipe.audited_lists:
+        return None
+    graphs = open_graphs(load_student(folders["distill"])[0], folders["compress"], "int8", encoder)
+    audited = some_of_each(lists, recipe.audited_lists, recipe.seed)
+    return audit(audited, lambda told: calibration.apply(graph_logits(graphs, encoder, told)[:, 0]))
+
+
+def teacher_logits(
+    teacher: FlatTeacher, encoder: TextEncoder, lists: Sequence[CandidateList], readings: Path
+) -> np.ndarray:
+    """Logits f32[pairs, H] of the teacher, which reads every pair whole: by far the longest part of the step, so it is
+    kept in the folder of readings under what it was made of.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in learnt_state(teacher).values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    digest.update(json.dumps([[each.member, *each.candidates] for each in lists]).encode())
+    path = readings / f"{digest.hexdigest()}.npy"
+    if not path.exists():
+        readings.mkdir(parents=True, exist_ok=True)
+        np.save(path.with_suffix(".partial.npy"), predict_lists(teacher, own_encoder(teacher, encoder), lists))
+        path.with_suffix(".partial.npy").replace(path)
+    found: np.ndarray = np.load(path)
+    return found
+
+
+def _logits_of_some(
+    recipe: Recipe, teacher: Teacher, encoder: TextEncoder, lists: Sequence[CandidateList], readings: Path
+) -> np.ndarray:
+    """A teacher's logits on `teacher_lists` of each source that judges its heads; NaN on all other lists."""
+    judged = [each for each in lists if any(not np.isnan(each.labels[head]).all() for head in teacher.heads)]
+    some = some_of_each(judged, recipe.teacher_lists, recipe.seed)
+    found = by_list(teacher_logits(teacher.model, encoder, some, readings), some)
+    known = {each.list_id: logits for each, logits in zip(some, found, strict=True)}
+    unread = {each.list_id: np.full((len(each), len(teacher.heads)), np.nan) for each in lists}
+    return np.concatenate(list({**unread, **known}.values()))
 
 
 def _logits(
-    recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], lists: Sequence[CandidateList]
+    recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], lists: Sequence[CandidateList], readings: Path
 ) -> dict[str, np.ndarray]:
-    teacher, _ = load_model(folders["teach"])
-    student, _ = load_model(folders["distill"])
-    graph = (folders["compress"] / "student.int8.onnx").read_bytes()
+    taught = [_logits_of_some(recipe, each, encoder, lists, readings) for each in read_teachers(recipe, folders)]
+    student, _ = load_student(folders["distill"])
+    graphs = {name: open_graphs(student, folders["compress"], name, encoder) for name in ("fp32", "int8")}
     return {
-        "teacher": predict_lists(teacher, encoder, lists),
-        "student": predict_lists(student, encoder, lists),
-        "student-int8": graph_logits(graph, encoder, lists),
+        "teacher": np.concatenate(taught, axis=1),
+        "student": graph_logits(graphs["fp32"], encoder, lists),
+        SHIPPED: graph_logits(graphs["int8"], encoder, lists),
     }
-
-
-def graph_logits(graph: bytes, encoder: TextEncoder, lists: Sequence[CandidateList], *, batch: int = 16) -> np.ndarray:
-    """Logits f32[pairs, H] of an ONNX graph, in order; batches of like length."""
-    scorer = CrossScorer(Session.open(graph, "cpu", 2), encoder, ())
-    pairs = encode_lists(encoder, lists)
-    order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]))
-    found: dict[int, np.ndarray] = {}
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        found.update(zip(chosen, scorer.logits([pairs[index] for index in chosen]), strict=True))
-    return np.stack([found[index] for index in range(len(pairs))])
-
-
-def _split(values: np.ndarray, lists: Sequence[CandidateList]) -> list[np.ndarray]:
-    return np.split(values, np.cumsum([len(each) for each in lists])[:-1])
-
-
-def _head_report(head: str, lists: Sequence[CandidateList], scores: Scores, calibration: Calibration) -> dict[str, Any]:
-    sources = {}
-    for source in sorted({each.source for each in lists}):
-        rows = [index for index, each in enumerate(lists) if each.source == source]
-        gains = [lists[row].labels[head] for row in rows]
-        if not any(np.nansum(gain) > 0 for gain in gains):
-            continue
-        chosen = {name: [values[row] for row in rows] for name, values in scores.items()}
-        sources[source] = _source_report(chosen, gains, calibration)
-    return {"sources": sources}
-
-
-def _source_report(scores: Scores, gains: list[np.ndarray], calibration: Calibration) -> dict[str, Any]:
-    values = {
-        name: {metric: ranking.evaluate_lists(function, each, gains) for metric, function in ranking.METRICS.items()}
-        for name, each in scores.items()
-    }
-    systems = {
-        name: {metric: dataclasses.asdict(ranking.bootstrap(row)) for metric, row in rows.items()}
-        for name, rows in values.items()
-    }
-    final = values["student-int8"]["ndcg@10"]
-    against = {
-        name: dataclasses.asdict(ranking.bootstrap(final - values[name]["ndcg@10"]))
-        for name in (*BASELINES, "teacher", "student")
-        if name in values
-    }
-    targets = np.concatenate(gains)
-    judged = ~np.isnan(targets)
-    probabilities = calibration.apply(np.concatenate(scores["student-int8"]))
-    error = expected_calibration_error(probabilities[judged], targets[judged])
-    return {"lists": len(gains), "systems": systems, "student_minus": against, "calibration_error": error}
 
 
 def _check_floors(recipe: Recipe, report: dict[str, Any]) -> None:
     for key, floor in recipe.floors.items():
         head, source, metric = key.split("/")
-        found = report["heads"][head]["sources"][source]["systems"]["student-int8"][metric]["mean"]
+        found = report["heads"][head]["sources"][source]["systems"][SHIPPED][metric]["mean"]
         if not found >= floor:
             raise FloorBroken(f"{key} of the student's int8 graph is {found:.4f}, under the floor of {floor}")

@@ -11,38 +11,44 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from models.bundle import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
+from models.heads import calibrate
 from models.text import Pair, TextEncoder
 from training.card import model_card
+from training.compress import reference_logits
+from training.graphs import traced
+from training.policy import Policy
 from training.recipe import Recipe
-from training.store import load_model
+from training.store import Student, load_student
 
 # Which graph serves which device, and how far its known answers may be from torch's (probabilities). int8 moves a logit
 # by .16 (root mean square over validation pairs), and a probability by up to a quarter of that and its spread.
 SHIPPED = (("int8", "cpu", 0.1), ("fp16", "cuda", 0.02))
 
 
-def export(recipe: Recipe, encoder: TextEncoder, tokenizer: str, folders: dict[str, Path], bundle: Path) -> Bundle:
+def export(
+    recipe: Recipe, encoder: TextEncoder, tokenizer: str, policy: Policy, folders: dict[str, Path], bundle: Path
+) -> Bundle:
     """Write the bundle folder and check it by loading it.
 
     Raises BundleError when it does not give its known answers.
     """
-    model, calibrations = load_model(folders["distill"])
+    model, calibrations = load_student(folders["distill"])
     model.cpu().eval()
     heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in recipe.heads)
     graphs = tuple(
-        Graph(file=f"student.{precision}.onnx", precision=precision, device=device, tolerance=tolerance)
+        Graph(file=f"{each.stem}.{precision}.onnx", part=part, precision=precision, device=device, tolerance=tolerance)
         for precision, device, tolerance in SHIPPED
+        for each in traced(model)
+        for part in each.parts
     )
     report = json.loads((folders["evaluate"] / "report.json").read_text(encoding="utf-8"))
     manifest = Manifest(
         format=1,
-        kind="cross",
+        kind="cross" if recipe.split is None else "split",
         name=recipe.name,
         version=recipe.version,
-        policy=None,
+        policy=policy.label,
         created=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         licence=recipe.card.licence,
         attributions=recipe.card.attributions,
@@ -58,38 +64,37 @@ def export(recipe: Recipe, encoder: TextEncoder, tokenizer: str, folders: dict[s
         default_blend={head.name: head.blend for head in recipe.heads},
         graphs=graphs,
         known_answers=_known_answers(recipe, model, encoder, heads),
-        training=_provenance(recipe, folders),
+        training=_provenance(recipe, policy, folders),
         figures=report,
         files={},
     )
-    contents = {graph.file: (folders["compress"] / graph.file).read_bytes() for graph in graphs}
+    contents = {name: (folders["compress"] / name).read_bytes() for name in {graph.file for graph in graphs}}
     contents["tokenizer.json"] = tokenizer.encode()
-    contents["card.md"] = model_card(recipe, report).encode()
+    contents["card.md"] = model_card(recipe, policy, report).encode()
     saved = save_bundle(bundle, manifest, contents, overwrite=True)
-    saved.check_known_answers(saved.open("cpu", threads=2), saved.encoder(), saved.graph_for("cpu"))
+    saved.check_known_answers(saved.open("cpu", threads=2), saved.encoder(), saved.graphs_for("cpu"))
     return saved
 
 
-@torch.inference_mode()
 def _known_answers(
-    recipe: Recipe, model: torch.nn.Module, encoder: TextEncoder, heads: tuple[Head, ...]
+    recipe: Recipe, model: Student, encoder: TextEncoder, heads: tuple[Head, ...]
 ) -> tuple[KnownAnswer, ...]:
     """Torch's own fp32 probabilities of the recipe's example pairs."""
     answers = []
     for member_fields, candidate_fields in recipe.examples:
         member = recipe.template.render_member(member_fields)
         candidate = recipe.template.render_candidate(candidate_fields)
-        arrays = encoder.collate([Pair(encoder.member(member), encoder.candidates([candidate])[0])])
-        logits = model(**{name: torch.from_numpy(array) for name, array in arrays.items()}).numpy()[0]
-        probabilities = tuple(float(h.calibration.apply(logit)) for h, logit in zip(heads, logits, strict=True))
-        answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=probabilities))
+        pair = Pair(encoder.member(member), encoder.candidates([candidate])[0])
+        probabilities = calibrate(heads, reference_logits(model, encoder, [pair]))[0]
+        answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=tuple(probabilities.tolist())))
     return tuple(answers)
 
 
-def _provenance(recipe: Recipe, folders: dict[str, Path]) -> dict[str, Any]:
+def _provenance(recipe: Recipe, policy: Policy, folders: dict[str, Path]) -> dict[str, Any]:
     steps = {name: json.loads((folder / "step.json").read_text(encoding="utf-8")) for name, folder in folders.items()}
     return {
         "recipe": recipe.name,
+        "policy": {"stamp": policy.stamp, "sha256": policy.sha256},
         "seed": recipe.seed,
         "commit": _commit(),
         "steps": {name: {"fingerprint": s["fingerprint"], "seconds": s.get("seconds")} for name, s in steps.items()},

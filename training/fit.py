@@ -1,23 +1,27 @@
 """The training loop, the same for every teacher and student: batches in, a loss that falls, checkpoints that resume.
 
-Knows optimisers and files, not what a model reads or a loss means.
+Knows optimisers and files, not what a model reads or a loss means. A checkpoint holds whole tensors, so that a run that
+was cut off may go on with another number of processes.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.data import CandidateList
+from training.team import ALONE, Objective, Team, learnt_state, load_optimiser, whole
 
 
 class TrainingStopped(Exception):
@@ -50,10 +54,6 @@ class Phases:
     pairs: Schedule
 
 
-Objective = Callable[[Sequence[CandidateList]], Tensor]
-"""Lists to a scalar loss of the model that the objective was made for."""
-
-
 def shuffled(lists: Sequence[CandidateList], schedule: Schedule) -> Iterator[list[CandidateList]]:
     """Batches for ever: shuffled anew each epoch, lists of like length together inside a window of 32 batches."""
     random_ = random.Random(schedule.seed)
@@ -73,28 +73,50 @@ def _longest_chars(each: CandidateList) -> int:
 
 
 def fit(
-    model: nn.Module, lists: Sequence[CandidateList], objective: Objective, schedule: Schedule, folder: Path
+    model: nn.Module,
+    lists: Sequence[CandidateList],
+    objective: Objective,
+    schedule: Schedule,
+    folder: Path,
+    *,
+    lists_at_once: int | None = None,
+    team: Team = ALONE,
 ) -> None:
     """Train `model`, whose loss `objective` computes, in place.
 
-    Resumes from `folder/checkpoint.pt`; a non-finite loss stops before the optimiser moves.
+    Resumes from `folder/checkpoint.pt`; a non-finite loss stops before the optimiser moves. Each process of a `team`
+    takes an equal share of a step's lists, and reads `lists_at_once` of them (default: all); a step's loss is the mean
+    over such parts, by their numbers of lists.
     """
     torch.manual_seed(schedule.seed)
-    if len(lists) < schedule.lists_per_step:
-        raise TrainingStopped(f"{len(lists)} lists are fewer than one step's {schedule.lists_per_step}")
+    _check_enough(lists, schedule, team)
     folder.mkdir(exist_ok=True)
     optimiser, scheduler = _optimiser(model, schedule)
     checkpoint = folder / "checkpoint.pt"
-    first = _resume(checkpoint, model, optimiser, scheduler)
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu") if checkpoint.exists() else None
+    if state:
+        _load_model(model, state["model"])
+    joined = team.join(model, objective, optimiser)
+    if state:
+        load_optimiser(optimiser, state["optimiser"])
+        scheduler.load_state_dict(state["scheduler"])
+    first = int(state["step"]) if state else 0
     batches = shuffled(lists, schedule)
     for _ in range(first):  # the same order of lists as the run that was cut off
         next(batches)
     model.train()
-    progress = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, desc=folder.name, mininterval=5)
-    with (folder / "log.jsonl").open("a") as log:
+    progress = tqdm(
+        range(first, schedule.steps),
+        initial=first,
+        total=schedule.steps,
+        desc=folder.name,
+        mininterval=5,
+        disable=not team.is_main,
+    )
+    with _log(folder, team) as log:
         for step in progress:
             started = time.perf_counter()
-            value = _step(model, objective(next(batches)), optimiser, schedule)
+            value = _step(model, joined, team.share(next(batches)), optimiser, schedule, lists_at_once, team)
             if not math.isfinite(value):
                 raise TrainingStopped(f"the loss is {value} at step {step}; the optimiser was not moved by it")
             scheduler.step()
@@ -103,15 +125,41 @@ def fit(
             log.flush()
             progress.set_postfix(loss=f"{value:.4f}", refresh=False)
             if (step + 1) % schedule.checkpoint_every == 0:
-                _save(checkpoint, step + 1, model, optimiser, scheduler)
+                _save(checkpoint, step + 1, model, optimiser, scheduler, team)
     model.eval()
 
 
-def _step(model: nn.Module, loss: Tensor, optimiser: torch.optim.Optimizer, schedule: Schedule) -> float:
-    value = loss.item()
+def _check_enough(lists: Sequence[CandidateList], schedule: Schedule, team: Team) -> None:
+    if len(lists) < schedule.lists_per_step:
+        raise TrainingStopped(f"{len(lists)} lists are fewer than one step's {schedule.lists_per_step}")
+    if schedule.lists_per_step % team.size:
+        raise TrainingStopped(f"{team.size} processes cannot share a step's {schedule.lists_per_step} lists evenly")
+
+
+def _log(folder: Path, team: Team) -> TextIO:
+    return (folder / "log.jsonl" if team.is_main else Path(os.devnull)).open("a", encoding="utf-8")
+
+
+def _step(
+    model: nn.Module,
+    objective: Objective,
+    lists: Sequence[CandidateList],
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    lists_at_once: int | None,
+    team: Team,
+) -> float:
+    size = lists_at_once or len(lists)
+    optimiser.zero_grad()
+    total = torch.zeros(())
+    for start in range(0, len(lists), size):
+        part = lists[start : start + size]
+        loss = objective(part) * (len(part) / len(lists))
+        if math.isfinite(loss.item()) or team.size > 1:  # the others wait for its gradients
+            loss.backward()
+        total = total.to(loss.device) + loss.detach()
+    value = team.mean(total)
     if math.isfinite(value):
-        optimiser.zero_grad()
-        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
         optimiser.step()
     return value
@@ -122,7 +170,7 @@ def _optimiser(
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
-        groups[name.startswith("backbone.")].append(parameter)
+        groups["backbone." in name].append(parameter)
     rates = {True: schedule.learning_rate, False: schedule.added_learning_rate}
     optimiser = torch.optim.AdamW(
         [{"params": parameters, "lr": rates[key]} for key, parameters in groups.items()],
@@ -142,28 +190,22 @@ def _save(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
+    team: Team,
 ) -> None:
     state = {
         "step": step,
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "model": whole(learnt_state(model)),
+        "optimiser": whole(optimiser.state_dict()),
         "scheduler": scheduler.state_dict(),
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    if team.is_main:
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
 
 
-def _resume(
-    path: Path,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    scheduler.load_state_dict(state["scheduler"])
-    return int(state["step"])
+def _load_model(model: nn.Module, state: dict[str, Tensor]) -> None:
+    lacking = learnt_state(model).keys() - state.keys()
+    if lacking:
+        raise TrainingStopped(f"the checkpoint is of another model: it lacks {min(lacking)}")
+    model.load_state_dict({**model.state_dict(), **state})

@@ -1,27 +1,27 @@
-"""Student -> ONNX graphs: fp32, fp16 and int8, each checked against torch with batches of several rows and
-ragged masks.
+"""A student -> ONNX graphs in fp32 and fp16, each held against torch with batches of several rows and ragged masks.
 
 Opset 20 has Gelu and LayerNormalization as single operators and none of the composite ones that break for batches > 1.
+Knows no precision of integers: see `quantise.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from torch import nn
+from torch import Tensor, nn
 
-from models.cross import CrossScorer
-from models.session import Session
-from models.text import Pair, TextEncoder
+from models.manifest import Part
+from training.cross_encoder import CrossEncoder
+from training.split import SplitStudent
+from training.store import Student
 
 OPSET = 20
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+PAIR_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+NAMES = {0: "batch", 1: "length"}
 
 
 class ExportError(Exception):
@@ -36,48 +36,124 @@ class Parity:
     order_kept: float
 
 
-def write_onnx(model: nn.Module, path: Path) -> None:
-    """Export with dynamic batch and length; one self-contained file.
-
-    `model(input_ids, attention_mask, token_type_ids)` gives logits f32[N, H].
+@dataclass(frozen=True)
+class Traced:
+    """A module to export: the file's stem, the parts of a bundle that it serves as, example inputs by name with their
+    dynamic axes, and the names of its outputs.
     """
+
+    stem: str
+    parts: tuple[Part, ...]
+    module: nn.Module
+    inputs: dict[str, tuple[Tensor, dict[int, str]]]
+    outputs: tuple[str, ...]
+
+
+class EncoderGraph(nn.Module):
+    """A text's ids -> all that is made of it as a member and as a candidate.
+
+    Both sides share the encoder's weights, and what only one of them needs costs next to nothing, so one file serves
+    as the member's graph and as the candidate's.
+    """
+
+    def __init__(self, student: SplitStudent) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """i64[N, T] each -> vector [N, D], slots [N, S, D], and keys_values [N, L, 2, A, T, K] unless L is 0."""
+        reading = self.student.read(input_ids, attention_mask)
+        vector_ND = reading.vector.to(reading.states.dtype)
+        slots_NSD = self.student.slots(reading, attention_mask)
+        keys_values = self.student.keys_values(reading, attention_mask)
+        return (vector_ND, slots_NSD) if keys_values is None else (vector_ND, slots_NSD, keys_values)
+
+
+class ScoreGraph(nn.Module):
+    """A member's state and candidates' slots -> logits."""
+
+    def __init__(self, student: SplitStudent) -> None:
+        super().__init__()
+        self.scorer = student.scorer
+
+    def forward(
+        self, vector: Tensor, slots: Tensor, keys_values: Tensor | None = None, member_mask: Tensor | None = None
+    ) -> Tensor:
+        """Vector [M, D], slots [M, C, S, D], keys_values [M, L, 2, A, T, K], member_mask i64[M, T] -> f32[M, C, H]."""
+        logits_MCH: Tensor = self.scorer(vector, slots, keys_values, member_mask)
+        return logits_MCH.float()
+
+
+def traced(student: Student) -> list[Traced]:
+    """What there is to export of a student, in its own precision."""
+    if isinstance(student, CrossEncoder):
+        return [pair_graph(student)]
+    outputs = ("vector", "slots", "keys_values") if student.shape.joint_layers else ("vector", "slots")
+    inputs = _texts(("input_ids", "attention_mask"))
+    return [Traced("encoder", ("member", "candidate"), EncoderGraph(student), inputs, outputs), _score(student)]
+
+
+def pair_graph(model: nn.Module) -> Traced:
+    """Any module that takes whole pairs, i64[N, T] each, to logits f32[N, H]."""
+    return Traced("student", ("pair",), model, _texts(PAIR_INPUTS), ("logits",))
+
+
+def _texts(names: tuple[str, ...]) -> dict[str, tuple[Tensor, dict[int, str]]]:
     ids = torch.ones(3, 16, dtype=torch.long)
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
-    names = {0: "batch", 1: "length"}
+    examples = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+    return {name: (examples[name], NAMES) for name in names}
+
+
+def _score(student: SplitStudent) -> Traced:
+    members, candidates, length, shape = 2, 3, 5, student.shape
+    config, dtype = student.backbone.config, student.backbone.dtype
+    width, heads = config.hidden_size, config.num_attention_heads
+    slots = torch.randn(members, candidates, shape.pooled + 1, width, dtype=dtype)
+    inputs = {
+        "vector": (torch.randn(members, width, dtype=dtype), {0: "members"}),
+        "slots": (slots, {0: "members", 1: "candidates"}),
+    }
+    if shape.joint_layers:
+        keys_values = torch.randn(members, shape.joint_layers, 2, heads, length, width // heads, dtype=dtype)
+        inputs["keys_values"] = (keys_values, {0: "members", 4: "length"})
+        inputs["member_mask"] = (torch.ones(members, length, dtype=torch.long), {0: "members", 1: "length"})
+    return Traced("score", ("score",), ScoreGraph(student), inputs, ("logits",))
+
+
+def write_onnx(part: Traced, path: Path) -> None:
+    """Export with dynamic sizes; one self-contained file that says nothing of where it was made."""
     program = torch.onnx.export(
-        model.eval(),
-        (ids, mask, torch.zeros_like(ids)),
+        part.module.eval(),
+        tuple(example for example, _ in part.inputs.values()),
         dynamo=True,
         opset_version=OPSET,
-        input_names=list(INPUTS),
-        output_names=["logits"],
-        dynamic_shapes=(names, names, names),
+        input_names=list(part.inputs),
+        output_names=list(part.outputs),
+        dynamic_shapes=tuple(axes for _, axes in part.inputs.values()),
         external_data=False,
         verbose=False,
     )
     assert program is not None
     program.save(path, external_data=False)
+    onnx.save(without_traces(onnx.load(path)), path)
 
 
-def write_int8(fp32: Path, path: Path) -> None:
-    """Dynamic quantisation with signed weights, per channel: activations are quantised as they come."""
-    plain = onnx.load(fp32)
-    # The quantiser transposes weights and then trips over the shapes that the exporter noted for them; it
-    # infers its own.
-    del plain.graph.value_info[:]
-    quantize_dynamic(plain, path, weight_type=QuantType.QInt8, per_channel=True, reduce_range=False)
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph without the exporter's notes: it writes stack traces with the paths of source files into every node."""
+    graph = model.graph
+    for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        noted.ClearField("doc_string")
+        noted.ClearField("metadata_props")
+    return model
 
 
-def check_parity(
-    path: Path, reference: np.ndarray, pairs: Sequence[Pair], encoder: TextEncoder, *, tolerance: float | None
-) -> Parity:
-    """Compare a graph with torch's logits f32[pairs, H], in batches of 7; raises ExportError beyond `tolerance`."""
-    scorer = CrossScorer(Session.open(path.read_bytes(), "cpu", 2), encoder, ())
-    found = np.concatenate([scorer.logits(pairs[start : start + 7]) for start in range(0, len(pairs), 7)])
+def check_parity(name: str, found: np.ndarray, reference: np.ndarray, *, tolerance: float | None) -> Parity:
+    """Compare a graph's logits f32[pairs, H] with torch's; raises ExportError beyond `tolerance`."""
     worst = float(np.abs(found - reference).max())
     if tolerance is not None and not worst <= tolerance:
-        raise ExportError(f"{path.name}: logits differ from torch by up to {worst:.2e}, more than {tolerance:.0e}")
+        raise ExportError(f"{name}: logits differ from torch by up to {worst:.2e}, more than {tolerance:.0e}")
     gaps = reference[:, None, 0] - reference[None, :, 0]
     clear = np.abs(gaps) > 0.5
     agree = np.sign(gaps) == np.sign(found[:, None, 0] - found[None, :, 0])

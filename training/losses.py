@@ -2,10 +2,13 @@
 
 Shapes: L lists, C candidates of a list (padded), H heads. A padded or unjudged place has `mask_LC` False; it
 adds nothing, and a batch without any judged place has loss 0. All losses are means over judged places
-(pointwise) or over lists (listwise).
+(pointwise), over pairs of places (pairwise) or over lists (listwise).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -48,6 +51,74 @@ def margin_mse(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor
     errors_LC = torch.where(mask_LC, logits_LC - targets_LC, torch.zeros_like(logits_LC))
     differences_LCC = errors_LC.unsqueeze(2) - errors_LC.unsqueeze(1)
     return _mean(differences_LCC.square(), mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1))
+
+
+def examined_nll(logits_LC: Tensor, examination_LC: Tensor, actions_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    """-log likelihood of actions f32[L, C] (0 or 1) that need a look first: p = sigmoid(examination) * sigmoid(logit).
+
+    The position-based model (Craswell et al., WSDM 2008), with both chances learnt together as in PAL (Guo et al.,
+    RecSys 2019): what the place explains, the logit need not.
+    """
+    log_examined_LC = functional.logsigmoid(examination_LC)
+    acted_LC = log_examined_LC + functional.logsigmoid(logits_LC)
+    # 1 - p is the sum of two ways not to act, so that neither is lost to rounding where p is near 1
+    ignored_LC = torch.logaddexp(
+        functional.logsigmoid(-examination_LC), log_examined_LC + functional.logsigmoid(-logits_LC)
+    )
+    return _mean(-(actions_LC * acted_LC + (1 - actions_LC) * ignored_LC), mask_LC)
+
+
+def rare_mask(actions_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    """The places of `mask_LC` in lists where at least one candidate got the action.
+
+    For rare actions a negative counts only where a sibling in the list got it ("Semantic Search At LinkedIn", arXiv
+    2602.07309): nearly all lists say no to everything, and what they say is that nobody acts, not what fits whom.
+    """
+    return mask_LC & ((actions_LC > 0) & mask_LC).any(1, keepdim=True)
+
+
+def ranknet(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    """KL of the chance that one candidate stands above another, over all pairs of a list; `targets_LC` are logits.
+
+    RankNet (Burges et al., ICML 2005) with the teacher's own chance, sigmoid of its difference, in place of a hard
+    preference: a pair that the teacher finds even asks the student for a tie.
+    """
+    is_pair_LCC = torch.triu(mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1), diagonal=1)
+    student_LCC = logits_LC.unsqueeze(2) - logits_LC.unsqueeze(1)
+    teacher_LCC = targets_LC.unsqueeze(2) - targets_LC.unsqueeze(1)
+    return binary_kl(student_LCC, torch.sigmoid(teacher_LCC), is_pair_LCC)
+
+
+def info_nce(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    """-log softmax of a list's best candidate among itself and all that is worse; targets of any scale say which.
+
+    InfoNCE (van den Oord et al., arXiv 1807.03748). Several that are equally best each meet the worse ones alone. A
+    list whose targets are all equal has no best one and adds nothing.
+    """
+    best_L = targets_LC.masked_fill(~mask_LC, -torch.inf).amax(1, keepdim=True)
+    is_best_LC = mask_LC & (targets_LC == best_L)
+    is_worse_LC = mask_LC & ~is_best_LC
+    worse_L1 = torch.logsumexp(logits_LC.masked_fill(~is_worse_LC, _MASKED), dim=1, keepdim=True)
+    surprise_LC = functional.softplus(worse_L1 - logits_LC)
+    surprise_L = (surprise_LC * is_best_LC).sum(1) / is_best_LC.sum(1).clamp_min(1)
+    return _mean(surprise_L, is_worse_LC.any(1))
+
+
+def softmax_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    """`list_kl` to the softmax of the teacher's logits `targets_LC`."""
+    return list_kl(logits_LC, torch.softmax(targets_LC.masked_fill(~mask_LC, _MASKED), dim=1), mask_LC)
+
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Student's logits, targets and mask, each [L, C], to a scalar."""
+RankingTerm = Literal["softmax_kl", "margin_mse", "ranknet", "info_nce"]
+RANKING_TERMS: dict[RankingTerm, Loss] = {
+    "softmax_kl": softmax_kl,
+    "margin_mse": margin_mse,
+    "ranknet": ranknet,
+    "info_nce": info_nce,
+}
+"""What can make a student rank as its teacher does; targets are the teacher's logits. A recipe names one."""
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -12,19 +12,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.text import TextEncoder
-from training.cross_encoder import CrossEncoder, encode_lists, to_tensors
+from training.cross_encoder import encode_lists, to_tensors
 from training.data import CandidateList
-from training.fit import Objective
+from training.pair_model import PairEncoder, PairModel
+from training.precision import autocast
+from training.team import Objective
 
 
 @dataclass(frozen=True)
-class PairBatch:
-    """Lists ready for the model: flattened pairs as model inputs, targets and mask by label, each [L, C]."""
+class ListLabels:
+    """Targets and mask by label, each [L, C]; short lists are padded with masked places."""
 
-    inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     masks: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class PairBatch(ListLabels):
+    """Lists ready for the model: flattened pairs as model inputs, and their labels."""
+
+    inputs: dict[str, Tensor]
     shape: tuple[int, int]
     places: Tensor
 
@@ -34,21 +41,29 @@ class PairBatch:
         return out.index_copy(0, self.places, logits_NH[: len(self.places)]).view(*self.shape, -1)
 
 
-PairLoss = Callable[[Tensor, PairBatch], Tensor]
-"""Logits [L, C, H] and their batch to a scalar."""
+ListLoss = Callable[[Tensor, ListLabels], Tensor]
+"""Logits [L, C, H] and their labels to a scalar."""
 
 
-def make_batch(lists: Sequence[CandidateList], encoder: TextEncoder, device: torch.device) -> PairBatch:
-    """Tokenise lists with the encoder that serving uses; short lists are padded with masked places.
+def make_batch(lists: Sequence[CandidateList], encoder: PairEncoder, device: torch.device) -> PairBatch:
+    """Tokenise lists with the model's own encoder; short lists are padded with masked places.
 
-    Pairs (the last one again) and lengths are filled up to a multiple of 16: few distinct shapes, each of which costs
-    the CPU's kernels a compilation of seconds.
+    Lengths, and on a CPU pairs (the last one again), are filled up to a multiple of 16: few distinct shapes, each of
+    which costs the CPU's kernels a compilation of seconds.
     """
     pairs = encode_lists(encoder, lists)
-    pairs += pairs[-1:] * (-len(pairs) % 16)
+    if device.type == "cpu":
+        pairs += pairs[-1:] * (-len(pairs) % 16)
     inputs = to_tensors(encoder.collate(pairs), device, multiple=16)
     width = max(len(each) for each in lists)
     places = torch.tensor([row * width + column for row, each in enumerate(lists) for column in range(len(each))])
+    labels = label_lists(lists, device)
+    return PairBatch(labels.targets, labels.masks, inputs, (len(lists), width), places.to(device))
+
+
+def label_lists(lists: Sequence[CandidateList], device: torch.device) -> ListLabels:
+    """What lists were judged to be, as tensors."""
+    width = max(len(each) for each in lists)
     targets, masks = {}, {}
     for head in lists[0].labels:
         labels = np.full((len(lists), width), np.nan, dtype=np.float32)
@@ -56,16 +71,16 @@ def make_batch(lists: Sequence[CandidateList], encoder: TextEncoder, device: tor
             labels[row, : len(each)] = each.labels[head]
         masks[head] = torch.from_numpy(~np.isnan(labels)).to(device)
         targets[head] = torch.from_numpy(np.nan_to_num(labels)).to(device)
-    return PairBatch(inputs, targets, masks, (len(lists), width), places.to(device))
+    return ListLabels(targets, masks)
 
 
-def pair_objective(model: CrossEncoder, encoder: TextEncoder, loss: PairLoss) -> Objective:
+def pair_objective(model: PairModel, encoder: PairEncoder, loss: ListLoss) -> Objective:
     """Score every pair of the lists and hand the logits to `loss`."""
-    device = model.bias.device
+    device = model.device
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
         batch = make_batch(lists, encoder, device)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with autocast(device):
             logits_NH = model(**batch.inputs)
         return loss(batch.unflatten(logits_NH.float()), batch)
 

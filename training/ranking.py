@@ -71,9 +71,13 @@ def bootstrap(values: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> In
 
 
 def evaluate_lists(metric: Metric, scores: Sequence[np.ndarray], gains: Sequence[np.ndarray]) -> np.ndarray:
-    """The metric of each list, f64[lists]; places without a judgement are left out first."""
+    """The metric of each list, f64[lists]; places without a judgement are left out first.
+
+    A list that was not scored (NaN) has no value.
+    """
     values = []
     for score, gain in zip(scores, gains, strict=True):
         judged = ~np.isnan(gain)
-        values.append(metric(score[judged], gain[judged]) if judged.any() else float("nan"))
+        is_scored = judged.any() and not np.isnan(score[judged]).any()
+        values.append(metric(score[judged], gain[judged]) if is_scored else float("nan"))
     return np.array(values)

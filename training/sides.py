@@ -15,8 +15,9 @@ from torch import Tensor
 from models.text import TextEncoder, TokenIds
 from training.cross_encoder import CrossEncoder, to_tensors
 from training.data import CandidateList
-from training.fit import Objective
 from training.losses import list_kl
+from training.precision import autocast
+from training.team import Objective
 
 CHUNK = 32
 
@@ -97,14 +98,19 @@ def distinct_candidates(lists: Sequence[CandidateList]) -> list[str]:
 
 
 def batch_gains(lists: Sequence[CandidateList], head: str) -> tuple[Tensor, Tensor]:
-    """Gains f32[L, U], 0 for what is not in a member's own list or not judged; and which places were judged."""
+    """Gains f32[L, U], 0 for what no list of the member holds or judged; and which places of its own list were judged.
+
+    Several lists of a member share what they know: what one says that fits it is no negative of another.
+    """
     place = {text: index for index, text in enumerate(distinct_candidates(lists))}
     gains = np.zeros((len(lists), len(place)), dtype=np.float32)
     is_own = np.zeros(gains.shape, dtype=bool)
+    members = np.array([each.member for each in lists])
     for row, each in enumerate(lists):
+        of_member = members == each.member
         for text, gain in zip(each.candidates, each.labels[head], strict=True):
             if not np.isnan(gain):
-                gains[row, place[text]] = max(gains[row, place[text]], gain)
+                gains[of_member, place[text]] = max(gains[row, place[text]], gain)
                 is_own[row, place[text]] = True
     return torch.from_numpy(gains), torch.from_numpy(is_own)
 
@@ -116,7 +122,7 @@ def _embed(model: CrossEncoder, encoder: TextEncoder, sides: Sequence[TokenIds])
     parts = []
     for start in range(0, len(order), CHUNK):
         chunk = [sides[index] for index in order[start : start + CHUNK]]
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with autocast(device):
             parts.append(model.embed(**to_tensors(encoder.collate_sides(chunk), device, multiple=16)))
     back = torch.tensor(order, device=device).argsort()
     return torch.cat(parts)[back]

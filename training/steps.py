@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.engines import LOCAL, Engine
 from training.recipe import Recipe
+from training.team import ALONE, Team
 
 VERSIONED = ("torch", "transformers", "tokenizers", "onnxruntime", "onnxscript", "numpy", "polars")
 
@@ -31,30 +33,44 @@ class StepError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """Where one recipe's steps live. `data` holds the sources, `root` the outputs, `bundles` what ships."""
+    """Where one recipe's steps live: `data` holds the sources, `root` the outputs, `bundles` what ships. `engine` runs
+    what can be shared, and `team` trains what can be trained together.
+    """
 
     recipe: Recipe
     data: Path
     root: Path
     bundles: Path
+    engine: Engine = LOCAL
+    team: Team = ALONE
 
     def folder(self, step: str) -> Path:
         """The folder that a step writes."""
         return self.root / self.recipe.name / step
 
+    @property
+    def readings(self) -> Path:
+        """Where steps share what a frozen encoder made of texts: it can be made again and belongs to none of them."""
+        return self.root / self.recipe.name / "readings"
+
 
 @dataclass(frozen=True)
 class Step:
-    """A named function from folders to a folder. `uses` names the recipe's fields that decide its outcome."""
+    """A named function from folders to a folder. `uses` names the recipe's fields, or parts of
+    them (`plan.part`), that decide its outcome. What several processes may do `together`, they all call.
+    """
 
     name: str
     reads: tuple[str, ...]
     uses: tuple[str, ...]
     work: Callable[[Run, Path], None]
+    together: bool = False
 
 
 def run_step(step: Step, run: Run) -> bool:
     """Do the step unless it is done; True when work was done. Raises StepError when an input step was not run."""
+    if run.team.size > 1 and not step.together:
+        raise StepError(f"step {step.name!r} is done by one process: start it without `accelerate launch`")
     folder = run.folder(step.name)
     inputs = {name: _outputs(run.folder(name)) for name in step.reads}
     wanted = fingerprint(step, run.recipe, inputs)
@@ -62,20 +78,29 @@ def run_step(step: Step, run: Run) -> bool:
     if record.get("fingerprint") == wanted and record.get("outputs"):
         _say(f"{step.name}: unchanged, skipped")
         return False
-    if record.get("fingerprint") != wanted and folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    run.team.wait()  # all have read the record that is now replaced
     started = time.time()
     begun: dict[str, Any] = {"step": step.name, "recipe": run.recipe.name, "fingerprint": wanted, "inputs": inputs}
-    _write_record(folder, begun)
+    if run.team.is_main:
+        if record.get("fingerprint") != wanted and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_record(folder, begun)
+    run.team.wait()
     step.work(run, folder)
+    if run.team.is_main:
+        _finish(step, run, folder, begun, started)
+    run.team.wait()
+    return True
+
+
+def _finish(step: Step, run: Run, folder: Path, begun: dict[str, Any], started: float) -> None:
     outputs = {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if _is_output(path)}
     seconds = round(time.time() - started, 1)
     _write_record(
         folder, {**begun, "seed": run.recipe.seed, "versions": _versions(), "seconds": seconds, "outputs": outputs}
     )
     _say(f"{step.name}: done in {seconds} s")
-    return True
 
 
 def _say(sentence: str) -> None:
@@ -84,19 +109,33 @@ def _say(sentence: str) -> None:
 
 def fingerprint(step: Step, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> str:
     """Digest of everything that decides a step's outcome, but for the source data itself, which step `data` reads."""
-    used = {name: describe(getattr(recipe, name)) for name in ("name", "seed", *step.uses)}
+    used = {name: describe(_field(recipe, name)) for name in ("name", "seed", *step.uses)}
     material = json.dumps([step.name, used, inputs, _versions()], sort_keys=True)
     return hashlib.sha256(material.encode()).hexdigest()
 
 
+def _field(recipe: Recipe, name: str) -> object:
+    """`plan.part` is a part of a plan, None where the recipe has no such plan."""
+    value: object = recipe
+    for part in name.split("."):
+        value = None if value is None else getattr(value, part)
+    return value
+
+
 def describe(value: object) -> object:
-    """A recipe as JSON; a function is described by its own source, so that a changed function is a changed recipe."""
+    """A recipe as JSON; a function is described by its source and a file by its content, so that a changed one is a
+    changed recipe.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, (tuple, list)):
         return [describe(each) for each in value]
+    if isinstance(value, frozenset):
+        return sorted(map(str, value))
     if isinstance(value, dict):
         return {str(key): describe(each) for key, each in value.items()}
+    if isinstance(value, Path):
+        return _sha256(value)
     if hasattr(value, "model_dump"):
         dumped: object = value.model_dump(mode="json")
         return dumped

@@ -1,12 +1,12 @@
-"""Step `teach`: gold grades -> a flat cross-encoder teacher, calibrated on validation lists it did not train on.
+"""Step `teach`: gold grades -> a teacher that reads pairs whole, calibrated on validation lists it did not train on.
 
-First with both sides apart, then in pairs; the model between the phases stays in `sides/`. Lists that nobody judged are
-rehearsed: on them the teacher imitates its untouched backbone.
+A small encoder learns first with both sides apart, then in pairs; the model between the phases stays in `sides/`. Lists
+that nobody judged are rehearsed: on them it imitates its untouched backbone. With a decoder, that learns in pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,19 +15,21 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.calibrate import fit_calibrations
 from training.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, predict_lists, train_embeddings
-from training.data import read_lists
-from training.fit import fit
+from training.data import read_lists, some_of_each
+from training.decoder import Decoder
+from training.fit import TrainingStopped, fit
 from training.losses import binary_kl, list_kl
-from training.pairs import PairBatch, PairLoss, pair_objective
-from training.recipe import Recipe
+from training.pairs import ListLabels, ListLoss, pair_objective
+from training.recipe import DecoderTeacher, Recipe
 from training.sides import contrast, imitate, rehearse
-from training.store import made_once, save_model
+from training.store import FlatTeacher, made_once, own_encoder, save_model
+from training.team import ALONE, Team
 
 
-def gold_loss(heads: Sequence[str], listwise_weight: float) -> PairLoss:
+def gold_loss(heads: Sequence[str], listwise_weight: float) -> ListLoss:
     """Binary KL to the gain of each pair, plus a listwise term; the mean over heads."""
 
-    def loss(logits_LCH: Tensor, batch: PairBatch) -> Tensor:
+    def loss(logits_LCH: Tensor, batch: ListLabels) -> Tensor:
         terms = []
         for index, head in enumerate(heads):
             logits_LC, targets_LC, mask_LC = logits_LCH[..., index], batch.targets[head], batch.masks[head]
@@ -38,12 +40,26 @@ def gold_loss(heads: Sequence[str], listwise_weight: float) -> PairLoss:
     return loss
 
 
-def teach(recipe: Recipe, backbone: str, encoder: TextEncoder, data: Path, out: Path) -> None:
-    """Train the teacher of all heads and write it, with its calibration, to `out`."""
-    heads, schedules = recipe.head_names, recipe.teacher
+def teach(
+    recipe: Recipe,
+    backbone: str,
+    encoder: TextEncoder,
+    data: Path,
+    out: Path,
+    *,
+    decoder: Callable[[], Decoder] | None = None,
+    team: Team = ALONE,
+) -> None:
+    """Train the teacher of the heads that people grade and write it, with its calibration, to `out`.
+
+    With `decoder` that is what learns in pairs, and the encoder which learnt apart is where students start. Of a `team`
+    the main process alone teaches apart, for that needs a whole batch in one place; all of them teach in pairs, and
+    each predicts everything that is calibrated on.
+    """
+    heads, schedules = recipe.policy_heads, recipe.teacher
     train = read_lists(data, heads, "train")
     judged = [each for each in train if each.is_judged]
-    valid = read_lists(data, heads, "valid")[: recipe.calibration_lists]
+    valid = some_of_each(read_lists(data, heads, "valid"), recipe.calibration_lists, recipe.seed)
 
     def taught_apart() -> CrossEncoder:
         untouched = new_cross_encoder(backbone, len(heads)).eval()
@@ -52,7 +68,12 @@ def teach(recipe: Recipe, backbone: str, encoder: TextEncoder, data: Path, out: 
         fit(model, train, objective, schedules.sides, out / "sides")
         return mix_in_backbone(model, backbone, recipe.backbone_share)
 
-    model = train_embeddings(made_once(out / "sides" / "model", taught_apart), recipe.train_embeddings)
-    loss = gold_loss(heads, recipe.listwise_weight)
-    fit(model, judged, pair_objective(model, encoder, loss), schedules.pairs, out)
-    save_model(out, model, fit_calibrations(heads, predict_lists(model, encoder, valid), valid))
+    if team.shards and not decoder:
+        raise TrainingStopped("FSDP2 is for decoders: launch the teaching of a small encoder without it")
+    apart = made_once(out / "sides" / "model", taught_apart, team)
+    model: FlatTeacher = decoder() if decoder else train_embeddings(apart, recipe.train_embeddings)
+    reading = own_encoder(model, encoder)
+    objective = pair_objective(model, reading, gold_loss(heads, recipe.listwise_weight))
+    at_once = schedules.lists_at_once if isinstance(schedules, DecoderTeacher) else None
+    fit(model, judged, objective, schedules.pairs, out, lists_at_once=at_once, team=team)
+    save_model(out, model, fit_calibrations(heads, predict_lists(model, reading, valid), valid), team)

@@ -16,6 +16,25 @@ def test_platt_scaling_recovers_a_known_slope_and_intercept() -> None:
     assert found.intercept == pytest.approx(-1.0, abs=1e-4)
 
 
+def test_what_was_seldom_looked_at_is_calibrated_as_if_it_had_been() -> None:
+    logits = np.linspace(-4, 4, 500)
+    examined = np.where(np.arange(500) % 2, 1.0, 0.2)
+    acted = examined / (1 + np.exp(-(0.5 * logits - 1.0)))
+    found = fit_platt(logits, acted, examined=examined)
+    assert (found.slope, found.intercept) == pytest.approx((0.5, -1.0), abs=1e-3)
+    naive = fit_platt(logits, acted)  # takes all for looked at
+    assert naive.apply(np.array([4.0]))[0] < found.apply(np.array([4.0]))[0] - 0.15
+
+
+def test_a_step_that_overshoots_does_not_go_to_and_fro_for_ever() -> None:
+    """Whole Newton steps, or steps cut at 2, cycle between two far points on these targets."""
+    logits = np.linspace(-4, 4, 500)
+    targets = np.where(np.arange(500) % 2, 1.0, 0.2) / (1 + np.exp(-(0.5 * logits - 1.0)))
+    stated = fit_platt(logits, targets).apply(logits)
+    assert stated.mean() == pytest.approx(targets.mean(), abs=1e-4)
+    assert (stated * logits).mean() == pytest.approx((targets * logits).mean(), abs=1e-3)
+
+
 def test_an_inverted_model_is_not_turned_around() -> None:
     logits = np.linspace(-4, 4, 100)
     assert fit_platt(logits, (logits < 0).astype(float)).slope > 0

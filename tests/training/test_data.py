@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from models.text import FieldFormat, Template
-from training.data import DataError, FieldList, candidate_lists, check_pairs, read_lists, read_pairs, render_lists
+from training.data import FieldList, candidate_lists, check_pairs, read_lists, read_pairs, render_lists
+from training.parquet import DataError
 
 TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldFormat(name="title"),))
 LISTS = [
@@ -51,6 +52,17 @@ def test_the_first_unusable_row_is_named(pairs: pl.DataFrame, column: str, value
 def test_a_missing_column_is_named(pairs: pl.DataFrame) -> None:
     with pytest.raises(DataError, match="column 'clicks' is missing"):
         check_pairs(pairs, ["clicks"], "pairs")
+
+
+def test_a_list_without_candidates_is_named() -> None:
+    bare = FieldList("market/3", "market", "train", {"headline": "cook"}, [], {"fit": []})
+    with pytest.raises(DataError, match="market: list 'market/3' is empty"):
+        render_lists([*LISTS, bare], TEMPLATE, ["fit"])
+
+
+def test_a_table_without_rows_is_named(pairs: pl.DataFrame) -> None:
+    with pytest.raises(DataError, match="pairs: there are no rows"):
+        check_pairs(pairs.clear(), ["fit"], "pairs")
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from training import distill, teach
+from training import learners, teach
 from training.cookbook import STEPS
+from training.data import FieldList
 from training.fit import Phases, Schedule
 from training.recipe import Recipe
 from training.recipes.registry import find
-from training.sources.market import market_lists
+from training.sources.engagement import power_law, simulated_log
+from training.sources.market import market_attraction, market_lists
 from training.steps import Run, run_step
 
 SHORT = Schedule(steps=2, lists_per_step=2, learning_rate=1e-3)
 
 
+def log(_: Path) -> Iterator[FieldList]:
+    shown = market_lists(lists={"train": 8, "valid": 8, "test": 4}, candidates=8, seed=2)
+    yield from simulated_log(shown, market_attraction, power_law(8, 0.7), seed=3)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
+    demo = find("demo")
+    assert demo.engagement is not None
     recipe: Recipe = dataclasses.replace(
-        find("demo"),
+        demo,
+        engagement=dataclasses.replace(
+            demo.engagement, log=log, teacher=Phases(SHORT, SHORT), student=SHORT, shares=()
+        ),
         lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0),
         teacher=Phases(SHORT, SHORT),
         student=Phases(SHORT, SHORT),
@@ -35,17 +47,18 @@ def fitted(monkeypatch: pytest.MonkeyPatch, module: object, cut_at: int) -> list
     whole: Callable[..., None] = module.fit  # type: ignore[attr-defined]  # what the module imported
     folders: list[str] = []
 
-    def fit(*args: object) -> None:
+    def fit(*args: object, **options: object) -> None:
         folders.append(str(Path(str(args[-1])).name))
         if len(folders) == cut_at:
             raise KeyboardInterrupt
-        whole(*args)
+        whole(*args, **options)
 
     monkeypatch.setattr(module, "fit", fit)
     return folders
 
 
 def test_a_teacher_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_step(STEPS["policy"], run)
     run_step(STEPS["data"], run)
     folders = fitted(monkeypatch, teach, cut_at=2)
     with pytest.raises(KeyboardInterrupt):
@@ -55,10 +68,10 @@ def test_a_teacher_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeyp
 
 
 def test_a_student_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("data", "teach", "annotate"):
+    for name in ("policy", "data", "log", "teach", "teach-engagement", "annotate"):
         run_step(STEPS[name], run)
-    folders = fitted(monkeypatch, distill, cut_at=2)
+    folders = fitted(monkeypatch, learners, cut_at=2)
     with pytest.raises(KeyboardInterrupt):
         run_step(STEPS["distill"], run)
     assert run_step(STEPS["distill"], run)
-    assert folders == ["sides", "distill", "distill"]
+    assert folders[:3] == ["sides", "relevance", "relevance"]

@@ -13,8 +13,9 @@ from models.text import TextEncoder
 from tests.training.conftest import WORDS
 from training.cross_encoder import CrossEncoder, keep_layers, new_cross_encoder
 from training.data import CandidateList
-from training.fit import Objective, Schedule, fit
+from training.fit import Schedule, fit
 from training.sides import batch_gains, contrast, distinct_candidates, embed_lists, imitate, rehearse
+from training.team import Objective
 
 LISTS = [
     CandidateList(a, "s", a, (WORDS[3 + i], WORDS[3 + (i + 1) % 3]), {"fit": np.array([1.0, 0.0])})
@@ -32,6 +33,17 @@ def test_candidates_of_other_lists_have_no_gain_and_a_shared_text_stands_once() 
     gains, is_own = batch_gains(lists, "fit")
     assert gains.tolist() == [[0.5, 0.0, 0.0], [1.0, 0.0, 0.0]]
     assert is_own.tolist() == [[True, False, False], [True, False, True]]
+
+
+def test_what_fits_a_member_is_no_negative_of_its_other_lists() -> None:
+    lists = [
+        CandidateList("a/0", "s", "baker", ("oven", "steel"), {"fit": np.array([0.5, 0.0])}),
+        CandidateList("b/0", "s", "cook", ("steel",), {"fit": np.array([1.0])}),
+        CandidateList("a/1", "s", "baker", ("ward", "oven"), {"fit": np.array([1.0, 0.5])}),
+    ]
+    gains, is_own = batch_gains(lists, "fit")
+    assert gains.tolist() == [[0.5, 0.0, 1.0], [0.0, 1.0, 0.0], [0.5, 0.0, 1.0]]
+    assert is_own.tolist() == [[True, True, False], [False, True, False], [True, False, True]]
 
 
 def scores(model: CrossEncoder, encoder: TextEncoder) -> list[int]:

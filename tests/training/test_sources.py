@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data import SPLITS, FieldList
+from training.data import SPLITS, FieldList, split_of
 from training.recipes import jobs
 from training.sources import career_moves, esci, usajobs
 from training.sources.onet_esco import (
@@ -21,7 +21,7 @@ from training.sources.onet_esco import (
     title_lists,
 )
 from training.sources.taxonomies import Job, MajorGroups, Taxonomies, Worker, held_out_jobs, read_taxonomies
-from training.sources.usajobs import Posting, posting_lists, postings_of, split_of, title_cluster
+from training.sources.usajobs import Posting, posting_lists, postings_of, title_cluster
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data does not stand in {DATA}")

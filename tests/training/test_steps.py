@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from training.cookbook import STEPS
+from training.impressions import read_impressions
 from training.recipes.registry import find
 from training.steps import Run, Step, StepError, run_step
 
@@ -61,6 +63,21 @@ def test_a_change_that_a_step_does_not_use_does_not_run_it_again(run: Run) -> No
     assert not run_step(write("b"), changed)
 
 
+def test_a_changed_file_is_a_changed_recipe_and_a_moved_one_is_not(run: Run, tmp_path: Path) -> None:
+    def step(policy: Path) -> bool:
+        recipe = dataclasses.replace(run.recipe, policy=policy)
+        return run_step(
+            Step("first", (), ("policy",), lambda _, out: (out / "made.txt").touch()),
+            dataclasses.replace(run, recipe=recipe),
+        )
+
+    for name, text in (("a.md", "one"), ("b.md", "one"), ("c.md", "two")):
+        (tmp_path / name).write_text(text)
+    assert step(tmp_path / "a.md")
+    assert not step(tmp_path / "b.md")
+    assert step(tmp_path / "c.md")
+
+
 def test_a_step_that_was_cut_off_finds_what_it_had(run: Run) -> None:
     def work(_: Run, out: Path) -> None:
         partial = out / "shard-0"
@@ -73,3 +90,12 @@ def test_a_step_that_was_cut_off_finds_what_it_had(run: Run) -> None:
         run_step(Step("first", (), ("version",), work), run)
     assert run_step(Step("first", (), ("version",), work), run)
     assert (run.folder("first") / "shard-0").read_text() == "half"
+
+
+def test_a_recipe_without_an_engagement_teacher_has_an_empty_log(run: Run) -> None:
+    alone = dataclasses.replace(run.recipe, heads=run.recipe.heads[:1], engagement=None)
+    without = dataclasses.replace(run, recipe=alone)
+    run_step(STEPS["log"], without)
+    assert read_impressions(without.folder("log") / "impressions.parquet", (), "train") == []
+    run_step(STEPS["log"], run)
+    assert len(read_impressions(run.folder("log") / "impressions.parquet", ("click",), "valid")) == 150

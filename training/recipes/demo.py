@@ -1,4 +1,7 @@
-"""Demo: the whole cookbook on a synthetic market with two heads, in minutes, on any machine. Nothing real is learnt."""
+"""Demo: the whole cookbook on a synthetic market, two teachers and one student, in minutes, on any machine.
+
+Nothing real is learnt.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ from pathlib import Path
 from models.text import FieldFormat, Template
 from training.data import FieldList
 from training.fit import Phases, Schedule
-from training.recipe import Card, HeadPlan, Recipe
-from training.sources.market import market_lists
+from training.golden import HumanGrades
+from training.judge import JudgePlan
+from training.policies import POLICIES
+from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe
+from training.sources.engagement import power_law, simulated_log
+from training.sources.market import market_attraction, market_grades, market_lists
 from training.tiny import write_tiny_backbone
 
 TEMPLATE = Template(
@@ -28,7 +35,18 @@ TEMPLATE = Template(
 
 def lists(_: Path) -> Iterator[FieldList]:
     """Generated lists; the data folder is not read."""
-    yield from market_lists(lists={"train": 1500, "valid": 100, "test": 150}, candidates=8, seed=0)
+    yield from market_lists(lists={"train": 1200, "valid": 100, "test": 150}, candidates=8, seed=0)
+
+
+def log(_: Path) -> Iterator[FieldList]:
+    """What members of the same market did about lists that they were shown."""
+    shown = market_lists(lists={"train": 800, "valid": 150, "test": 100}, candidates=8, seed=2)
+    yield from simulated_log(shown, market_attraction, power_law(8, 0.7), seed=3)
+
+
+def human_grades(_: Path) -> HumanGrades:
+    """Generated grades of the same market, by raters who err now and then."""
+    return market_grades(members=150, candidates=4, seed=1)
 
 
 def backbone(_: Path, folder: Path) -> str:
@@ -44,8 +62,25 @@ def recipe() -> Recipe:
         version="1",
         heads=(
             HeadPlan("relevance", "share of what the job wants that the member has", 0.7),
-            HeadPlan("apply", "chance that the member applies", 0.3),
+            HeadPlan("click", "chance that the member clicks, once they look", 0.1),
+            HeadPlan("apply", "chance that the member applies, once they look", 0.2),
         ),
+        engagement=EngagementPlan(
+            actions=("click", "apply"),
+            rare=("apply",),
+            log=log,
+            places=8,
+            teacher=Phases(
+                sides=Schedule(steps=300, lists_per_step=32, learning_rate=3e-2, added_learning_rate=3e-2),
+                pairs=Schedule(steps=200, lists_per_step=12, learning_rate=1e-3),
+            ),
+            student=Schedule(steps=150, lists_per_step=12, learning_rate=1e-3),
+            share=0.5,
+            shares=(0.0,),
+        ),
+        policy=POLICIES / "demo.md",
+        human_grades=human_grades,
+        judge=JudgePlan(pairs=24),
         template=TEMPLATE,
         member_tokens=32,
         candidate_tokens=32,
@@ -53,11 +88,11 @@ def recipe() -> Recipe:
         lists=lists,
         teacher=Phases(
             sides=Schedule(steps=200, lists_per_step=12, learning_rate=1.5e-3),
-            pairs=Schedule(steps=500, lists_per_step=12, learning_rate=1.5e-3),
+            pairs=Schedule(steps=400, lists_per_step=12, learning_rate=1.5e-3),
         ),
         student=Phases(
             sides=Schedule(steps=100, lists_per_step=12, learning_rate=1.5e-3),
-            pairs=Schedule(steps=400, lists_per_step=12, learning_rate=1.5e-3),
+            pairs=Schedule(steps=250, lists_per_step=12, learning_rate=1.5e-3),
         ),
         student_layers=(1,),
         train_embeddings=True,
@@ -81,5 +116,9 @@ def recipe() -> Recipe:
                 {"headline": "senior baker", "skills": "dough, ovens", "experience": "worked near the hills"},
                 {"title": "junior welder", "skills": "steel, cranes", "description": "a place in the airport"},
             ),
+        ),
+        pruned=Pruned(
+            shares=(0.75, 0.5),
+            schedule=Schedule(steps=60, lists_per_step=12, learning_rate=1.5e-3),
         ),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from training.recipe import Recipe
-from training.recipes import demo, jobs
+from training.recipes import demo, jobs, jobs_7b, products
 
-RECIPES = {"jobs": jobs.recipe, "demo": demo.recipe}
+RECIPES = {"jobs": jobs.recipe, "jobs-7b": jobs_7b.recipe, "products": products.recipe, "demo": demo.recipe}
 
 
 def find(name: str) -> Recipe:

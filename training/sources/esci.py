@@ -1,7 +1,7 @@
-"""Product search (Amazon Shopping Queries, ESCI): here only as real, noisy texts about something else than jobs.
+"""Product search (Amazon Shopping Queries, ESCI): a shop with human labels, and texts without grades.
 
-The lists have no gains. A model that goes on placing product texts where its backbone put them keeps what it knew of
-language outside its own grades.
+To the jobs product it is real, noisy text about something else than jobs: those lists have no gains. A model that goes
+on placing product texts where its backbone put them keeps what it knew of language outside its own grades.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ from pathlib import Path
 import polars as pl
 
 from training.data import FieldList
+from training.golden import GradedPair, HumanGrade, HumanGrades
+from training.parquet import DataError
+from training.policy import OVERALL
+from training.sources.shop import LABELS, Query, Shop
+
+PRODUCT_FIELDS = ("title", "brand", "color", "bullet_points", "description")
 
 
 def unjudged_lists(data: Path, *, count: int, candidates: int, seed: int) -> Iterator[FieldList]:
@@ -26,3 +32,40 @@ def unjudged_lists(data: Path, *, count: int, candidates: int, seed: int) -> Ite
         fields = [{"title": title} for title in [row["title"], *others][:candidates]]
         member = {"experience": row["bullet_points"].split("\n")}
         yield FieldList(f"products/{index}", "products", "train", member, fields, {})
+
+
+def read_shop(data: Path) -> Shop:
+    """Products and labelled queries. Raises DataError for a label or a product that there is not."""
+    rows = pl.read_parquet(data / "esci/products.parquet").iter_rows(named=True)
+    products = {row["asin"]: {name: row[name] for name in PRODUCT_FIELDS if row[name]} for row in rows}
+    judged = pl.read_parquet(data / "esci/judgments.parquet").select("query_id", "query", "doc_id", "label")
+    texts: dict[str, str] = {}
+    labels: dict[str, dict[str, str]] = {}
+    for row, (query_id, query, asin, label) in enumerate(judged.iter_rows()):
+        if label not in LABELS:
+            raise DataError(f"judgments.parquet: row {row}, column 'label': must be one of {', '.join(LABELS)}")
+        if asin not in products:
+            raise DataError(f"judgments.parquet: row {row}, column 'doc_id': no such product in products.parquet")
+        texts[str(query_id)] = query
+        labels.setdefault(str(query_id), {})[asin] = label
+    return Shop(products, [Query(query_id, text, labels[query_id]) for query_id, text in texts.items()])
+
+
+def shopping_grades(data: Path) -> HumanGrades:
+    """The labels of shoppers' queries and products, as overall grades of the products policy. One rater: the source
+    published its adjudicated label only.
+    """
+    shop = read_shop(data)
+    judged = [(query, asin, label) for query in shop.queries for asin, label in query.labels.items()]
+    return HumanGrades(
+        origin="esci",
+        pairs=[
+            GradedPair(query.query_id, asin, {"query": query.text}, shop.products[asin]) for query, asin, _ in judged
+        ],
+        grades=[HumanGrade(query.query_id, asin, OVERALL, "esci", LABELS[label]) for query, asin, label in judged],
+        authority=("esci",),
+        about=(
+            "Labels of the Shopping Queries Dataset judge the whole pair: Exact 4, Substitute 2, Complement 1,"
+            " Irrelevant 0. Only the adjudicated label was published."
+        ),
+    )

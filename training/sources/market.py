@@ -1,18 +1,19 @@
 """A synthetic job market whose truth is known: trades with skills, members who know some, jobs that want some.
 
-Relevance is how much of what a job wants the member has, within the trade; applying also needs a place the
-member would work in. Nothing here is real; it exists so that the whole cookbook can be run and tested on any
+Relevance is how much of what a job wants the member has, within the trade; whoever applies also wants a place near
+their own. Nothing here is real; it exists so that the whole cookbook can be run and tested on any
 machine in minutes.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.text import Fields
 from training.data import FieldList, Split
+from training.golden import GradedPair, HumanGrade, HumanGrades
 
 TRADES = {
     "baker": "dough ovens pastry hygiene recipes kneading decorating".split(),
@@ -58,7 +59,7 @@ def relevance(person: Person, vacancy: Vacancy) -> float:
 
 
 def market_lists(*, lists: dict[Split, int], candidates: int, seed: int) -> Iterator[FieldList]:
-    """Lists with both heads labelled; `apply` is drawn once from its true chance, as a log would show it."""
+    """Lists labelled with `relevance`, and with `nearby`, which no grade says: how well the place suits the member."""
     random_ = random.Random(seed)
     for split, count in lists.items():
         for index in range(count):
@@ -68,10 +69,16 @@ def market_lists(*, lists: dict[Split, int], candidates: int, seed: int) -> Iter
             ]
             fits = [relevance(person, vacancy) for vacancy in vacancies]
             nearby = [1.0 if vacancy.place == person.place else 0.25 for vacancy in vacancies]
-            applied = [float(random_.random() < fit * near) for fit, near in zip(fits, nearby, strict=True)]
-            labels = {"relevance": fits, "apply": applied}
+            labels = {"relevance": fits, "nearby": nearby}
             fields = [_vacancy_fields(vacancy) for vacancy in vacancies]
             yield FieldList(f"market/{split}/{index}", "market", split, _person_fields(person), fields, labels)
+
+
+def market_attraction(each: FieldList) -> Mapping[str, Sequence[float]]:
+    """Members of the market click what fits, and apply where they clicked and the place suits them too."""
+    click = [0.05 + 0.6 * (fit or 0.0) for fit in each.labels["relevance"]]
+    apply = [0.8 * chance * (near or 0.0) for chance, near in zip(click, each.labels["nearby"], strict=True)]
+    return {"click": click, "apply": apply, "dismiss": [0.2 * (1 - chance) for chance in click]}
 
 
 def _latent(random_: random.Random, trade: str | None = None) -> tuple[str, str, frozenset[str], str]:
@@ -98,3 +105,44 @@ def _vacancy_fields(vacancy: Vacancy) -> Fields:
         "skills": sorted(vacancy.wanted),
         "description": f"a place in the {vacancy.place}",
     }
+
+
+def market_grades(*, members: int, candidates: int, seed: int) -> HumanGrades:
+    """What two careful raters of the market would say: the truth, each wrong by one grade now and then. Where they
+    differ, an adjudicator says the truth.
+    """
+    random_ = random.Random(seed)
+    pairs: list[GradedPair] = []
+    grades: list[HumanGrade] = []
+    for index in range(members):
+        person = Person(*_latent(random_))
+        for place in range(candidates):
+            vacancy = _vacancy(random_, person.trade if place < candidates // 2 else None)
+            ids = (f"member-{index}", f"job-{index}-{place}")
+            pairs.append(GradedPair(*ids, _person_fields(person), _vacancy_fields(vacancy)))
+            for dimension, truth in true_grades(person, vacancy).items():
+                said = [_said(truth, random_), _said(truth, random_)]
+                raters = [("first", said[0]), ("second", said[1])]
+                raters += [("adjudicator", truth)] if said[0] != said[1] else []
+                grades += [HumanGrade(*ids, dimension, rater, grade) for rater, grade in raters]
+    return HumanGrades(
+        origin="market",
+        pairs=pairs,
+        grades=grades,
+        authority=("adjudicator", "first", "second"),
+        adjudicator="adjudicator",
+        about="Generated raters who know the truth of the synthetic market; each is off by one in one case of eight.",
+    )
+
+
+def true_grades(person: Person, vacancy: Vacancy) -> dict[str, int]:
+    """The grades of `policies/demo.md` that the latent truth of a pair deserves."""
+    shared = len(person.skills & vacancy.wanted)
+    role = 4 if person.trade == vacancy.trade else int(shared > 0)
+    seniority = 4 if person.level == vacancy.level else 3 if vacancy.level == "senior" else 1
+    return {"role": role, "skills": round(4 * shared / len(vacancy.wanted)), "seniority": seniority}
+
+
+def _said(truth: int, random_: random.Random) -> int:
+    wrong = random_.random() < 1 / 8
+    return min(max(truth + random_.choice((-1, 1)) * wrong, 0), 4)

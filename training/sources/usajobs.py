@@ -8,7 +8,6 @@ the employer's wording of a claim, not a person.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import re
@@ -20,7 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from models.text import Fields
-from training.data import FieldList, Split
+from training.data import FieldList, Split, split_of
 
 # Words that tell the level or form of a job apart, not its kind: titles that differ only in them are one cluster.
 LEVEL_WORDS = frozenset(
@@ -46,12 +45,6 @@ def title_cluster(title: str) -> str:
     bare = re.sub(r"\([^)]*\)", " ", title.lower())
     words = {word.rstrip("s") for word in re.findall(r"[a-z]+", bare)} - LEVEL_WORDS
     return " ".join(sorted(words)) or title.lower()
-
-
-def split_of(cluster: str) -> Split:
-    """80 % train, 8 % valid, 12 % test, by hash of the cluster: stable when the data grows."""
-    share = int.from_bytes(hashlib.sha256(cluster.encode()).digest()[:4], "big") / 2**32
-    return "train" if share < 0.8 else "valid" if share < 0.88 else "test"
 
 
 def read_postings(data: Path) -> list[Posting]:

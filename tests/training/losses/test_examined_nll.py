@@ -1,0 +1,55 @@
+"""The position-based likelihood and the mask of rare actions, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from training.losses import binary_kl, examined_nll, rare_mask
+
+FULL = torch.ones(1, 2, dtype=torch.bool)
+
+
+def test_an_action_needs_a_look_and_attraction() -> None:
+    logits = torch.tensor([[0.0, math.log(3.0)]])  # attraction 1/2 and 3/4
+    looked = torch.tensor([[0.0, math.log(0.25)]])  # examination 1/2 and 1/5
+    found = examined_nll(logits, looked, torch.tensor([[1.0, 0.0]]), FULL)
+    assert found.item() == pytest.approx(-(math.log(1 / 4) + math.log(1 - 3 / 20)) / 2)
+
+
+def test_where_every_place_is_looked_at_it_is_the_cross_entropy() -> None:
+    logits, done = torch.tensor([[0.7, -1.2]]), torch.tensor([[1.0, 0.0]])
+    always = torch.full((1, 2), 30.0)
+    assert examined_nll(logits, always, done, FULL).item() == pytest.approx(binary_kl(logits, done, FULL).item())
+
+
+@pytest.mark.parametrize(("size", "gradient"), [(20.0, [0.5, -0.5]), (1e3, [0.0, -0.5])])
+def test_extreme_logits_stay_finite(size: float, gradient: list[float]) -> None:
+    logits = torch.tensor([[size, -size]], requires_grad=True)
+    value = examined_nll(logits, torch.tensor([[30.0, 30.0]]), torch.tensor([[0.0, 1.0]]), FULL)
+    value.backward()
+    assert torch.isfinite(value)
+    assert logits.grad is not None
+    # beyond the first place's own certainty of 30, an ignored candidate was rather not looked at than not liked
+    assert logits.grad.tolist()[0] == pytest.approx(gradient, abs=1e-3)
+
+
+def test_an_ignored_low_place_says_little_against_a_candidate() -> None:
+    logits = torch.zeros(1, 2, requires_grad=True)
+    examined_nll(logits, torch.tensor([[30.0, -3.0]]), torch.zeros(1, 2), FULL).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0] > 20 * logits.grad[0, 1] > 0
+
+
+def test_padded_places_change_nothing() -> None:
+    mask = torch.tensor([[True, False]])
+    found = examined_nll(torch.tensor([[0.0, 9.0]]), torch.tensor([[30.0, 1.0]]), torch.tensor([[1.0, 1.0]]), mask)
+    assert found.item() == pytest.approx(math.log(2))
+
+
+def test_a_negative_of_a_rare_action_counts_only_beside_a_sibling_that_got_it() -> None:
+    actions = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    mask = torch.tensor([[True, True, True], [True, True, True], [True, True, False]])
+    assert rare_mask(actions, mask).tolist() == [[True] * 3, [False] * 3, [False] * 3]

@@ -1,0 +1,106 @@
+"""The recipe of a decoder in miniature, whole but for its size. As a module: `teach` by one process of a team, twice.
+
+    accelerate launch ... -m tests.training.miniature WHOLE SLICED
+
+In WHOLE each process holds all weights (DDP), in SLICED its slice of them (FSDP2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
+
+from tests.training.decoders import write_tiny_decoder
+from training import precision
+from training.cookbook import STEPS
+from training.data import FieldList
+from training.decoder import Lora
+from training.fit import Phases, Schedule
+from training.policies import POLICIES
+from training.recipe import DecoderTeacher, Recipe
+from training.recipes.registry import find
+from training.sources.engagement import power_law, simulated_log
+from training.sources.market import market_attraction, market_lists
+from training.split import SplitShape
+from training.steps import Run, run_step
+from training.team import launched
+
+SIDES = Schedule(steps=2, lists_per_step=4, learning_rate=1e-3)
+# So slow that all gradients are taken at nearly the same place: Adam makes whole steps of rounding errors.
+PAIRS = Schedule(steps=4, lists_per_step=4, learning_rate=1e-5, checkpoint_every=2)
+
+
+def lists(_: Path) -> Iterator[FieldList]:
+    yield from market_lists(lists={"train": 16, "valid": 4, "test": 4}, candidates=4, seed=0)
+
+
+def log(_: Path) -> Iterator[FieldList]:
+    shown = market_lists(lists={"train": 16, "valid": 8, "test": 4}, candidates=8, seed=2)
+    yield from simulated_log(shown, market_attraction, power_law(8, 0.7), seed=3)
+
+
+def base(_: Path, folder: Path) -> str:
+    return write_tiny_decoder(folder, [(POLICIES / "demo.md").read_text(encoding="utf-8")])
+
+
+def recipe() -> Recipe:
+    """The demo's, with a decoder of two layers and a student that scores by a dot product."""
+    teacher = DecoderTeacher(
+        sides=SIDES,
+        pairs=PAIRS,
+        base=base,
+        questions={"relevance": "Does it fit?"},
+        tokens=(24, 24),
+        lora=Lora(rank=4, alpha=8),
+    )
+    demo = find("demo")
+    assert demo.engagement is not None
+    return dataclasses.replace(
+        demo,
+        lists=lists,
+        engagement=dataclasses.replace(
+            demo.engagement, log=log, teacher=Phases(SIDES, SIDES), student=SIDES, shares=()
+        ),
+        teacher=teacher,
+        student=Phases(SIDES, SIDES),
+        split=SplitShape(pooled=0, joint_layers=0),
+    )
+
+
+def run_in(root: Path) -> Run:
+    """Where the recipe runs, in this process's team."""
+    return Run(recipe(), root, root / "runs", root / "bundles", team=launched())
+
+
+def in_fp32() -> AbstractContextManager[object]:
+    """On any CPU: what is compared is who read what, not how bf16 rounds it."""
+    return patch.object(precision, "_has_bf16", lambda _: False)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with in_fp32():
+        teach_twice()
+
+
+def teach_twice() -> None:
+    whole, sliced = map(Path, sys.argv[1:])
+    run_step(STEPS["teach"], run_in(whole))
+    # accelerate shards on cards alone. It is told that these CPUs are cards; all that follows is its own.
+    AcceleratorState._reset_state()
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    run = run_in(sliced)
+    assert run.team.shards
+    run_step(STEPS["teach"], run)
+
+
+if __name__ == "__main__":
+    main()

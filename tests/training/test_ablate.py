@@ -1,0 +1,89 @@
+"""A lever that matters shows in the ablation, and one that cannot matter does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.text import TextEncoder
+from training.ablate import LEVERS, figures
+from training.cross_encoder import new_cross_encoder, save_cross_encoder
+from training.data import CandidateList, labelled_for
+from training.distill import Material, learn_actions, learn_relevance
+from training.fit import Phases, Schedule
+from training.learners import FlatLearner
+from training.recipe import HeadPlan, Recipe
+from training.recipes.registry import find
+
+FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
+LIKED = "oven"
+SCHEDULE = Schedule(steps=60, lists_per_step=6, learning_rate=2e-3, added_learning_rate=1e-2)
+
+
+def labelled() -> list[CandidateList]:
+    """Each member fits one candidate, and everybody clicks the same; labels as step `annotate` writes them."""
+    found = []
+    for index, (member, own) in enumerate([*FITS.items()] * 4):
+        candidates = tuple(FITS.values())
+        labels: dict[str, np.ndarray] = {}
+        for head, wanted in (("relevance", own), ("click", LIKED)):
+            logits = np.array([3.0 if text == wanted else -3.0 for text in candidates])
+            labels |= {f"{head}_logit": logits, head: 1 / (1 + np.exp(-logits))}
+        labels |= {"relevance_gold": (labels["relevance"] > 0.5) * 1.0, "click_gold": np.full(3, np.nan)}
+        found.append(CandidateList(f"l{index}", "s", member, candidates, labels))
+    return found
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    demo = find("demo")
+    assert demo.engagement is not None
+    return replace(
+        demo,
+        heads=(HeadPlan("relevance", "fits", 1.0), HeadPlan("click", "clicks", 0.0)),
+        engagement=replace(demo.engagement, actions=("click",), rare=(), student=SCHEDULE),
+        student=Phases(sides=replace(SCHEDULE, steps=1), pairs=SCHEDULE),
+        student_layers=(0, 1),
+    )
+
+
+@pytest.fixture
+def material(backbone: str) -> Material:
+    graded = [
+        replace(each, labels={head: np.round(each.labels[head]) for head in ("relevance", "click")})
+        for each in labelled()
+    ]
+    teacher = new_cross_encoder(backbone, 1)
+    return Material(labelled(), labelled_for(graded, ["relevance"]), labelled_for(graded, ["click"]), teacher)
+
+
+def test_what_a_lever_is_worth_is_found(
+    recipe: Recipe, material: Material, backbone: str, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    (tmp_path / "sides").mkdir()
+    save_cross_encoder(new_cross_encoder(backbone, 1), tmp_path / "sides" / "model")
+    learner = FlatLearner(recipe, encoder, tmp_path, material.labelled)
+    (tmp_path / "whole").mkdir()
+    relevance = learn_relevance(recipe, learner, material, tmp_path / "whole")
+    whole = figures(recipe, learner, material, learn_actions(recipe, learner, material, relevance, 0.5, tmp_path))
+    assert {name: values.mean() for name, values in whole.items()} == {"relevance NDCG@10": 1.0, "click AUC": 1.0}
+
+    def without(lever: str) -> dict[str, np.ndarray]:
+        (tmp_path / lever).mkdir()
+        return figures(recipe, learner, material, LEVERS[lever](recipe, learner, material, tmp_path / lever))
+
+    # its click head says what fits: right for the baker, wrong for the two others
+    assert without("engagement teacher")["click AUC"].mean() < 0.9
+    # its labels are calibrated as they come, so that nothing changes where calibration is left out
+    np.testing.assert_array_equal(without("calibrated labels")["click AUC"], whole["click AUC"])
+
+
+def test_a_recipe_whose_heads_are_out_of_order_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="graded ones, then the actions"):
+        dataclasses.replace(recipe, heads=recipe.heads[::-1])

@@ -1,0 +1,200 @@
+"""A decoder as the teacher of a whole recipe, in miniature: taught, annotating, and taught by two processes at once.
+
+The two are started by `accelerate launch` on this machine's CPUs, by DDP and, sliced, by FSDP2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+from tests.training.miniature import PAIRS, in_fp32, run_in
+from training import teach
+from training.annotate import check_soft_labels, read_soft_labels
+from training.cookbook import STEPS, decoder_of
+from training.cross_encoder import predict_lists
+from training.data import read_lists
+from training.decoder import Decoder
+from training.fit import TrainingStopped, fit
+from training.pairs import pair_objective
+from training.policy_text import read_policy
+from training.steps import Run, StepError, run_step
+from training.store import load_teacher
+from training.team import Team
+
+ROOT = Path(__file__).parent.parent.parent
+CUT_AT = PAIRS.checkpoint_every
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root in which everything is done but `teach`, which was cut off at its first checkpoint."""
+    root = tmp_path_factory.mktemp("prepared")
+    run = run_in(root)
+    whole: Callable[..., Callable[..., torch.Tensor]] = pair_objective
+    calls: list[int] = []
+
+    def cutting(*args: Any) -> Callable[..., torch.Tensor]:
+        objective = whole(*args)
+
+        def cut(*lists: Any) -> torch.Tensor:
+            calls.append(1)
+            if len(calls) > CUT_AT:
+                raise KeyboardInterrupt
+            return objective(*lists)
+
+        return cut
+
+    run_step(STEPS["policy"], run)
+    run_step(STEPS["data"], run)
+    with pytest.MonkeyPatch.context() as patched, in_fp32():
+        patched.setattr(teach, "pair_objective", cutting)
+        with pytest.raises(KeyboardInterrupt):
+            run_step(STEPS["teach"], run)
+    return root
+
+
+def copy_of(root: Path, folder: Path, *, begun: bool) -> Path:
+    shutil.copytree(root, folder)
+    if not begun:
+        shutil.rmtree(folder / "runs" / "demo" / "teach")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """One process goes on with it to the end."""
+    run = run_in(copy_of(prepared, tmp_path_factory.mktemp("alone") / "root", begun=True))
+    with in_fp32():
+        run_step(STEPS["teach"], run)
+        yield run
+
+
+def losses(root: Path) -> list[float]:
+    log = root / "runs" / "demo" / "teach" / "log.jsonl"
+    return [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+
+
+def gradients(folder: Path) -> torch.Tensor:
+    """What Adam remembers of all gradients, as one vector."""
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert state["step"] == PAIRS.steps
+    return torch.cat([moments["exp_avg"].flatten() for _, moments in sorted(state["optimiser"]["state"].items())])
+
+
+def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def test_the_teacher_of_a_recipe_is_a_decoder_with_the_policy_in_its_prompt(alone: Run) -> None:
+    teacher, calibrations = load_teacher(alone.folder("teach"))
+    assert isinstance(teacher, Decoder)
+    assert set(calibrations) == {"relevance"}
+    assert "How many of the wanted skills does the member have?" in teacher.encoder.prompt.start
+
+
+@pytest.mark.slow
+def test_its_soft_labels_are_calibrated_and_teach_a_student(alone: Run) -> None:
+    for name in ("log", "teach-engagement", "annotate"):
+        run_step(STEPS[name], alone)
+    check_soft_labels(alone.folder("annotate"), alone.recipe.head_names, read_policy(alone.recipe.policy))
+    soft = read_soft_labels(alone.folder("annotate"))
+    teacher, calibrations = load_teacher(alone.folder("teach"))
+    assert isinstance(teacher, Decoder)
+    lists = read_lists(alone.folder("data"), ["relevance"], "train")
+    wanted = predict_lists(teacher, teacher.encoder, lists)[:, 0]
+    np.testing.assert_allclose(soft["relevance_logit"].to_numpy(), wanted, rtol=1e-3, atol=1e-3)
+    stated = calibrations["relevance"].apply(soft["relevance_logit"].to_numpy())
+    np.testing.assert_allclose(soft["relevance"].to_numpy(), stated, rtol=1e-6)
+    assert wanted.std() > 0.01
+    run_step(STEPS["distill"], alone)
+    encoders = [alone.folder("teach") / "sides" / "model", alone.folder("distill") / "encoder" / "model"]
+    before, after = (load_file(each / "model.safetensors") for each in encoders)
+    assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())
+
+
+@pytest.fixture(scope="module")
+def together(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two processes: from the beginning with all weights each, and sliced from where one process was cut off."""
+    folder = tmp_path_factory.mktemp("together")
+    whole = copy_of(prepared, folder / "whole", begun=False)
+    sliced = copy_of(prepared, folder / "sliced", begun=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    config = ROOT / "training" / "accelerate" / "fsdp2.yaml"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2"]
+    launch += ["--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
+    launch += ["-m", "tests.training.miniature", str(whole), str(sliced)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(launch, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return whole, sliced
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(alone: Run, together: tuple[Path, Path]) -> None:
+    for root in together:
+        assert losses(root) == pytest.approx(losses(alone.data), rel=1e-3)
+        found = gradients(root / "runs" / "demo" / "teach")
+        assert distance(found, gradients(alone.folder("teach"))) < 0.01
+
+
+def test_half_of_each_step_is_something_else(alone: Run, tmp_path: Path) -> None:
+    """The control: what a process would learn from its own share."""
+    plan, heads = alone.recipe.teacher, alone.recipe.policy_heads
+    decoder = decoder_of(alone)()  # type: ignore[misc]  # the recipe has one
+    objective = pair_objective(decoder, decoder.encoder, teach.gold_loss(heads, alone.recipe.listwise_weight))
+    lists = [each for each in read_lists(alone.folder("data"), heads, "train") if each.is_judged]
+    fit(decoder, lists, lambda some: objective(some[::2]), plan.pairs, tmp_path)
+    assert distance(gradients(tmp_path), gradients(alone.folder("teach"))) > 0.1
+
+
+@pytest.mark.slow
+def test_what_two_processes_saved_can_be_read(alone: Run, together: tuple[Path, Path]) -> None:
+    wanted = saved_adapter(alone.data)
+    for root in together:
+        found = saved_adapter(root)
+        assert found.keys() == wanted.keys()
+        for name, tensor in found.items():
+            torch.testing.assert_close(tensor, wanted[name], atol=10 * PAIRS.learning_rate, rtol=0, msg=name)
+
+
+def saved_adapter(root: Path) -> dict[str, torch.Tensor]:
+    return load_file(root / "runs" / "demo" / "teach" / "model" / "adapter_model.safetensors")
+
+
+def of_two() -> Team:
+    """As one of two processes sees it."""
+    return Team(cast(Accelerator, SimpleNamespace(num_processes=2, process_index=1, is_main_process=False)))
+
+
+def test_a_process_takes_its_share_of_a_steps_lists() -> None:
+    shared: Any = of_two().share(cast(Any, "abcd"))
+    assert shared == "bd"
+
+
+def test_a_step_that_cannot_be_shared_evenly_is_an_error(tmp_path: Path) -> None:
+    odd = dataclasses.replace(PAIRS, lists_per_step=3)
+    with pytest.raises(TrainingStopped, match="2 processes cannot share a step's 3 lists evenly"):
+        fit(torch.nn.Linear(1, 1), cast(Any, "abcd"), cast(Any, None), odd, tmp_path, team=of_two())
+
+
+def test_a_step_for_one_process_refuses_more(tmp_path: Path) -> None:
+    run = dataclasses.replace(run_in(tmp_path), team=of_two())
+    with pytest.raises(StepError, match="step 'policy' is done by one process: start it without `accelerate launch`"):
+        run_step(STEPS["policy"], run)

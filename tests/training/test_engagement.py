@@ -1,0 +1,155 @@
+"""The engagement teacher finds the known truth behind a simulated log, and a naive one, trained alike, does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.text import FieldFormat, Template
+from training.calibrate import expected_calibration_error
+from training.data import CandidateList, FieldList, candidate_lists, render_lists
+from training.engagement import Engaged, Examination, engagement_loss, fit_attractions
+from training.fit import Schedule, fit
+from training.frozen import Embeddings, FrozenMatch, frozen_objective, predict_frozen
+from training.impressions import POSITION
+from training.ranking import ndcg_at_10
+from training.sources.engagement import ACTIONS, impressions, power_law
+
+pytestmark = pytest.mark.slow
+
+TEMPLATE = Template(member=(FieldFormat(name="likes"),), candidate=(FieldFormat(name="title"),))
+TASTES = "amber birch cedar dune ember fjord grove heath".split()
+SPONSORED = "sponsored"
+CURVE = power_law(8, 0.9)
+WIDTH = 32
+Logs = tuple[list[CandidateList], list[CandidateList]]
+
+
+def attraction(each: FieldList) -> Mapping[str, Sequence[float]]:
+    """Members click what they like, and less often its neighbours; what the product pushes attracts nobody by that."""
+    taste = TASTES.index(str(each.member["likes"]))
+    apart = [abs(TASTES.index(str(c["title"]).split()[0]) - taste) for c in each.candidates]
+    click = [(0.7, 0.4)[distance] if distance < 2 else 0.1 for distance in apart]
+    return {"click": click, "apply": [0.3 * chance for chance in click], "dismiss": [0.2 * (1 - c) for c in click]}
+
+
+def pushed_up(each: FieldList) -> Sequence[float]:
+    """The order of the product that made the log."""
+    return [1.0 if SPONSORED in str(candidate["title"]) else 0.0 for candidate in each.candidates]
+
+
+def market(count: int, seed: int) -> list[FieldList]:
+    random = np.random.default_rng(seed)
+    lists = []
+    for index in range(count):
+        titles = [f"{random.choice(TASTES)} {SPONSORED if random.random() < 0.4 else 'listed'}" for _ in CURVE]
+        member = {"likes": str(random.choice(TASTES))}
+        lists.append(FieldList(f"l{index}", "market", "train", member, [{"title": t} for t in titles], {}))
+    return lists
+
+
+def rendered(lists: Sequence[FieldList], labels: Sequence[str]) -> list[CandidateList]:
+    return list(candidate_lists(render_lists(lists, TEMPLATE, labels), labels))
+
+
+def logged(count: int, seed: int) -> list[CandidateList]:
+    shown = impressions(iter(market(count, seed)), attraction, CURVE, seed=seed, shown_by=pushed_up)
+    return rendered(list(shown), (*ACTIONS, POSITION))
+
+
+def embeddings() -> Embeddings:
+    """A vector a word, and the normalised sum of a text's words."""
+    random = np.random.default_rng(5)
+    word = {each: random.normal(size=WIDTH) for each in (*TASTES, SPONSORED, "listed")}
+    texts = [*TASTES, *(f"{taste} {how}" for taste in TASTES for how in (SPONSORED, "listed"))]
+    sums = {text: np.sum([word[each] for each in text.split()], axis=0) for text in texts}
+    return {text: (vector / np.linalg.norm(vector)).astype(np.float32) for text, vector in sums.items()}
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher learnt, and what it says of lists whose truth is known."""
+
+    curve: np.ndarray
+    ndcg: float
+    calibration_error: float
+
+
+@pytest.fixture(scope="module")
+def logs() -> Logs:
+    """What a teacher trains on, and what it is calibrated on."""
+    return logged(4000, seed=1), logged(1000, seed=2)
+
+
+def teach(
+    folder: Path, train: Sequence[CandidateList], valid: Sequence[CandidateList], *, models_position: bool
+) -> Taught:
+    vectors = embeddings()
+    torch.manual_seed(0)
+    model = FrozenMatch(WIDTH, len(ACTIONS))
+    engaged = Engaged(model, Examination(len(CURVE)))
+    examination = engaged.examination if models_position else None
+    loss = engagement_loss(ACTIONS, ("apply",), examination)
+    schedule = Schedule(steps=350, lists_per_step=96, learning_rate=1e-3, added_learning_rate=4e-2)
+    fit(engaged, train, frozen_objective(model, vectors, loss), schedule, folder)
+    calibrations = fit_attractions(
+        ACTIONS, predict_frozen(model, vectors, valid), valid, None if examination is None else examination.curve()
+    )
+    fresh = market(300, seed=3)
+    tested = rendered([replace(each, labels=attraction(each)) for each in fresh], ACTIONS)
+    logits = predict_frozen(model, vectors, tested)
+    places = np.split(np.arange(len(logits)), len(tested))
+    ndcg = np.mean(
+        [ndcg_at_10(logits[rows, 0], each.labels["click"]) for rows, each in zip(places, tested, strict=True)]
+    )
+    errors = [
+        expected_calibration_error(
+            calibrations[action].apply(logits[:, index]), np.concatenate([each.labels[action] for each in tested])
+        )
+        for index, action in enumerate(ACTIONS)
+    ]
+    return Taught(engaged.examination.curve(), float(ndcg), max(errors))
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory, logs: Logs) -> Taught:
+    return teach(tmp_path_factory.mktemp("teacher"), *logs, models_position=True)
+
+
+@pytest.fixture(scope="module")
+def naive(tmp_path_factory: pytest.TempPathFactory, logs: Logs) -> Taught:
+    """The same model, log and schedule, every impression taken for looked at."""
+    return teach(tmp_path_factory.mktemp("naive"), *logs, models_position=False)
+
+
+def test_the_examination_curve_is_recovered(teacher: Taught) -> None:
+    assert np.abs(teacher.curve - CURVE).max() < 0.06
+
+
+def test_attraction_is_ranked_by_taste_and_not_by_what_was_pushed_up(teacher: Taught, naive: Taught) -> None:
+    assert teacher.ndcg > 0.99
+    assert naive.ndcg < teacher.ndcg - 0.01
+
+
+def test_attraction_is_calibrated_once_looked_at(teacher: Taught, naive: Taught) -> None:
+    assert teacher.calibration_error < 0.05
+    assert naive.calibration_error > 0.1
+
+
+def test_places_that_were_not_told_apart_have_no_say_in_calibration() -> None:
+    """They were looked at less than the curve's last, and would pull every probability down."""
+    lists = logged(400, seed=4)
+    logits = np.zeros((sum(map(len, lists)), len(ACTIONS)), dtype=np.float32)
+    whole = fit_attractions(ACTIONS, logits, lists, np.array(CURVE))
+    cut = fit_attractions(ACTIONS, logits, lists, np.array(CURVE[:3]))
+    assert cut["click"].apply(np.zeros(1))[0] == pytest.approx(whole["click"].apply(np.zeros(1))[0], abs=0.05)
+    everywhere = [
+        replace(each, labels={**each.labels, POSITION: np.minimum(each.labels[POSITION], 3)}) for each in lists
+    ]
+    pulled = fit_attractions(ACTIONS, logits, everywhere, np.array(CURVE[:3]))
+    assert pulled["click"].apply(np.zeros(1))[0] < cut["click"].apply(np.zeros(1))[0] - 0.05

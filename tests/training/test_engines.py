@@ -1,0 +1,258 @@
+"""The engines: the same bytes wherever work runs, and a node that dies costs neither a shard nor a candidate."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models.bundle import Bundle, Calibration
+from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
+from models.slots import Slots, content_key
+from models.text import TextEncoder
+from tests.split_bundles import write_split_bundle
+from training import annotate as annotating
+from training import encode as encoding
+from training import engines
+from training.__main__ import main
+from training.annotate import Teacher, annotate
+from training.cross_encoder import CrossEncoder, new_cross_encoder
+from training.encode import encode
+from training.engines import LOCAL, Engine, EngineError, Item, Key, LocalEngine, RayEngine, Result, import_ray
+
+WORDS = "baker welder nurse oven steel ward".split()
+TEXTS = [f"{WORDS[number % 6]} {WORDS[number // 6]} {number}" for number in range(36)]
+PAIRS = pl.DataFrame(
+    {
+        "list_id": [str(number // 6) for number in range(36)],
+        "member": [WORDS[number // 6] for number in range(36)],
+        "candidate": TEXTS,
+        "fit": [number % 3 / 2 for number in range(36)],
+    }
+)
+
+
+class CutOff(Exception):
+    pass
+
+
+class CutsOff(LocalEngine):
+    """Ends after so many results, as a kill would."""
+
+    def __init__(self, results: int) -> None:
+        self.left = results
+
+    def map(
+        self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
+    ) -> Iterator[tuple[Key, Result]]:
+        for each in super().map(open_worker, work):
+            if not self.left:
+                raise CutOff
+            self.left -= 1
+            yield each
+
+
+@pytest.fixture
+def teacher(backbone: str) -> CrossEncoder:
+    return new_cross_encoder(backbone, 1)
+
+
+@pytest.fixture
+def label(
+    teacher: CrossEncoder, encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, Engine], Path]:
+    """Labels PAIRS in six shards, into a folder of this name."""
+    monkeypatch.setattr(annotating, "SHARD_PAIRS", 6)
+
+    def work(name: str, engine: Engine) -> Path:
+        out = tmp_path / name
+        out.mkdir(exist_ok=True)
+        annotate(PAIRS, [Teacher(["fit"], teacher, {"fit": Calibration(slope=0.5)})], encoder, "demo@1", out, engine)
+        return out
+
+    return work
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_run_that_was_cut_off_labels_only_what_is_missing(label: Callable[[str, Engine], Path]) -> None:
+    whole = label("whole", LOCAL)
+    with pytest.raises(CutOff):
+        label("cut", CutsOff(2))
+    assert list(contents(whole.with_name("cut"))) == ["soft-00000.parquet", "soft-00001.parquet"]
+    assert contents(label("cut", CutsOff(4))) == contents(whole)
+
+
+def test_without_ray_its_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["annotate", "demo", "--engine", "ray", "--data", str(tmp_path), "--runs", str(tmp_path)]) == 1
+    assert "pip install 'fitscore[training,ray]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1", "127.0.0.1:head"])
+def test_an_address_where_no_cluster_is_is_refused_at_once(address: str) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    with pytest.raises(EngineError, match=f"no Ray cluster answers at {address}"):
+        list(RayEngine(address).map(lambda: str, [(1, "word")]))
+
+
+@pytest.fixture(scope="module")
+def patient_ray() -> Iterator[None]:
+    """Ray on 127.0.0.1, which gives its own processes minutes on a busy machine and not 30 and 10 seconds."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    if "FITSCORE_TEST_RAY" not in os.environ:
+        pytest.skip("Ray's clusters do not end on every machine: set FITSCORE_TEST_RAY=1 to run these tests")
+    import_ray("127.0.0.1:")
+    from ray._private import services
+
+    get_node = services.get_node
+
+    def get_node_in_time(*arguments: str) -> object:
+        end = time.monotonic() + 300
+        while True:
+            try:
+                return get_node(*arguments)
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "get_node", get_node_in_time)
+        patch.setenv("RAY_health_check_timeout_ms", "120000")
+        yield
+
+
+def agent_ports() -> dict[str, int]:
+    """Ports for a node's agents. Without any a raylet waits for them to name theirs, and dies where that takes long."""
+    names = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        return {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def cluster(patient_ray: None) -> Iterator[Any]:
+    """A Ray cluster whose head has one CPU."""
+    from ray.cluster_utils import Cluster
+
+    # pytest's own folders are too deep for the name of a Unix socket.
+    folder = tempfile.mkdtemp(prefix="ray-")
+    cluster = Cluster(True, head_node_args={"include_dashboard": False, "temp_dir": folder, **agent_ports()})
+    yield cluster
+    cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def dying(cluster: Any, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+    """Each call adds a node of one CPU, and gives an engine that loses it under work."""
+    from tests.training.dying_node import LosingANode
+
+    added: list[Any] = []
+
+    def add() -> LosingANode:
+        notes = tmp_path / f"notes-{len(added)}"
+        notes.mkdir()
+        added.append(cluster.add_node(**agent_ports()))
+        return LosingANode(RayEngine(cluster.address), cluster, added[-1], notes)
+
+    yield add
+    for node in added:
+        if node in cluster.worker_nodes:
+            cluster.remove_node(node, allow_graceful=False)
+
+
+@pytest.mark.slow
+def test_on_ray_the_files_are_the_same_though_a_node_died(
+    label: Callable[[str, Engine], Path], dying: Callable[[], Any]
+) -> None:
+    whole = label("whole", LOCAL)
+    with pytest.raises(CutOff):
+        label("ray", CutsOff(1))
+    (whole.with_name("ray") / "soft-00003.partial").write_bytes(b"half a fi")
+    engine = dying()
+    assert contents(label("ray", engine)) == contents(whole)
+    # One of five was cut off in the middle, and begun again elsewhere: without that nothing would be proved here.
+    assert engine.begun == 6
+
+
+def entries(store: Path, bundle: Path) -> dict[str, Slots]:
+    """What a store has of TEXTS; fails where it has anything else."""
+    loaded = Bundle.load(bundle)
+    model = loaded.key_of(loaded.graphs_for("cpu")["candidate"])
+    file = SlotFile(store / IN_STORE, MAX_BYTES)
+    found = zip(TEXTS, file.get_many([content_key(model, text) for text in TEXTS]), strict=True)
+    kept = {text: slots for text, slots in found if slots is not None}
+    assert file.usage().entries == len(kept)
+    file.close()
+    return kept
+
+
+@pytest.mark.slow
+def test_on_ray_each_candidate_is_encoded_once_though_nodes_died(
+    dying: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "ROWS", 12)
+    monkeypatch.setattr(encoding, "BATCH", 4)
+    table, bundle = tmp_path / "candidates.parquet", tmp_path / "split-v1"
+    pl.DataFrame({"id": TEXTS * 2, "text": TEXTS * 2}).write_parquet(table)
+    write_split_bundle(bundle)
+    encode(table, bundle, tmp_path / "local", threads=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "RETRIES", 0)
+        with pytest.raises(EngineError, match="lost a task"):
+            encode(table, bundle, tmp_path / "ray", threads=1, engine=dying())
+    kept = entries(tmp_path / "ray", bundle)
+    assert 0 < len(kept) < len(TEXTS)
+
+    engine = dying()
+    done = encode(table, bundle, tmp_path / "ray", threads=1, engine=engine)
+    assert (done.rows, done.encoded) == (72, 36 - len(kept))
+    assert engine.begun == done.encoded // 4 + 1
+    whole, shared = entries(tmp_path / "local", bundle), entries(tmp_path / "ray", bundle)
+    assert list(shared) == list(whole) == TEXTS
+    assert all(np.array_equal(shared[text], whole[text]) for text in TEXTS)
+
+
+@pytest.mark.slow
+def test_what_work_raises_on_ray_is_what_it_raises_here(cluster: Any) -> None:
+    from tests.training.dying_node import where_it_runs
+
+    with pytest.raises(LookupError, match="an item without a word"):
+        list(RayEngine(cluster.address).map(where_it_runs, [(1, "")]))
+
+
+@pytest.mark.slow
+def test_a_worker_that_fits_on_no_node_is_refused(cluster: Any) -> None:
+    from tests.training.dying_node import where_it_runs
+
+    with pytest.raises(EngineError, match="no node of the Ray cluster has 99 CPUs"):
+        list(RayEngine(cluster.address, threads=99).map(where_it_runs, [(1, "word")]))
+
+
+@pytest.mark.slow
+def test_without_an_address_ray_runs_on_this_machine_alone(patient_ray: None) -> None:
+    from tests.training.dying_node import where_it_runs
+
+    try:
+        found = list(RayEngine().map(where_it_runs, [(1, "word")]))
+    except EngineError as error:
+        pytest.skip(f"this machine is too busy: {error}")
+    assert found == [(1, "word 127.0.0.1")]
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

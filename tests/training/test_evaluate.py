@@ -1,0 +1,85 @@
+"""Step `evaluate` on a model that was hardly trained: every part of the report is there, and the gates hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from training.ablate import LEVERS
+from training.cookbook import STEPS, run_all
+from training.evaluate import FloorBroken
+from training.fit import Phases, Schedule
+from training.promotion import NotPromoted
+from training.recipe import Pruned
+from training.recipes.registry import find
+from training.sources.market import market_lists
+from training.steps import Run, run_step
+
+pytestmark = pytest.mark.slow
+SHORT = Phases(*(Schedule(steps=2, lists_per_step=2, learning_rate=1e-3) for _ in range(2)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All steps, without floors."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    demo = find("demo")
+    assert demo.engagement is not None
+    recipe = dataclasses.replace(
+        demo,
+        engagement=dataclasses.replace(demo.engagement, teacher=SHORT, student=SHORT.pairs),
+        ablated=tuple(LEVERS),
+        lists=lambda _: market_lists(lists={"train": 8, "valid": 8, "test": 16}, candidates=6, seed=0),
+        teacher=SHORT,
+        student=SHORT,
+        pruned=Pruned(shares=(0.5,), schedule=SHORT.sides),
+        floors={},
+        audited_lists=4,
+    )
+    found = Run(recipe, folder, folder / "runs", folder / "bundles")
+    run_all(found)
+    return found
+
+
+def test_the_report_holds_every_part(run: Run) -> None:
+    report = json.loads((run.folder("evaluate") / "report.json").read_text(encoding="utf-8"))
+    market = report["heads"]["relevance"]["sources"]["market"]
+    assert {"teacher", "student", "student-int8", "bm25", "cosine"} <= market["systems"].keys()
+    assert "kappa" in market["systems"]["student-int8"]
+    assert sum(each["count"] for each in market["reliability"]) == 16 * 6
+    assert {"seniority", "length of the member's text"} <= report["heads"]["relevance"]["slices"].keys()
+    assert {"names", "gender", "age"} == report["fairness"].keys()
+    assert report["promotion"] is None
+    assert {"click", "apply"} <= report["heads"].keys()
+    assert "teacher" in report["heads"]["click"]["sources"]["log of market"]["systems"]
+    assert [each["weight"] for each in report["shares"]["points"]] == [0.0, 0.5]
+    assert [row["without"] for row in report["ablation"]] == list(LEVERS)
+    assert report["ablation"][0]["minus_whole"].keys() == {"relevance NDCG@10", "click AUC", "apply AUC"}
+    assert report["variants"][-1]["name"] == "pruned-50-int8"
+
+
+def test_the_page_shows_the_worst_pairs_and_the_report_does_not(run: Run) -> None:
+    page = (run.folder("evaluate") / "report.html").read_text(encoding="utf-8")
+    assert "worked near the" in page
+    assert "worked near the" not in (run.folder("evaluate") / "report.json").read_text(encoding="utf-8")
+
+
+def test_a_student_is_held_against_the_bundle_that_is_live(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, audited_lists=0))
+    run_step(STEPS["evaluate"], again)
+    promotion = json.loads((run.folder("evaluate") / "report.json").read_text(encoding="utf-8"))["promotion"]
+    assert promotion["promoted"]
+    assert promotion["live"] == "demo-v1"
+    # The same student does not pass a gate that asks for a gain: it is no better than itself.
+    monkeypatch.setattr("training.promotion.LEAST_DIFFERENCE", 0.01)
+    with pytest.raises(NotPromoted, match="minus demo-v1"):
+        run_step(STEPS["evaluate"], run)
+
+
+def test_a_floor_stops_a_bad_student_and_the_report_is_there_all_the_same(run: Run) -> None:
+    strict = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, floors={"relevance/market/auc": 1.01}))
+    with pytest.raises(FloorBroken, match=r"under the floor of 1\.01"):
+        run_step(STEPS["evaluate"], strict)
+    assert (run.folder("evaluate") / "report.html").exists()

@@ -1,0 +1,67 @@
+"""The engagement log: what its reader refuses, each named by file, row and column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from training.impressions import POSITION, read_impressions
+from training.parquet import DataError
+
+ROWS = {
+    "list_id": ["a", "a", "b"],
+    "source": ["s"] * 3,
+    "split": ["train", "train", "valid"],
+    "member": ["m", "m", "n"],
+    "candidate": ["x", "y", "z"],
+    POSITION: [2.0, 1.0, 1.0],
+    "click": [1.0, 0.0, None],
+}
+
+
+def written(folder: Path, **columns: list[object]) -> Path:
+    pl.DataFrame({**ROWS, **columns}).write_parquet(folder / "log.parquet")
+    return folder / "log.parquet"
+
+
+def test_lists_of_one_split_carry_places_and_actions(tmp_path: Path) -> None:
+    [found] = read_impressions(written(tmp_path), ["click"], "train")
+    assert found.candidates == ("x", "y")
+    assert found.labels[POSITION].tolist() == [2.0, 1.0]
+    assert found.labels["click"].tolist() == [1.0, 0.0]
+
+
+PLACE, ACTION = "a place must be a whole number from 1", "an action must be 0 or 1, or null"
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "column", "words"),
+    [
+        ({POSITION: [2.0, 0.0, 1.0]}, 1, POSITION, PLACE),
+        ({POSITION: [2.0, 1.0, None]}, 2, POSITION, PLACE),
+        ({POSITION: [2.0, 1.5, 1.0]}, 1, POSITION, PLACE),
+        ({"click": [1.0, 0.5, 0.0]}, 1, "click", ACTION),
+        ({"click": [1.0, 0.0, float("nan")]}, 2, "click", ACTION),
+        ({"member": ["m", None, "n"]}, 1, "member", "empty"),
+    ],
+)
+def test_a_bad_value_is_named(
+    tmp_path: Path, columns: dict[str, list[object]], row: int, column: str, words: str
+) -> None:
+    path = written(tmp_path, **columns)
+    with pytest.raises(DataError, match=rf"log.parquet: row {row}, column '{column}': {words}"):
+        read_impressions(path, ["click"], "train")
+
+
+def test_a_place_taken_twice_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 0, column 'position': another candidate of the list"):
+        read_impressions(written(tmp_path, **dict[str, list[object]]({POSITION: [1.0, 1.0, 1.0]})), ["click"], "train")
+
+
+def test_a_log_without_places_is_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    pl.DataFrame(ROWS).drop(POSITION).write_parquet(path)
+    with pytest.raises(DataError, match="column 'position' is missing"):
+        read_impressions(path, ["click"], "train")

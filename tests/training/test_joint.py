@@ -1,0 +1,129 @@
+"""Training of the joint part: readings are made once, the joint part learns, its graphs say what torch says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.bundle import Bundle
+from models.split import SplitScorer
+from models.text import TextEncoder
+from training.cookbook import STEPS
+from training.cross_encoder import new_cross_encoder
+from training.data import CandidateList
+from training.fit import Phases, Schedule, fit
+from training.joint import contrast_jointly, encode_sides, own_lists, score_lists
+from training.pairs import ListLabels
+from training.recipe import Pruned, Sweep
+from training.recipes.registry import find
+from training.sources.market import market_lists
+from training.split import SplitShape, SplitStudent, new_split_student
+from training.steps import Run, run_step
+
+FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
+SHAPE = SplitShape(pooled=2, joint_layers=1)
+SHORT = Schedule(steps=3, lists_per_step=2, learning_rate=1e-3, added_learning_rate=1e-3)
+
+
+def lists(copies: int) -> list[CandidateList]:
+    candidates = tuple(FITS.values())
+    return [
+        CandidateList(f"{member}/{copy}", "tiny", member, candidates, {"relevance": np.eye(3)[row]})
+        for copy in range(copies)
+        for row, member in enumerate(FITS)
+    ]
+
+
+@pytest.fixture
+def student(backbone: str) -> SplitStudent:
+    torch.manual_seed(0)
+    return new_split_student(new_cross_encoder(backbone, 1), SHAPE).eval()
+
+
+def test_the_joint_part_learns_what_fits_whom(student: SplitStudent, encoder: TextEncoder, tmp_path: Path) -> None:
+    train = lists(8)
+    sides = encode_sides(student, encoder, train, tmp_path / "readings")
+    before = {name: tensor.clone() for name, tensor in student.backbone.state_dict().items()}
+    schedule = Schedule(steps=60, lists_per_step=6, learning_rate=3e-3, added_learning_rate=3e-3)
+    fit(student.scorer, train, contrast_jointly(student, sides, ["relevance"]), schedule, tmp_path / "joint")
+    logits = score_lists(student, sides, train[:3]).reshape(3, 3)
+    assert logits.argmax(axis=1).tolist() == [0, 1, 2]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in student.backbone.state_dict().items())
+
+
+def test_own_lists_come_in_the_order_of_their_candidates(
+    student: SplitStudent, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    some = lists(1)
+    some[1] = dataclasses.replace(some[1], candidates=("ward", "oven"), labels={"relevance": np.array([0.0, 0.0])})
+    sides = encode_sides(student, encoder, some, tmp_path)
+    seen: list[Tensor] = []
+
+    def note(logits: Tensor, _: ListLabels) -> Tensor:
+        seen.append(logits)
+        return logits.sum()
+
+    own_lists(student, sides, note)(some)
+    flat = torch.cat([seen[0][row, : len(each), 0] for row, each in enumerate(some)])
+    np.testing.assert_allclose(flat.detach().numpy(), score_lists(student, sides, some)[:, 0], atol=1e-5)
+
+
+def test_what_was_read_is_not_read_again(
+    student: SplitStudent, encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = encode_sides(student, encoder, lists(1), tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(student, "read", refuse)
+    again = encode_sides(student, encoder, lists(1), tmp_path)
+    assert torch.equal(first.members.vectors, again.members.vectors)
+
+
+def test_another_encoder_finds_no_reading_of_this_one(
+    student: SplitStudent, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    first = encode_sides(student, encoder, lists(1), tmp_path)
+    with torch.no_grad():
+        for words in student.backbone.get_input_embeddings().parameters():
+            words.add_(torch.randn_like(words))
+    assert not torch.equal(first.members.vectors, encode_sides(student, encoder, lists(1), tmp_path).members.vectors)
+
+
+@pytest.mark.slow
+def test_a_recipe_with_a_split_student_ends_in_a_split_bundle(tmp_path: Path) -> None:
+    demo = find("demo")
+    assert demo.engagement is not None
+    recipe = dataclasses.replace(
+        demo,
+        engagement=dataclasses.replace(demo.engagement, teacher=Phases(SHORT, SHORT), student=SHORT),
+        lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0),
+        teacher=Phases(SHORT, SHORT),
+        student=Phases(SHORT, SHORT),
+        split=SHAPE,
+        sweep=Sweep((SplitShape(0, 0), SHAPE), SHORT),
+        pruned=Pruned(shares=(0.5,), schedule=SHORT),
+        floors={},
+    )
+    run = Run(recipe, tmp_path, tmp_path / "runs", tmp_path / "bundles")
+    for step in STEPS.values():
+        run_step(step, run)
+    points = json.loads((run.folder("frontier") / "frontier.json").read_text())
+    assert [point["name"] for point in points] == ["0x0", "2x1"]
+    assert points[0]["pairs_per_second"] > points[1]["pairs_per_second"]
+    parity = json.loads((run.folder("compress") / "parity.json").read_text())
+    assert parity["fp32"]["worst"] < 5e-3
+    variants = json.loads((run.folder("compress") / "variants.json").read_text())
+    assert variants[-1]["name"] == "pruned-50-int8"
+    assert variants[-1]["pace"].keys() == {"candidates", "pairs"}
+    bundle = Bundle.load(tmp_path / "bundles" / "demo-v1")
+    scorer = bundle.open("cpu", 1)
+    assert isinstance(scorer, SplitScorer)
+    bundle.check_known_answers(scorer, bundle.encoder(), bundle.graphs_for("cpu"))

@@ -1,0 +1,125 @@
+"""Several teachers' heads in one loss, and the warm start, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from training.cross_encoder import new_cross_encoder
+from training.engagement import Levels
+from training.losses import binary_kl
+from training.pairs import ListLabels
+from training.split import SplitShape, new_split_student
+from training.teach_engagement import at_levels
+from training.teachers import distillation_loss, share_weights, take_heads, with_heads
+
+FULL = torch.ones(1, 2, dtype=torch.bool)
+
+
+def labels(gold: tuple[float, float] = (1.0, 0.0)) -> ListLabels:
+    targets: dict[str, torch.Tensor] = {}
+    masks: dict[str, torch.Tensor] = {}
+    for head, logits in (("relevance", (1.0, -1.0)), ("apply", (0.0, 2.0))):
+        targets[f"{head}_logit"] = torch.tensor([logits])
+        targets[head] = torch.sigmoid(targets[f"{head}_logit"])
+        targets[f"{head}_gold"] = torch.tensor([gold])
+        masks |= dict.fromkeys((head, f"{head}_logit", f"{head}_gold"), FULL)
+    return ListLabels(targets, masks)
+
+
+def logits(relevance: tuple[float, float], apply: tuple[float, float]) -> torch.Tensor:
+    return torch.tensor([[list(pair) for pair in zip(relevance, apply, strict=True)]])
+
+
+def test_a_student_that_says_what_its_teachers_say_has_no_loss() -> None:
+    loss = distillation_loss({"relevance": 0.5, "apply": 0.5}, "softmax_kl", 1.0, 0.0)
+    assert loss(logits((1.0, -1.0), (0.0, 2.0)), labels()).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_heads_count_by_their_weight() -> None:
+    wrong_on_apply = logits((1.0, -1.0), (0.0, 0.0))
+    alone = distillation_loss({"relevance": 0.0, "apply": 1.0}, "margin_mse", 0.0, 0.0)(wrong_on_apply, labels())
+    fifth = distillation_loss({"relevance": 0.8, "apply": 0.2}, "margin_mse", 0.0, 0.0)(wrong_on_apply, labels())
+    assert fifth.item() == pytest.approx(0.2 * alone.item())
+    assert alone.item() > 0.1
+
+
+def test_shares_are_split_evenly_within_a_teacher() -> None:
+    assert share_weights(["relevance"], ["click", "apply"], 0.3) == pytest.approx(
+        {"relevance": 0.7, "click": 0.15, "apply": 0.15}
+    )
+
+
+def test_a_rare_action_that_nobody_in_the_list_took_teaches_nothing_against_it() -> None:
+    silent, found = labels(gold=(0.0, 0.0)), logits((1.0, -1.0), (0.0, 2.0))
+    weights = {"relevance": 0.0, "apply": 1.0}
+    masked = distillation_loss(weights, "softmax_kl", 1.0, 1.0, rare=["apply"])(found, silent)
+    counted = distillation_loss(weights, "softmax_kl", 1.0, 1.0)(found, silent)
+    assert masked.item() == pytest.approx(0.0, abs=1e-6)
+    assert counted.item() == pytest.approx((math.log(2) + math.log(1 + math.exp(2.0))) / 2)
+
+
+def test_the_gold_anchor_pulls_towards_gold() -> None:
+    found = logits((1.0, -1.0), (0.0, 2.0))
+    anchored = distillation_loss({"relevance": 1.0, "apply": 0.0}, "softmax_kl", 1.0, 0.1)(found, labels())
+    gold = binary_kl(found[..., 0], torch.tensor([[1.0, 0.0]]), FULL)
+    assert anchored.item() == pytest.approx(0.1 * gold.item(), abs=1e-6)
+
+
+def test_every_new_head_starts_as_the_relevance_student(backbone: str) -> None:
+    student = new_cross_encoder(backbone, 1)
+    with torch.no_grad():
+        student.weight.mul_(torch.rand_like(student.weight))
+    warm = with_heads(student, [0, 0, 0])
+    members, candidates = torch.rand(2, student.weight.shape[1]), torch.rand(2, student.weight.shape[1])
+    torch.testing.assert_close(warm.match(members, candidates), student.match(members, candidates).repeat(1, 3))
+    with torch.no_grad():
+        warm.weight[0] += 1
+    assert student.num_heads == 1
+    assert not torch.equal(warm.weight[0], warm.weight[1])
+
+
+@pytest.mark.parametrize("shape", [SplitShape(0, 0), SplitShape(2, 1)], ids=["dot product", "joint layer"])
+def test_heads_of_a_split_student_start_as_those_they_are_told_to(backbone: str, shape: SplitShape) -> None:
+    torch.manual_seed(0)
+    student = new_split_student(new_cross_encoder(backbone, 2), shape).eval()
+    with torch.no_grad():
+        for parameter in student.scorer.parameters():
+            parameter.add_(0.1 * torch.rand_like(parameter))
+    warm = with_heads(student, [0, 1, 0, 0])
+    tokens, mask = torch.tensor([[1, 2, 3]]), torch.ones(1, 3, dtype=torch.long)
+    reading = student.read(tokens, mask)
+    slots = student.slots(reading, mask).unsqueeze(1)
+    inputs = (reading.vector, slots, student.keys_values(reading, mask), mask)
+    torch.testing.assert_close(warm.scorer(*inputs), student.scorer(*inputs)[..., [0, 1, 0, 0]])
+    assert (student.num_heads, warm.num_heads) == (2, 4)
+
+
+def test_a_teacher_at_its_levels_says_what_they_make_of_relevance(backbone: str) -> None:
+    policy = new_cross_encoder(backbone, 1)
+    levels = Levels(2)
+    with torch.no_grad():
+        levels.slope.copy_(torch.tensor([0.5, -0.2]))
+        levels.level.copy_(torch.tensor([-1.0, 3.0]))
+    members, candidates = torch.rand(4, policy.weight.shape[1]), torch.rand(4, policy.weight.shape[1])
+    relevance = policy.match(members, candidates)
+    found = at_levels(policy, levels).match(members, candidates)
+    torch.testing.assert_close(found, torch.cat([0.5 * relevance - 1, -0.2 * relevance + 3], dim=1))
+    torch.testing.assert_close(found, levels(relevance[:, 0]))
+
+
+@pytest.mark.parametrize("shape", [SplitShape(0, 0), SplitShape(2, 1)], ids=["dot product", "joint layer"])
+def test_heads_that_are_taken_say_what_their_teacher_says_of_sides_apart(backbone: str, shape: SplitShape) -> None:
+    torch.manual_seed(0)
+    policy, teacher = new_cross_encoder(backbone, 1), new_cross_encoder(backbone, 2)
+    with torch.no_grad():
+        teacher.weight.copy_(torch.rand_like(teacher.weight) - 0.5)
+    student = take_heads(with_heads(new_split_student(policy, shape).eval(), [0, 0, 0]), 1, teacher)
+    tokens, mask = torch.tensor([[1, 2, 3]]), torch.ones(1, 3, dtype=torch.long)
+    reading = student.read(tokens, mask)
+    slots = student.slots(reading, mask).unsqueeze(1)
+    found = student.scorer(reading.vector, slots, student.keys_values(reading, mask), mask)[0, 0]
+    torch.testing.assert_close(found[1:], teacher.match(reading.vector, reading.vector)[0])
+    torch.testing.assert_close(found[:1], policy.match(reading.vector, reading.vector)[0])

@@ -1,0 +1,149 @@
+"""Variants of the student: how they rank is told by source, narrow ones learn again, and nothing is measured twice."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.cross import CrossScorer
+from models.split import SplitScorer
+from models.text import TextEncoder
+from training import variants
+from training.cross_encoder import CrossEncoder, new_cross_encoder
+from training.data import CandidateList
+from training.fit import Schedule
+from training.narrow import apart, layers_alone, narrow_student, student_moments, with_encoder_of
+from training.recipe import Pruned, Recipe
+from training.recipes.registry import find
+from training.served import graph_logits, write_graphs
+from training.sides import embed_lists, imitate
+from training.split import SplitShape, new_split_student
+from training.store import Student
+
+FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
+LISTS = [
+    CandidateList(f"{source}/{member}", source, member, tuple(FITS.values()), {"fit": np.eye(3)[row]})
+    for source in ("near", "far")
+    for row, member in enumerate(FITS)
+]
+SCHEDULE = Schedule(steps=30, lists_per_step=3, learning_rate=1e-3)
+SHAPES = [None, SplitShape(pooled=0, joint_layers=0), SplitShape(pooled=2, joint_layers=1)]
+
+
+def new_student(backbone: str, shape: SplitShape | None) -> Student:
+    torch.manual_seed(0)
+    flat = new_cross_encoder(backbone, 1).cpu().eval()
+    return flat if shape is None else new_split_student(flat, shape).eval()
+
+
+def test_quality_is_told_by_source_and_held_against_the_reference() -> None:
+    good = np.concatenate([each.labels["fit"] for each in LISTS]).astype(np.float32)
+    bad = good.copy()
+    bad[:9] = -good[:9]  # the first source, upside down
+    same, worse = (variants.quality(LISTS, "fit", each, good) for each in (good, bad))
+    for source in ("near", "far"):
+        assert same[source]["ndcg@10"]["mean"] == same[source]["top1"]["mean"] == 1
+        assert same[source]["minus_reference"]["mean"] == 0
+    assert worse["far"] == same["far"]
+    assert worse["near"]["top1"]["mean"] == 0
+    assert worse["near"]["minus_reference"]["high"] < 0
+    assert worse["near"]["minus_reference"]["mean"] == worse["near"]["ndcg@10"]["mean"] - 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_only_the_encoder_is_another(backbone: str, encoder: TextEncoder, shape: SplitShape | None) -> None:
+    student = new_student(backbone, shape)
+    sides = apart(student)
+    again = with_encoder_of(student, sides)
+    assert type(again) is type(student)
+    assert student.state_dict().keys() == again.state_dict().keys()
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in student.state_dict().items())
+    with torch.inference_mode():
+        found = sides.match(*(each.unsqueeze(axis) for axis, each in enumerate(reversed(embedded(sides, encoder)))))
+    assert found.shape == (3, 3, 1)
+    layers_alone(sides)
+    assert not sides.weight.requires_grad
+    assert {name.split(".")[1] for name, each in sides.named_parameters() if each.requires_grad} == {"encoder"}
+
+
+def embedded(model: CrossEncoder, encoder: TextEncoder) -> tuple[torch.Tensor, torch.Tensor]:
+    return embed_lists(model, encoder, LISTS[:3])
+
+
+def test_a_narrow_student_learns_to_place_texts_as_the_whole_one_does(
+    backbone: str, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    student = new_student(backbone, None)
+    moments = student_moments(student, encoder, LISTS, 0)
+    before = copy.deepcopy(student.state_dict())
+    lost = {}
+    unmoved = dataclasses.replace(SCHEDULE, steps=1, learning_rate=0.0)
+    for name, schedule in (("pruned", unmoved), ("taught", dataclasses.replace(SCHEDULE, steps=60))):
+        narrow = narrow_student(student, 0.125, lambda: moments, schedule, encoder, LISTS, tmp_path / name)
+        assert narrow.backbone.config.intermediate_size == 8
+        lost[name] = imitate(apart(narrow), apart(student), encoder)(LISTS[:3]).item()
+    assert lost["taught"] < lost["pruned"] / 3
+    assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
+
+
+@pytest.fixture
+def wanted(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe with variants; the lists of every split are the same few."""
+    monkeypatch.setattr(variants, "read_lists", lambda *_: LISTS)
+    plan = Pruned(shares=(0.5,), schedule=dataclasses.replace(SCHEDULE, steps=2))
+    heads = (dataclasses.replace(find("demo").heads[0], name="fit"),)
+    return dataclasses.replace(find("demo"), heads=heads, engagement=None, pruned=plan)
+
+
+@pytest.mark.slow
+def test_each_variant_is_measured_once(
+    backbone: str, encoder: TextEncoder, tmp_path: Path, wanted: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = new_student(backbone, None)
+    for precision in variants.PRECISIONS:
+        write_graphs(student, tmp_path, precision)
+    variants.measure_variants(wanted, encoder, encoder, tmp_path, student, tmp_path)
+    rows = {row["name"]: row for row in json.loads((tmp_path / "variants.json").read_text())}
+    assert list(rows) == ["unpruned-fp32", "unpruned-fp16", "unpruned-int8", "pruned-50-int8"]
+    assert [row["units"] for row in rows.values()] == [64, 64, 64, 32]
+    assert rows["pruned-50-int8"]["size"] < rows["unpruned-int8"]["size"] < rows["unpruned-fp32"]["size"]
+    assert rows["unpruned-fp32"]["sources"]["near"]["top1"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert {"near", "far"} == rows["pruned-50-int8"]["sources"].keys()
+    assert all(row["pace"].keys() == {"pairs"} and row["pace"]["pairs"] > 0 for row in rows.values())
+
+    # A run that was cut off after three variants measures the fourth alone.
+    (tmp_path / "variants" / "pruned-50-int8.json").unlink()
+    (tmp_path / "variants.json").unlink()
+    opened = []
+
+    def upside_down(scorer: CrossScorer | SplitScorer, *given: Any) -> np.ndarray:
+        opened.append(scorer)
+        return -graph_logits(scorer, *given)
+
+    monkeypatch.setattr(variants, "graph_logits", upside_down)
+    monkeypatch.setattr("training.narrow.fit", lambda *_: pytest.fail("trained again"))
+    variants.measure_variants(wanted, encoder, encoder, tmp_path, student, tmp_path)
+    again = {row["name"]: row for row in json.loads((tmp_path / "variants.json").read_text())}
+    assert len(opened) == 1
+    assert [again[name] == row for name, row in rows.items()] == [True, True, True, False]
+
+
+def test_a_recipe_without_variants_measures_none(
+    backbone: str, encoder: TextEncoder, tmp_path: Path, wanted: Recipe
+) -> None:
+    none = dataclasses.replace(wanted, pruned=None)
+    variants.measure_variants(none, encoder, encoder, tmp_path, new_student(backbone, None), tmp_path)
+    assert json.loads((tmp_path / "variants.json").read_text()) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 50.0])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Pruned(shares=(0.5, share), schedule=SCHEDULE)

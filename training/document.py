@@ -1,0 +1,145 @@
+"""A Markdown document as headed sections whose every part knows its line. Knows nothing of policies.
+
+CommonMark and tables are read by markdown-it; front matter by YAML. Lines count from 1, as editors count them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+
+class DocumentError(Exception):
+    """A document that cannot be read; the sentence begins with `origin:line:`."""
+
+    def __init__(self, origin: str, line: int, sentence: str) -> None:
+        super().__init__(f"{origin}:{line}: {sentence}")
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Line:
+    """A piece of text and the line that it begins on."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of one table row."""
+
+    cells: tuple[str, ...]
+    line: int
+
+
+@dataclass
+class Section:
+    """A heading and what stands under it: paragraphs, list items, table rows (header first), deeper sections."""
+
+    title: str
+    level: int
+    line: int
+    paragraphs: list[Line] = field(default_factory=list)
+    items: list[Line] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    body: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """Front matter and the sections of level 2; `lines` is how many lines the document has."""
+
+    origin: str
+    front: dict[str, Line]
+    sections: tuple[Section, ...]
+    lines: int
+
+    def error(self, line: int, sentence: str) -> DocumentError:
+        """An error at a line of this document."""
+        return DocumentError(self.origin, line, sentence)
+
+
+def read_document(text: str, origin: str) -> Document:
+    """Read front matter and sections. Raises DocumentError with the line."""
+    lines = text.splitlines()
+    end = _front_matter_end(lines, origin)
+    front = _front_matter(lines[1:end], origin)
+    # Blank lines in place of the front matter keep the lines of everything after it true.
+    body = "\n".join([""] * (end + 1) + lines[end + 1 :])
+    tokens = MarkdownIt("commonmark").enable("table").parse(body)
+    sections = tuple(_sections(tokens, body.split("\n"), origin))
+    return Document(origin, front, sections, len(lines))
+
+
+def _front_matter_end(lines: Sequence[str], origin: str) -> int:
+    if not lines or lines[0].rstrip() != "---":
+        raise DocumentError(origin, 1, "front matter is missing: the first line must be ---")
+    for number, line in enumerate(lines[1:], start=1):
+        if line.rstrip() == "---":
+            return number
+    raise DocumentError(origin, 1, "front matter is never closed: a second line of --- is missing")
+
+
+def _front_matter(lines: Sequence[str], origin: str) -> dict[str, Line]:
+    # BaseLoader leaves every value the text that was written: 1.0 stays "1.0".
+    try:
+        node = yaml.compose("\n".join(lines), Loader=yaml.BaseLoader)
+    except yaml.MarkedYAMLError as error:
+        at = error.problem_mark.line if error.problem_mark else 0
+        raise DocumentError(origin, at + 2, f"front matter is not YAML: {error.problem}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise DocumentError(origin, 2, "front matter must be lines of `key: value`")
+    front: dict[str, Line] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 2
+        if not isinstance(value, yaml.ScalarNode):
+            raise DocumentError(origin, line, f"{key.value!r} of the front matter must be one value")
+        if key.value in front:
+            raise DocumentError(origin, line, f"{key.value!r} stands twice in the front matter")
+        front[key.value] = Line(value.value.strip(), line)
+    return front
+
+
+def _sections(tokens: Sequence[Token], lines: Sequence[str], origin: str) -> Iterator[Section]:
+    """Sections of level 2, each with what is under it; what stands before the first one is left out."""
+    open_sections: list[Section] = []
+    starts: list[tuple[Section, int]] = []
+    for index, token in enumerate(tokens):
+        if token.type == "heading_open" and token.map and int(token.tag[1]) > 1:
+            section = Section(tokens[index + 1].content.strip(), int(token.tag[1]), token.map[0] + 1)
+            open_sections = [each for each in open_sections if each.level < section.level]
+            if section.level != len(open_sections) + 2:
+                raise DocumentError(
+                    origin, section.line, f"the heading {section.title!r} is too deep for where it stands"
+                )
+            if open_sections:
+                open_sections[-1].sections.append(section)
+            open_sections.append(section)
+            starts.append((section, token.map[1]))
+        elif open_sections:
+            _add(tokens, index, open_sections[-1])
+    for number, (section, start) in enumerate(starts):
+        following = [other.line - 1 for other, _ in starts[number + 1 :] if other.level <= section.level]
+        section.body = "\n".join(lines[start : following[0] if following else len(lines)]).strip()
+    yield from (section for section, _ in starts if section.level == 2)
+
+
+def _add(tokens: Sequence[Token], index: int, section: Section) -> None:
+    token = tokens[index]
+    if token.map is None:
+        return
+    line = token.map[0] + 1
+    if token.type == "tr_open":
+        closing = next(at for at in range(index, len(tokens)) if tokens[at].type == "tr_close")
+        cells = tuple(each.content.strip() for each in tokens[index:closing] if each.type == "inline")
+        section.rows.append(Row(cells, line))
+    elif token.type == "paragraph_open":
+        text = " ".join(tokens[index + 1].content.split())
+        inside_item = index > 0 and tokens[index - 1].type == "list_item_open"
+        (section.items if inside_item else section.paragraphs).append(Line(text, line))

@@ -1,0 +1,135 @@
+"""`encode`: a table of candidates -> slots in a store, the same entries as the service would make.
+
+The table is Parquet with `id`, and `text` or `fields` (a struct). The store is the checkpoint: an entry is there or it
+is not, whatever ended the run before, so that one that is started again encodes only what is missing, and several may
+share the work by shards of the rows. The engine says where texts are encoded; this process alone writes. Texts by id
+are not written: the service gets those by `PUT /candidates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.bundle import Bundle
+from models.errors import BundleError
+from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
+from models.slots import Slots, content_key
+from models.split import SplitScorer
+from models.text import Template
+from training.engines import LOCAL, Engine
+from training.parquet import DataError
+
+ROWS = 4096
+"""Rows of one shard: read, looked up and sorted by length together."""
+BATCH = 64
+"""Candidates of one model run, and of one transaction: what a kill can cost."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `of`-th shard of the table, beginning with `number` (from 0)."""
+
+    number: int = 0
+    of: int = 1
+
+
+WHOLE = Shard()
+
+
+@dataclass(frozen=True)
+class Done:
+    """Rows that were read, candidates that were encoded, and rows without any text."""
+
+    rows: int = 0
+    encoded: int = 0
+    empty: int = 0
+
+
+def encode(
+    table: Path, bundle: Path, store: Path, *, threads: int, shard: Shard = WHOLE, engine: Engine = LOCAL
+) -> Done:
+    """Fill `store` (the folder of FITSCORE_STORE=lmdb:FOLDER). Raises DataError, BundleError, StoreError or
+    EngineError.
+    """
+    loaded = Bundle.load(bundle)
+    if loaded.manifest.kind != "split":
+        raise BundleError(f"{bundle} reads member and candidate together: there is nothing to store")
+    file = SlotFile(store / IN_STORE, MAX_BYTES)
+    filling = _Filling(file, loaded.key_of(loaded.graphs_for("cpu")["candidate"]))
+    try:
+        batches = filling.missing(_shards(table, loaded.manifest.text.template, shard))
+        for keys, slots in engine.map(partial(_encoding, loaded, threads), batches):
+            filling.put(keys, slots)
+    finally:
+        file.close()
+    return filling.done
+
+
+def _encoding(bundle: Bundle, threads: int) -> Callable[[list[str]], NDArray[np.float16]]:
+    """What encodes a batch of texts, ready to run where this is called."""
+    scorer, encoder = bundle.open("cpu", threads), bundle.encoder()
+    assert isinstance(scorer, SplitScorer)
+    return lambda texts: scorer.encode_candidates(encoder.candidates(texts))
+
+
+class _Filling:
+    """The store's one reader and writer: hands out what is missing, in batches, and keeps what comes back."""
+
+    def __init__(self, file: SlotFile, model: bytes) -> None:
+        self._file = file
+        self._model = model
+        self._under_way: set[bytes] = set()
+        self.done = Done()
+
+    def missing(self, shards: Iterable[list[str]]) -> Iterator[tuple[list[bytes], list[str]]]:
+        """Keys and texts of each batch, of like length together: a batch is padded to its longest."""
+        for texts in shards:
+            self.done = replace(self.done, rows=self.done.rows + len(texts), empty=self.done.empty + texts.count(""))
+            wanted = {content_key(self._model, text): text for text in texts if text}
+            keys = sorted(self._absent(list(wanted)), key=lambda key: len(wanted[key]))
+            for start in range(0, len(keys), BATCH):
+                batch = keys[start : start + BATCH]
+                self._under_way.update(batch)
+                yield batch, [wanted[key] for key in batch]
+
+    def _absent(self, keys: list[bytes]) -> list[bytes]:
+        found = self._file.get_many(keys)
+        return [key for key, slots in zip(keys, found, strict=True) if slots is None and key not in self._under_way]
+
+    def put(self, keys: list[bytes], slots: Iterable[Slots]) -> None:
+        """Write a batch, in one transaction."""
+        self._file.put_many(dict(zip(keys, slots, strict=True)))
+        self._under_way.difference_update(keys)
+        self.done = replace(self.done, encoded=self.done.encoded + len(keys))
+
+
+def _shards(table: Path, template: Template, shard: Shard) -> Iterator[list[str]]:
+    """The rendered texts of each shard of rows; "" where a row has none."""
+    try:
+        frame = pl.scan_parquet(table)
+        names = frame.collect_schema().names()
+        num_rows = int(frame.select(pl.len()).collect().item())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{table} cannot be read as Parquet ({type(error).__name__})") from error
+    column = next((name for name in ("text", "fields") if name in names), None)
+    if column is None or "id" not in names:
+        raise DataError(f"{table} must have the columns id, and text or fields")
+    starts = range(shard.number * ROWS, num_rows, shard.of * ROWS)
+    for start in tqdm(starts, desc="encode", unit="shard"):
+        values = frame.select(column).slice(start, ROWS).collect()[column].to_list()
+        yield [_text(value, template) for value in values]
+
+
+def _text(value: str | Mapping[str, object] | None, template: Template) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    fields = {name: each for name, each in (value or {}).items() if each is not None}
+    return template.render_candidate(fields)  # type: ignore[arg-type]  # Parquet's types are those of fields

@@ -1,0 +1,166 @@
+"""Where a step's work runs: in this process, or on a Ray cluster, with the same results.
+
+Work is a stream of keyed items, and a function of one item that is opened where it runs. Results come to the caller
+alone, each once, so that one process writes: a node that dies takes nothing written with it, and what it was at is done
+again elsewhere. Ray's tasks and not Ray Data, which wants its input whole: what is missing is known to the writer only.
+Knows neither labels nor slots.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol, TypeVar
+
+Key = TypeVar("Key")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+RETRIES = 20
+"""Nodes that may die under one item, before it is taken for what kills them."""
+LOOPBACK = "127.0.0.1"
+
+
+class EngineError(Exception):
+    """An engine that cannot run, or lost its workers; the sentence says what is missing."""
+
+
+class Engine(Protocol):
+    """Runs work."""
+
+    def map(
+        self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
+    ) -> Iterator[tuple[Key, Result]]:
+        """Each item's result once, with its key, in any order; `work` is read as far as workers are free.
+
+        `open_worker`, called once a process, and items and results must be picklable where processes are many.
+        """
+        ...
+
+
+class LocalEngine:
+    """One item after the other, in this process."""
+
+    def map(
+        self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
+    ) -> Iterator[tuple[Key, Result]]:
+        """See `Engine`; in order."""
+        worker = open_worker()
+        for key, item in work:
+            yield key, worker(item)
+
+
+LOCAL = LocalEngine()
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Tasks of `threads` CPUs and `gpus` GPUs each, on the cluster whose head is at `address` (HOST:PORT).
+
+    Without an address on a cluster of this machine alone, for as long as the work lasts, which listens on 127.0.0.1
+    and has no dashboard. Nodes need this package and Ray in the versions of this process. Raises EngineError where Ray
+    is not installed.
+    """
+
+    address: str | None = None
+    threads: int = 1
+    gpus: float = 0
+
+    def __post_init__(self) -> None:
+        import_ray(self.address)
+
+    def map(
+        self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
+    ) -> Iterator[tuple[Key, Result]]:
+        """See `Engine`. Raises what the work raises, and EngineError when there is nobody to do it."""
+        ray = import_ray(self.address)
+        try:
+            self._connect(ray)
+            places = self._places(ray)
+            opened = ray.put(open_worker)
+            run = ray.remote(num_cpus=self.threads, num_gpus=self.gpus, max_retries=RETRIES)(_run)
+            under_way: dict[Any, Key] = {}
+            for key, item in work:
+                # A reference in a list stays one: each process fetches the worker once, not each task.
+                under_way[run.remote([opened], item)] = key
+                if len(under_way) >= 2 * places:
+                    yield from _finished(ray, under_way)
+            while under_way:
+                yield from _finished(ray, under_way)
+        finally:
+            ray.shutdown()
+
+    def _connect(self, ray: ModuleType) -> None:
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self.address is None:
+            try:
+                ray.init(address="local", include_dashboard=False, **quiet)
+            except Exception as error:  # Ray raises bare Exception where its processes take more than 30 s to start
+                raise EngineError(f"Ray did not start: {error}") from error
+            return
+        try:
+            # Ray itself asks again for minutes where nobody answers.
+            host, _, port = self.address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
+            ray.init(address=self.address, **quiet)
+        except (OSError, ValueError) as error:
+            raise EngineError(f"no Ray cluster answers at {self.address} (HOST:PORT of its head)") from error
+
+    def _places(self, ray: ModuleType) -> int:
+        """Tasks that the cluster runs at once."""
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        places = sum(self._fits(node) for node in nodes)
+        if not places:
+            raise EngineError(f"no node of the Ray cluster has {self.threads} CPUs and {self.gpus:g} GPUs")
+        return places
+
+    def _fits(self, node: dict[str, float]) -> int:
+        by_cpus = int(node.get("CPU", 0) // self.threads)
+        return min(by_cpus, int(node.get("GPU", 0) / self.gpus)) if self.gpus else by_cpus
+
+
+def import_ray(address: str | None) -> ModuleType:
+    """Ray, told to report to nobody, and to stay on this machine where the cluster does.
+
+    Raises EngineError where it is not installed.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if address is None or address.startswith(f"{LOOPBACK}:"):
+        # The only way to have 127.0.0.1 taken for the node's address, whatever the system (services.py of Ray 2.60).
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    try:
+        import ray
+    except ImportError as error:
+        raise EngineError("the engine ray is not installed: pip install 'fitscore[training,ray]'") from error
+    module: ModuleType = ray
+    return module
+
+
+def _finished(ray: ModuleType, under_way: dict[Any, Key]) -> Iterator[tuple[Key, Any]]:
+    """Wait for one task at least; what is done is no longer under way."""
+    done, _ = ray.wait(list(under_way), num_returns=1)
+    for task in done:
+        try:
+            result = ray.get(task)
+        except ray.exceptions.RayTaskError:
+            raise  # it is of the type that the work raised, too
+        except ray.exceptions.RayError as error:
+            raise EngineError(f"Ray lost a task for good ({type(error).__name__})") from error
+        yield under_way.pop(task), result
+
+
+def _run(opened: list[object], item: object) -> object:
+    return _worker(opened[0])(item)
+
+
+@functools.lru_cache(maxsize=1)
+def _worker(opened: object) -> Callable[[object], object]:
+    import ray
+
+    open_worker: Callable[[], Callable[[object], object]] = ray.get(opened)
+    return open_worker()

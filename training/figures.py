@@ -1,0 +1,86 @@
+"""Scores of systems on held-out lists -> the figures of the report. Pure: knows neither models nor files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.bundle import Calibration
+from training import ranking
+from training.calibrate import expected_calibration_error, reliability
+from training.data import CandidateList
+from training.raters import K, agreement
+from training.slices import slice_figures
+
+Scores = dict[str, list[np.ndarray]]
+"""Of each system: a score a candidate, a list at a time."""
+
+
+def head_figures(
+    head: str, lists: Sequence[CandidateList], scores: Scores, calibrations: Mapping[str, Calibration], shipped: str
+) -> dict[str, Any]:
+    """Figures of one head: each source by itself, and slices of all that was judged.
+
+    `calibrations` holds those systems that state probabilities; `shipped` names the one that is held against the rest.
+    """
+    judged = [row for row, each in enumerate(lists) if np.nansum(each.labels[head]) > 0]
+    sources = {}
+    for source in sorted({lists[row].source for row in judged}):
+        rows = [row for row, each in enumerate(lists) if each.source == source]
+        chosen = {name: [values[row] for row in rows] for name, values in scores.items()}
+        gains = [lists[row].labels[head] for row in rows]
+        sources[source] = _source_figures(chosen, gains, calibrations, shipped)
+    gains = [lists[row].labels[head] for row in judged]
+    values = {
+        name: ranking.evaluate_lists(ranking.ndcg_at_10, [scores[name][row] for row in judged], gains)
+        for name in (shipped, "teacher")
+        if name in scores
+    }
+    return {"sources": sources, "slices": slice_figures([lists[row] for row in judged], values)}
+
+
+def _source_figures(
+    scores: Scores, gains: list[np.ndarray], calibrations: Mapping[str, Calibration], shipped: str
+) -> dict[str, Any]:
+    values = {
+        name: {metric: ranking.evaluate_lists(function, each, gains) for metric, function in ranking.METRICS.items()}
+        for name, each in scores.items()
+    }
+    systems: dict[str, dict[str, Any]] = {
+        name: {metric: dataclasses.asdict(ranking.bootstrap(row)) for metric, row in rows.items()}
+        for name, rows in values.items()
+    }
+    for name in systems.keys() & calibrations.keys():
+        systems[name]["kappa"] = dataclasses.asdict(_kappa(calibrations[name], scores[name], gains))
+    leads = {
+        name: dataclasses.asdict(ranking.bootstrap(values[shipped]["ndcg@10"] - rows["ndcg@10"]))
+        for name, rows in values.items()
+        if name != shipped
+    }
+    targets = np.concatenate(gains)
+    judged = ~np.isnan(targets)
+    stated = calibrations[shipped].apply(np.concatenate(scores[shipped]))[judged]
+    return {
+        "lists": len(gains),
+        "systems": systems,
+        "student_minus": leads,
+        "calibration_error": expected_calibration_error(stated, targets[judged]),
+        "reliability": [dataclasses.asdict(each) for each in reliability(stated, targets[judged])],
+    }
+
+
+def _kappa(calibration: Calibration, scores: Sequence[np.ndarray], gains: Sequence[np.ndarray]) -> ranking.Interval:
+    """Agreement of a system's grades with people's, as the judge's is told; the bootstrap draws whole lists."""
+    stated, golden = calibration.apply(np.concatenate(scores)), np.concatenate(gains)
+    lists = np.repeat(np.arange(len(gains)), [len(each) for each in gains])
+    known = ~np.isnan(golden) & ~np.isnan(stated)
+    grades = (_grades(stated[known]), _grades(golden[known]))
+    return agreement(*grades, [str(each) for each in lists[known]]).kappa
+
+
+def _grades(gains: np.ndarray) -> list[int]:
+    """The nearest of a policy's grades to each gain or probability in [0, 1]."""
+    return [int(grade) for grade in np.rint(gains * (K - 1))]

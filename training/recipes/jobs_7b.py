@@ -1,0 +1,55 @@
+"""Jobs for members, taught by a decoder of seven billion weights; the student is that of `jobs`.
+
+Meant for eight cards of 80 GB, and not run on them yet. The base is the folder `DATA/qwen2.5-7b-instruct` where that
+is, else Hugging Face is asked by name:
+
+    accelerate launch --config_file training/accelerate/fsdp2.yaml -m training teach jobs-7b --data DATA
+
+All other steps are done by one process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from training.decoder import Lora
+from training.fit import Phases, Schedule
+from training.recipe import DecoderTeacher, Recipe
+from training.recipes import jobs
+
+QWEN = "Qwen/Qwen2.5-7B-Instruct"
+BASE = "The teacher: LoRA on Qwen2.5-7B-Instruct (Alibaba Cloud, Apache-2.0), which is no part of the student."
+
+
+def base(data: Path, _: Path) -> str:
+    """The folder beside the sources, or the name that Hugging Face knows."""
+    folder = data / "qwen2.5-7b-instruct"
+    return str(folder) if folder.exists() else QWEN
+
+
+def recipe() -> Recipe:
+    """Qwen2.5-7B reads the policy with every pair; MiniLM-L6 learns from what it says."""
+    small = jobs.recipe()
+    return dataclasses.replace(
+        small,
+        name="jobs-7b",
+        teacher=DecoderTeacher(
+            sides=small.teacher.sides,
+            pairs=Schedule(steps=1500, lists_per_step=16, learning_rate=2e-4, checkpoint_every=50),
+            base=base,
+            questions={"relevance": "By the policy, does this job fit the member?"},
+            tokens=(384, 256),
+            lora=Lora(rank=16, alpha=32),
+            lists_at_once=1,
+        ),
+        student=Phases(
+            sides=Schedule(steps=1000, lists_per_step=16, learning_rate=5e-5, added_learning_rate=1e-3),
+            pairs=small.student.pairs,
+        ),
+        annotated_lists=8000,
+        teacher_lists=None,
+        card=dataclasses.replace(
+            small.card, title="Fitscore jobs student of a 7B teacher", data=(*small.card.data, BASE)
+        ),
+    )

@@ -1,0 +1,69 @@
+"""A student's graphs, written in a precision and opened as serving opens them: what ships is what is judged."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence, Sized
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from models.cross import CrossScorer
+from models.session import Session
+from models.split import Block, SplitScorer
+from models.text import TextEncoder
+from training.cross_encoder import CrossEncoder, encode_lists
+from training.data import CandidateList
+from training.graphs import traced, write_onnx
+from training.quantise import write_int8
+from training.store import Student
+
+BATCH = 16
+
+
+def write_graphs(student: Student, folder: Path, precision: str) -> None:
+    """Write the graphs of one precision, "fp32", "fp16" or "int8"; int8 is made of those in fp32, which stand there."""
+    if precision == "int8":
+        for part in traced(student):
+            write_int8(folder / f"{part.stem}.fp32.onnx", folder / f"{part.stem}.int8.onnx")
+        return
+    for part in traced(copy.deepcopy(student).half() if precision == "fp16" else student):
+        write_onnx(part, folder / f"{part.stem}.{precision}.onnx")
+
+
+def open_graphs(student: Student, folder: Path, precision: str, encoder: TextEncoder) -> CrossScorer | SplitScorer:
+    """The scorer that serving would open on a student's graphs of one precision; it has no calibration."""
+    sessions = {
+        part: Session.open((folder / f"{each.stem}.{precision}.onnx").read_bytes(), "cpu", 2)
+        for each in traced(student)
+        for part in each.parts
+    }
+    if isinstance(student, CrossEncoder):
+        return CrossScorer(sessions["pair"], encoder, ())
+    return SplitScorer(sessions["member"], sessions["candidate"], sessions["score"], encoder, ())
+
+
+def graph_logits(scorer: CrossScorer | SplitScorer, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
+    """Logits f32[pairs of all lists, H], in order; a split scorer reads each distinct candidate once."""
+    if isinstance(scorer, CrossScorer):
+        return by_length(encode_lists(encoder, lists), scorer.pair_logits)
+    texts = list(dict.fromkeys(text for each in lists for text in each.candidates))
+    place = {text: row for row, text in enumerate(texts)}
+    slots = by_length(encoder.candidates(texts), scorer.encode_candidates)
+    found = []
+    for each in tqdm(lists, desc="score", mininterval=5, leave=False):
+        state = scorer.encode_members([encoder.member(each.member)])[0]
+        found.append(scorer.block_logits([Block(state, slots[[place[text] for text in each.candidates]])])[0])
+    return np.concatenate(found)
+
+
+def by_length(items: Sequence[Sized], run: Callable[[list[Any]], np.ndarray]) -> np.ndarray:
+    """`run` over all items in batches of like length; its rows in the order of the items."""
+    order = sorted(range(len(items)), key=lambda index: len(items[index]))
+    found: dict[int, np.ndarray] = {}
+    for start in tqdm(range(0, len(order), BATCH), desc="run", mininterval=5, leave=False):
+        chosen = order[start : start + BATCH]
+        found.update(zip(chosen, run([items[index] for index in chosen]), strict=True))
+    return np.stack([found[index] for index in range(len(items))])

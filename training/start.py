@@ -1,0 +1,33 @@
+"""Where a split student starts: with an encoder that has learnt all that its teacher can tell of both sides apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.text import TextEncoder
+from training.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
+from training.data import CandidateList
+from training.decoder import is_decoder
+from training.fit import fit
+from training.recipe import Recipe
+from training.sides import contrast
+from training.store import encoder_folder, made_once
+
+
+def starting_encoder(
+    recipe: Recipe, encoder: TextEncoder, teacher: Path, labelled: Sequence[CandidateList], out: Path
+) -> CrossEncoder:
+    """The teacher itself where it is such an encoder. Beside a decoder, the one that learnt from the same grades, after
+    it has learnt from the decoder's soft labels too: `labelled` has them under the heads' names.
+    """
+    start = load_cross_encoder(encoder_folder(teacher))
+    if not is_decoder(teacher / "model"):
+        return start
+
+    def taught() -> CrossEncoder:
+        model = train_embeddings(start, recipe.train_embeddings)
+        fit(model, labelled, contrast(model, encoder, recipe.policy_heads), recipe.student.sides, out / "encoder")
+        return model
+
+    return made_once(out / "encoder" / "model", taught)

@@ -1,0 +1,101 @@
+"""Step `teach-engagement`: the log -> a teacher of actions, warm from the policy teacher, calibrated once looked at.
+
+First how actions hang together with relevance, and the examination, on texts that the policy teacher has read once,
+each side apart; then all of it, in pairs. Each teacher is retrained alone: this one sees no grade, the other no action.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from models.text import TextEncoder
+from training.cross_encoder import CrossEncoder, load_cross_encoder, predict_lists, train_embeddings
+from training.data import CandidateList, by_list
+from training.engagement import Engaged, Examination, Levels, engagement_loss, fit_attractions
+from training.fit import fit
+from training.impressions import read_impressions
+from training.joint import encode_sides, score_lists
+from training.pairs import ListLoss, label_lists, pair_objective
+from training.recipe import EngagementPlan
+from training.split import SplitShape, new_split_student
+from training.store import encoder_folder, save_model
+from training.teachers import with_heads
+from training.team import Objective
+
+
+def teach_engagement(
+    plan: EngagementPlan,
+    encoder: TextEncoder,
+    log: Path,
+    policy_teacher: Path,
+    readings: Path,
+    out: Path,
+    *,
+    embeddings: bool,
+) -> None:
+    """Train on the log's lists and write the teacher, its calibration and `examination.json` to `out`.
+
+    `embeddings` says whether the backbone's own may move.
+    """
+    train, valid = (read_impressions(log / "impressions.parquet", plan.actions, split) for split in ("train", "valid"))
+    policy = load_cross_encoder(encoder_folder(policy_teacher))
+    examination = Examination(plan.places or 1)
+    loss = engagement_loss(plan.actions, plan.rare, examination if plan.places else None)
+
+    levels = Levels(len(plan.actions))
+    apart = new_split_student(policy, SplitShape(pooled=0, joint_layers=0)).eval()
+    logits = score_lists(apart, encode_sides(apart, encoder, train, readings), train)[:, 0]
+    known = by_list(logits, train)
+    relevance = {each.list_id: found for each, found in zip(train, known, strict=True)}
+    fit(
+        Engaged(levels, examination),
+        train,
+        _levels_objective(levels, relevance, loss),
+        plan.teacher.sides,
+        out / "sides",
+    )
+    model = at_levels(policy, levels)
+
+    objective = pair_objective(train_embeddings(model, embeddings), encoder, loss)
+    fit(Engaged(model, examination), train, objective, plan.teacher.pairs, out)
+    curve = examination.curve() if plan.places else None
+    write_examination(out, curve)
+    save_model(out, model, fit_attractions(plan.actions, predict_lists(model, encoder, valid), valid, curve))
+
+
+def _levels_objective(levels: Levels, relevance: Mapping[str, np.ndarray], loss: ListLoss) -> Objective:
+    """Relevance, as the policy teacher has it of each list by its id, is all that is known of a pair."""
+
+    def objective(lists: Sequence[CandidateList]) -> Tensor:
+        known = [torch.from_numpy(relevance[each.list_id]) for each in lists]
+        return loss(levels(pad_sequence(known, batch_first=True)), label_lists(lists, levels.slope.device))
+
+    return objective
+
+
+@torch.no_grad()
+def at_levels(policy: CrossEncoder, levels: Levels) -> CrossEncoder:
+    """A teacher of actions that says of each pair what `levels` make of the policy teacher's first head."""
+    model = with_heads(policy, [0] * len(levels.slope))
+    model.weight.mul_(levels.slope.unsqueeze(1))
+    model.bias.mul_(levels.slope).add_(levels.level)
+    return model
+
+
+def write_examination(folder: Path, curve: np.ndarray | None) -> None:
+    """Keep how often each place is looked at, f64[P], compared with the first; None where no place was told apart."""
+    listed = None if curve is None else curve.tolist()
+    (folder / "examination.json").write_text(json.dumps(listed) + "\n", encoding="utf-8")
+
+
+def read_examination(folder: Path) -> np.ndarray | None:
+    """Read back what `write_examination` kept."""
+    listed = json.loads((folder / "examination.json").read_text(encoding="utf-8"))
+    return None if listed is None else np.array(listed)

@@ -1,0 +1,164 @@
+"""Variants of the student beside what ships: other precisions, and narrower encoders (`narrow.py`).
+
+Each is measured by how it ranks and how fast it is.
+
+On validation lists alone, by the first head: NDCG@10, the share of lists whose first choice is that of the whole
+student in fp32, and the pace of the graphs on two threads. Nothing here decides what ships.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.cross import CrossScorer
+from models.split import Block, SplitScorer
+from models.text import TextEncoder
+from training import ranking
+from training.cross_encoder import encode_lists
+from training.data import CandidateList, read_lists, some_of_each
+from training.graphs import traced
+from training.narrow import narrow_student, student_moments
+from training.recipe import Recipe
+from training.served import by_length, graph_logits, open_graphs, write_graphs
+from training.store import Student
+
+Lists = Sequence[CandidateList]
+PRECISIONS = ("fp32", "fp16", "int8")
+REFERENCE = "unpruned-fp32"
+PACE_TEXTS = 64
+WARM_CANDIDATES = 250
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a variant takes: units of a feed-forward part, bytes of its graphs, and `pace` by what is counted a second:
+    `pairs` (of a split student: candidates are warm) and, of a split student, `candidates` that are encoded.
+    """
+
+    units: int
+    size: int
+    pace: dict[str, float]
+
+
+def measure_variants(
+    recipe: Recipe, encoder: TextEncoder, short: TextEncoder, data: Path, student: Student, out: Path
+) -> None:
+    """Write `variants.json` to `out`, where the whole student's graphs stand; empty where the recipe wants no variants.
+
+    What was measured is not measured again. Narrow students learn from texts as `short` cuts them.
+    """
+    rows: list[dict[str, Any]] = []
+    if plan := recipe.pruned:
+        lists = some_of_each(read_lists(data, recipe.policy_heads, "valid"), plan.lists, recipe.seed)
+        train = read_lists(data, recipe.policy_heads, "train")
+        moments = cache(lambda: student_moments(student, encoder, train, recipe.seed))
+        measure = partial(_measure_once, encoder=encoder, lists=lists, kept=out / "variants")
+        found = {f"unpruned-{each}": measure(f"unpruned-{each}", each, out, lambda: student) for each in PRECISIONS}
+        for share in plan.shares:
+            folder = out / f"pruned-{100 * share:g}"
+            make = partial(narrow_student, student, share, moments, plan.schedule, short, train, folder)
+            name = f"{folder.name}-int8"
+            found[name] = measure(name, "int8", folder, partial(_write_narrow, make, folder))
+        rows = _rows(lists, recipe.policy_heads[0], found)
+    (out / "variants.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def _rows(lists: Lists, head: str, found: Mapping[str, tuple[Cost, np.ndarray]]) -> list[dict[str, Any]]:
+    reference = found[REFERENCE][1][:, 0]
+    return [
+        {"name": name, **dataclasses.asdict(cost), "sources": quality(lists, head, logits[:, 0], reference)}
+        for name, (cost, logits) in found.items()
+    ]
+
+
+def _write_narrow(make: Callable[[], Student], folder: Path) -> Student:
+    """What `make` makes; its graphs go to `folder`."""
+    narrow = make()
+    for precision in ("fp32", "int8"):
+        write_graphs(narrow, folder, precision)
+    return narrow
+
+
+def quality(lists: Lists, head: str, logits: np.ndarray, reference: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Of each source: `ndcg@10`, the same `minus_reference`, and `top1`, the share of lists with the same first choice;
+    means with their intervals. Logits f32[pairs of all lists].
+    """
+    ends = np.cumsum([len(each) for each in lists])[:-1]
+    found, wanted = np.split(logits, ends), np.split(reference, ends)
+    figures = {}
+    for source in sorted({each.source for each in lists}):
+        rows = [row for row, each in enumerate(lists) if each.source == source]
+        gains = [lists[row].labels[head] for row in rows]
+        ndcg, base = (
+            ranking.evaluate_lists(ranking.ndcg_at_10, [scores[row] for row in rows], gains)
+            for scores in (found, wanted)
+        )
+        same = np.array([found[row].argmax() == wanted[row].argmax() for row in rows], dtype=np.float64)
+        named = {"ndcg@10": ndcg, "minus_reference": ndcg - base, "top1": same}
+        intervals = {name: dataclasses.asdict(ranking.bootstrap(values)) for name, values in named.items()}
+        figures[source] = {"lists": len(rows), **intervals}
+    return figures
+
+
+def _measure_once(
+    name: str,
+    precision: str,
+    graphs: Path,
+    make: Callable[[], Student],
+    *,
+    encoder: TextEncoder,
+    lists: Lists,
+    kept: Path,
+) -> tuple[Cost, np.ndarray]:
+    """Cost and logits f32[pairs, H]; `make` sees to it that graphs of a student stand in `graphs`."""
+    kept.mkdir(exist_ok=True)
+    path, logits_path = kept / f"{name}.json", kept / f"{name}.npy"
+    if not path.exists():
+        student = make()
+        scorer = open_graphs(student, graphs, precision, encoder)
+        np.save(logits_path, graph_logits(scorer, encoder, lists))
+        size = sum((graphs / f"{each.stem}.{precision}.onnx").stat().st_size for each in traced(student))
+        cost = Cost(student.backbone.config.intermediate_size, size, pace(scorer, encoder, lists))
+        unfinished = path.with_suffix(".partial")
+        unfinished.write_text(json.dumps(dataclasses.asdict(cost)) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+    return Cost(**json.loads(path.read_text(encoding="utf-8"))), np.load(logits_path)
+
+
+def pace(scorer: CrossScorer | SplitScorer, encoder: TextEncoder, lists: Lists) -> dict[str, float]:
+    """How much a second, the fastest of a few runs over the same texts: see `Cost`."""
+    if isinstance(scorer, CrossScorer):
+        pairs = _spread(encode_lists(encoder, lists))
+        return {"pairs": len(pairs) / _fastest(lambda: by_length(pairs, scorer.pair_logits))}
+    texts = _spread(encoder.candidates(list(dict.fromkeys(text for each in lists for text in each.candidates))))
+    slots = by_length(texts, scorer.encode_candidates)
+    state = scorer.encode_members([encoder.member(lists[0].member)])[0]
+    block = Block(state, slots[np.arange(WARM_CANDIDATES) % len(slots)])
+    return {
+        "candidates": len(texts) / _fastest(lambda: by_length(texts, scorer.encode_candidates)),
+        "pairs": WARM_CANDIDATES / _fastest(lambda: scorer.block_logits([block])),
+    }
+
+
+def _spread(items: list[Any]) -> list[Any]:
+    """At most PACE_TEXTS of them, from first to last."""
+    return items[:: -(-len(items) // PACE_TEXTS)]
+
+
+def _fastest(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - began)
+    return min(times)
