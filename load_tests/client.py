@@ -8,7 +8,7 @@ Content-Length or in chunks; anything else is a `BrokenAnswer`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import urlsplit
@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 
 class BrokenAnswer(Exception):
     """The server closed the connection, or answered with something that is not HTTP/1.1."""
+
+
+Headers = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,12 @@ class Connection:
         self._host, self._port = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def send(self, verb: str, path: str, body: bytes = b"") -> Answer:
+    async def send(self, verb: str, path: str, body: bytes = b"", headers: Headers = ()) -> Answer:
         """Raises `BrokenAnswer` or `OSError`; a connection that failed opens anew at the next request."""
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers)
         head = (
             f"{verb} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
         )
         try:
             return await self._exchange(head.encode() + body)
@@ -79,18 +83,22 @@ class Connections:
         self._host, self._port = url.hostname, url.port or 80
         self._idle: list[Connection] = []
 
-    async def post(self, path: str, body: bytes) -> Answer:
+    async def post(self, path: str, body: bytes, headers: Headers = ()) -> Answer:
         """As `Connection.send`."""
-        return await self._send("POST", path, body)
+        return await self._send("POST", path, body, headers)
+
+    async def put(self, path: str, body: bytes) -> Answer:
+        """As `Connection.send`."""
+        return await self._send("PUT", path, body)
 
     async def get(self, path: str) -> Answer:
         """As `Connection.send`."""
         return await self._send("GET", path, b"")
 
-    async def _send(self, verb: str, path: str, body: bytes) -> Answer:
+    async def _send(self, verb: str, path: str, body: bytes, headers: Headers = ()) -> Answer:
         connection = self._idle.pop() if self._idle else Connection(self._host, self._port)
         try:
-            return await connection.send(verb, path, body)
+            return await connection.send(verb, path, body, headers)
         finally:
             self._idle.append(connection)
 

@@ -15,7 +15,7 @@ import gc
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
 
@@ -23,8 +23,6 @@ from load_tests.client import Answer, BrokenAnswer, Connections
 from load_tests.report import Sample, Summary, json_line, summarise, table
 from load_tests.traffic import Mix, first
 from load_tests.wire import PATHS, Call, call, scored_pairs
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +44,13 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
     return times
 
 
-async def open_loop(url: str, calls: Sequence[Call], times: Sequence[float], limits: Limits) -> list[Sample]:
-    """One sample per arrival, in order of completion. `calls` are used in turn."""
+async def open_loop(url: str, calls: Iterable[Call], times: Sequence[float], limits: Limits) -> list[Sample]:
+    """One sample per arrival, in order of completion. `calls` are used in turn; an iterator must not end."""
     samples: list[Sample] = []
     tasks: set[asyncio.Task[None]] = set()
     async with Connections(url) as connections:
         start = time.perf_counter()
-        for intended, request in zip(times, cycle(calls), strict=False):
+        for intended, request in zip(times, _turns(calls), strict=False):
             delay = start + intended - time.perf_counter()
             await asyncio.sleep(max(delay, 0))
             if len(tasks) >= limits.in_flight:
@@ -66,10 +64,12 @@ async def open_loop(url: str, calls: Sequence[Call], times: Sequence[float], lim
     return samples
 
 
-async def closed_loop(url: str, calls: Sequence[Call], clients: int, seconds: float, limits: Limits) -> list[Sample]:
-    """`clients` requests are open at any time for `seconds`; beware: a stalled server stalls its load."""
+async def closed_loop(url: str, calls: Iterable[Call], clients: int, seconds: float, limits: Limits) -> list[Sample]:
+    """`clients` requests are open at any time for `seconds`; beware: a stalled server stalls its load. `calls` as in
+    `open_loop`.
+    """
     samples: list[Sample] = []
-    turns: Iterator[Call] = cycle(calls)
+    turns = _turns(calls)
     async with Connections(url) as connections:
         start = time.perf_counter()
 
@@ -79,6 +79,11 @@ async def closed_loop(url: str, calls: Sequence[Call], clients: int, seconds: fl
 
         await asyncio.gather(*(client() for _ in range(clients)))
     return samples
+
+
+def _turns(calls: Iterable[Call]) -> Iterator[Call]:
+    """An iterator is taken as it comes: `cycle` would keep all that it gave."""
+    return calls if isinstance(calls, Iterator) else cycle(calls)
 
 
 async def _one(
@@ -93,7 +98,7 @@ async def _one(
     outcome, num_scored = "failed", 0
     try:
         async with asyncio.timeout(limits.timeout_s):
-            answer: Answer = await connections.post(request.path, request.body)
+            answer: Answer = await connections.post(request.path, request.body, request.headers)
         outcome, num_scored = str(answer.status), scored_pairs(request, answer.status, answer.body)
     except TimeoutError:
         outcome = "timeout"

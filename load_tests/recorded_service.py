@@ -1,7 +1,7 @@
-"""The service as it is, with every model run written down: when, how long, and in which shape. For `bench`
-only.
+"""The service as it is, with every model run written down: on which graph, when, how long, and in which
+shapes. For `bench` only.
 
-It wraps the lowest seam, `Session.run`, so the record does not depend on how the service is built.
+It wraps the lowest seam, `Session.run_all`, so the record does not depend on how the service is built.
 `--delay-ms` spoils the service on purpose (in each model run, and in each member's encoding): the negative
 control of the bench's gates.
 """
@@ -9,43 +9,46 @@ control of the bench's gates.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import runpy
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
+from weakref import WeakKeyDictionary
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.session import Device, Session
+from models.session import Device, Feeds, Outputs, Session
 from models.text import TextEncoder, TokenIds
 
 
 def record_runs(log: IO[str], delay_s: float) -> None:
-    """From now on each session says its threads and each run its shape, one JSON line each."""
-    opened, run = Session.open.__func__, Session.run  # type: ignore[attr-defined]  # a classmethod has its function
+    """From now on each session says its threads, and each run its graph's sha256 and the shapes that it took, one
+    JSON line each.
+    """
+    opened, run = Session.open.__func__, Session.run_all  # type: ignore[attr-defined]  # a classmethod has its function
+    graphs: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
 
-    def open_recorded(kind: type[Session], graph: bytes, device: Device, threads: int) -> Session:
+    def open_recorded(kind: type[Session], graph: bytes, device: Device, threads: int, **options: object) -> Session:
+        session: Session = opened(kind, graph, device, threads, **options)
+        graphs[session] = hashlib.sha256(graph).hexdigest()
         log.write(json.dumps({"threads": threads}) + "\n")
-        session: Session = opened(kind, graph, device, threads)
         return session
 
-    def run_recorded(session: Session, feeds: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+    def run_recorded(session: Session, feeds: Feeds) -> Outputs:
         start = time.monotonic()
-        output = run(session, feeds)
+        outputs = run(session, feeds)
         if delay_s:
             time.sleep(delay_s)
-        num_pairs, longest = feeds["input_ids"].shape
         seconds = time.monotonic() - start
-        log.write(json.dumps({"start": start, "seconds": seconds, "pairs": num_pairs, "longest": longest}) + "\n")
-        return output
+        shapes = {name: array.shape for name, array in feeds.items()}
+        line = {"graph": graphs[session], "start": start, "seconds": seconds, "shapes": shapes}
+        log.write(json.dumps(line) + "\n")
+        return outputs
 
     # Replaced on purpose, in this process alone: the service itself carries no recorder.
-    Session.open = classmethod(open_recorded)  # type: ignore[method-assign, assignment]  # see above
-    Session.run = run_recorded  # type: ignore[method-assign, assignment]  # see above
+    Session.open = classmethod(open_recorded)  # type: ignore[method-assign, assignment, arg-type]  # see above
+    Session.run_all = run_recorded  # type: ignore[method-assign, assignment]  # see above
 
 
 def delay_encoding(delay_s: float) -> None:

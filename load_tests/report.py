@@ -55,6 +55,30 @@ class Summary:
     pairs_per_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was found beside what is wanted; without a wish it is always `ok`."""
+
+    name: str
+    value: float
+    wanted: str = "-"
+    ok: bool = True
+
+    def row(self) -> dict[str, object]:
+        """As a row of a table."""
+        return {"figure": self.name, "value": round(self.value, 4), "wanted": self.wanted, "ok": self.ok}
+
+
+def at_least(name: str, value: float, wanted: float) -> Figure:
+    """A gate; NaN does not pass."""
+    return Figure(name, value, f">= {wanted:g}", value >= wanted)
+
+
+def at_most(name: str, value: float, wanted: float) -> Figure:
+    """A gate; NaN does not pass."""
+    return Figure(name, value, f"<= {wanted:g}", value <= wanted)
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """Nearest rank: the smallest value that at least `share` of the values do not exceed; NaN of nothing."""
     if not values:

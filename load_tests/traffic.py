@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count, islice
 
@@ -88,6 +88,20 @@ def asks(mix: Mix) -> Iterator[Ask]:
         candidates = [*shown, *fresh]
         rng.shuffle(candidates)
         yield Ask(Text(f"m-{num}", _member(rng, mix)), tuple(candidates))
+
+
+def fixed_candidates(mix: Mix, num: int) -> list[Text]:
+    """A fixed set, all of which may be known to a server before the first request."""
+    rng = random.Random(f"candidates {mix.seed}")
+    return [Text(f"fixed-{rank}", _candidate(rng, mix)) for rank in range(num)]
+
+
+def asks_from(candidates: Sequence[Text], mix: Mix) -> Iterator[Ask]:
+    """Endless requests for these candidates alone, each with a new member; sizes are those of the mix."""
+    rng = random.Random(f"lists {mix.seed}")
+    for num in count():
+        (size,) = rng.choices(mix.sizes, mix.size_weights)
+        yield Ask(Text(f"m-{num}", _member(rng, mix)), tuple(rng.sample(candidates, size)))
 
 
 def _words(rng: random.Random, median: float, mix: Mix) -> str:

@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertFor
 
 from models.bundle import Bundle, Calibration, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
 from models.text import FieldFormat, Template
-from training.graphs import INPUTS, write_onnx
+from training.graphs import PAIR_INPUTS, pair_graph, write_onnx
 
 
 def draw_model(vocabulary: int, *, layers: int, seed: int = 0) -> BertForSequenceClassification:
@@ -72,7 +72,7 @@ def export_fp32(checkpoint: Path, file: Path) -> None:
     1] out.
     """
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
-    write_onnx(_Logits(model), file)
+    write_onnx(pair_graph(_Logits(model)), file)
 
 
 class _Logits(torch.nn.Module):
@@ -113,7 +113,7 @@ def known_answer(checkpoint: Path) -> KnownAnswer:
     encoded: Any = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     one = encoded.encode(member, candidate)
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint).float().eval()
-    feeds = zip(INPUTS, (one.ids, one.attention_mask, one.type_ids), strict=True)
+    feeds = zip(PAIR_INPUTS, (one.ids, one.attention_mask, one.type_ids), strict=True)
     with torch.no_grad():
         logits = model(**{name: torch.tensor([ids]) for name, ids in feeds}).logits
     return KnownAnswer(member=member, candidate=candidate, probabilities=(float(torch.sigmoid(logits)[0, 0]),))

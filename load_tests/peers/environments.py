@@ -14,6 +14,7 @@ HOME = ROOT / ".venv" / "peers"
 NAIVE = (("fastapi", "uvicorn[standard]", "onnxruntime==1.31.1", "tokenizers", "numpy"),)
 # torch by itself first: together, the resolver takes another torch to satisfy infinity's old pins.
 INFINITY = (("torch==2.13.0",), ("infinity-emb[server,optimum,torch]==0.0.78",))
+CROSS_ENCODER = (("torch==2.13.0",), ("sentence-transformers==6.2.0", "fastapi", "uvicorn[standard]"))
 FITSCORE = ((f"{ROOT}[service-cpu]",),)
 
 

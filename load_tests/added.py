@@ -1,0 +1,57 @@
+"""Added time: what a single small request takes beyond the model's own time, at the server and at the client."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from load_tests.client import Connections
+from load_tests.report import Figure, at_most, quantile
+from load_tests.wire import Call, server_timing
+
+P50_WANTED_MS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Milliseconds beyond the model, one per request: as the server says, by stage too, and as the client sees it."""
+
+    server_ms: tuple[float, ...]
+    client_ms: tuple[float, ...]
+    stages_ms: Mapping[str, Sequence[float]]
+
+
+async def added_time(url: str, calls: Sequence[Call]) -> Added:
+    """One request after another on one connection; the first tenth is not counted."""
+    server: list[float] = []
+    client: list[float] = []
+    by_stage: dict[str, list[float]] = defaultdict(list)
+    async with Connections(url) as connections:
+        for request in calls:
+            start = time.perf_counter()
+            answer = await connections.post(request.path, request.body)
+            wall_ms = 1000 * (time.perf_counter() - start)
+            stages = server_timing(answer.headers.get("server-timing", ""))
+            if answer.status != 200 or "model" not in stages:
+                raise RuntimeError(f"answered {answer.status}, Server-Timing {sorted(stages)}: needs 200 and `model`")
+            model_ms = stages.pop("model")
+            total_ms = stages.pop("total", model_ms + sum(stages.values()))
+            server.append(total_ms - model_ms)
+            client.append(wall_ms - model_ms)
+            for stage, spent_ms in stages.items():
+                by_stage[stage].append(spent_ms)
+    cut = len(calls) // 10
+    return Added(tuple(server[cut:]), tuple(client[cut:]), {name: each[cut:] for name, each in by_stage.items()})
+
+
+def figures(added: Added) -> list[Figure]:
+    """Both sides have a gate on p50; the rest is for whoever looks for the time."""
+    found: list[Figure] = []
+    for side, times in (("server", added.server_ms), ("client", added.client_ms)):
+        name = f"added to a small request, ms, {side}"
+        found.append(at_most(f"{name}, p50", quantile(times, 0.5), P50_WANTED_MS))
+        found.append(Figure(f"{name}, p99", quantile(times, 0.99)))
+    stages = added.stages_ms.items()
+    return [*found, *(Figure(f"of which {stage}, ms, p50", quantile(spent, 0.5)) for stage, spent in stages)]

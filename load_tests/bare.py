@@ -1,0 +1,128 @@
+"""The bare loop: the very runs that the service made, again, on bare sessions with nothing around them.
+
+What a run costs depends on its graph and its shapes alone, so the arrays are made up. Works for any kind of
+bundle; several parts may share a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from models.bundle import Bundle
+from models.session import DTYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One model run: the sha256 of its graph, when and how long it ran, and the shapes of what it took."""
+
+    graph: str
+    start: float
+    seconds: float
+    shapes: Mapping[str, Sequence[int]]
+
+
+class RunLog:
+    """What `recorded_service` wrote: sessions and runs, in order."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def _lines(self) -> list[dict[str, Any]]:
+        text = self._file.read_text(encoding="ascii")
+        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+
+    def threads(self) -> int:
+        """Of the session opened last."""
+        return int([line["threads"] for line in self._lines() if "threads" in line][-1])
+
+    def runs(self, start: float, end: float) -> list[Run]:
+        """Those that began between two readings of the monotonic clock."""
+        return [Run(**line) for line in self._lines() if start <= line.get("start", -1) < end]
+
+
+class BareLoop:
+    """`session.run` and nothing else, on the graphs that the service runs on the CPU, with its threads."""
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        graphs = bundle.graphs_for("cpu")
+        digests = {part: hashlib.sha256(bundle.contents[graph.file]).hexdigest() for part, graph in graphs.items()}
+        tokenizer = bundle.contents[bundle.manifest.text.tokenizer].decode()
+        self._num_ids = Tokenizer.from_str(tokenizer).get_vocab_size()
+        self._pair_graph = digests.get("pair")
+        contents = {digest: bundle.contents[graphs[part].file] for part, digest in digests.items()}
+        self._sessions = {digest: _open(graph, threads) for digest, graph in contents.items()}
+
+    def num_pairs(self, run: Run) -> int:
+        """Pairs that a run scored, places of padding among them; 0 where it encoded one side."""
+        if run.graph == self._pair_graph:
+            return run.shapes["input_ids"][0]
+        return math.prod(run.shapes["slots"][:2]) if "slots" in run.shapes else 0
+
+    def pairs_per_s(self, runs: Sequence[Run]) -> float:
+        """All runs once, in order; what they take is made, and each graph run once, before the clock starts."""
+        feeds = self.feeds(runs)
+        for graph, run in {run.graph: run for run in runs}.items():
+            self._sessions[graph].run(None, feeds[_key(run)])
+        ready = [(self._sessions[run.graph], feeds[_key(run)]) for run in runs]
+        start = time.perf_counter()
+        for session, one in ready:
+            session.run(None, one)
+        return sum(map(self.num_pairs, runs)) / (time.perf_counter() - start)
+
+    def feeds(self, runs: Sequence[Run]) -> dict[str, dict[str, NDArray[Any]]]:
+        """What each kind of run takes: views of one array per input, which is as large as the largest run wants it."""
+        kinds = {_key(run): run for run in runs}
+        largest: dict[tuple[str, str], int] = {}
+        for run in kinds.values():
+            for node in self._sessions[run.graph].get_inputs():
+                place = node.name, node.type
+                largest[place] = max(largest.get(place, 0), math.prod(run.shapes[node.name]))
+        arrays = {(name, kind): _made_up(name, kind, size, self._num_ids) for (name, kind), size in largest.items()}
+
+        def view(run: Run, node: ort.NodeArg) -> NDArray[Any]:
+            shape = run.shapes[node.name]
+            return arrays[node.name, node.type][: math.prod(shape)].reshape(shape)
+
+        inputs = {graph: session.get_inputs() for graph, session in self._sessions.items()}
+        return {key: {node.name: view(run, node) for node in inputs[run.graph]} for key, run in kinds.items()}
+
+
+def _open(graph: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # As in the service; threads that spin on would also disturb the service's turn.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _key(run: Run) -> str:
+    """The same for runs of one graph that take the same shapes."""
+    return json.dumps([run.graph, run.shapes], sort_keys=True)
+
+
+def _made_up(name: str, kind: str, size: int, num_ids: int) -> NDArray[Any]:
+    """Ids and floats are drawn, masks are full, and every row of a pair has tokens of both segments: no sum is empty,
+    for NaN may cost more or less than numbers.
+    """
+    random = np.random.default_rng(0)
+    if name == "input_ids":
+        values: NDArray[Any] = random.integers(0, num_ids, size)
+    elif name == "token_type_ids":
+        values = np.arange(size) % 2
+    else:
+        values = np.ones(size) if "int" in kind else random.standard_normal(size)
+    return values.astype(DTYPES[kind])

@@ -1,0 +1,31 @@
+"""The service as though requests did not hold on to the model that they began with: an answer states whichever is live
+when it is made. The negative control of the swaps.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from dataclasses import replace
+
+from service.models import LiveModel
+from service.order import Order
+from service.scoring import Answer, Scoring
+from service.timings import Timings
+
+
+def confuse() -> None:
+    """From now on answers name the model of their end, not of their beginning."""
+    score = Scoring.score
+
+    async def confused(scoring: Scoring, order: Order, timings: Timings, candidate: LiveModel | None = None) -> Answer:
+        answer = await score(scoring, order, timings, candidate)
+        return replace(answer, model=scoring.model or answer.model)
+
+    Scoring.score = confused  # type: ignore[method-assign, assignment]  # replaced on purpose, in this process alone
+
+
+if __name__ == "__main__":
+    confuse()
+    sys.argv = ["service"]
+    runpy.run_module("service", run_name="__main__", alter_sys=True)

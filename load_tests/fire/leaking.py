@@ -1,0 +1,27 @@
+"""The service with a leak of 1 KiB for each request: the negative control of the memory figure."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+from service.metrics import Metrics
+
+_KEPT: list[bytearray] = []
+
+
+def leak() -> None:
+    """From now on each answer leaves something behind."""
+    answered = Metrics.answered
+
+    def leaking(metrics: Metrics, route: str, outcome: str, seconds: float) -> None:
+        _KEPT.append(bytearray(1024))
+        answered(metrics, route, outcome, seconds)
+
+    Metrics.answered = leaking  # type: ignore[method-assign, assignment]  # replaced on purpose, in this process alone
+
+
+if __name__ == "__main__":
+    leak()
+    sys.argv = ["service"]
+    runpy.run_module("service", run_name="__main__", alter_sys=True)

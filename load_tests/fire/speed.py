@@ -1,0 +1,75 @@
+"""What the service costs beyond its model, in short (`make bench` has it at length). The control is a delay."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from load_tests.added import added_time
+from load_tests.bare import BareLoop, RunLog
+from load_tests.fire.figure import Figure, Size
+from load_tests.fire.overload import WARM
+from load_tests.fire.process import started
+from load_tests.report import quantile
+from load_tests.server import DEADLINE_MS
+from load_tests.throughput import Load, one_round
+from load_tests.traffic import Mix, first
+from load_tests.warm_lists import WarmTraffic, warm
+from load_tests.wire import Call, call
+from models.bundle import Bundle
+
+LEAST = 0.90
+MOST_P50_MS, MOST_P99_MS = 1.5, 5.0
+DELAY_MS = 60.0
+NUM_LISTS = 100
+SINGLE = WarmTraffic(WARM.fixed, Mix(sizes=(1,), size_weights=(1.0,)), by_id=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Pairs/s over those of the bare loop; milliseconds that a small request takes beyond the model."""
+
+    ratio: float
+    p50_ms: float
+    p99_ms: float
+
+
+async def speed(bundle: Path, size: Size) -> list[Figure]:
+    """The rows of saturation and of added time."""
+    found, delayed = await _speed(bundle, size, 0.0), await _speed(bundle, size, DELAY_MS)
+    slow = f"{DELAY_MS:.0f} ms in each run and each text"
+    return [
+        Figure("saturated over the bare loop, pairs/s", f">= {LEAST:.0%}", f"{found.ratio:.0%}", found.ratio >= LEAST,
+               f"{slow}: {delayed.ratio:.0%}", delayed.ratio < LEAST),
+        Figure("added to a request of one known candidate, p50; p99", f"<= {MOST_P50_MS:g}; <= {MOST_P99_MS:g} ms",
+               f"{found.p50_ms:.2f}; {found.p99_ms:.2f} ms",
+               found.p50_ms <= MOST_P50_MS and found.p99_ms <= MOST_P99_MS,
+               f"{slow}: {delayed.p50_ms:.1f} ms", delayed.p50_ms > MOST_P50_MS),
+    ]  # fmt: skip
+
+
+async def _speed(bundle: Path, size: Size, delay_ms: float) -> Speed:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "runs.jsonl"
+        command = (sys.executable, "-m", "load_tests.recorded_service", "--log", str(log), "--delay-ms", str(delay_ms))
+        patient: dict[str, Any] = {"default_deadline_ms": DEADLINE_MS, "max_backlog_s": 600, "hang_s": 120}
+        async with started(command, bundle=bundle, **patient) as service:
+            await warm(service.url, SINGLE)
+            times = (
+                await added_time(service.url, list(_singles(math.ceil((4 if delay_ms else 20) * size.seconds))))
+            ).server_ms
+            bare = BareLoop(Bundle.load(bundle), RunLog(log).threads())
+            calls = [call(ask, "score", DEADLINE_MS) for ask in first(Mix(), NUM_LISTS)]
+            load = Load(8, size.seconds / 4, size.seconds)
+            ratio = (await one_round(service.url, calls, RunLog(log), bare, load)).ratio
+    return Speed(ratio, quantile(times, 0.5), quantile(times, 0.99))
+
+
+def _singles(num: int) -> Iterator[Call]:
+    calls = SINGLE.calls(3)
+    return (next(calls) for _ in range(num))

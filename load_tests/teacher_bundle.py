@@ -1,0 +1,115 @@
+"""The flat teacher of a recipe as a bundle, so that the service can be measured with it: its fp32 graph alone.
+
+`python -m load_tests.teacher_bundle jobs FOLDER` reads what step `teach` of the cookbook wrote. Such a bundle is
+the measure of speed that a student is held against, and not meant to be shipped: it has no card and no figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from models.bundle import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
+from models.heads import calibrate
+from models.text import Pair, TextEncoder
+from training.cross_encoder import CrossEncoder, read_tokenizer, to_tensors
+from training.graphs import pair_graph, write_onnx
+from training.recipe import Recipe
+from training.recipes.registry import find
+from training.steps import Run
+from training.store import load_model
+
+# Of probabilities: the same arithmetic in another order.
+TOLERANCE = 1e-3
+
+
+def teacher_bundle(recipe: Recipe, teach: Path, tokenizer: str, folder: Path) -> Bundle:
+    """Write the bundle of the teacher in `teach`, and check it by loading it. Texts are cut as the student's are.
+
+    Raises BundleError when it does not give its known answers.
+    """
+    model, calibrations = load_model(teach)
+    model.cpu().eval()
+    graded = [head for head in recipe.heads if head.name in recipe.policy_heads]
+    heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in graded)
+    text = TextSpec(
+        tokenizer="tokenizer.json",
+        member_tokens=recipe.member_tokens,
+        candidate_tokens=recipe.candidate_tokens,
+        layout="texts",
+        template=recipe.template,
+    )
+    encoder = TextEncoder(tokenizer, text.member_tokens, text.candidate_tokens, layout=text.layout)
+    manifest = Manifest(
+        format=1,
+        kind="cross",
+        name=f"{recipe.name}-teacher",
+        version=recipe.version,
+        policy=None,
+        created=datetime.now(UTC).date().isoformat(),
+        licence=recipe.card.licence,
+        attributions=recipe.card.attributions,
+        score_meaning="as the student's; made to be measured, not to be shipped",
+        text=text,
+        heads=heads,
+        default_blend={head.name: head.blend for head in graded},
+        graphs=(Graph(file="teacher.fp32.onnx", precision="fp32", device="cpu", tolerance=TOLERANCE),),
+        known_answers=_known_answers(recipe, model, encoder, heads),
+        training={},
+        figures={},
+        files={},
+    )
+    saved = save_bundle(
+        folder, manifest, {"teacher.fp32.onnx": _graph(model), "tokenizer.json": tokenizer.encode()}, overwrite=True
+    )
+    saved.check_known_answers(saved.open("cpu"), saved.encoder(), saved.graphs_for("cpu"))
+    return saved
+
+
+def _graph(model: CrossEncoder) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "teacher.onnx"
+        write_onnx(pair_graph(model), file)
+        return file.read_bytes()
+
+
+@torch.inference_mode()
+def _known_answers(
+    recipe: Recipe, model: CrossEncoder, encoder: TextEncoder, heads: Sequence[Head]
+) -> tuple[KnownAnswer, ...]:
+    """Torch's own fp32 probabilities of the recipe's example pairs."""
+    members = [recipe.template.render_member(member) for member, _ in recipe.examples]
+    candidates = [recipe.template.render_candidate(candidate) for _, candidate in recipe.examples]
+    ids = encoder.candidates(candidates)
+    pairs = [Pair(encoder.member(member), candidate) for member, candidate in zip(members, ids, strict=True)]
+    logits = model(**to_tensors(encoder.collate(pairs), torch.device("cpu"))).numpy()
+    return tuple(
+        KnownAnswer(member=member, candidate=candidate, probabilities=tuple(row))
+        for member, candidate, row in zip(members, candidates, calibrate(heads, logits).tolist(), strict=True)
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the bundle and say where it is."""
+    parser = argparse.ArgumentParser(prog="python -m load_tests.teacher_bundle", description=__doc__.splitlines()[0])
+    parser.add_argument("recipe")
+    parser.add_argument("folder", type=Path, help="where the bundle goes; what is there is replaced")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that the steps wrote to")
+    options = parser.parse_args(argv)
+    recipe = find(options.recipe)
+    run = Run(recipe, options.data, options.runs, options.runs / recipe.name / "bundles")
+    backbone = recipe.backbone(run.data, options.runs / recipe.name / "backbone")
+    bundle = teacher_bundle(recipe, run.folder("teach"), read_tokenizer(backbone), options.folder)
+    print(f"{bundle.path}: {bundle.manifest.name} {bundle.manifest.version}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""A teacher of the cookbook becomes a bundle that the service can load: whole pairs, in fp32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from load_tests.teacher_bundle import TOLERANCE, teacher_bundle
+from models.bundle import Calibration
+from training.cross_encoder import new_cross_encoder, read_tokenizer
+from training.recipes.demo import recipe
+from training.store import save_model
+from training.tiny import write_tiny_backbone
+
+CALIBRATIONS = {"relevance": Calibration(slope=0.2, intercept=-1.0)}
+
+
+@pytest.mark.slow
+def test_a_teacher_gives_its_own_answers_as_a_bundle(tmp_path: Path) -> None:
+    """Torch's answers are held against the graph's when the bundle is written."""
+    words = ["senior junior baker welder dough ovens steel cranes hills airport"]
+    backbone = write_tiny_backbone(tmp_path / "backbone", words, layers=1, hidden=32)
+    (tmp_path / "teach").mkdir()
+    torch.manual_seed(0)
+    save_model(tmp_path / "teach", new_cross_encoder(backbone, 1).cpu(), CALIBRATIONS)
+    bundle = teacher_bundle(recipe(), tmp_path / "teach", read_tokenizer(backbone), tmp_path / "bundle")
+    assert bundle.manifest.kind == "cross"
+    assert [(graph.part, graph.precision) for graph in bundle.manifest.graphs] == [("pair", "fp32")]
+    assert [head.calibration for head in bundle.manifest.heads] == list(CALIBRATIONS.values())
+    (one,), (other,) = (answer.probabilities for answer in bundle.manifest.known_answers)
+    assert abs(one - other) > TOLERANCE, "a graph that gave every pair the same answer would pass"
