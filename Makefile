@@ -7,6 +7,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 	$(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)) python3)
 VENV := .venv
 BUNDLE ?= models/jobs-v1
+BUNDLES ?= $(BUNDLE)
 URL ?= http://127.0.0.1:8000
 IMAGE ?= fitscore
 DOCKER ?= docker
@@ -14,8 +15,9 @@ DOCKER ?= docker
 SERVE := $(VENV)/serve
 DEV := $(VENV)/dev
 LOAD := $(VENV)/load
+GPU := $(VENV)/gpu
 
-.PHONY: help serve serve-env test check format train-demo load open-loop bench peers image image-gpu image-here pins
+.PHONY: help serve serve-env test check format train-demo load open-loop bench bench-gpu store-bench peers fire image image-gpu image-here pins
 
 help: ## these words
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,11 +50,20 @@ load: $(LOAD)/.installed ## locust against URL
 open-loop: serve-env ## Poisson arrivals against URL, latency from the intended send time
 	@exec $(SERVE)/bin/python -m load_tests.open_loop --url '$(URL)' $(ARGS)
 
-bench: serve-env ## the service beside the bare session.run loop on the same graph and batches
+bench: serve-env ## the service beside the bare session.run loop, and lists of 250 warm candidates; ARGS='--flat-teacher F'
 	@exec $(SERVE)/bin/python -m load_tests.bench --bundle '$(BUNDLE)' $(ARGS)
+
+bench-gpu: $(GPU)/.installed ## flat and split models on a GPU: plain, in buckets, CUDA graphs; BUNDLES='one two'
+	@exec $(GPU)/bin/python -m load_tests.bench_gpu $(BUNDLES) $(ARGS)
+
+store-bench: serve-env ## a candidate store of a million entries: file, memory, reading; needs 10 GiB of disk
+	@exec $(SERVE)/bin/python -m load_tests.store_bench $(ARGS)
 
 peers: $(DEV)/.installed ## the same model served by others, in turn, as ratios
 	@exec $(DEV)/bin/python -m load_tests.peers.run $(ARGS)
+
+fire: serve-env ## everything under fire, each figure beside its negative control; ARGS='--minutes 15' or --tiny
+	@exec $(SERVE)/bin/python -m load_tests.fire --bundle '$(BUNDLE)' $(ARGS)
 
 image: ## the CPU image
 	$(DOCKER) build --target cpu --build-arg BUNDLE='$(BUNDLE)' --tag $(IMAGE):cpu .
@@ -74,8 +85,9 @@ pins: ## write constraints.txt anew from the newest versions that pyproject.toml
 $(SERVE)/.installed: EXTRAS := service-cpu
 $(DEV)/.installed: EXTRAS := service-cpu,training,dev
 $(LOAD)/.installed: EXTRAS := load
+$(GPU)/.installed: EXTRAS := service-gpu
 # Locust brings an older pytest of its own, which the pins would forbid.
-$(SERVE)/.installed $(DEV)/.installed: PINS := --constraint constraints.txt
+$(SERVE)/.installed $(DEV)/.installed $(GPU)/.installed: PINS := --constraint constraints.txt
 
 # The stamp is written last, so a broken install is done again and a finished one is never touched.
 %/.installed: pyproject.toml constraints.txt
