@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 
 RETRIES = 20
 """Nodes that may die under one item, before it is taken for what kills them."""
+LOOK_S = 10.0
+"""While nothing is finished, so often it is looked whether a node is left to finish it: Ray would wait for one."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -89,9 +91,9 @@ class RayEngine:
                 # A reference in a list stays one: each process fetches the worker once, not each task.
                 under_way[run.remote([opened], item)] = key
                 if len(under_way) >= 2 * places:
-                    yield from _finished(ray, under_way)
+                    yield from self._finished(ray, under_way)
             while under_way:
-                yield from _finished(ray, under_way)
+                yield from self._finished(ray, under_way)
         finally:
             ray.shutdown()
 
@@ -111,8 +113,24 @@ class RayEngine:
         except (OSError, ValueError) as error:
             raise EngineError(f"no Ray cluster answers at {self.address} (HOST:PORT of its head)") from error
 
+    def _finished(self, ray: ModuleType, under_way: dict[Any, Key]) -> Iterator[tuple[Key, Any]]:
+        """Wait for one task at least; what is done is no longer under way."""
+        done: list[Any] = []
+        while not done:
+            done, _ = ray.wait(list(under_way), num_returns=1, timeout=LOOK_S)
+            if not done:
+                self._places(ray)
+        for task in done:
+            try:
+                result = ray.get(task)
+            except ray.exceptions.RayTaskError:
+                raise  # it is of the type that the work raised, too
+            except ray.exceptions.RayError as error:
+                raise EngineError(f"Ray lost a task for good ({type(error).__name__})") from error
+            yield under_way.pop(task), result
+
     def _places(self, ray: ModuleType) -> int:
-        """Tasks that the cluster runs at once."""
+        """Tasks that the cluster runs at once. Raises EngineError when no node is left that could run one."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         places = sum(self._fits(node) for node in nodes)
         if not places:
@@ -139,19 +157,6 @@ def import_ray(address: str | None) -> ModuleType:
         raise EngineError("the engine ray is not installed: pip install 'fitscore[training,ray]'") from error
     module: ModuleType = ray
     return module
-
-
-def _finished(ray: ModuleType, under_way: dict[Any, Key]) -> Iterator[tuple[Key, Any]]:
-    """Wait for one task at least; what is done is no longer under way."""
-    done, _ = ray.wait(list(under_way), num_returns=1)
-    for task in done:
-        try:
-            result = ray.get(task)
-        except ray.exceptions.RayTaskError:
-            raise  # it is of the type that the work raised, too
-        except ray.exceptions.RayError as error:
-            raise EngineError(f"Ray lost a task for good ({type(error).__name__})") from error
-        yield under_way.pop(task), result
 
 
 def _run(opened: list[object], item: object) -> object:

@@ -15,16 +15,21 @@ import ray
 from training.engines import Item, Key, RayEngine, Result
 
 
-def gated(open_worker: Callable[[], Callable[[Item], Result]], victim: str, notes: Path) -> Callable[[Item], Result]:
+def gated(
+    open_worker: Callable[[], Callable[[Item], Result]], victim: str, notes: Path, others: int
+) -> Callable[[Item], Result]:
     """A worker that leaves a file in `notes` for each item begun, and then waits: the victim until it is killed, others
-    until the victim has begun one.
+    until the victim has begun one, and for ever once they have done `others` items.
     """
     worker = open_worker()
     here = ray.get_runtime_context().get_node_id()
 
+    def waits() -> bool:
+        return here == victim or not any(notes.glob(f"{victim}-*")) or len(list(notes.glob(f"{here}-*"))) > others
+
     def work(item: Item) -> Result:
         (notes / f"{here}-{uuid.uuid4().hex}").touch()
-        while here == victim or not any(notes.glob(f"{victim}-*")):
+        while waits():
             time.sleep(0.02)
         return worker(item)
 
@@ -35,18 +40,20 @@ def gated(open_worker: Callable[[], Callable[[Item], Result]], victim: str, note
 class LosingANode:
     """A Ray engine whose node `victim` is killed, in the middle of an item, once another node's first result is here.
 
-    A file in `notes` for each time that an item was begun.
+    A file in `notes` for each time that an item was begun. A node that stays does `others` items at most: what is left
+    then does not depend on how fast it is.
     """
 
     engine: RayEngine
     cluster: Any
     victim: Any
     notes: Path
+    others: int = 1000
 
     def map(
         self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
     ) -> Iterator[tuple[Key, Result]]:
-        gate = partial(gated, open_worker, self.victim.node_id, self.notes)
+        gate = partial(gated, open_worker, self.victim.node_id, self.notes, self.others)
         for number, each in enumerate(self.engine.map(gate, work)):
             if number == 0:
                 self.cluster.remove_node(self.victim, allow_graceful=False)
@@ -56,6 +63,13 @@ class LosingANode:
     def begun(self) -> int:
         """How often an item was begun."""
         return len(list(self.notes.iterdir()))
+
+
+def remove_once_begun(cluster: Any, victim: Any, notes: Path) -> None:
+    """Kill the node as soon as it has left a file in `notes`."""
+    while not any(notes.iterdir()):
+        time.sleep(0.02)
+    cluster.remove_node(victim, allow_graceful=False)
 
 
 def where_it_runs() -> Callable[[str], str]:
