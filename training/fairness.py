@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data import CandidateList
+from training.data import CandidateList, by_list
 from training.ranking import bootstrap
 
 Score = Callable[[Sequence[CandidateList]], np.ndarray]
@@ -75,8 +75,7 @@ def impact_ratios(rates: Mapping[str, float]) -> dict[str, float]:
 
 
 def _audit_swap(lists: Sequence[CandidateList], score: Score, swap: Swap, top: int) -> dict[str, Any]:
-    ends = np.cumsum([len(each) for each in lists])[:-1]
-    scores = {group: np.split(score(told(lists, cues)), ends) for group, cues in swap.cues.items()}
+    scores = {group: by_list(score(told(lists, cues)), lists) for group, cues in swap.cues.items()}
     median = float(np.median(np.concatenate([each for found in scores.values() for each in found])))
     picked = {group: [_first(each, top) for each in found] for group, found in scores.items()}
     wanted = [np.logical_or.reduce(sets) for sets in zip(*picked.values(), strict=True)]

@@ -50,6 +50,13 @@ class DecoderTeacher(Phases):
     lists_at_once: int | None = None
 
 
+ATTRACTION = Phases(
+    sides=Schedule(steps=400, lists_per_step=64, learning_rate=3e-2, added_learning_rate=3e-2),
+    pairs=Schedule(steps=30, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
+)
+ACTION_HEADS = Schedule(steps=200, lists_per_step=16, learning_rate=1e-3, added_learning_rate=3e-3)
+
+
 @dataclass(frozen=True)
 class EngagementPlan:
     """What the engagement teacher learns from a log, and how far the student follows it.
@@ -59,16 +66,16 @@ class EngagementPlan:
     `places` are told apart by the examination (None: taken for looked at); training lists must be as long. `rare`
     actions count only in lists where somebody took them. The teacher learns by `teacher`, warm from the policy
     teacher; the student's heads of actions by `student`, warm from its relevance, with `share` of the loss; students
-    of the other `shares` draw the frontier.
+    of the other `shares` draw the frontier. The defaults are for a pretrained encoder of MiniLM's size.
     """
 
     actions: tuple[str, ...]
     log: Callable[[Path], Iterable[FieldList]]
     places: int | None
-    teacher: Phases
-    student: Schedule
-    share: float
-    shares: tuple[float, ...] = ()
+    teacher: Phases = ATTRACTION
+    student: Schedule = ACTION_HEADS
+    share: float = 0.5
+    shares: tuple[float, ...] = (0.0, 0.1, 0.25, 0.75, 0.9)
     rare: tuple[str, ...] = ()
 
 

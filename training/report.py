@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 UNMEASURED = "not measured: no endpoint of a large model was given"
@@ -32,91 +32,84 @@ def markdown(report: dict[str, Any]) -> str:
 
 def shares_table(shares: Mapping[str, Any]) -> str:
     """A row a share of the engagement teacher in the loss."""
-    lines = [
-        f"| share of engagement | NDCG@10 of {shares['relevance']} | AUC of {shares['engagement']} |",
-        "|---|---|---|",
-    ]
+    rows = []
     for point in shares["points"]:
         name = f"{point['weight']:g}" + (" (ships)" if point["chosen"] else "")
-        lines.append(f"| {name} | {interval(point['relevance'])} | {interval(point['engagement'])} |")
-    return "\n".join(lines) + "\n"
+        rows.append([name, interval(point["relevance"]), interval(point["engagement"])])
+    columns = ["share of engagement", f"NDCG@10 of {shares['relevance']}", f"AUC of {shares['engagement']}"]
+    return _table(columns, rows)
 
 
 def ablation_table(rows: Sequence[dict[str, Any]]) -> str:
     """A row a lever that was turned off: what that changed."""
     figures = list(rows[0]["minus_whole"])
-    lines = ["| without | " + " | ".join(figures) + " |", "|---" * (len(figures) + 1) + "|"]
-    for row in rows:
-        cells = " | ".join(signed(row["minus_whole"][name]) for name in figures)
-        lines.append(f"| {row['without']} | {cells} |")
-    return "\n".join(lines) + "\n"
+    found = ([row["without"], *(signed(row["minus_whole"][name]) for name in figures)] for row in rows)
+    return _table(["without", *figures], found)
 
 
 def variants_tables(variants: Sequence[dict[str, Any]]) -> str:
     """What each variant costs, then how it ranks on each source beside the first: the whole student in fp32."""
+    sources = variants[0]["sources"]
+    return "\n".join([_costs(variants), *(_quality(variants, source) for source in sources)])
+
+
+def _costs(variants: Sequence[dict[str, Any]]) -> str:
     paces = list(variants[0]["pace"])
-    lines = [
-        "| variant | feed-forward units | MB | " + " | ".join(f"{each}/s" for each in paces) + " |",
-        "|---" * (len(paces) + 3) + "|",
-    ]
+    rows = []
     for row in variants:
-        figures = " | ".join(f"{row['pace'][each]:,.0f}" for each in paces)
-        lines.append(f"| {row['name']} | {row['units']} | {row['size'] / 1e6:.1f} | {figures} |")
-    for source, first in variants[0]["sources"].items():
-        lines += [
-            f"\n| on {source} ({first['lists']} lists) | NDCG@10 | minus {variants[0]['name']} | same first choice |",
-            "|---|---|---|---|",
-        ]
-        for row in variants:
-            found = row["sources"][source]
-            cells = " | ".join([interval(found["ndcg@10"]), signed(found["minus_reference"]), interval(found["top1"])])
-            lines.append(f"| {row['name']} | {cells} |")
-    return "\n".join(lines) + "\n"
+        figures = [f"{row['pace'][each]:,.0f}" for each in paces]
+        rows.append([row["name"], str(row["units"]), f"{row['size'] / 1e6:.1f}", *figures])
+    return _table(["variant", "feed-forward units", "MB", *(f"{each}/s" for each in paces)], rows)
+
+
+def _quality(variants: Sequence[dict[str, Any]], source: str) -> str:
+    first, rows = variants[0], []
+    for row in variants:
+        found = row["sources"][source]
+        figures = [interval(found["ndcg@10"]), signed(found["minus_reference"]), interval(found["top1"])]
+        rows.append([row["name"], *figures])
+    name = f"on {source} ({first['sources'][source]['lists']} lists)"
+    return _table([name, "NDCG@10", f"minus {first['name']}", "same first choice"], rows)
 
 
 def frontier_table(points: Sequence[dict[str, Any]]) -> str:
     """A row a shape: quality by source, pace of the score graph, bytes of a kept candidate."""
     sources = list(points[0]["ndcg"])
-    lines = [
-        "| slots x joint layers | " + " | ".join(f"NDCG@10 {source}" for source in sources) + " | pairs/s | bytes |",
-        "|---" * (len(sources) + 3) + "|",
-    ]
+    rows = []
     for point in points:
-        figures = " | ".join(f"{point['ndcg'][source]:.3f}" for source in sources)
-        pace, size = point["pairs_per_second"], point["slot_bytes"]
-        lines.append(f"| {point['name']} | {figures} | {pace:,.0f} | {size:,} |")
-    return "\n".join(lines) + "\n"
+        quality = [f"{point['ndcg'][source]:.3f}" for source in sources]
+        rows.append([point["name"], *quality, f"{point['pairs_per_second']:,.0f}", f"{point['slot_bytes']:,}"])
+    return _table(["slots x joint layers", *(f"NDCG@10 {source}" for source in sources), "pairs/s", "bytes"], rows)
 
 
 def systems_table(systems: dict[str, Any]) -> str:
     """One row a system, one column a metric."""
     metrics = list(dict.fromkeys(metric for rows in systems.values() for metric in rows))
-    lines = ["| system | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 1) + "|"]
+    rows = [
+        [name, *(interval(found[metric]) if metric in found else "-" for metric in metrics)]
+        for name, found in systems.items()
+    ]
     if "prompting" not in systems:
-        lines.append(f"| prompting | {UNMEASURED} |" + " |" * (len(metrics) - 1))
-    for name, rows in systems.items():
-        lines.append(
-            f"| {name} | " + " | ".join(interval(rows[metric]) if metric in rows else "-" for metric in metrics) + " |"
-        )
-    return "\n".join(lines) + "\n"
+        rows.insert(0, ["prompting", UNMEASURED, *[""] * (len(metrics) - 1)])
+    return _table(["system", *metrics], rows)
 
 
 def prompting(judge: Mapping[str, Any]) -> str:
     """What step `judge` found: the prompting baseline on golden pairs. A column that was not measured says so."""
     lines = ["# Prompting: a judge against the golden set\n"]
     lines.append(f"Model: {judge['model']}.\n" if judge["measured"] else f"Not measured: {judge['why']}.\n")
-    lines += ["| dimension | pairs | quadratic kappa with gold | same grade |", "|---|---|---|---|"]
-    for row in judge["agreement"]:
-        found = row["agreement"]
-        if found is None:
-            lines.append(f"| {row['dimension']} | 0 | not measured | not measured |")
-        else:
-            cells = f"{found['pairs']} | {interval(found['kappa'])} | {found['exact']:.0%}"
-            lines.append(f"| {row['dimension']} | {cells} |")
+    agreement = ([row["dimension"], *_agreement(row["agreement"])] for row in judge["agreement"])
+    lines.append(_table(["dimension", "pairs", "quadratic kappa with gold", "same grade"], agreement).rstrip())
     if judge["pairs"]:
         lines.append("\nPairs: " + ", ".join(f"{status} {count}" for status, count in judge["pairs"].items()) + ".")
         lines.append(f"Spent: {judge['spent']['tokens']} tokens, {judge['spent']['dollars']:.2f} dollars.")
     return "\n".join(lines) + "\n"
+
+
+def _agreement(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return ["0", "not measured", "not measured"]
+    return [str(found["pairs"]), interval(found["kappa"]), f"{found['exact']:.0%}"]
 
 
 def interval(figure: Mapping[str, float]) -> str:
@@ -127,6 +120,12 @@ def interval(figure: Mapping[str, float]) -> str:
 def signed(figure: Mapping[str, float]) -> str:
     """`+0.012 [-0.002, +0.026]`."""
     return f"{figure['mean']:+.3f} [{figure['low']:+.3f}, {figure['high']:+.3f}]"
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, *rows)]
+    lines.insert(1, "|---" * len(columns) + "|")
+    return "\n".join(lines) + "\n"
 
 
 def _leads(leads: dict[str, Any]) -> str:

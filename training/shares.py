@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data import CandidateList
+from training.data import CandidateList, by_list
 from training.ranking import Interval, auc, bootstrap, evaluate_lists, ndcg_at_10
 
 Judge = Callable[[Sequence[CandidateList]], np.ndarray]
@@ -47,8 +47,7 @@ def trace(
         logits = train(share)(lists)
         found = {}
         for head, metric in ((relevance, ndcg_at_10), (engagement, auc)):
-            ends = np.cumsum([len(each) for each in lists])[:-1]
-            scores = np.split(logits[:, heads.index(head)], ends)
+            scores = by_list(logits[:, heads.index(head)], lists)
             found[head] = bootstrap(evaluate_lists(metric, scores, [each.labels[head] for each in lists]))
         points.append(Point(share, found[relevance], found[engagement], share == chosen))
     return {"relevance": relevance, "engagement": engagement, "points": [dataclasses.asdict(each) for each in points]}

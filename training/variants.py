@@ -24,7 +24,7 @@ from models.split import Block, SplitScorer
 from models.text import TextEncoder
 from training import ranking
 from training.cross_encoder import encode_lists
-from training.data import CandidateList, read_lists, some_of_each
+from training.data import CandidateList, by_list, read_lists, some_of_each
 from training.graphs import traced
 from training.narrow import narrow_student, student_moments
 from training.recipe import Recipe
@@ -93,8 +93,7 @@ def quality(lists: Lists, head: str, logits: np.ndarray, reference: np.ndarray) 
     """Of each source: `ndcg@10`, the same `minus_reference`, and `top1`, the share of lists with the same first choice;
     means with their intervals. Logits f32[pairs of all lists].
     """
-    ends = np.cumsum([len(each) for each in lists])[:-1]
-    found, wanted = np.split(logits, ends), np.split(reference, ends)
+    found, wanted = by_list(logits, lists), by_list(reference, lists)
     figures = {}
     for source in sorted({each.source for each in lists}):
         rows = [row for row, each in enumerate(lists) if each.source == source]

@@ -12,10 +12,10 @@ from pathlib import Path
 import lmdb
 
 from models.environment import open_environment
-from models.errors import DamagedEntry, NoRoom
+from models.errors import NoRoom
 from models.slots import Usage
 from service.store.contract import Content
-from service.store.entry import NEVER, Entry, expires_ms, key_of, pack, unpack
+from service.store.entry import NEVER, Entry, EntryReader, expires_ms, key_of, pack
 
 FORM = "fitscore-texts-1"
 _AT_ONCE = 1000
@@ -32,26 +32,20 @@ class EmbeddedTexts:
         self._environment = open_environment(folder, form=FORM, databases=["texts", "expiry"], max_bytes=max_bytes)
         self._texts, self._expiry = self._environment.databases
         self._clock = clock
-        self.damaged = 0
+        self._entries = EntryReader()
+
+    @property
+    def damaged(self) -> int:
         """Entries that were read and were not what had been written."""
+        return self._entries.damaged
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
         """See `contract.TextStore`."""
         now = self._clock()
         with self._environment.reading() as txn:
             stored = [txn.get(key_of(each), db=self._texts) for each in ids]
-            entries = [None if one is None else self._sound(bytes(one)) for one in stored]
-        return [
-            entry.content if entry and entry.id == each and entry.live(now) else None
-            for each, entry in zip(ids, entries, strict=True)
-        ]
-
-    def _sound(self, stored: bytes) -> Entry | None:
-        try:
-            return unpack(stored)
-        except DamagedEntry:
-            self.damaged += 1
-            return None
+            copies = [None if one is None else bytes(one) for one in stored]
+        return [self._entries.live_content(each, one, now) for each, one in zip(ids, copies, strict=True)]
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
         """See `contract.TextStore`."""
@@ -76,7 +70,7 @@ class EmbeddedTexts:
     def _drop(self, txn: lmdb.Transaction[bytes], key: bytes) -> Entry | None:
         """Take an entry and its place in the index away. None when there was none, or a damaged one."""
         stored = txn.pop(key, db=self._texts)
-        entry = None if stored is None else self._sound(stored)
+        entry = self._entries.read(stored)
         if entry is not None and entry.expires_ms != NEVER:
             txn.delete(_moment(entry.expires_ms) + key, db=self._expiry)
         return entry
@@ -99,7 +93,7 @@ class EmbeddedTexts:
         key = place[_MOMENT_BYTES:]
         txn.delete(place, db=self._expiry)
         stored = txn.get(key, db=self._texts)
-        entry = None if stored is None else self._sound(stored)
+        entry = self._entries.read(stored)
         # Where a damaged entry was written anew, the place of the old one stayed: what stands there now may be live.
         return not (entry and entry.live(self._clock())) and txn.delete(key, db=self._texts)
 

@@ -62,5 +62,26 @@ def unpack(stored: bytes) -> Entry:
     return Entry(candidate_id, content, expires)
 
 
+class EntryReader:
+    """Reads what a store has under candidates' keys."""
+
+    def __init__(self) -> None:
+        self.damaged = 0
+        """Entries that were read and were not what had been written."""
+
+    def read(self, stored: bytes | None) -> Entry | None:
+        """The entry; None where there is none, and, which is counted, where it is damaged."""
+        try:
+            return None if stored is None else unpack(stored)
+        except DamagedEntry:
+            self.damaged += 1
+            return None
+
+    def live_content(self, candidate_id: str, stored: bytes | None, now_s: float) -> Content | None:
+        """What is stored of this candidate, unless nothing is, or another's, or its time is up."""
+        entry = self.read(stored)
+        return entry.content if entry and entry.id == candidate_id and entry.live(now_s) else None
+
+
 def _checksum(expires: int, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(expires.to_bytes(8, "little", signed=True)))

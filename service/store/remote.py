@@ -21,7 +21,7 @@ from models.slots import MODEL_KEY_BYTES, Slots, Usage
 from models.slots import pack as pack_slots
 from models.slots import unpack as unpack_slots
 from service.store.contract import Content
-from service.store.entry import NEVER, Entry, expires_ms, key_of, pack, unpack
+from service.store.entry import NEVER, Entry, EntryReader, expires_ms, key_of, pack
 
 TEXTS, SLOTS = b"fitscore:t:", b"fitscore:s:"
 _AT_ONCE = 1000
@@ -68,26 +68,19 @@ class RemoteTexts:
         self._client = client
         self._clock = clock
         self._counted = _Counted(client)
-        self.damaged = 0
+        self._entries = EntryReader()
+
+    @property
+    def damaged(self) -> int:
         """Entries that were read and were not what had been written."""
+        return self._entries.damaged
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
         """See `contract.TextStore`."""
         now = self._clock()
         with _asking():
             stored = _values(self._client, [_text_key(each) for each in ids])
-        entries = [None if one is None else self._sound(one) for one in stored]
-        return [
-            entry.content if entry and entry.id == each and entry.live(now) else None
-            for each, entry in zip(ids, entries, strict=True)
-        ]
-
-    def _sound(self, stored: bytes) -> Entry | None:
-        try:
-            return unpack(stored)
-        except DamagedEntry:
-            self.damaged += 1
-            return None
+        return [self._entries.live_content(each, one, now) for each, one in zip(ids, stored, strict=True)]
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
         """See `contract.TextStore`. One MULTI, so that all are there at once or none is."""
@@ -102,7 +95,7 @@ class RemoteTexts:
         """See `contract.TextStore`."""
         with _asking():
             stored = cast("bytes | None", self._client.getdel(_text_key(candidate_id)))
-        entry = None if stored is None else self._sound(stored)
+        entry = self._entries.read(stored)
         return entry is not None and entry.live(self._clock())
 
     def sweep(self) -> int:

@@ -11,32 +11,17 @@ import pytest
 import torch
 
 from models.text import TextEncoder
+from tests.training.two_questions import HEADS, labelled
 from training.ablate import LEVERS, figures
 from training.cross_encoder import new_cross_encoder, save_cross_encoder
-from training.data import CandidateList, labelled_for
+from training.data import labelled_for
 from training.distill import Material, learn_actions, learn_relevance
 from training.fit import Phases, Schedule
 from training.learners import FlatLearner
 from training.recipe import HeadPlan, Recipe
 from training.recipes.registry import find
 
-FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
-LIKED = "oven"
 SCHEDULE = Schedule(steps=60, lists_per_step=6, learning_rate=2e-3, added_learning_rate=1e-2)
-
-
-def labelled() -> list[CandidateList]:
-    """Each member fits one candidate, and everybody clicks the same; labels as step `annotate` writes them."""
-    found = []
-    for index, (member, own) in enumerate([*FITS.items()] * 4):
-        candidates = tuple(FITS.values())
-        labels: dict[str, np.ndarray] = {}
-        for head, wanted in (("relevance", own), ("click", LIKED)):
-            logits = np.array([3.0 if text == wanted else -3.0 for text in candidates])
-            labels |= {f"{head}_logit": logits, head: 1 / (1 + np.exp(-logits))}
-        labels |= {"relevance_gold": (labels["relevance"] > 0.5) * 1.0, "click_gold": np.full(3, np.nan)}
-        found.append(CandidateList(f"l{index}", "s", member, candidates, labels))
-    return found
 
 
 @pytest.fixture
@@ -54,12 +39,11 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def material(backbone: str) -> Material:
-    graded = [
-        replace(each, labels={head: np.round(each.labels[head]) for head in ("relevance", "click")})
-        for each in labelled()
-    ]
+    graded = [replace(each, labels={head: each.labels[f"{head}_gold"] for head in HEADS}) for each in labelled()]
     teacher = new_cross_encoder(backbone, 1)
-    return Material(labelled(), labelled_for(graded, ["relevance"]), labelled_for(graded, ["click"]), teacher)
+    return Material(
+        labelled(["relevance"]), labelled_for(graded, ["relevance"]), labelled_for(graded, ["click"]), teacher
+    )
 
 
 def test_what_a_lever_is_worth_is_found(

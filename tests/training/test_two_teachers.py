@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models.text import TextEncoder
+from tests.training.two_questions import HEADS, labelled
 from training.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists
 from training.data import CandidateList
 from training.fit import Schedule, fit
@@ -18,22 +19,7 @@ from training.pairs import pair_objective
 from training.shares import Judge, trace
 from training.teachers import distillation_loss, share_weights, with_heads
 
-FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
-LIKED = "oven"
 SCHEDULE = Schedule(steps=80, lists_per_step=6, learning_rate=2e-3, added_learning_rate=1e-2)
-
-
-def lists() -> list[CandidateList]:
-    """Each member fits one candidate, and everybody clicks the same; labels as step `annotate` writes them."""
-    found = []
-    for index, (member, own) in enumerate([*FITS.items()] * 4):
-        candidates = tuple(FITS.values())
-        labels: dict[str, np.ndarray] = {}
-        for head, wanted in (("relevance", own), ("click", LIKED)):
-            logits = np.array([3.0 if text == wanted else -3.0 for text in candidates])
-            labels |= {f"{head}_logit": logits, head: 1 / (1 + np.exp(-logits)), f"{head}_gold": (logits > 0) * 1.0}
-        found.append(CandidateList(f"l{index}", "s", member, candidates, labels))
-    return found
 
 
 @pytest.fixture
@@ -41,7 +27,7 @@ def relevance_student(backbone: str, encoder: TextEncoder, tmp_path: Path) -> Cr
     torch.manual_seed(0)
     student = new_cross_encoder(backbone, 1)
     loss = distillation_loss({"relevance": 1.0}, "softmax_kl", 1.0, 0.1)
-    fit(student, lists(), pair_objective(student, encoder, loss), SCHEDULE, tmp_path / "relevance")
+    fit(student, labelled(), pair_objective(student, encoder, loss), SCHEDULE, tmp_path / "relevance")
     return student
 
 
@@ -49,16 +35,15 @@ def test_shares_of_two_teachers(relevance_student: CrossEncoder, encoder: TextEn
     def train(share: float) -> Judge:
         student = with_heads(relevance_student, [0, 0])
         loss = distillation_loss(share_weights(["relevance"], ["click"], share), "softmax_kl", 1.0, 0.1, rare=["click"])
-        fit(student, lists(), pair_objective(student, encoder, loss), SCHEDULE, tmp_path / f"share-{share}")
+        fit(student, labelled(), pair_objective(student, encoder, loss), SCHEDULE, tmp_path / f"share-{share}")
 
         def judge(some: Sequence[CandidateList]) -> np.ndarray:
             return predict_lists(student, encoder, some)
 
         return judge
 
-    heads = ("relevance", "click")
-    seen = [replace(each, labels={head: each.labels[f"{head}_gold"] for head in heads}) for each in lists()]
-    found = trace((0.0, 0.5), train, seen, heads, relevance="relevance", engagement="click", chosen=0.5)
+    seen = [replace(each, labels={head: each.labels[f"{head}_gold"] for head in HEADS}) for each in labelled()]
+    found = trace((0.0, 0.5), train, seen, HEADS, relevance="relevance", engagement="click", chosen=0.5)
     alone, both = found["points"]
     assert alone["relevance"]["mean"] == 1.0
     # its click head still says what fits: right for the baker, wrong for the two others

@@ -116,13 +116,6 @@ def recipe() -> Recipe:
             actions=("click",),
             log=log,
             places=8,
-            teacher=Phases(
-                sides=Schedule(steps=400, lists_per_step=64, learning_rate=3e-2, added_learning_rate=3e-2),
-                pairs=Schedule(steps=30, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
-            ),
-            student=Schedule(steps=200, lists_per_step=16, learning_rate=1e-3, added_learning_rate=3e-3),
-            share=0.5,
-            shares=(0.0, 0.1, 0.25, 0.75, 0.9),
         ),
         ablated=("ranking term", "gold anchor", "soft labels", "calibrated labels", "warm start", "engagement teacher"),
         policy=POLICIES / "products.md",

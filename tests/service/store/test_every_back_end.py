@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -25,6 +25,8 @@ CONTENTS = st.one_of(st.text(max_size=40), st.dictionaries(st.sampled_from("titl
 MODELS = [model_key(b"old"), model_key(b"new")]
 TEXTS = ["nurse", "pastry chef", ""]
 FEW = settings(max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
+# No shrinking: it is enough that the machine notices.
+CONTROL = settings(FEW, max_examples=500, phases=[Phase.generate])
 
 
 class AsADictionary(RuleBasedStateMachine):
@@ -130,4 +132,4 @@ def test_the_machine_finds_a_store_that_forgets_nothing_in_time() -> None:
             return open_store("memory", texts_bytes=1 << 24, memory_bytes=1 << 20, slots_bytes=1, clock=lambda: 0.0)
 
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(Deathless, settings=FEW)
+        run_state_machine_as_test(Deathless, settings=CONTROL)
