@@ -155,6 +155,7 @@ def uvicorn_config(app: Door, settings: Settings, lifespan: Literal["on", "off"]
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for a caller's address
         timeout_graceful_shutdown=settings.grace_s,
     )
 

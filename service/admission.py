@@ -24,7 +24,11 @@ class Refused(Exception):
 
 
 class NoCapacity(Refused):
-    """There is too much to do to finish this request in time."""
+    """There is too much to do to finish this request in time: of that, accepted work may fill `allowed_s`."""
+
+    def __init__(self, retry_after_s: float, allowed_s: float) -> None:
+        super().__init__(retry_after_s)
+        self.allowed_s = allowed_s
 
 
 class QuotaExceeded(Refused):
@@ -37,16 +41,19 @@ class Admission:
     def __init__(self, *, max_backlog_s: float) -> None:
         self._max_backlog_s = max_backlog_s
 
-    def admit(self, *, now: float, deadline: float, priority: Priority, backlog_s: float, cost_s: float) -> None:
+    def allowed_s(self, priority: Priority, deadline_s: float) -> float:
+        """Seconds that accepted work may fill before a request that ends in `deadline_s`."""
+        return SHARES[priority] * max(0.0, min(deadline_s, self._max_backlog_s))
+
+    def admit(self, *, allowed_s: float, backlog_s: float, cost_s: float) -> None:
         """Raise NoCapacity unless the request can finish in time, its priority's margin included.
 
         A request whose own cost is more than its time can never finish: it comes in, to be answered in
         part, while the backlog leaves it half of its time. `cost_s` is 0 while the body is unread.
         """
-        allowed_s = SHARES[priority] * max(0.0, min(deadline - now, self._max_backlog_s))
         room_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
         if allowed_s == 0.0 or backlog_s > room_s:
-            raise NoCapacity(max(0.0, backlog_s - room_s))
+            raise NoCapacity(max(0.0, backlog_s - room_s), allowed_s)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -15,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from models.signature import BadSigner, Signer
-from service.admission import Admission, NoCapacity, Quotas
+from service.admission import Admission, Quotas
 from service.audit.log import AuditLog, AuditPlan, open_log
 from service.candidates import TokenCache
 from service.desk import Desk
@@ -23,7 +22,7 @@ from service.door import OPERATIONS, PROBES, Door
 from service.engine import Engine
 from service.errors import KINDS, Internal, Overloaded, ServiceError, problem
 from service.headers import Hosts, Limits
-from service.invalid import invalid, stated_deadline_ms
+from service.invalid import invalid
 from service.keys import Keys, parse_list, watch
 from service.lifecycle import Lifecycle, Load, TryOut
 from service.lookup import Lookup, Members
@@ -41,9 +40,9 @@ from service.store.opening import Store, open_store
 from service.texts import Texts
 from service.traffic import Traffic
 from service.trial import Children, Trial, try_out
+from service.turnstile import Turnstile
 from service.verdict import Tolerance
 from service.warmup import Caps
-from service.work import Priority
 
 log = logging.getLogger("fitscore")
 
@@ -102,7 +101,7 @@ def create_app(
         hosts=Hosts(settings.hosts),
         keys=keys,
         hidden=OPERATIONS - PROBES if settings.metrics_port else frozenset(),
-        refuse_early=functools.partial(_refuse_early, scoring, admission, settings.default_deadline_ms),
+        turnstile=Turnstile(admission, scoring.wait_seconds, settings.default_deadline_ms / 1000),
     )
 
 
@@ -181,37 +180,6 @@ def _quotas(settings: Settings) -> Quotas | None:
     return Quotas(pairs_per_s=settings.quota_pairs_per_s, burst=settings.quota_burst)
 
 
-def _refuse_early(
-    scoring: Scoring,
-    admission: Admission,
-    default_deadline_ms: int,
-    route: str,
-    headers: dict[bytes, bytes],
-) -> None:
-    """Refuse a scoring request whose body need not be read: what waits takes longer than it has."""
-    if route not in ("/score", "/rerank"):
-        return
-    deadline_s = _known_deadline_s(route, headers, default_deadline_ms)
-    try:
-        admission.admit(
-            now=0.0,
-            deadline=deadline_s,
-            priority=Priority.critical,
-            backlog_s=scoring.wait_seconds(),
-            cost_s=0.0,
-        )
-    except NoCapacity as refusal:
-        raise Overloaded(retry_after_s=refusal.retry_after_s) from None
-
-
-def _known_deadline_s(route: str, headers: dict[bytes, bytes], default_ms: int) -> float:
-    """Seconds at most; without end where the body, still unread, may state any. Raises Invalid as the route would."""
-    stated_ms = stated_deadline_ms(headers)
-    if stated_ms is None and route == "/score":
-        return math.inf
-    return (default_ms if stated_ms is None else stated_ms) / 1000
-
-
 def _api(desk: Desk, keys: Keys) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -249,6 +217,8 @@ def _request_id(request: Request) -> str:
 
 async def _tell(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
+    if isinstance(error, Overloaded):
+        request.state.visit.allowed_s = error.allowed_s
     return problem(error, _request_id(request))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Self
 
@@ -133,7 +134,7 @@ class Packing:
         self.pace = Pace()
         self._cost = cost
         self._max_batch_tokens = max_batch_tokens
-        self._max_batch_s = max_batch_s
+        self.max_batch_s = max_batch_s
         self._room: list[int] = [0]  # by length
         self._share: list[float] = [0.0]  # by length, never falling
         self._shortest: dict[tuple[int, int], int] = {}
@@ -161,7 +162,7 @@ class Packing:
 
     def cuts(self, length: int) -> list[int]:
         """Even lengths that add up to `length`, each of which keeps to both caps by itself."""
-        num = -(-length // self._longest_alone()) if length else 0
+        num = -(-length // self._longest_alone) if length else 0
         return [length // num + (part < length % num) for part in range(num)]
 
     def shortest(self, items: int, longest: int) -> int:
@@ -185,9 +186,10 @@ class Packing:
         extra = self._cost.seconds(items + 1, length) - self._cost.seconds(items, longest)
         return extra <= MAX_PADDING_COST * self.share(length)
 
+    @cached_property
     def _longest_alone(self) -> int:
         fits = range(1, self._max_batch_tokens + 1)
-        return max(1, bisect_right(fits, self._max_batch_s, key=lambda length: self._cost.seconds(1, length)))
+        return max(1, bisect_right(fits, self.max_batch_s, key=lambda length: self._cost.seconds(1, length)))
 
     def _extend(self, length: int) -> None:
         for longest in range(len(self._room), length + 1):
@@ -197,4 +199,4 @@ class Packing:
 
     def _room_at(self, longest: int) -> int:
         fits = range(1, self._max_batch_tokens // longest + 1)
-        return max(1, bisect_right(fits, self._max_batch_s, key=lambda items: self._cost.seconds(items, longest)))
+        return max(1, bisect_right(fits, self.max_batch_s, key=lambda items: self._cost.seconds(items, longest)))

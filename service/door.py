@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -29,6 +28,7 @@ from service.errors import (
 from service.headers import METHODS, Hosts, Limits, check_content, check_length, check_size, request_id
 from service.keys import Caller, Keys
 from service.timings import Timings
+from service.turnstile import Claim, Turnstile
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})
 OPERATIONS = PROBES | {"/metrics"}
@@ -49,7 +49,7 @@ class Departed(Exception):
 
 
 class Door:
-    """Wraps the app. `refuse_early(route, headers)` may raise a ServiceError before the body is read.
+    """Wraps the app. The turnstile may refuse before the body is read, and before it is parsed.
 
     Paths that are `hidden` are not there for callers of this door; `operations()` is another one, for them alone.
     """
@@ -62,14 +62,14 @@ class Door:
         hosts: Hosts,
         keys: Keys,
         desk: Desk,
-        refuse_early: Callable[[str, dict[bytes, bytes]], None],
+        turnstile: Turnstile,
         hidden: frozenset[str] = frozenset(),
     ) -> None:
         self._app = app
         self._limits = limits
         self._hosts = hosts
         self._keys = keys
-        self._refuse_early = refuse_early
+        self._turnstile = turnstile
         self._hidden = hidden
         self._only: frozenset[str] | None = None
         self.desk = desk
@@ -93,9 +93,12 @@ class Door:
             body = await self._read(receive)
             if (scope["method"], visit.route) in WITH_BODY and not body:
                 raise NotJson("the body is empty")
+            self._turnstile.before_parsing(visit.route, headers, body)
             visit.timings.lap("read")
             scope["state"] = {**scope.get("state", {}), "visit": visit}
             await self._app(scope, _replay(body, receive), answer)
+            if visit.allowed_s:
+                self._turnstile.refused(Claim(visit.allowed_s, len(body)))
         except ServiceError as error:
             await problem(error, visit.id)(scope, receive, answer)
         except Departed:
@@ -126,7 +129,7 @@ class Door:
         check_length(headers, self._limits)
         if (scope["method"], route) in WITH_BODY:
             check_content(headers)
-            self._refuse_early(route, headers)
+            self._turnstile.before_body(route, headers)
         return caller or NOBODY
 
     async def _read(self, receive: Receive) -> bytes:
@@ -149,7 +152,8 @@ class Door:
 class Visit:
     """One request from outside: who calls, since when, and how it ended. `arrived` is in monotonic seconds.
 
-    `last`: the service is about to end, so the caller is told to open its next connection elsewhere.
+    `last`: the service is about to end, so the caller is told to open its next connection elsewhere. `allowed_s`: there
+    was no capacity for it, though accepted work might have filled so much of its time.
     """
 
     id: str
@@ -160,6 +164,7 @@ class Visit:
     began: bool = False
     partial: bool = False
     last: bool = False
+    allowed_s: float = 0.0
     outcome: str = "error"
 
     def noting(self, send: Send) -> Send:

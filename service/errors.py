@@ -139,9 +139,13 @@ class NotReady(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """Accepted work leaves no time for this request."""
+    """Accepted work leaves no time for this request, which might have filled `allowed_s`; 0 where that is not known."""
 
     status, code, title = 503, "overloaded", "There is no capacity to finish in time"
+
+    def __init__(self, *, retry_after_s: float | None = None, allowed_s: float = 0.0) -> None:
+        super().__init__(retry_after_s=retry_after_s)
+        self.allowed_s = allowed_s
 
 
 class Crowded(ServiceError):

@@ -131,16 +131,15 @@ class Scoring:
         """Raise Overloaded or DeadlinePassed unless the order fits."""
         if order.deadline <= now:
             raise DeadlinePassed
+        wait_s = self.wait_seconds()
         try:
             self._admission.admit(
-                now=now,
-                deadline=order.deadline,
-                priority=order.priority,
-                backlog_s=self.wait_seconds(),
-                cost_s=guess.prepare_s + guess.model_s,
+                allowed_s=self._admission.allowed_s(order.priority, order.deadline - now),
+                backlog_s=wait_s,
+                cost_s=guess.prepare_s + guess.model_s + min(guess.turn_s, wait_s),
             )
         except NoCapacity as refusal:
-            raise Overloaded(retry_after_s=refusal.retry_after_s) from None
+            raise Overloaded(retry_after_s=refusal.retry_after_s, allowed_s=refusal.allowed_s) from None
 
     async def _prepare(self, model: LiveModel, order: Order, guess: Guess, timings: Timings) -> Prepared:
         lanes = model.lanes
@@ -222,11 +221,15 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Predicted seconds of an order before anything of it is read: on the tokenizer's thread, then on the model."""
+    """Predicted seconds of an order before anything of it is read: on the tokenizer's thread, then on the model.
+
+    Between the encoding of its member and its scores it waits for the run that began meanwhile: `turn_s` at most.
+    """
 
     prepare_s: float
     encode_s: float
     score_s: float
+    turn_s: float = 0.0
 
     @property
     def model_s(self) -> float:
@@ -247,7 +250,8 @@ def guess_of(model: LiveModel, order: Order, now: float, text_s: float) -> Guess
     members, scores = lanes.members.packing, lanes.scores.packing
     member_s = members.share(_guess_tokens(order.member.content, encoder.longest_member))
     blocks_s = scores.total(scores.cuts(len(order.candidates)))
-    return Guess(prepare_s, member_s * members.pace.factor(now), blocks_s * scores.pace.factor(now))
+    pace = members.pace.factor(now)
+    return Guess(prepare_s, member_s * pace, blocks_s * scores.pace.factor(now), members.max_batch_s * pace)
 
 
 def guess_lengths(order: Order, longest: int) -> list[int]:

@@ -9,7 +9,6 @@ and when the student may be worse than the live bundle; the report is written al
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,6 @@ from training import ranking
 from training.annotate import Teacher, read_teachers
 from training.baselines import bm25_scores, cosine_scores
 from training.breaks import worst_breaks
-from training.cross_encoder import predict_lists
 from training.data import CandidateList, by_list, labelled_for, read_lists, some_of_each
 from training.fairness import audit
 from training.figures import Scores, head_figures
@@ -33,8 +31,8 @@ from training.promotion import Decision, NotPromoted, decide
 from training.recipe import Recipe
 from training.report import markdown
 from training.served import graph_logits, open_graphs
-from training.store import FlatTeacher, load_student, own_encoder
-from training.team import learnt_state
+from training.store import load_student
+from training.teacher_logits import teacher_logits
 
 SHIPPED = "student-int8"
 SHOWN_BREAKS = 6
@@ -139,25 +137,6 @@ def _audit(
     graphs = open_graphs(load_student(folders["distill"])[0], folders["compress"], "int8", encoder)
     audited = some_of_each(lists, recipe.audited_lists, recipe.seed)
     return audit(audited, lambda told: calibration.apply(graph_logits(graphs, encoder, told)[:, 0]))
-
-
-def teacher_logits(
-    teacher: FlatTeacher, encoder: TextEncoder, lists: Sequence[CandidateList], readings: Path
-) -> np.ndarray:
-    """Logits f32[pairs, H] of the teacher, which reads every pair whole: by far the longest part of the step, so it is
-    kept in the folder of readings under what it was made of.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for tensor in learnt_state(teacher).values():
-        digest.update(tensor.cpu().numpy().tobytes())
-    digest.update(json.dumps([[each.member, *each.candidates] for each in lists]).encode())
-    path = readings / f"{digest.hexdigest()}.npy"
-    if not path.exists():
-        readings.mkdir(parents=True, exist_ok=True)
-        np.save(path.with_suffix(".partial.npy"), predict_lists(teacher, own_encoder(teacher, encoder), lists))
-        path.with_suffix(".partial.npy").replace(path)
-    found: np.ndarray = np.load(path)
-    return found
 
 
 def _logits_of_some(

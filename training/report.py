@@ -73,7 +73,7 @@ def _quality(variants: Sequence[dict[str, Any]], source: str) -> str:
 
 
 def frontier_table(points: Sequence[dict[str, Any]]) -> str:
-    """A row a shape: quality by source, pace of the score graph, bytes of a kept candidate."""
+    """A row a shape: quality by source, pace, bytes of a kept candidate."""
     sources = list(points[0]["ndcg"])
     rows = []
     for point in points:

@@ -1,8 +1,9 @@
-"""A student's graphs, written in a precision and opened as serving opens them: what ships is what is judged."""
+"""A model's graphs, written in a precision and opened as serving opens them: what ships is judged and timed."""
 
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from training.quantise import write_int8
 from training.store import Student
 
 BATCH = 16
+PACE_TEXTS = 64
+WARM_CANDIDATES = 250
+REPEATS = 5
 
 
 def write_graphs(student: Student, folder: Path, precision: str) -> None:
@@ -67,3 +71,34 @@ def by_length(items: Sequence[Sized], run: Callable[[list[Any]], np.ndarray]) ->
         chosen = order[start : start + BATCH]
         found.update(zip(chosen, run([items[index] for index in chosen]), strict=True))
     return np.stack([found[index] for index in range(len(items))])
+
+
+def pace(scorer: CrossScorer | SplitScorer, encoder: TextEncoder, lists: Sequence[CandidateList]) -> dict[str, float]:
+    """How much a second, the fastest of a few runs over the same texts: `pairs` (of a split scorer: a member with warm
+    candidates) and, of a split scorer, `candidates` that are encoded.
+    """
+    if isinstance(scorer, CrossScorer):
+        pairs = _spread(encode_lists(encoder, lists))
+        return {"pairs": len(pairs) / _fastest(lambda: by_length(pairs, scorer.pair_logits))}
+    texts = _spread(encoder.candidates(list(dict.fromkeys(text for each in lists for text in each.candidates))))
+    slots = by_length(texts, scorer.encode_candidates)
+    state = scorer.encode_members([encoder.member(lists[0].member)])[0]
+    block = Block(state, slots[np.arange(WARM_CANDIDATES) % len(slots)])
+    return {
+        "candidates": len(texts) / _fastest(lambda: by_length(texts, scorer.encode_candidates)),
+        "pairs": WARM_CANDIDATES / _fastest(lambda: scorer.block_logits([block])),
+    }
+
+
+def _spread(items: list[Any]) -> list[Any]:
+    """At most PACE_TEXTS of them, from first to last."""
+    return items[:: -(-len(items) // PACE_TEXTS)]
+
+
+def _fastest(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - began)
+    return min(times)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,31 +18,23 @@ from typing import Any
 
 import numpy as np
 
-from models.cross import CrossScorer
-from models.split import Block, SplitScorer
 from models.text import TextEncoder
 from training import ranking
-from training.cross_encoder import encode_lists
 from training.data import CandidateList, by_list, read_lists, some_of_each
 from training.graphs import traced
 from training.narrow import narrow_student, student_moments
 from training.recipe import Recipe
-from training.served import by_length, graph_logits, open_graphs, write_graphs
+from training.served import graph_logits, open_graphs, pace, write_graphs
 from training.store import Student
 
 Lists = Sequence[CandidateList]
 PRECISIONS = ("fp32", "fp16", "int8")
 REFERENCE = "unpruned-fp32"
-PACE_TEXTS = 64
-WARM_CANDIDATES = 250
-REPEATS = 5
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a variant takes: units of a feed-forward part, bytes of its graphs, and `pace` by what is counted a second:
-    `pairs` (of a split student: candidates are warm) and, of a split student, `candidates` that are encoded.
-    """
+    """What a variant takes: units of a feed-forward part, bytes of its graphs, and `pace` (see `served.pace`)."""
 
     units: int
     size: int
@@ -132,32 +123,3 @@ def _measure_once(
         unfinished.write_text(json.dumps(dataclasses.asdict(cost)) + "\n", encoding="utf-8")
         unfinished.replace(path)
     return Cost(**json.loads(path.read_text(encoding="utf-8"))), np.load(logits_path)
-
-
-def pace(scorer: CrossScorer | SplitScorer, encoder: TextEncoder, lists: Lists) -> dict[str, float]:
-    """How much a second, the fastest of a few runs over the same texts: see `Cost`."""
-    if isinstance(scorer, CrossScorer):
-        pairs = _spread(encode_lists(encoder, lists))
-        return {"pairs": len(pairs) / _fastest(lambda: by_length(pairs, scorer.pair_logits))}
-    texts = _spread(encoder.candidates(list(dict.fromkeys(text for each in lists for text in each.candidates))))
-    slots = by_length(texts, scorer.encode_candidates)
-    state = scorer.encode_members([encoder.member(lists[0].member)])[0]
-    block = Block(state, slots[np.arange(WARM_CANDIDATES) % len(slots)])
-    return {
-        "candidates": len(texts) / _fastest(lambda: by_length(texts, scorer.encode_candidates)),
-        "pairs": WARM_CANDIDATES / _fastest(lambda: scorer.block_logits([block])),
-    }
-
-
-def _spread(items: list[Any]) -> list[Any]:
-    """At most PACE_TEXTS of them, from first to last."""
-    return items[:: -(-len(items) // PACE_TEXTS)]
-
-
-def _fastest(run: Callable[[], object]) -> float:
-    times = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    return min(times)

@@ -5,11 +5,10 @@ from service.work import Priority
 
 
 def admit(
-    backlog_s: float, cost_s: float = 0.0, priority: Priority = Priority.critical, deadline: float = 11.0
+    backlog_s: float, cost_s: float = 0.0, priority: Priority = Priority.critical, deadline_s: float = 1.0
 ) -> None:
-    Admission(max_backlog_s=2.0).admit(
-        now=10.0, deadline=deadline, priority=priority, backlog_s=backlog_s, cost_s=cost_s
-    )
+    admission = Admission(max_backlog_s=2.0)
+    admission.admit(allowed_s=admission.allowed_s(priority, deadline_s), backlog_s=backlog_s, cost_s=cost_s)
 
 
 def test_a_request_that_can_finish_in_time_comes_in() -> None:
@@ -23,9 +22,9 @@ def test_a_request_that_cannot_finish_in_time_hears_when_to_come_back() -> None:
 
 
 def test_a_far_deadline_does_not_let_the_backlog_grow_without_end() -> None:
-    admit(backlog_s=1.8, deadline=1000.0)
+    admit(backlog_s=1.8, deadline_s=990.0)
     with pytest.raises(NoCapacity):
-        admit(backlog_s=1.9, deadline=1000.0)
+        admit(backlog_s=1.9, deadline_s=990.0)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,7 @@ def test_a_request_larger_than_its_time_comes_in_for_a_part_while_the_backlog_is
 
 def test_a_request_whose_deadline_has_passed_stays_out() -> None:
     with pytest.raises(NoCapacity):
-        admit(backlog_s=0.0, deadline=10.0)
+        admit(backlog_s=0.0, deadline_s=0.0)
 
 
 def test_a_caller_may_use_its_burst_and_then_its_rate() -> None:

@@ -68,9 +68,7 @@ class Service:
         running = self.began + self.running.predicted_s * self.pace.factor(self.now) - self.now if self.running else 0.0
         try:
             self.admission.admit(
-                now=self.now,
-                deadline=self.now + DEADLINE_S,
-                priority=priority,
+                allowed_s=self.admission.allowed_s(priority, DEADLINE_S),
                 backlog_s=self.queue.backlog_seconds(self.now) + max(0.0, running),
                 cost_s=self.lane.packing.share(length) * self.pace.factor(self.now),
             )

@@ -116,8 +116,9 @@ def test_a_recipe_with_a_split_student_ends_in_a_split_bundle(tmp_path: Path) ->
     for step in STEPS.values():
         run_step(step, run)
     points = json.loads((run.folder("frontier") / "frontier.json").read_text())
-    assert [point["name"] for point in points] == ["0x0", "2x1"]
-    assert points[0]["pairs_per_second"] > points[1]["pairs_per_second"]
+    assert [point["name"] for point in points] == ["0x0", "2x1", "flat"]
+    speeds = [point["pairs_per_second"] for point in points]
+    assert speeds == sorted(speeds, reverse=True)
     parity = json.loads((run.folder("compress") / "parity.json").read_text())
     assert parity["fp32"]["worst"] < 5e-3
     variants = json.loads((run.folder("compress") / "variants.json").read_text())

@@ -1,0 +1,96 @@
+"""What is refused before anything parses it: what there is no capacity for, as far as a head and a count of bytes tell.
+
+Parsing costs a good part of what scoring does, so under a flood it would take the processor from the model. Most of it
+is for nothing: who has no more time than one who was refused a moment ago, and brings no less, fares no better.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from service.admission import Admission, NoCapacity
+from service.errors import Overloaded
+from service.invalid import stated_deadline_ms
+from service.work import Priority
+
+SCORING = frozenset({"/score", "/rerank"})
+# For so much of the time that it could fill, a refusal stands for all who ask for no less; then one may try again, and
+# what has come free by then is given out at once.
+PAUSE = 0.1
+# Up to so many times as much time counts as no more: of what was refused, some was gone by the time that it was parsed.
+SLACK = 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a request asks for: accepted work may fill `allowed_s` before it, and its body has `size` bytes."""
+
+    allowed_s: float
+    size: int
+
+    def asks_no_less_than(self, other: Claim) -> bool:
+        """Whether it can't come in where the other could not: it has no more time, and its cost goes with its bytes."""
+        return self.allowed_s <= SLACK * other.allowed_s and self.size >= other.size
+
+
+class Turnstile:
+    """Stands between a request's head and its parser. `wait_seconds()` is how long new work waits now."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        wait_seconds: Callable[[], float],
+        default_deadline_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._admission = admission
+        self._wait_seconds = wait_seconds
+        self._default_deadline_s = default_deadline_s
+        self._clock = clock
+        self._refused = Claim(0.0, 0)
+        self._until = -math.inf
+
+    def before_body(self, route: str, headers: Mapping[bytes, bytes]) -> None:
+        """Raise Overloaded where not even a critical request could come in; Invalid as the route would."""
+        if route in SCORING:
+            self._admit(self._allowed_s(route, headers, Priority.critical))
+
+    def before_parsing(self, route: str, headers: Mapping[bytes, bytes], body: bytes) -> None:
+        """Raise Overloaded where this request could not come in, or one that asked for no more just could not."""
+        if route not in SCORING:
+            return
+        claim = Claim(self._allowed_s(route, headers, priority_in(body)), len(body))
+        self._admit(claim.allowed_s)
+        left_s = self._until - self._clock()
+        if left_s > 0 and claim.asks_no_less_than(self._refused):
+            raise Overloaded(retry_after_s=left_s)
+
+    def refused(self, claim: Claim) -> None:
+        """There was no capacity for this request, which was parsed."""
+        now = self._clock()
+        if now >= self._until:
+            self._refused, self._until = claim, now + PAUSE * claim.allowed_s
+        elif self._refused.asks_no_less_than(claim):
+            self._refused = claim
+
+    def _admit(self, allowed_s: float) -> None:
+        try:
+            self._admission.admit(allowed_s=allowed_s, backlog_s=self._wait_seconds(), cost_s=0.0)
+        except NoCapacity as refusal:
+            raise Overloaded(retry_after_s=refusal.retry_after_s) from None
+
+    def _allowed_s(self, route: str, headers: Mapping[bytes, bytes], priority: Priority) -> float:
+        """At most; a deadline that the body, still unread, may state is taken to be without end."""
+        stated_ms = stated_deadline_ms(headers)
+        unstated_s = math.inf if route == "/score" else self._default_deadline_s
+        return self._admission.allowed_s(priority, unstated_s if stated_ms is None else stated_ms / 1000)
+
+
+def priority_in(body: bytes) -> Priority:
+    """What an unparsed body states, as far as its bytes tell: at least what it states."""
+    if b'"critical"' in body:
+        return Priority.critical
+    return Priority.sheddable if b'"sheddable"' in body else Priority.default

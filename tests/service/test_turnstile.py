@@ -1,0 +1,118 @@
+"""The turnstile: a flood is refused unread, and nobody who asks for less than what was refused pays for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.admission import Admission
+from service.errors import Overloaded
+from service.turnstile import PAUSE, Claim, Turnstile, priority_in
+from service.work import Priority
+from tests.fakes import Clock
+
+SECOND = {b"x-deadline-ms": b"1000"}
+BODY = b"x" * 100
+REFUSED = Claim(allowed_s=0.74, size=100)
+"""What a request of default priority with a second and BODY claimed, a hundredth after it came."""
+
+
+class Gate:
+    """A turnstile before a backlog that tests set."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.wait_s = 0.7
+        self.turnstile = Turnstile(Admission(max_backlog_s=10.0), lambda: self.wait_s, 30.0, self.clock)
+
+    def lets_in(self, body: bytes = BODY, headers: dict[bytes, bytes] = SECOND, route: str = "/score") -> bool:
+        try:
+            self.turnstile.before_parsing(route, headers, body)
+        except Overloaded:
+            return False
+        return True
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def test_after_a_refusal_whoever_asks_for_no_less_is_refused_for_a_moment(gate: Gate) -> None:
+    assert gate.lets_in()
+    gate.turnstile.refused(REFUSED)
+    assert not gate.lets_in()
+    gate.clock.now += PAUSE * REFUSED.allowed_s
+    assert gate.lets_in()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"x" * 99, SECOND),
+        (BODY, {b"x-deadline-ms": b"1100"}),
+        (BODY, {}),
+        (b'{"priority": "critical"}' + BODY, SECOND),
+    ],
+    ids=["a smaller body", "more time", "time that only the body may state", "a higher priority"],
+)
+def test_whoever_asks_for_less_is_heard(gate: Gate, body: bytes, headers: dict[bytes, bytes]) -> None:
+    gate.turnstile.refused(REFUSED)
+    assert gate.lets_in(body, headers)
+
+
+def test_a_refusal_of_less_counts_for_more_callers(gate: Gate) -> None:
+    gate.turnstile.refused(REFUSED)
+    gate.turnstile.refused(Claim(allowed_s=0.74, size=50))
+    assert not gate.lets_in(b"x" * 60)
+
+
+def test_a_refusal_of_more_changes_nothing(gate: Gate) -> None:
+    gate.turnstile.refused(REFUSED)
+    gate.turnstile.refused(Claim(allowed_s=0.01, size=10_000))
+    assert not gate.lets_in()
+
+
+def test_one_caller_in_a_hurry_shuts_nobody_out(gate: Gate) -> None:
+    gate.turnstile.refused(Claim(allowed_s=0.001, size=1))
+    assert gate.lets_in()
+
+
+def test_refusals_do_not_follow_from_each_other_for_ever(gate: Gate) -> None:
+    """Whatever comes, the moment ends when the first refusal's does."""
+    began = gate.clock.now
+    for _ in range(100):
+        gate.turnstile.refused(REFUSED)
+        gate.clock.now += PAUSE * REFUSED.allowed_s / 50
+        if gate.lets_in():
+            break
+    assert gate.clock.now - began <= 1.03 * PAUSE * REFUSED.allowed_s
+
+
+def test_what_waits_longer_than_a_request_allows_is_known_before_parsing(gate: Gate) -> None:
+    gate.wait_s = 0.8
+    assert not gate.lets_in()
+    assert gate.lets_in(b'"critical"')
+    gate.turnstile.before_body("/score", SECOND)
+    gate.wait_s = 0.95
+    with pytest.raises(Overloaded) as refusal:
+        gate.turnstile.before_body("/score", SECOND)
+    assert refusal.value.retry_after_s == pytest.approx(0.05)
+
+
+def test_what_scores_nothing_passes(gate: Gate) -> None:
+    gate.wait_s = 1000.0
+    gate.turnstile.before_body("/candidates", SECOND)
+    assert gate.lets_in(route="/candidates")
+
+
+@pytest.mark.parametrize(
+    ("body", "priority"),
+    [
+        (b'{"priority":"critical"}', Priority.critical),
+        (b'{"priority": "sheddable"}', Priority.sheddable),
+        (b'{"text": "critical care"}', Priority.default),
+        (b"", Priority.default),
+    ],
+)
+def test_a_priority_is_seen_in_the_bytes(body: bytes, priority: Priority) -> None:
+    assert priority_in(body) is priority
