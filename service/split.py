@@ -10,6 +10,7 @@ import time
 from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -35,6 +36,7 @@ ENCODE_SHARE = 0.8
 SCORE_ROOM = 2.0
 # Stored candidates are rendered and tokenised so many at a time.
 AHEAD_TEXTS = 32
+NOTHING = Encoded({}, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +106,23 @@ class Split:
     ) -> tuple[MemberState | Loss, Encoded]:
         """The member's state and the slots of what was planned, side by side."""
         arrived = time.monotonic()
-        missing = self._candidates.encode(
-            lanes.candidates, plan.now, arrived=arrived, deadline=plan.deadline, behind_s=behind_s
-        )
+        missing = partial(
+            self._candidates.encode, lanes.candidates, plan.now,
+            arrived=arrived, deadline=plan.deadline, behind_s=behind_s,
+        )  # fmt: skip
         if isinstance(found.member, MemberState):
-            return found.member, await missing
-        wanted = {found.member_key: found.member}
-        async with asyncio.TaskGroup() as group:
-            member = group.create_task(
-                self._members.encode(lanes.members, wanted, arrived=arrived, deadline=deadline, behind_s=behind_s)
-            )
-            candidates = group.create_task(missing)
-        state = member.result().results.get(found.member_key, Loss.late)
-        model_s = member.result().model_s + candidates.result().model_s
-        return state, Encoded(candidates.result().results, model_s)
+            return found.member, await missing()
+        member = self._members.encode(
+            lanes.members, {found.member_key: found.member}, arrived=arrived, deadline=deadline, behind_s=behind_s
+        )
+        if plan.now:
+            async with asyncio.TaskGroup() as group:
+                both = group.create_task(member), group.create_task(missing())
+            read, encoded = (each.result() for each in both)
+        else:
+            read, encoded = await member, NOTHING
+        state = read.results.get(found.member_key, Loss.late)
+        return state, Encoded(encoded.results, read.model_s + encoded.model_s)
 
     def _encode_later(
         self, lanes: SplitLanes, wanted: Mapping[bytes, TokenIds], done: Container[bytes] = frozenset()
