@@ -108,6 +108,15 @@ def test_a_busy_service_refuses_before_any_body_comes(serve: Serve) -> None:
     assert b"urn:fitscore:overloaded" in told
 
 
+def test_after_a_refusal_what_brings_no_less_is_refused_unread(serve: Serve) -> None:
+    with busy(serve) as running:
+
+        def post(body: bytes) -> int:
+            return running.client.post("/score", content=body, headers={**JSON, "X-Deadline-Ms": "600000"}).status_code
+
+        assert [post(body) for body in (BODY, b"x" * len(BODY), b"x")] == [503, 503, 400]
+
+
 def closed(serve: Serve, **settings: object) -> Running:
     """A service whose door lets nothing in that could ever be let in later."""
     running = serve(max_backlog_s=0, **settings)
