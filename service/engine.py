@@ -17,6 +17,11 @@ from service.queue import QueueClosed, WorkQueue
 from service.runs import BatchResult, Failure, run_batch
 from service.work import Batch, Loss, Work, WorkResult
 
+# Turns of the loop from results to the work that follows: futures, a task, the group that it is in, who waits for that.
+FOLLOW_TURNS = 4
+# A loop that is behind is not waited for longer.
+FOLLOW_S = 0.005
+
 
 class EngineDead(Exception):
     """The model thread hangs or is gone, or the engine was stopped: nothing can be scored here any more."""
@@ -209,6 +214,8 @@ class Engine:
                 result = run_batch(batch, self._begin_run)
                 self._run_began = self._running = None
                 self._tell(self._deliver, batch, result, self._clock() - began)
+                if batch.lane.leads_on:
+                    self._hear_what_follows()
         except BaseException as error:  # Whatever ends this thread, nobody may wait for it for ever.
             self._tell(self._die, "died", f"the model thread died of {type(error).__name__}")
             return
@@ -226,6 +233,21 @@ class Engine:
                     return batch
                 self._changed.wait()
             return None
+
+    def _hear_what_follows(self) -> None:
+        """Wait until whoever has got these results has submitted what follows, or a few milliseconds have passed.
+
+        Cut at once, the next batch would be without it: whoever comes twice would wait for one run more.
+        """
+        heard = threading.Event()
+        self._tell(self._in_turns, FOLLOW_TURNS, heard.set)
+        heard.wait(FOLLOW_S)
+
+    def _in_turns(self, turns: int, call: Callable[[], object]) -> None:
+        if turns:
+            self._loop.call_soon(self._in_turns, turns - 1, call)
+        else:
+            call()
 
     def _begin_run(self) -> None:
         self._run_began = self._clock()

@@ -29,6 +29,8 @@ S = TypeVar("S")
 class _Whole(Generic[S]):
     """A lane whose payloads are not cut and whose results are arrays."""
 
+    leads_on = False
+
     scorer: S
     packing: Packing
 
@@ -60,7 +62,7 @@ class PairLane(_Whole[Scorer]):
 class MemberLane(_Whole[SplitScorer]):
     """Members' token ids. Length: tokens. Result: MemberState."""
 
-    name = "member"
+    name, leads_on = "member", True
 
     def run(self, payloads: Sequence[TokenIds]) -> Sequence[MemberState]:
         """Encode the members."""
@@ -74,7 +76,7 @@ class MemberLane(_Whole[SplitScorer]):
 class CandidateLane(_Whole[SplitScorer]):
     """Candidates' token ids. Length: tokens. Result: slots f16[S, d]."""
 
-    name = "candidate"
+    name, leads_on = "candidate", True
 
     def run(self, payloads: Sequence[TokenIds]) -> Sequence[Slots]:
         """Encode the candidates."""
@@ -86,7 +88,7 @@ class CandidateLane(_Whole[SplitScorer]):
 class AheadLane(CandidateLane):
     """Candidates that nobody waits for: their batches are shorter, so that whoever comes is not held up by one."""
 
-    name = "ahead"
+    name, leads_on = "ahead", False
 
 
 class ScoreLane(_Whole[SplitScorer]):

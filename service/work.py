@@ -57,6 +57,11 @@ class Lane(Protocol):
         """What its batches cost and which lengths may share one."""
         ...
 
+    @property
+    def leads_on(self) -> bool:
+        """Whether more work for the same requests follows from its results."""
+        ...
+
     def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
         """One result per payload, in order. Raises WrongShape, or whatever the model raises."""
         ...

@@ -33,7 +33,7 @@ TEXTS: dict[bytes, TokenIds] = {
 class Halving:
     """Half of each number; what `spoil` names becomes NaN. The gate holds each run until it is opened."""
 
-    name = "member"
+    name, leads_on = "member", True
     packing = Packing(CostTable((1,), (1,), ((1e-6,),)), max_batch_tokens=100, max_batch_s=1.0)
 
     def __init__(self, spoil: int = 0) -> None:

@@ -143,6 +143,28 @@ def test_what_waits_while_the_model_runs_shares_the_next_batch() -> None:
     asyncio.run(play())
 
 
+class LeadsOn(PairLane):
+    leads_on = True
+
+
+def test_what_follows_from_results_comes_before_what_waited_already() -> None:
+    async def play() -> None:
+        told, first, then = Told(), Gated(max_batch_tokens=10), Doubler()
+        first.lane = LeadsOn(first, first.lane.packing)  # type: ignore[arg-type]  # numbers stand for pairs
+        async with running(told) as (engine, _):
+            done = engine.submit(work(first, 1))
+            await began(first)
+            waits = engine.submit(work(first, 2))
+            first.gate.set()
+            await done
+            follows = Work.of(then.lane, [3], [10], arrived=-1.0, deadline=FAR)
+            await result(engine.submit(follows))
+            await result(waits)
+        assert [batch.items[0].payload for batch in told.batches] == [1, 3, 2]
+
+    asyncio.run(play())
+
+
 def test_a_failing_item_is_isolated_and_its_neighbours_get_scores() -> None:
     def refuse_13(pairs: list[float]) -> None:
         if 13 in pairs:

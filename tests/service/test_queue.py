@@ -26,6 +26,7 @@ class Idle:
 
     packing: Packing
     name: str = "idle"
+    leads_on: bool = False
 
     def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
         raise NotImplementedError
