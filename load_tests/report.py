@@ -162,7 +162,9 @@ def _processor() -> str:
 
 
 def _cell(value: object) -> str:
-    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:,.2f}"
+    return str(value)
 
 
 def _finite(value: object) -> object:
