@@ -17,6 +17,8 @@ from service.pace import Pace
 
 # An item joins a batch where that costs at most this many times its share of a full batch of its own length.
 MAX_PADDING_COST = 1.25
+# Long runs differ little from each other: of those one is timed, so that a start takes no longer than it must.
+ENOUGH_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class CostTable:
         limit_s: float = float("inf"),
         repeats: int = 3,
     ) -> Self:
-        """Time `run(items, longest)` over the grid; the fastest of `repeats` counts, after one to warm up.
+        """Time `run(items, longest)` over the grid; the fastest of `repeats` counts, after one to warm up, or of as
+        many as are done in `ENOUGH_S`.
 
         Once a cell takes longer than `limit_s`, larger batches of that length are taken in
         proportion, not run: no such batch will be cut, and start-up stays short.
@@ -89,9 +92,10 @@ def _measure_length(
         if seconds and seconds[-1] > limit_s:
             seconds.append(seconds[-1] * items / batch_sizes[i - 1])
             continue
+        began = clock()
         run(items, length)
         times = [clock()]
-        for _ in range(repeats):
+        while len(times) == 1 or (len(times) <= repeats and times[-1] - began < ENOUGH_S):
             run(items, length)
             times.append(clock())
         # A clock too coarse to see the run must not make it free.

@@ -17,7 +17,7 @@ from models.text import Pair, TextEncoder, TokenIds
 from service.cost import CostTable, Packing
 from service.lanes import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
 
-TOKENS = (16, 48, 96)
+TOKENS = (16, 64)
 """Lengths of texts that are measured, beside the longest."""
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEMBERS = (1, 2, 4, 8, 16)

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cost import CostTable, Packing
+from service.cost import ENOUGH_S, CostTable, Packing
 
 LINEAR = CostTable((1, 10), (10, 100), ((0.001, 0.010), (0.010, 0.100)))
 FLAT = CostTable((1, 10), (10, 100), ((0.005, 0.005), (0.005, 0.005)))
@@ -63,11 +64,24 @@ def test_measuring_takes_the_fastest_run_after_a_warm_up() -> None:
     def run(pairs: int, longest: int) -> None:
         nonlocal now
         runs[pairs, longest] = runs.get((pairs, longest), 0) + 1
-        now += pairs * longest * (9.0 if runs[pairs, longest] == 1 else 1.0 + runs[pairs, longest])
+        now += 1e-5 * pairs * longest * (9.0 if runs[pairs, longest] == 1 else 1.0 + runs[pairs, longest])
 
     table = CostTable.measure(run, lambda: now, batch_sizes=(1, 2), lengths=(3, 5), repeats=2)
-    assert table.grid == ((9.0, 15.0), (18.0, 30.0))
+    np.testing.assert_allclose(table.grid, [[9e-5, 15e-5], [18e-5, 30e-5]])
     assert set(runs.values()) == {3}
+
+
+def test_of_long_runs_one_is_timed() -> None:
+    now = 0.0
+    runs = 0
+
+    def run(pairs: int, longest: int) -> None:
+        nonlocal now, runs
+        runs += 1
+        now += 1.5 * ENOUGH_S
+
+    CostTable.measure(run, lambda: now, batch_sizes=(1,), lengths=(3,), repeats=9)
+    assert runs == 2
 
 
 def test_batches_that_would_never_be_cut_are_not_measured() -> None:
