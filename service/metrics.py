@@ -46,7 +46,7 @@ class Metrics:
         self._register_labels()
         self._gc_began = 0.0
         self.loop_lag_s = 0.0
-        self._pauses: deque[tuple[str, float]] = deque(maxlen=10_000)
+        self._pauses: deque[tuple[str, float]] = deque(maxlen=1000)
 
     def _name_requests(self) -> None:
         self.requests = self._counter("requests", "Requests", "route", "outcome")
@@ -171,7 +171,8 @@ class Metrics:
     def on_gc(self, phase: str, info: Mapping[str, int]) -> None:
         """A callback for `gc.callbacks`: time each pause.
 
-        A collection may begin while this very thread holds a metric's lock, so the pause is only noted here.
+        A collection may begin while this very thread holds a metric's lock, so the pause is only noted here, and
+        observed by `watch_loop`.
         """
         if phase == "start":
             self._gc_began = time.perf_counter()
@@ -190,6 +191,7 @@ class Metrics:
             lag = max(0.0, time.perf_counter() - due)
             self.loop_lag.observe(lag)
             self.loop_lag_s, previous = min(lag, previous), lag
+            self._observe_pauses()
 
     def watch_gc(self) -> None:
         """Time the collector's pauses from now on."""
@@ -202,7 +204,10 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition in Prometheus' text format."""
+        self._observe_pauses()
+        return generate_latest(self.registry)
+
+    def _observe_pauses(self) -> None:
         while self._pauses:
             generation, seconds = self._pauses.popleft()
             self.gc_pause.labels(generation).observe(seconds)
-        return generate_latest(self.registry)

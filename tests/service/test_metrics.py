@@ -1,11 +1,12 @@
 """Metrics: every series stands from the start, and each is counted where it happens."""
 
+import asyncio
 import re
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.metrics import LANES, OUTCOMES, ROUTES, STAGES, Metrics
+from service.metrics import LANES, LOOP_LAG_EVERY_S, OUTCOMES, ROUTES, STAGES, Metrics
 from service.work import PairStatus
 from tests.fakes import SumScorer, loading
 from tests.service.conftest import Running, Serve
@@ -85,6 +86,21 @@ def test_collector_pauses_are_noted_and_shown_when_asked() -> None:
     metrics.on_gc("start", {"generation": 2})
     metrics.on_gc("stop", {"generation": 2})
     assert series(metrics.render().decode())['fitscore_gc_pause_seconds_count{generation="2"}'] == 1
+
+
+def test_collector_pauses_do_not_heap_up_where_nobody_asks() -> None:
+    metrics = Metrics()
+    metrics.on_gc("start", {"generation": 2})
+    metrics.on_gc("stop", {"generation": 2})
+
+    async def watched() -> None:
+        watching = asyncio.create_task(metrics.watch_loop())
+        async with asyncio.timeout(10):
+            while not metrics.registry.get_sample_value("fitscore_gc_pause_seconds_count", {"generation": "2"}):
+                await asyncio.sleep(LOOP_LAG_EVERY_S)
+        watching.cancel()
+
+    asyncio.run(watched())
 
 
 def test_the_rehearsal_before_the_first_request_is_not_counted(serve: Serve) -> None:
