@@ -76,9 +76,10 @@ def frontier(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, re
 
 
 def name_of(shape: SplitShape) -> str:
-    """`4x1`: pooled slots by joint layers; a narrower feed-forward part is named too."""
+    """`4x1`: pooled slots by joint layers; a narrower feed-forward part and another pooling are named too."""
     narrow = f"-ff{shape.feed_forward}" if shape.feed_forward else ""
-    return f"{shape.pooled}x{shape.joint_layers}{narrow}"
+    pooling = f"-{shape.pooling}" if shape.pooling != "means" else ""
+    return f"{shape.pooled}x{shape.joint_layers}{narrow}{pooling}"
 
 
 def _student(teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, judged: Judged, folder: Path) -> Point:

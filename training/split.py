@@ -19,19 +19,22 @@ from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
 
 from training.cross_encoder import NEVER, SCALE, CrossEncoder, pool
+from training.pooling import Pooling, new_pooling
 
 
 @dataclass(frozen=True)
 class SplitShape:
     """How a candidate is compressed and how it meets a member.
 
-    `pooled` slots a candidate beside its embedding (0: a dot product of embeddings), `joint_layers` layers in which
-    they read the member, each with a feed-forward part of `feed_forward` (None: the backbone's own width).
+    `pooled` slots a candidate beside its embedding (0: a dot product of embeddings), made of its tokens by `pooling`;
+    `joint_layers` layers in which they read the member, each with a feed-forward part of `feed_forward` (None: the
+    backbone's own width).
     """
 
     pooled: int
     joint_layers: int
     feed_forward: int | None = None
+    pooling: Pooling = "means"
 
     @property
     def depth(self) -> int:
@@ -117,20 +120,21 @@ class JointLayer(nn.Module):
 
 
 class JointScorer(nn.Module):
-    """All that is computed per pair, and what of a member it needs.
+    """All that is computed per pair, and what it needs of a member and of a candidate.
 
         logit_h = SCALE * sum_d weight_hd * u_d * v_d + bias_h + readout_h(slots after the joint layers, u * v)
 
     u and v are the two sides' embeddings. The readout starts at zero, so that training begins with the cosine.
     """
 
-    def __init__(self, layers: nn.ModuleList, weight_HD: Tensor, bias_H: Tensor) -> None:
+    def __init__(self, layers: nn.ModuleList, weight_HD: Tensor, bias_H: Tensor, shape: SplitShape) -> None:
         super().__init__()
         num_heads, width = weight_HD.shape
         self.layers = layers
         self.weight = nn.Parameter(weight_HD.detach().clone())
         self.bias = nn.Parameter(bias_H.detach().clone())
         if layers:
+            self.pooling = new_pooling(shape.pooling, shape.pooled, width)
             last = nn.Linear(width // 2, num_heads)
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
@@ -140,6 +144,13 @@ class JointScorer(nn.Module):
     def joint_layers(self) -> list[JointLayer]:
         """The layers, in order."""
         return [cast(JointLayer, layer) for layer in self.layers]
+
+    def slots(self, reading: Reading, mask_NT: Tensor) -> Tensor:
+        """What is kept of candidates, S = 1 + P slots: the embedding, then what is pooled of the tokens [N, S, D]."""
+        vector_N1D = reading.vector.to(reading.states.dtype).unsqueeze(1)
+        if not self.layers:
+            return vector_N1D
+        return torch.cat([vector_N1D, self.pooling(reading.states, mask_NT)], dim=1)
 
     def keys_values(self, states_MTD: Tensor, mask_MT: Tensor) -> Tensor:
         """What the joint layers read of members: [M, L, 2, A, T, K]."""
@@ -192,30 +203,12 @@ class SplitStudent(nn.Module):
         return Reading(pool(out.last_hidden_state, attention_mask), states)
 
     def slots(self, reading: Reading, mask_NT: Tensor) -> Tensor:
-        """A candidate's S = 1 + P slots: its embedding, then the means of P equal segments of its tokens [N, S, D]."""
-        vector_N1D = reading.vector.to(reading.states.dtype).unsqueeze(1)
-        if not self.shape.pooled:
-            return vector_N1D
-        segments_NPT = segment_weights(mask_NT, self.shape.pooled).to(reading.states.dtype)
-        return torch.cat([vector_N1D, segments_NPT @ reading.states], dim=1)
+        """What is kept of candidates: [N, S, D]."""
+        return self.scorer.slots(reading, mask_NT)
 
     def keys_values(self, reading: Reading, mask_MT: Tensor) -> Tensor | None:
         """What the scorer reads of members beside their embedding."""
         return self.scorer.keys_values(reading.states, mask_MT) if self.shape.joint_layers else None
-
-
-def segment_weights(mask_NT: Tensor, pooled: int) -> Tensor:
-    """Weights [N, P, T] that take the mean of each of P equal runs of a text's tokens; a text of fewer tokens than P
-    leaves some runs empty, which then take the mean of all.
-    """
-    length_N1 = mask_NT.sum(1, keepdim=True)
-    place_T = torch.arange(mask_NT.shape[1], device=mask_NT.device)
-    segment_NT = place_T * pooled // length_N1
-    is_in_NPT = (segment_NT.unsqueeze(1) == torch.arange(pooled, device=mask_NT.device)[:, None]).float()
-    is_in_NPT = is_in_NPT * mask_NT.unsqueeze(1)
-    count_NP1 = is_in_NPT.sum(-1, keepdim=True)
-    everything_NPT = (mask_NT / length_N1).unsqueeze(1).expand_as(is_in_NPT)
-    return torch.where(count_NP1 > 0, is_in_NPT / count_NP1.clamp_min(1), everything_NPT)
 
 
 def new_split_student(teacher: CrossEncoder, shape: SplitShape) -> SplitStudent:
@@ -226,7 +219,7 @@ def new_split_student(teacher: CrossEncoder, shape: SplitShape) -> SplitStudent:
     config = backbone.config
     first = config.num_hidden_layers - shape.joint_layers
     layers = [_joint_layer(backbone.encoder.layer[first + i], config, shape) for i in range(shape.joint_layers)]
-    scorer = JointScorer(nn.ModuleList(layers), teacher.weight.float(), teacher.bias.float())
+    scorer = JointScorer(nn.ModuleList(layers), teacher.weight.float(), teacher.bias.float(), shape)
     return SplitStudent(backbone, scorer, shape)
 
 

@@ -27,7 +27,7 @@ from training.split import SplitShape, SplitStudent, new_split_student
 from training.steps import Run, run_step
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
-SHAPE = SplitShape(pooled=2, joint_layers=1)
+SHAPE = SplitShape(pooled=2, joint_layers=1, pooling="queries")
 SHORT = Schedule(steps=3, lists_per_step=2, learning_rate=1e-3, added_learning_rate=1e-3)
 
 
@@ -116,7 +116,7 @@ def test_a_recipe_with_a_split_student_ends_in_a_split_bundle(tmp_path: Path) ->
     for step in STEPS.values():
         run_step(step, run)
     points = json.loads((run.folder("frontier") / "frontier.json").read_text())
-    assert [point["name"] for point in points] == ["0x0", "2x1", "flat"]
+    assert [point["name"] for point in points] == ["0x0", "2x1-queries", "flat"]
     speeds = [point["pairs_per_second"] for point in points]
     assert speeds == sorted(speeds, reverse=True)
     parity = json.loads((run.folder("compress") / "parity.json").read_text())

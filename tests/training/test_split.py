@@ -9,11 +9,12 @@ from torch import Tensor
 
 from models.text import TextEncoder
 from training.cross_encoder import CrossEncoder, new_cross_encoder, to_tensors
-from training.split import JointLayer, Reading, SplitShape, SplitStudent, new_split_student, segment_weights
+from training.frontier import name_of
+from training.split import JointLayer, Reading, SplitShape, SplitStudent, new_split_student
 
 MEMBERS = ("senior baker. dough, ovens", "nurse")
 CANDIDATES = ("junior welder. steel", "senior baker", "a")
-SHAPE = SplitShape(pooled=2, joint_layers=2)
+SHAPES = [SplitShape(2, 2), SplitShape(2, 2, pooling="firsts"), SplitShape(2, 2, pooling="queries")]
 
 
 @pytest.fixture
@@ -78,20 +79,23 @@ def flat_logits(student: SplitStudent, encoder: TextEncoder, *, symmetric: bool 
 
 
 @torch.inference_mode()
-def test_the_split_form_equals_the_masked_flat_form(teacher: CrossEncoder, encoder: TextEncoder) -> None:
-    student = moved(new_split_student(teacher, SHAPE))
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+def test_the_split_form_equals_the_masked_flat_form(
+    teacher: CrossEncoder, encoder: TextEncoder, shape: SplitShape
+) -> None:
+    student = moved(new_split_student(teacher, shape))
     torch.testing.assert_close(split_logits(student, encoder), flat_logits(student, encoder), rtol=0, atol=1e-5)
 
 
 @torch.inference_mode()
 def test_a_member_that_reads_the_candidate_would_be_another_model(teacher: CrossEncoder, encoder: TextEncoder) -> None:
-    student = moved(new_split_student(teacher, SHAPE))
+    student = moved(new_split_student(teacher, SplitShape(2, 2)))
     gap = (split_logits(student, encoder) - flat_logits(student, encoder, symmetric=True)).abs().max()
     assert gap > 1e-3
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("shape", [SplitShape(0, 0), SplitShape(2, 1), SplitShape(3, 2, feed_forward=16)])
+@pytest.mark.parametrize("shape", [SplitShape(0, 0), SplitShape(2, 1), SplitShape(3, 2, feed_forward=16), SHAPES[-1]])
 def test_it_starts_as_the_teachers_cosine(teacher: CrossEncoder, encoder: TextEncoder, shape: SplitShape) -> None:
     student = new_split_student(teacher, shape).eval()
     device = torch.device("cpu")
@@ -111,19 +115,6 @@ def test_joint_layers_start_as_the_encoders_own(teacher: CrossEncoder, encoder: 
         states = layer.read_themselves(states, (1 - mask_MT.float()) * -1e4)
     expected = teacher.backbone(**inputs).last_hidden_state
     torch.testing.assert_close(states[mask_MT == 1], expected[mask_MT == 1], rtol=0, atol=1e-4)
-
-
-def test_segments_share_a_text_out_evenly() -> None:
-    mask_NT = torch.tensor([[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])
-    weights_NPT = segment_weights(mask_NT, 2)
-    torch.testing.assert_close(weights_NPT[0, 0], torch.tensor([1 / 3, 1 / 3, 1 / 3, 0, 0, 0]))
-    torch.testing.assert_close(weights_NPT[0, 1], torch.tensor([0, 0, 0, 1 / 2, 1 / 2, 0]))
-
-
-def test_a_text_of_fewer_tokens_than_slots_fills_them_with_its_mean() -> None:
-    weights_NPT = segment_weights(torch.tensor([[1, 1, 0]]), 4)
-    torch.testing.assert_close(weights_NPT.sum(-1), torch.ones(1, 4))
-    torch.testing.assert_close(weights_NPT[0, 1], torch.tensor([0.5, 0.5, 0.0]))
 
 
 def test_slots_without_joint_layers_are_refused() -> None:

@@ -1,0 +1,42 @@
+"""Graphs of a split student do what torch does, over several rows of several lengths, however its tokens are pooled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from training.cross_encoder import new_cross_encoder
+from training.graphs import EncoderGraph, traced, write_onnx
+from training.pooling import Pooling
+from training.split import SplitShape, SplitStudent, new_split_student
+
+IDS = torch.tensor([[2, 5, 6, 7, 8, 9, 3], [2, 5, 3, 0, 0, 0, 0], [2, 3, 0, 0, 0, 0, 0], [2, 9, 8, 7, 6, 3, 0]])
+MASK = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0]])
+
+
+def new_student(backbone: str, pooling: Pooling) -> SplitStudent:
+    torch.manual_seed(0)
+    student = new_split_student(new_cross_encoder(backbone, 1), SplitShape(3, 1, pooling=pooling))
+    for parameter in student.scorer.pooling.parameters():
+        torch.nn.init.normal_(parameter)
+    return student.eval()
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 2e-2)])
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_an_encoder_graph_pools_as_torch_does(
+    backbone: str, tmp_path: Path, pooling: Pooling, precision: str, tolerance: float
+) -> None:
+    student = new_student(backbone, pooling)
+    with torch.inference_mode():
+        wanted = EncoderGraph(student)(IDS, MASK)[1]
+    part = traced(student.half() if precision == "fp16" else student)[0]
+    write_onnx(part, tmp_path / "encoder.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "encoder.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(["slots"], {"input_ids": IDS.numpy(), "attention_mask": MASK.numpy()})[0]
+    np.testing.assert_allclose(found.astype(np.float32), wanted.numpy(), rtol=0, atol=tolerance)
