@@ -1,23 +1,28 @@
 """The process under signals and without descriptors; and no clock that jumps where deadlines are reckoned."""
 
 import ast
+import os
 import resource
 import signal
 import socket
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from load_tests.fire.hostile import STOCK
+from load_tests.server import free_port
 from tests.service.conftest import CANDIDATES, MEMBER
 from tests.service.test_main import PATIENCE_S, process
 
 ROOT = Path(__file__).parents[2]
 BODY = {"member": MEMBER, "candidates": CANDIDATES}
+MOST_FILES = 80
 
 
 class Callers:
@@ -85,22 +90,46 @@ def limited(which: int, most: int) -> Iterator[None]:
         resource.setrlimit(which, (soft, hard))
 
 
-@pytest.mark.slow
-def test_without_descriptors_connections_are_refused_and_the_service_lives_on(bundle: Path) -> None:
-    with limited(resource.RLIMIT_NOFILE, 80):
-        service = process(BUNDLE=str(bundle))
-        started, client = service.__enter__()
+@contextmanager
+def flood(port: int | None) -> Iterator[None]:
+    """More clients, who say nothing, than a process may have descriptors."""
+    assert port is not None
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) for _ in range(200)]
     try:
-        port = client.base_url.port
-        assert port is not None
-        flood = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) for _ in range(200)]
-        assert httpx.post(f"{client.base_url}/score", json=BODY, timeout=PATIENCE_S).status_code == 200
-        for each in flood:
+        yield
+    finally:
+        for each in clients:
             each.close()
+
+
+@pytest.mark.slow
+def test_without_descriptors_the_silent_make_room_and_the_service_lives_on(bundle: Path) -> None:
+    with ExitStack() as stack:
+        with limited(resource.RLIMIT_NOFILE, MOST_FILES):
+            started, client = stack.enter_context(process(BUNDLE=str(bundle)))
+        with flood(client.base_url.port):
+            assert httpx.post(f"{client.base_url}/score", json=BODY, timeout=PATIENCE_S).status_code == 200
         assert client.post("/score", json=BODY).status_code == 200
         assert started.poll() is None
+
+
+@pytest.mark.slow
+def test_without_descriptors_stock_uvicorn_answers_nobody() -> None:
+    """The negative control of the test above: the flood does take all descriptors."""
+    port = free_port()
+    with limited(resource.RLIMIT_NOFILE, MOST_FILES):
+        started = subprocess.Popen(STOCK, cwd=ROOT, env={**os.environ, "FITSCORE_PORT": str(port)})
+    try:
+        url = f"http://127.0.0.1:{port}/score"
+        patient = httpx.HTTPTransport(retries=10)  # until it listens
+        with httpx.Client(transport=patient, timeout=PATIENCE_S) as client:
+            assert client.post(url, json=BODY).status_code == 200
+        with flood(port), pytest.raises(httpx.TransportError):
+            httpx.post(url, json=BODY, timeout=3)
+        assert started.poll() is None
     finally:
-        service.__exit__(None, None, None)
+        started.kill()
+        started.wait()
 
 
 def wall_clocks(source: str) -> list[str]:
