@@ -14,11 +14,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.text import Fields
 from service.admission import Admission, NoCapacity
 from service.ahead import Ahead, NoPlace
 from service.engine import Engine, EngineDead
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
+from service.guess import Guess, guess_of
 from service.lanes import Rows, SplitLanes
 from service.models import LiveModel
 from service.order import Order
@@ -30,8 +30,6 @@ from service.timings import Timings
 from service.work import Loss, PairStatus, Work, WorkResult
 
 T = TypeVar("T")
-# Of English job texts in WordPiece; a wrong guess admits a little more or less, and never changes a score.
-CHARS_PER_TOKEN = 4.5
 # How often a request waits for its turn on the event loop: its connection, its bytes, the door; read, encoded, scored.
 LOOP_PASSES = 6
 # Seconds to look up or tokenise a text, until some have been.
@@ -217,54 +215,6 @@ class Scoring:
         """Let the threads go."""
         self._tokenizer_thread.shutdown(wait=False, cancel_futures=True)
         self._split.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """Predicted seconds of an order before anything of it is read: on the tokenizer's thread, then on the model.
-
-    Between the encoding of its member and its scores it waits for the run that began meanwhile: `turn_s` at most.
-    """
-
-    prepare_s: float
-    encode_s: float
-    score_s: float
-    turn_s: float = 0.0
-
-    @property
-    def model_s(self) -> float:
-        """On the model in all."""
-        return self.encode_s + self.score_s
-
-
-def guess_of(model: LiveModel, order: Order, now: float, text_s: float) -> Guess:
-    """What an order will cost at the lanes' present pace, where reading a text takes `text_s`.
-
-    A split model's candidates are taken to be known, since time decides how many others are encoded.
-    """
-    lanes, encoder = model.lanes, model.encoder
-    prepare_s = text_s * (1 + len(order.candidates))
-    if not isinstance(lanes, SplitLanes):
-        pairs_s = lanes.packing.total(guess_lengths(order, encoder.longest_pair))
-        return Guess(prepare_s, 0.0, pairs_s * lanes.packing.pace.factor(now))
-    members, scores = lanes.members.packing, lanes.scores.packing
-    member_s = members.share(_guess_tokens(order.member.content, encoder.longest_member))
-    blocks_s = scores.total(scores.cuts(len(order.candidates)))
-    pace = members.pace.factor(now)
-    return Guess(prepare_s, member_s * pace, blocks_s * scores.pace.factor(now), members.max_batch_s * pace)
-
-
-def guess_lengths(order: Order, longest: int) -> list[int]:
-    """Tokens of each pair, guessed from its characters before anything is tokenised; `longest` where unknown."""
-    member = _guess_tokens(order.member.content, longest)
-    return [min(longest, member + _guess_tokens(each.content, longest)) for each in order.candidates]
-
-
-def _guess_tokens(content: str | Fields | None, longest: int) -> int:
-    if content is None:
-        return longest
-    chars = len(content) if isinstance(content, str) else sum(len(str(value)) for value in content.values())
-    return min(longest, 2 + int(chars / CHARS_PER_TOKEN))
 
 
 def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[float]:

@@ -1,4 +1,4 @@
-"""The path of a request: blend, guesses before tokenising, and what comes back when there is time for some only."""
+"""The path of a request: blend, and what comes back when there is time for some only."""
 
 import re
 import threading
@@ -16,14 +16,9 @@ from numpy.typing import NDArray
 
 from load_tests.fire.confused import confuse
 from service.errors import Invalid
-from service.lanes import PairLane
 from service.models import LiveModel
-from service.order import Order
-from service.pace import FEWEST
-from service.scoring import Scoring, blend_weights, guess_lengths, guess_of
-from service.texts import Entry
+from service.scoring import Scoring, blend_weights
 from service.timings import Timings
-from service.work import Priority
 from tests.fakes import PATIENCE_S, GatedScorer, SumScorer, load_tiny, loading
 from tests.service.conftest import Serve
 
@@ -47,23 +42,6 @@ def test_without_a_blend_the_manifests_counts(model: LiveModel) -> None:
 def test_a_blend_that_means_nothing_is_invalid(model: LiveModel, blend: dict[str, float]) -> None:
     with pytest.raises(Invalid):
         blend_weights(model, blend)
-
-
-def test_longer_texts_are_guessed_to_be_longer_and_unknown_ones_longest() -> None:
-    candidates = [Entry("a", "chef"), Entry("b", {"title": "x" * 90}), Entry("c", None), Entry("d", "x" * 9000)]
-    guessed = guess_lengths(Order(Entry("", "data engineer"), candidates, None, 1.0, Priority.default), 64)
-    assert guessed[0] < guessed[1] < guessed[2] == guessed[3] == 64
-
-
-def test_a_guess_follows_the_pace_of_the_model_and_of_reading(model: LiveModel) -> None:
-    order = Order(Entry("", "data engineer"), [Entry("a", "chef"), Entry("b", "nurse")], None, 1.0, Priority.default)
-    usual = guess_of(model, order, 0.0, text_s=0.001)
-    assert usual.prepare_s == pytest.approx(0.003)
-    assert isinstance(model.lanes, PairLane)
-    for _ in range(FEWEST):
-        model.lanes.packing.pace.note(0.0, predicted=0.01, measured=0.04)
-    assert guess_of(model, order, 0.0, text_s=0.001).model_s == pytest.approx(4 * usual.model_s)
-    assert guess_of(model, order, 1e6, text_s=0.001) == usual  # long ago
 
 
 def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(

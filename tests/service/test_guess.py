@@ -1,0 +1,36 @@
+"""What an order will cost, guessed before anything of it is read: from its characters, and the pace of the day."""
+
+from pathlib import Path
+
+import pytest
+
+from service.guess import guess_lengths, guess_of
+from service.lanes import PairLane
+from service.models import LiveModel
+from service.order import Order
+from service.pace import FEWEST
+from service.texts import Entry
+from service.work import Priority
+from tests.fakes import load_tiny
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Path) -> LiveModel:
+    return load_tiny(bundle)
+
+
+def test_longer_texts_are_guessed_to_be_longer_and_unknown_ones_longest() -> None:
+    candidates = [Entry("a", "chef"), Entry("b", {"title": "x" * 90}), Entry("c", None), Entry("d", "x" * 9000)]
+    guessed = guess_lengths(Order(Entry("", "data engineer"), candidates, None, 1.0, Priority.default), 64)
+    assert guessed[0] < guessed[1] < guessed[2] == guessed[3] == 64
+
+
+def test_a_guess_follows_the_pace_of_the_model_and_of_reading(model: LiveModel) -> None:
+    order = Order(Entry("", "data engineer"), [Entry("a", "chef"), Entry("b", "nurse")], None, 1.0, Priority.default)
+    usual = guess_of(model, order, 0.0, text_s=0.001)
+    assert usual.prepare_s == pytest.approx(0.003)
+    assert isinstance(model.lanes, PairLane)
+    for _ in range(FEWEST):
+        model.lanes.packing.pace.note(0.0, predicted=0.01, measured=0.04)
+    assert guess_of(model, order, 0.0, text_s=0.001).model_s == pytest.approx(4 * usual.model_s)
+    assert guess_of(model, order, 1e6, text_s=0.001) == usual  # long ago
