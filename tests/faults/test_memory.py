@@ -21,7 +21,7 @@ LARGE = {
     "member": {"text": "data engineer"},
     "candidates": [{"id": f"{n}", "text": "chef " * 700} for n in range(1000)],
 }
-MOST_BYTES = 64
+MOST_BYTES = 10  # a request: 1 MB in 100,000
 TURNS = 150
 
 
