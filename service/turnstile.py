@@ -7,6 +7,7 @@ is for nothing: who has no more time than one who was refused a moment ago, and 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ SCORING = frozenset({"/score", "/rerank"})
 PAUSE = 0.1
 # Up to so many times as much time counts as no more: of what was refused, some was gone by the time that it was parsed.
 SLACK = 1.1
+_SHEDDABLE = re.compile(rb'"priority"\s*:\s*"sheddable"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Turnstile:
 
 
 def priority_in(body: bytes) -> Priority:
-    """What an unparsed body states, as far as its bytes tell: at least what it states."""
+    """What an unparsed body states, as far as its bytes tell: in doubt the higher."""
     if b'"critical"' in body:
         return Priority.critical
-    return Priority.sheddable if b'"sheddable"' in body else Priority.default
+    return Priority.sheddable if _SHEDDABLE.search(body) else Priority.default

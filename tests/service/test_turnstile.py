@@ -111,6 +111,8 @@ def test_what_scores_nothing_passes(gate: Gate) -> None:
         (b'{"priority":"critical"}', Priority.critical),
         (b'{"priority": "sheddable"}', Priority.sheddable),
         (b'{"text": "critical care"}', Priority.default),
+        (b'{"id": "sheddable"}', Priority.default),
+        (b'{"id": "critical", "priority": "sheddable"}', Priority.critical),
         (b"", Priority.default),
     ],
 )
