@@ -165,7 +165,6 @@ def recipe() -> Recipe:
                 SplitShape(pooled=2, joint_layers=1, pooling="firsts"),
                 SplitShape(pooled=2, joint_layers=1, pooling="queries"),
                 SplitShape(pooled=8, joint_layers=1),
-                SplitShape(pooled=8, joint_layers=1, pooling="queries"),
                 SplitShape(pooled=2, joint_layers=2),
             ),
             schedule=Schedule(steps=100, lists_per_step=16, learning_rate=1e-3, added_learning_rate=1e-3),
