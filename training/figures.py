@@ -11,7 +11,7 @@ import numpy as np
 from models.bundle import Calibration
 from training import ranking
 from training.calibrate import expected_calibration_error, reliability
-from training.data import CandidateList
+from training.data import CandidateList, by_list
 from training.raters import K, agreement
 from training.slices import slice_figures
 
@@ -40,6 +40,28 @@ def head_figures(
         if name in scores
     }
     return {"sources": sources, "slices": slice_figures([lists[row] for row in judged], values)}
+
+
+def quality(
+    lists: Sequence[CandidateList], head: str, logits: np.ndarray, reference: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """Of each source: `ndcg@10`, the same `minus_reference`, and `top1`, the share of lists with the same first choice;
+    means with their intervals. Logits f32[pairs of all lists].
+    """
+    found, wanted = by_list(logits, lists), by_list(reference, lists)
+    figures = {}
+    for source in sorted({each.source for each in lists}):
+        rows = [row for row, each in enumerate(lists) if each.source == source]
+        gains = [lists[row].labels[head] for row in rows]
+        ndcg, base = (
+            ranking.evaluate_lists(ranking.ndcg_at_10, [scores[row] for row in rows], gains)
+            for scores in (found, wanted)
+        )
+        same = np.array([found[row].argmax() == wanted[row].argmax() for row in rows], dtype=np.float64)
+        named = {"ndcg@10": ndcg, "minus_reference": ndcg - base, "top1": same}
+        intervals = {name: dataclasses.asdict(ranking.bootstrap(values)) for name, values in named.items()}
+        figures[source] = {"lists": len(rows), **intervals}
+    return figures
 
 
 def _source_figures(

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.text import TextEncoder
-from training import ranking
 from training.cross_encoder import CrossEncoder, load_cross_encoder
-from training.data import CandidateList, by_list, read_lists, some_drawn
+from training.data import CandidateList, read_lists, some_drawn
+from training.figures import quality
 from training.fit import Schedule, fit
 from training.joint import contrast_jointly, encode_sides, score_lists
 from training.recipe import Recipe
@@ -32,13 +34,9 @@ FLAT = "flat"
 
 
 @dataclass(frozen=True)
-class Point:
-    """A model's place: NDCG@10 of each source's validation lists, pairs a second, and bytes of a candidate that is kept
-    (0 where nothing can be).
-    """
+class Cost:
+    """What a model takes: pairs a second, and bytes of a candidate that is kept (0 where nothing can be)."""
 
-    name: str
-    ndcg: dict[str, float]
     pairs_per_second: float
     slot_bytes: int
 
@@ -55,24 +53,44 @@ class Judged:
 
 
 def frontier(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, readings: Path, out: Path) -> None:
-    """Write `frontier.json` to `out`, without points where the recipe sweeps nothing; a model that was measured is not
-    measured again.
+    """Write `frontier.json` to `out`, a row a model: its cost, and how it ranks each source's validation lists, beside
+    the first shape. Without rows where the recipe sweeps nothing; a model that was measured is not measured again.
     """
-    points = []
+    rows: list[dict[str, Any]] = []
     if sweep := recipe.sweep:
         train = some_drawn(read_lists(data, recipe.policy_heads, "train"), recipe.student_lists, recipe.seed)
         judged = Judged(encoder, recipe.policy_heads, train, read_lists(data, recipe.policy_heads, "valid"), readings)
         model = load_cross_encoder(encoder_folder(teacher))
-        for shape in (*sweep.shapes, None):
-            folder = out / (name_of(shape) if shape else FLAT)
-            if not (path := folder.with_suffix(".json")).exists():
-                folder.mkdir(exist_ok=True)
-                point = (
-                    _student(model, shape, sweep.schedule, judged, folder) if shape else _flat(model, judged, folder)
-                )
-                path.write_text(json.dumps(dataclasses.asdict(point)) + "\n", encoding="utf-8")
-            points.append(json.loads(path.read_text(encoding="utf-8")))
-    (out / "frontier.json").write_text(json.dumps(points, indent=2) + "\n", encoding="utf-8")
+        found = {
+            name_of(shape): _measure_once(out / name_of(shape), partial(_student, model, shape, sweep.schedule, judged))
+            for shape in sweep.shapes
+        }
+        found[FLAT] = _measure_once(out / FLAT, partial(_flat, model, judged))
+        rows = _rows(judged, found)
+    (out / "frontier.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def _rows(judged: Judged, found: Mapping[str, tuple[Cost, np.ndarray]]) -> list[dict[str, Any]]:
+    _, reference = next(iter(found.values()))
+    return [
+        {
+            "name": name,
+            **dataclasses.asdict(cost),
+            "sources": quality(judged.valid, judged.heads[0], logits[:, 0], reference[:, 0]),
+        }
+        for name, (cost, logits) in found.items()
+    ]
+
+
+def _measure_once(folder: Path, make: Callable[[Path], tuple[Cost, np.ndarray]]) -> tuple[Cost, np.ndarray]:
+    """Cost and logits f32[pairs, H] of what `make` makes in `folder`."""
+    path, logits_path = folder.with_suffix(".json"), folder.with_suffix(".npy")
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        cost, logits = make(folder)
+        np.save(logits_path, logits)
+        path.write_text(json.dumps(dataclasses.asdict(cost)) + "\n", encoding="utf-8")
+    return Cost(**json.loads(path.read_text(encoding="utf-8"))), np.load(logits_path)
 
 
 def name_of(shape: SplitShape) -> str:
@@ -82,31 +100,23 @@ def name_of(shape: SplitShape) -> str:
     return f"{shape.pooled}x{shape.joint_layers}{narrow}{pooling}"
 
 
-def _student(teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, judged: Judged, folder: Path) -> Point:
+def _student(
+    teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, judged: Judged, folder: Path
+) -> tuple[Cost, np.ndarray]:
     student = new_split_student(teacher, shape).eval()
     if shape.joint_layers:
         sides = encode_sides(student, judged.encoder, judged.train, judged.readings)
         fit(student.scorer, judged.train, contrast_jointly(student, sides, judged.heads), schedule, folder)
     logits = score_lists(student, encode_sides(student, judged.encoder, judged.valid, judged.readings), judged.valid)
     width = student.backbone.config.hidden_size
-    return _point(student, logits, judged, folder, slot_bytes=2 * (shape.pooled + 1) * width)
+    return Cost(_pace(student, judged, folder), 2 * (shape.pooled + 1) * width), logits
 
 
-def _flat(teacher: CrossEncoder, judged: Judged, folder: Path) -> Point:
+def _flat(teacher: CrossEncoder, judged: Judged, folder: Path) -> tuple[Cost, np.ndarray]:
     logits = teacher_logits(teacher, judged.encoder, judged.valid, judged.readings)
-    return _point(teacher, logits, judged, folder, slot_bytes=0)
+    return Cost(_pace(teacher, judged, folder), 0), logits
 
 
-def _point(model: Student, logits: np.ndarray, judged: Judged, folder: Path, slot_bytes: int) -> Point:
+def _pace(model: Student, judged: Judged, folder: Path) -> float:
     write_graphs(model, folder, "fp32")
-    scorer = open_graphs(model, folder, "fp32", judged.encoder)
-    speed = pace(scorer, judged.encoder, judged.valid)["pairs"]
-    return Point(folder.name, _ndcg(judged.heads[0], judged.valid, logits[:, 0]), speed, slot_bytes)
-
-
-def _ndcg(head: str, lists: Sequence[CandidateList], logits: np.ndarray) -> dict[str, float]:
-    scores = by_list(logits, lists)
-    by_source: dict[str, list[float]] = {}
-    for each, score in zip(lists, scores, strict=True):
-        by_source.setdefault(each.source, []).append(ranking.ndcg_at_10(score, each.labels[head]))
-    return {source: float(np.nanmean(values)) for source, values in by_source.items()}
+    return pace(open_graphs(model, folder, "fp32", judged.encoder), judged.encoder, judged.valid)["pairs"]

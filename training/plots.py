@@ -92,7 +92,8 @@ def shapes_plot(points: Sequence[Mapping[str, Any]]) -> str:
     """Quality against pace of the student's shapes: NDCG@10, the mean over sources, by pairs/s."""
     figure, axes = _figure(6.4, 4.0)
     for each in points:
-        pace, quality = each["pairs_per_second"], sum(each["ndcg"].values()) / len(each["ndcg"])
+        pace, sources = each["pairs_per_second"], each["sources"].values()
+        quality = sum(source["ndcg@10"]["mean"] for source in sources) / len(sources)
         axes.plot(pace, quality, "o", color=LEAD)
         axes.annotate(each["name"], (pace, quality), textcoords="offset points", xytext=(7, 4), color=INK)
     axes.set(xscale="log", xlabel="pairs/s of the graphs, warm candidates", ylabel="NDCG@10, mean over sources")

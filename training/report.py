@@ -73,13 +73,17 @@ def _quality(variants: Sequence[dict[str, Any]], source: str) -> str:
 
 
 def frontier_table(points: Sequence[dict[str, Any]]) -> str:
-    """A row a shape: quality by source, pace, bytes of a kept candidate."""
-    sources = list(points[0]["ndcg"])
-    rows = []
+    """A row a shape: how it ranks each source, beside the first shape, its pace, and bytes of a kept candidate."""
+    first, rows = points[0]["name"], []
+    sources = list(points[0]["sources"])
+    columns = [column for source in sources for column in (f"NDCG@10 {source}", f"minus {first}")]
     for point in points:
-        quality = [f"{point['ndcg'][source]:.3f}" for source in sources]
+        found = [point["sources"][source] for source in sources]
+        quality = [
+            cell for each in found for cell in (f"{each['ndcg@10']['mean']:.3f}", signed(each["minus_reference"]))
+        ]
         rows.append([point["name"], *quality, f"{point['pairs_per_second']:,.0f}", f"{point['slot_bytes']:,}"])
-    return _table(["slots x joint layers", *(f"NDCG@10 {source}" for source in sources), "pairs/s", "bytes"], rows)
+    return _table(["slots x joint layers", *columns, "pairs/s", "bytes"], rows)
 
 
 def systems_table(systems: dict[str, Any]) -> str:

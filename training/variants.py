@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from models.text import TextEncoder
-from training import ranking
-from training.data import CandidateList, by_list, read_lists, some_of_each
+from training.data import CandidateList, read_lists, some_of_each
+from training.figures import quality
 from training.graphs import traced
 from training.narrow import narrow_student, student_moments
 from training.recipe import Recipe
@@ -78,26 +78,6 @@ def _write_narrow(make: Callable[[], Student], folder: Path) -> Student:
     for precision in ("fp32", "int8"):
         write_graphs(narrow, folder, precision)
     return narrow
-
-
-def quality(lists: Lists, head: str, logits: np.ndarray, reference: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Of each source: `ndcg@10`, the same `minus_reference`, and `top1`, the share of lists with the same first choice;
-    means with their intervals. Logits f32[pairs of all lists].
-    """
-    found, wanted = by_list(logits, lists), by_list(reference, lists)
-    figures = {}
-    for source in sorted({each.source for each in lists}):
-        rows = [row for row, each in enumerate(lists) if each.source == source]
-        gains = [lists[row].labels[head] for row in rows]
-        ndcg, base = (
-            ranking.evaluate_lists(ranking.ndcg_at_10, [scores[row] for row in rows], gains)
-            for scores in (found, wanted)
-        )
-        same = np.array([found[row].argmax() == wanted[row].argmax() for row in rows], dtype=np.float64)
-        named = {"ndcg@10": ndcg, "minus_reference": ndcg - base, "top1": same}
-        intervals = {name: dataclasses.asdict(ranking.bootstrap(values)) for name, values in named.items()}
-        figures[source] = {"lists": len(rows), **intervals}
-    return figures
 
 
 def _measure_once(

@@ -117,6 +117,7 @@ def test_a_recipe_with_a_split_student_ends_in_a_split_bundle(tmp_path: Path) ->
         run_step(step, run)
     points = json.loads((run.folder("frontier") / "frontier.json").read_text())
     assert [point["name"] for point in points] == ["0x0", "2x1-queries", "flat"]
+    assert points[0]["sources"]["market"]["minus_reference"]["mean"] == 0
     speeds = [point["pairs_per_second"] for point in points]
     assert speeds == sorted(speeds, reverse=True)
     parity = json.loads((run.folder("compress") / "parity.json").read_text())

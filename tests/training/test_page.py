@@ -43,10 +43,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "shipped": SHIPPED,
         "heads": {"relevance": head_figures("relevance", LISTS, scores, {SHIPPED: Calibration()}, SHIPPED)},
         "fairness": audit(LISTS, lambda told: np.tile([0.2, 0.5, 0.7], len(told))),
-        "frontier": [
-            {"name": "8x2", "ndcg": {"market": 0.9}, "pairs_per_second": 5000.0, "slot_bytes": 6144},
-            {"name": "1x0", "ndcg": {"market": 0.8}, "pairs_per_second": 90000.0, "slot_bytes": 768},
-        ],
+        "frontier": [shape("0x0", 90000.0, 768, 0.0), shape("8x2", 5000.0, 6144, 0.02)],
         "variants": VARIANTS,
         "shares": {
             "relevance": "relevance",
@@ -63,18 +60,23 @@ def report(**changes: Any) -> dict[str, Any]:
     }
 
 
-def variant(name: str, units: int, difference: float) -> dict[str, Any]:
-    """A row of `variants.json`, whose NDCG@10 is this much off."""
+def sources(difference: float) -> dict[str, Any]:
+    """How a model ranks, whose NDCG@10 is this much off that of another."""
     figures = {"ndcg@10": 0.9 + difference, "minus_reference": difference, "top1": 1 + difference}
     intervals = {key: {"mean": value, "low": value - 0.01, "high": value} for key, value in figures.items()}
+    return {"market": {"lists": 9, **intervals}}
+
+
+def shape(name: str, pairs_per_second: float, slot_bytes: int, difference: float) -> dict[str, Any]:
+    """A row of `frontier.json`."""
+    cost = {"pairs_per_second": pairs_per_second, "slot_bytes": slot_bytes}
+    return {"name": name, **cost, "sources": sources(difference)}
+
+
+def variant(name: str, units: int, difference: float) -> dict[str, Any]:
+    """A row of `variants.json`."""
     pace = {"candidates": 59.6, "pairs": 8589.2}
-    return {
-        "name": name,
-        "units": units,
-        "size": 2_500_000,
-        "pace": pace,
-        "sources": {"market": {"lists": 9, **intervals}},
-    }
+    return {"name": name, "units": units, "size": 2_500_000, "pace": pace, "sources": sources(difference)}
 
 
 VARIANTS = [variant("unpruned-fp32", 1536, 0.0), variant("pruned-50-int8", 768, -0.02)]
@@ -151,6 +153,13 @@ NOT_DONE: dict[str, Any] = {
     "variants": [],
     "promotion": None,
 }
+
+
+def test_shapes_are_told_beside_the_first(page: str) -> None:
+    text = markdown(report())
+    assert "| slots x joint layers | NDCG@10 market | minus 0x0 | pairs/s | bytes |" in text
+    assert "| 8x2 | 0.920 | +0.020 [+0.010, +0.020] | 5,000 | 6,144 |" in text
+    assert "8x2</text>" in page
 
 
 def test_levers_that_were_turned_off_are_told(page: str) -> None:

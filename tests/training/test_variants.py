@@ -18,6 +18,7 @@ from models.text import TextEncoder
 from training import variants
 from training.cross_encoder import CrossEncoder, new_cross_encoder
 from training.data import CandidateList
+from training.figures import quality
 from training.fit import Schedule
 from training.narrow import apart, layers_alone, narrow_student, student_moments, with_encoder_of
 from training.recipe import Pruned, Recipe
@@ -47,7 +48,7 @@ def test_quality_is_told_by_source_and_held_against_the_reference() -> None:
     good = np.concatenate([each.labels["fit"] for each in LISTS]).astype(np.float32)
     bad = good.copy()
     bad[:9] = -good[:9]  # the first source, upside down
-    same, worse = (variants.quality(LISTS, "fit", each, good) for each in (good, bad))
+    same, worse = (quality(LISTS, "fit", each, good) for each in (good, bad))
     for source in ("near", "far"):
         assert same[source]["ndcg@10"]["mean"] == same[source]["top1"]["mean"] == 1
         assert same[source]["minus_reference"]["mean"] == 0
