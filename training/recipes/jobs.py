@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.text import FieldFormat, Template
+from training.ablate import LEVERS
 from training.data import FieldList
 from training.fit import Phases, Schedule
 from training.policies import POLICIES
@@ -137,7 +138,7 @@ def recipe() -> Recipe:
             log=log,
             places=8,
         ),
-        ablated=("ranking term", "gold anchor", "soft labels", "calibrated labels", "warm start", "engagement teacher"),
+        ablated=tuple(LEVERS),
         policy=POLICIES / "jobs.md",
         human_grades=crosswalk_grades,
         template=TEMPLATE,

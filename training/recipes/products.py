@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from models.text import FieldFormat, Template
+from training.ablate import LEVERS
 from training.data import FieldList
 from training.fit import Phases, Schedule
 from training.policies import POLICIES
@@ -117,7 +118,7 @@ def recipe() -> Recipe:
             log=log,
             places=8,
         ),
-        ablated=("ranking term", "gold anchor", "soft labels", "calibrated labels", "warm start", "engagement teacher"),
+        ablated=tuple(LEVERS),
         policy=POLICIES / "products.md",
         human_grades=shopping_grades,
         template=TEMPLATE,
