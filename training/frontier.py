@@ -24,7 +24,7 @@ from training.figures import quality
 from training.fit import Schedule, fit
 from training.joint import contrast_jointly, encode_sides, score_lists
 from training.recipe import Recipe
-from training.served import open_graphs, pace, write_graphs
+from training.served import measured_once, open_graphs, pace, write_graphs
 from training.split import SplitShape, new_split_student
 from training.store import Student, encoder_folder
 from training.teacher_logits import teacher_logits
@@ -62,10 +62,10 @@ def frontier(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, re
         judged = Judged(encoder, recipe.policy_heads, train, read_lists(data, recipe.policy_heads, "valid"), readings)
         model = load_cross_encoder(encoder_folder(teacher))
         found = {
-            name_of(shape): _measure_once(out / name_of(shape), partial(_student, model, shape, sweep.schedule, judged))
+            name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep.schedule, judged))
             for shape in sweep.shapes
         }
-        found[FLAT] = _measure_once(out / FLAT, partial(_flat, model, judged))
+        found[FLAT] = _measured(out / FLAT, partial(_flat, model, judged))
         rows = _rows(judged, found)
     (out / "frontier.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
@@ -82,15 +82,10 @@ def _rows(judged: Judged, found: Mapping[str, tuple[Cost, np.ndarray]]) -> list[
     ]
 
 
-def _measure_once(folder: Path, make: Callable[[Path], tuple[Cost, np.ndarray]]) -> tuple[Cost, np.ndarray]:
+def _measured(folder: Path, make: Callable[[Path], tuple[Cost, np.ndarray]]) -> tuple[Cost, np.ndarray]:
     """Cost and logits f32[pairs, H] of what `make` makes in `folder`."""
-    path, logits_path = folder.with_suffix(".json"), folder.with_suffix(".npy")
-    if not path.exists():
-        folder.mkdir(exist_ok=True)
-        cost, logits = make(folder)
-        np.save(logits_path, logits)
-        path.write_text(json.dumps(dataclasses.asdict(cost)) + "\n", encoding="utf-8")
-    return Cost(**json.loads(path.read_text(encoding="utf-8"))), np.load(logits_path)
+    folder.mkdir(exist_ok=True)
+    return measured_once(folder.with_suffix(".json"), Cost, partial(make, folder))
 
 
 def name_of(shape: SplitShape) -> str:

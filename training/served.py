@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import json
 import time
 from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -21,6 +23,7 @@ from training.graphs import traced, write_onnx
 from training.quantise import write_int8
 from training.store import Student
 
+Cost = TypeVar("Cost")
 BATCH = 16
 PACE_TEXTS = 64
 WARM_CANDIDATES = 250
@@ -88,6 +91,22 @@ def pace(scorer: CrossScorer | SplitScorer, encoder: TextEncoder, lists: Sequenc
         "candidates": len(texts) / _fastest(lambda: by_length(texts, scorer.encode_candidates)),
         "pairs": WARM_CANDIDATES / _fastest(lambda: scorer.block_logits([block])),
     }
+
+
+def measured_once(
+    path: Path, cost: type[Cost], measure: Callable[[], tuple[Cost, np.ndarray]]
+) -> tuple[Cost, np.ndarray]:
+    """What `measure` finds: a model's cost, a dataclass, and its logits f32[pairs, H]. They are kept in `path` (JSON)
+    and beside it (`.npy`); what stands there is not measured again.
+    """
+    logits_path = path.with_suffix(".npy")
+    if not path.exists():
+        found, logits = measure()
+        np.save(logits_path, logits)
+        unfinished = path.with_suffix(".partial")
+        unfinished.write_text(json.dumps(dataclasses.asdict(found)) + "\n", encoding="utf-8")  # type: ignore[call-overload]  # a dataclass
+        unfinished.replace(path)
+    return cost(**json.loads(path.read_text(encoding="utf-8"))), np.load(logits_path)
 
 
 def _spread(items: list[Any]) -> list[Any]:

@@ -24,7 +24,7 @@ from training.figures import quality
 from training.graphs import traced
 from training.narrow import narrow_student, student_moments
 from training.recipe import Recipe
-from training.served import graph_logits, open_graphs, pace, write_graphs
+from training.served import graph_logits, measured_once, open_graphs, pace, write_graphs
 from training.store import Student
 
 Lists = Sequence[CandidateList]
@@ -91,15 +91,13 @@ def _measure_once(
     kept: Path,
 ) -> tuple[Cost, np.ndarray]:
     """Cost and logits f32[pairs, H]; `make` sees to it that graphs of a student stand in `graphs`."""
-    kept.mkdir(exist_ok=True)
-    path, logits_path = kept / f"{name}.json", kept / f"{name}.npy"
-    if not path.exists():
+
+    def found() -> tuple[Cost, np.ndarray]:
         student = make()
         scorer = open_graphs(student, graphs, precision, encoder)
-        np.save(logits_path, graph_logits(scorer, encoder, lists))
+        logits = graph_logits(scorer, encoder, lists)
         size = sum((graphs / f"{each.stem}.{precision}.onnx").stat().st_size for each in traced(student))
-        cost = Cost(student.backbone.config.intermediate_size, size, pace(scorer, encoder, lists))
-        unfinished = path.with_suffix(".partial")
-        unfinished.write_text(json.dumps(dataclasses.asdict(cost)) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    return Cost(**json.loads(path.read_text(encoding="utf-8"))), np.load(logits_path)
+        return Cost(student.backbone.config.intermediate_size, size, pace(scorer, encoder, lists)), logits
+
+    kept.mkdir(exist_ok=True)
+    return measured_once(kept / f"{name}.json", Cost, found)
