@@ -16,7 +16,7 @@ from service.audit.orders import resolved, scored_of
 from service.errors import FieldError, Invalid, NotRecorded, QuotaSpent, StoreFull, StoreUnavailable
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.order import Order
+from service.request import Order
 from service.scoring import Answer, Scoring
 from service.store.contract import Content, TextStore
 from service.texts import Entry

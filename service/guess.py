@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from models.text import Fields
 from service.lanes import SplitLanes
 from service.models import LiveModel
-from service.order import Order
+from service.request import Order
 
 # Of English job texts in WordPiece.
 CHARS_PER_TOKEN = 4.5

@@ -16,7 +16,7 @@ from service.door import Departed, Visit
 from service.errors import NotFound
 from service.invalid import DEADLINE_HEADER
 from service.openapi import problems
-from service.order import Order
+from service.request import Order
 from service.rerank import answer_of, entries_of
 from service.scoring import Answer
 from service.strict_json import read_json

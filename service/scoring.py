@@ -21,9 +21,9 @@ from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overlo
 from service.guess import Guess, guess_of
 from service.lanes import Rows, SplitLanes
 from service.models import LiveModel
-from service.order import Order
 from service.pace import Pace
 from service.queue import QueueClosed
+from service.request import Order
 from service.split import Split
 from service.texts import EmptyMember, Entry, Prepared, Texts
 from service.timings import Timings

@@ -24,7 +24,7 @@ from service.lanes import SplitLanes
 from service.lookup import Found, Lookup, Members
 from service.metrics import Metrics
 from service.models import LiveModel
-from service.order import Order
+from service.request import Order
 from service.store.contract import SlotStore
 from service.texts import Entry, Prepared
 from service.timings import Timings

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from service.errors import DeadlinePassed, ServiceError
 from service.models import LiveModel
-from service.order import Order
+from service.request import Order
 from service.scoring import Answer, Scoring
 from service.timings import Timings
 from service.verdict import Tally, Tolerance, drift, fault_of

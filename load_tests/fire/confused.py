@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 from service.models import LiveModel
-from service.order import Order
+from service.request import Order
 from service.scoring import Answer, Scoring
 from service.timings import Timings
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from service.audit.record import Content, Scored
-from service.order import Order
+from service.request import Order
 from service.scoring import Answer
 from service.texts import Entry
 

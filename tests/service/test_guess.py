@@ -7,8 +7,8 @@ import pytest
 from service.guess import guess_lengths, guess_of
 from service.lanes import PairLane
 from service.models import LiveModel
-from service.order import Order
 from service.pace import FEWEST
+from service.request import Order
 from service.texts import Entry
 from service.work import Priority
 from tests.fakes import load_tiny
