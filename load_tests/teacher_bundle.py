@@ -22,7 +22,7 @@ from training.cross_encoder import CrossEncoder, read_tokenizer, to_tensors
 from training.graphs import pair_graph, write_onnx
 from training.recipe import Recipe
 from training.recipes.registry import find
-from training.steps import Run
+from training.step_runner import Run
 from training.store import load_model
 
 # Of probabilities: the same arithmetic in another order.

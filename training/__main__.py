@@ -15,12 +15,12 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from models.errors import BundleError, StoreError
-from training.cookbook import STEPS, run_all
+from training.dag import STEPS, run_all
 from training.document import DocumentError
 from training.encode import WHOLE, Shard, encode
 from training.endpoint import Endpoint, EndpointRefused
-from training.engines import LOCAL, Engine, EngineError, RayEngine
 from training.evaluate import FloorBroken
+from training.executors import LOCAL, Engine, EngineError, RayEngine
 from training.fit import TrainingStopped
 from training.graphs import ExportError
 from training.judge import JudgeStopped
@@ -29,7 +29,7 @@ from training.policy import PolicyMismatch
 from training.promotion import NotPromoted
 from training.recipe import Recipe
 from training.recipes.registry import find
-from training.steps import Run, StepError, run_step
+from training.step_runner import Run, StepError, run_step
 from training.team import launched
 
 # What a person can put right: told in one line, without a traceback.

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from models.bundle import Calibration
 from models.text import Pair, TextEncoder
 from training.cross_encoder import predict
-from training.engines import LOCAL, Engine
+from training.executors import LOCAL, Engine
 from training.pair_model import PairEncoder
 from training.parquet import check_columns, empty, read_table
 from training.policy import Policy, check_stamps

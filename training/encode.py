@@ -24,7 +24,7 @@ from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
 from models.slots import Slots, content_key
 from models.split import SplitScorer
 from models.text import Template
-from training.engines import LOCAL, Engine
+from training.executors import LOCAL, Engine
 from training.parquet import DataError
 
 ROWS = 4096

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from training.engines import Item, Key, RayEngine, Result
+from training.executors import Item, Key, RayEngine, Result
 
 
 def gated(

@@ -20,7 +20,7 @@ from accelerate.utils import DistributedType
 
 from tests.training.decoders import write_tiny_decoder
 from training import precision
-from training.cookbook import STEPS
+from training.dag import STEPS
 from training.data import FieldList
 from training.decoder import Lora
 from training.fit import Phases, Schedule
@@ -30,7 +30,7 @@ from training.recipes.registry import find
 from training.sources.engagement import power_law, simulated_log
 from training.sources.market import market_attraction, market_lists
 from training.split import SplitShape
-from training.steps import Run, run_step
+from training.step_runner import Run, run_step
 from training.team import launched
 
 SIDES = Schedule(steps=2, lists_per_step=4, learning_rate=1e-3)

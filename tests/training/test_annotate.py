@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from training.annotate import check_soft_labels
-from training.cookbook import STEPS
+from training.dag import STEPS
 from training.parquet import DataError
 from training.policies import POLICIES
 from training.policy import PolicyMismatch
 from training.policy_text import read_policy
 from training.recipes.registry import find
-from training.steps import Run, run_step
+from training.step_runner import Run, run_step
 from training.store import check_model_stamp, write_stamp
 
 POLICY = read_policy(POLICIES / "demo.md")

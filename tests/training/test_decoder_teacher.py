@@ -26,14 +26,14 @@ from safetensors.torch import load_file
 from tests.training.miniature import PAIRS, in_fp32, run_in
 from training import teach
 from training.annotate import check_soft_labels, read_soft_labels
-from training.cookbook import STEPS, decoder_of
 from training.cross_encoder import predict_lists
+from training.dag import STEPS, decoder_of
 from training.data import read_lists
 from training.decoder import Decoder
 from training.fit import TrainingStopped, fit
 from training.pairs import pair_objective
 from training.policy_text import read_policy
-from training.steps import Run, StepError, run_step
+from training.step_runner import Run, StepError, run_step
 from training.store import load_teacher
 from training.team import Team
 

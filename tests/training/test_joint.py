@@ -14,8 +14,8 @@ from torch import Tensor
 from models.bundle import Bundle
 from models.split import SplitScorer
 from models.text import TextEncoder
-from training.cookbook import STEPS
 from training.cross_encoder import new_cross_encoder
+from training.dag import STEPS
 from training.data import CandidateList
 from training.fit import Phases, Schedule, fit
 from training.joint import contrast_jointly, encode_sides, own_lists, score_lists
@@ -24,7 +24,7 @@ from training.recipe import Pruned, Sweep
 from training.recipes.registry import find
 from training.sources.market import market_lists
 from training.split import SplitShape, SplitStudent, new_split_student
-from training.steps import Run, run_step
+from training.step_runner import Run, run_step
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
 SHAPE = SplitShape(pooled=2, joint_layers=1, pooling="queries")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from training import learners, teach
-from training.cookbook import STEPS
+from training.dag import STEPS
 from training.data import FieldList
 from training.fit import Phases, Schedule
 from training.recipe import Recipe
 from training.recipes.registry import find
 from training.sources.engagement import power_law, simulated_log
 from training.sources.market import market_attraction, market_lists
-from training.steps import Run, run_step
+from training.step_runner import Run, run_step
 
 SHORT = Schedule(steps=2, lists_per_step=2, learning_rate=1e-3)
 

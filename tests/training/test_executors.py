@@ -26,12 +26,12 @@ from models.text import TextEncoder
 from tests.split_bundles import write_split_bundle
 from training import annotate as annotating
 from training import encode as encoding
-from training import engines
+from training import executors as engines
 from training.__main__ import main
 from training.annotate import Teacher, annotate
 from training.cross_encoder import CrossEncoder, new_cross_encoder
 from training.encode import encode
-from training.engines import LOCAL, Engine, EngineError, Item, Key, LocalEngine, RayEngine, Result, import_ray
+from training.executors import LOCAL, Engine, EngineError, Item, Key, LocalEngine, RayEngine, Result, import_ray
 
 WORDS = "baker welder nurse oven steel ward".split()
 TEXTS = [f"{WORDS[number % 6]} {WORDS[number // 6]} {number}" for number in range(36)]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.engines import LOCAL, Engine
+from training.executors import LOCAL, Engine
 from training.recipe import Recipe
 from training.team import ALONE, Team
 

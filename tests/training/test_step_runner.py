@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from training.cookbook import STEPS
+from training.dag import STEPS
 from training.impressions import read_impressions
 from training.recipes.registry import find
-from training.steps import Run, Step, StepError, run_step
+from training.step_runner import Run, Step, StepError, run_step
 
 
 class Cut(Exception):

@@ -25,7 +25,7 @@ from training.judge import judge
 from training.policy import Policy
 from training.policy_text import read_policy, write_policy
 from training.recipe import DecoderTeacher
-from training.steps import Run, Step, run_step
+from training.step_runner import Run, Step, run_step
 from training.store import check_model_stamp, write_stamp
 from training.teach import teach
 from training.teach_engagement import teach_engagement
