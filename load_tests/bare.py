@@ -20,7 +20,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.session import DTYPES
 
 

@@ -28,7 +28,7 @@ from load_tests.throughput import Load
 from load_tests.traffic import first
 from load_tests.warm_lists import WarmTraffic
 from load_tests.wire import call
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ("throughput", "added", "lists")

@@ -24,7 +24,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from load_tests.report import json_line, quantile, table
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.cross import CrossScorer
 from models.errors import DeviceError
 from models.providers import Way

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from models.bundle import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
+from models.bundle.files import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
 from models.heads import calibrate
 from models.text import Pair, TextEncoder
 from training.cross_encoder import CrossEncoder, read_tokenizer, to_tensors

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from models.manifest import Part
+from models.bundle.manifest import Part
 from models.shapes import Axis, Size, Tensor
 
 

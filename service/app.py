@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from models.signature import BadSigner, Signer
+from models.bundle.signature import BadSigner, Signer
 from service.admission import Admission, Quotas
 from service.audit.log import AuditLog, AuditPlan, open_log
 from service.candidates import TokenCache

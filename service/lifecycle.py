@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from models.bundle.manifest import Manifest
 from models.errors import BundleError
-from models.manifest import Manifest
 from service.candidates import TokenCache
 from service.engine import Engine
 from service.errors import Conflict, NotFound

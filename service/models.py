@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.bundle import MANIFEST, Bundle, Manifest
+from models.bundle.files import MANIFEST, Bundle, Manifest
+from models.bundle.manifest import Part
+from models.bundle.signature import Signer
 from models.errors import BundleError, DeviceError
-from models.manifest import Part
 from models.providers import Way
 from models.session import Device
-from models.signature import Signer
 from models.text import Template, TextEncoder
 from service.lanes import PairLane, SplitLanes, WarmUpLane
 from service.warmup import Caps, lanes_of

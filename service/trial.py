@@ -19,10 +19,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from models.bundle.signature import Signer
 from models.errors import BundleError
 from models.providers import Way
 from models.session import Device, resolve_device
-from models.signature import Signer
 from service.models import load_model, why
 from service.warmup import Caps
 

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from models.bundle import (
+from models.bundle.files import (
     Bundle,
     Calibration,
     Graph,

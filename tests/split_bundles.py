@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from models.bundle import Bundle, Graph, KnownAnswer, save_bundle
+from models.bundle.files import Bundle, Graph, KnownAnswer, save_bundle
 from models.text import TextEncoder, TokenIds
 from tests.bundles import HEADS, manifest, tokenizer_json
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.text import Pair
 from tests.service.conftest import Serve, serve  # noqa: F401  a fixture is used by its name
 from tests.training.chat_server import ChatServer

@@ -20,7 +20,7 @@ import polars as pl
 import torch
 from tqdm import tqdm
 
-from models.bundle import Calibration
+from models.bundle.files import Calibration
 from models.text import Pair, TextEncoder
 from training.cross_encoder import predict
 from training.executors import LOCAL, Engine

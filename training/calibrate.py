@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.bundle import Calibration
+from models.bundle.files import Calibration
 from training.data import CandidateList
 
 TINY = 1e-12

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
 from models.slots import Slots, content_key

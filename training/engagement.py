@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.bundle import Calibration
+from models.bundle.files import Calibration
 from training.calibrate import fit_platt
 from training.data import CandidateList
 from training.impressions import POSITION

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle import Bundle, Calibration
+from models.bundle.files import Bundle, Calibration
 from models.text import TextEncoder
 from training import ranking
 from training.annotate import Teacher, read_teachers

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from models.bundle import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
+from models.bundle.files import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
 from models.heads import calibrate
 from models.text import Pair, TextEncoder
 from training.card import model_card

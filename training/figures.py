@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle import Calibration
+from models.bundle.files import Calibration
 from training import ranking
 from training.calibrate import expected_calibration_error, reliability
 from training.data import CandidateList, by_list

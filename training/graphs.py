@@ -14,7 +14,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from models.manifest import Part
+from models.bundle.manifest import Part
 from training.cross_encoder import CrossEncoder
 from training.split import SplitStudent
 from training.store import Student

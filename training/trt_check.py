@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.buckets import Profile
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.session import Session
 
 NOT_CHECKED = 2

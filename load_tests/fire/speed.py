@@ -21,7 +21,7 @@ from load_tests.throughput import Load, one_round
 from load_tests.traffic import Mix, first
 from load_tests.warm_lists import WarmTraffic, warm
 from load_tests.wire import Call, call
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 
 LEAST = 0.90
 MOST_P50_MS, MOST_P99_MS = 1.5, 5.0

@@ -23,8 +23,8 @@ from load_tests.fire.overload import WARM, calls_of, peak_of
 from load_tests.fire.process import SERVICE, Started, started
 from load_tests.open_loop import arrivals
 from load_tests.warm_lists import warm
-from models.bundle import Bundle, save_bundle
-from models.manifest import Manifest
+from models.bundle.files import Bundle, save_bundle
+from models.bundle.manifest import Manifest
 
 CONFUSED = (sys.executable, "-m", "load_tests.fire.confused")
 VERSIONS = ("1", "2", "3")

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from models.bundle import Bundle, Calibration, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
+from models.bundle.files import Bundle, Calibration, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
 from models.text import FieldFormat, Template
 from training.graphs import PAIR_INPUTS, pair_graph, write_onnx
 

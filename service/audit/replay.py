@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.scorer import Scorer
 from models.text import Pair, TextEncoder
 from service.audit.record import Content, Keys

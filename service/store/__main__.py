@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.errors import BundleError, StoreError
 from service.settings import BadSetting, read_settings
 from service.store.opening import open_store

@@ -8,7 +8,7 @@ from typing import Literal
 import onnx
 from onnx import TensorProto, helper
 
-from models.bundle import save_bundle
+from models.bundle.files import save_bundle
 from tests.bundles import SPECIALS, WORDS, graph_bytes, known_answers, manifest, tokenizer_json
 
 Poison = Literal["gather", "loop", "memory", "nan"]

@@ -14,7 +14,7 @@ from load_tests.fire.leaking import _KEPT, leak
 from load_tests.fire.memory import Seen, growth_of
 from load_tests.fire.overload import calls_of
 from load_tests.fire.swaps import _shifted, belongs, recalibrated, write_versions
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.heads import calibrate
 from service.metrics import Metrics
 from service.schemas import ScoreRequest

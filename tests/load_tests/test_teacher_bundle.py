@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from load_tests.teacher_bundle import TOLERANCE, teacher_bundle
-from models.bundle import Calibration
+from models.bundle.files import Calibration
 from training.cross_encoder import new_cross_encoder, read_tokenizer
 from training.recipes.demo import recipe
 from training.store import save_model

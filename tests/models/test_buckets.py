@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.buckets import Buckets, Limits, Profile, doubling
-from models.manifest import Part
+from models.bundle.manifest import Part
 from models.shapes import Size, Tensor
 
 PARTS: tuple[Part, ...] = ("pair", "member", "candidate", "score")

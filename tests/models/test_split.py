@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.split import Block, SplitScorer
 from models.text import Pair

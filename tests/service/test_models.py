@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.bound import BoundSession
-from models.bundle import KnownAnswer, Manifest, save_bundle
+from models.bundle.files import KnownAnswer, Manifest, save_bundle
 from models.errors import BundleError, DeviceError
 from models.session import Feeds, Outputs
 from models.text import Pair

@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.text import Pair
 from tests.service.conftest import CANDIDATES, OPEN, Running, Serve
 

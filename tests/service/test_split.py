@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.slots import Slots
 from models.split import Block
 from models.text import Pair, TokenIds

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
 from models.slots import content_key

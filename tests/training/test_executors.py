@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.bundle import Bundle, Calibration
+from models.bundle.files import Bundle, Calibration
 from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
 from models.slots import Slots, content_key
 from models.text import TextEncoder

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.split import SplitScorer
 from models.text import TextEncoder
 from training.cross_encoder import new_cross_encoder

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.bundle import Calibration
+from models.bundle.files import Calibration
 from training.breaks import Break
 from training.data import CandidateList
 from training.fairness import audit

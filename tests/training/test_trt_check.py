@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from models.buckets import Profile
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from tests.bundles import write_tiny_bundle
 from tests.split_bundles import write_split_bundle
 from training.trt_check import NOT_CHECKED, build, check_bundle, main

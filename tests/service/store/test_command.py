@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import Bundle
+from models.bundle.files import Bundle
 from models.slots import content_key, model_key
 from service.store.__main__ import keys_of, main
 from service.store.opening import Store, open_store

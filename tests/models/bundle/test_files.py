@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import MANIFEST, MANIFEST_DIGEST, Bundle, _digest_line, save_bundle
+from models.bundle.files import MANIFEST, MANIFEST_DIGEST, Bundle, _digest_line, save_bundle
 from models.errors import BundleError, DeviceError
 from tests.bundles import graph_bytes, known_answers, manifest, tokenizer_json, write_tiny_bundle
 

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from models.bundle import MANIFEST, MANIFEST_SIGNATURE, Bundle
+from models.bundle.files import MANIFEST, MANIFEST_SIGNATURE, Bundle
+from models.bundle.signature import BadSigner, Signer
 from models.errors import BundleError
-from models.signature import BadSigner, Signer
 from tests.bundles import write_tiny_bundle
 
 
