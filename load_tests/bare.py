@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from models.bundle.files import Bundle
-from models.session import DTYPES
+from models.runtime.session import DTYPES
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from load_tests.report import json_line, quantile, table
 from models.bundle.files import Bundle
 from models.cross import CrossScorer
 from models.errors import DeviceError
-from models.providers import Way
+from models.runtime.providers import Way
 from models.split import Block, SplitScorer
 from models.text import Pair
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 from weakref import WeakKeyDictionary
 
-from models.session import Device, Feeds, Outputs, Session
+from models.runtime.session import Device, Feeds, Outputs, Session
 from models.text import TextEncoder, TokenIds
 
 

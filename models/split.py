@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.heads import Head, calibrate
-from models.session import Runner
+from models.runtime.session import Runner
 from models.text import Pair, TextEncoder, TokenIds
 
 

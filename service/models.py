@@ -18,8 +18,8 @@ from models.bundle.files import MANIFEST, Bundle, Manifest
 from models.bundle.manifest import Part
 from models.bundle.signature import Signer
 from models.errors import BundleError, DeviceError
-from models.providers import Way
-from models.session import Device
+from models.runtime.providers import Way
+from models.runtime.session import Device
 from models.text import Template, TextEncoder
 from service.lanes import PairLane, SplitLanes, WarmUpLane
 from service.warmup import Caps, lanes_of

@@ -21,8 +21,8 @@ from pydantic import TypeAdapter
 
 from models.bundle.signature import Signer
 from models.errors import BundleError
-from models.providers import Way
-from models.session import Device, resolve_device
+from models.runtime.providers import Way
+from models.runtime.session import Device, resolve_device
 from service.models import load_model, why
 from service.warmup import Caps
 

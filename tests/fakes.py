@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.providers import Way
+from models.runtime.providers import Way
 from models.scorer import Scorer
 from models.slots import Slots
 from models.split import Block, MemberState, SplitScorer

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models.cross import CrossScorer
-from models.session import Session
+from models.runtime.session import Session
 from models.split import Block, SplitScorer
 from models.text import TextEncoder
 from training.cross_encoder import CrossEncoder, encode_lists

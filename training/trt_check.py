@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.buckets import Profile
 from models.bundle.files import Bundle
-from models.session import Session
+from models.runtime.buckets import Profile
+from models.runtime.session import Session
 
 NOT_CHECKED = 2
 

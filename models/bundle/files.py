@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from models.bound import open_runner
-from models.buckets import Limits
 from models.bundle.manifest import PARTS, FileEntry, Graph, KnownAnswer, Manifest, Part, TextSpec
 from models.bundle.signature import Signer
 from models.cross import CrossScorer
 from models.errors import BundleError
 from models.heads import Calibration, Head
-from models.providers import Way
+from models.runtime.buckets import Limits
+from models.runtime.io_binding import open_runner
+from models.runtime.providers import Way
+from models.runtime.session import Device, Runner, resolve_device
 from models.scorer import Scorer
-from models.session import Device, Runner, resolve_device
 from models.slots import model_key
 from models.split import SplitScorer
 from models.text import Pair, TextEncoder

@@ -21,7 +21,7 @@ from load_tests.traffic import Mix
 from load_tests.warm_lists import Lists, WarmTraffic
 from load_tests.wire import upsert
 from models.bundle.files import Bundle
-from models.session import Session
+from models.runtime.session import Session
 from models.text import Pair
 from tests.bundles import write_tiny_bundle
 from tests.split_bundles import GRAPHS, write_split_bundle

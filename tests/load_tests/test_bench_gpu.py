@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from load_tests import bench_gpu
-from models.bound import BoundSession
 from models.errors import BundleError, DeviceError
-from models.session import Feeds, Outputs
+from models.runtime.io_binding import BoundSession
+from models.runtime.session import Feeds, Outputs
 from tests.bundles import write_tiny_bundle
 from tests.split_bundles import write_split_bundle
 

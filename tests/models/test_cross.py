@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.cross import CrossScorer
-from models.session import Session
+from models.runtime.session import Session
 from models.text import Pair, TextEncoder
 from tests.bundles import HEADS, expected_logits, graph_bytes, tokenizer_json
 

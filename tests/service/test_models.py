@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bound import BoundSession
 from models.bundle.files import KnownAnswer, Manifest, save_bundle
 from models.errors import BundleError, DeviceError
-from models.session import Feeds, Outputs
+from models.runtime.io_binding import BoundSession
+from models.runtime.session import Feeds, Outputs
 from models.text import Pair
 from service import models as ready
 from service.lanes import PairLane, SplitLanes, WarmUpLane

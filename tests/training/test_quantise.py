@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from models.session import Session
+from models.runtime.session import Session
 from training.quantise import write_int8
 
 WIDTH = 32

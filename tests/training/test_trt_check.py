@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from models.buckets import Profile
 from models.bundle.files import Bundle
+from models.runtime.buckets import Profile
 from tests.bundles import write_tiny_bundle
 from tests.split_bundles import write_split_bundle
 from training.trt_check import NOT_CHECKED, build, check_bundle, main

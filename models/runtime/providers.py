@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.buckets import Profile
 from models.errors import DeviceError
+from models.runtime.buckets import Profile
 
 Provider = tuple[str, dict[str, str]]
 Precision = Literal["fp32", "fp16", "int8"]

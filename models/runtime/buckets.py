@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from models.bundle.manifest import Part
-from models.shapes import Axis, Size, Tensor
+from models.runtime.shapes import Axis, Size, Tensor
 
 
 @dataclass(frozen=True, slots=True)

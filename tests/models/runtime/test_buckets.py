@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.buckets import Buckets, Limits, Profile, doubling
 from models.bundle.manifest import Part
-from models.shapes import Size, Tensor
+from models.runtime.buckets import Buckets, Limits, Profile, doubling
+from models.runtime.shapes import Size, Tensor
 
 PARTS: tuple[Part, ...] = ("pair", "member", "candidate", "score")
 SLOTS = Tensor("slots", np.dtype(np.float32), ("rows", "candidates", 4, 8))

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from models.buckets import Buckets, Profile
 from models.errors import DeviceError
-from models.providers import Cuda, Gpu, Precision, TensorRt, Way, engine_folder
-from models.session import NO_GRAPH, Device, Feeds, Outputs, Runner, Session, resolve_device, run_options
-from models.shapes import AnyArray, Size, Tensor, corner, place, size_of
+from models.runtime.buckets import Buckets, Profile
+from models.runtime.providers import Cuda, Gpu, Precision, TensorRt, Way, engine_folder
+from models.runtime.session import NO_GRAPH, Device, Feeds, Outputs, Runner, Session, resolve_device, run_options
+from models.runtime.shapes import AnyArray, Size, Tensor, corner, place, size_of
 
 # The arena may still grow in the second run of a shape, and nothing may be allocated while a graph is captured.
 RUNS_BEFORE_CAPTURE = 2

@@ -15,11 +15,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from models.bound import RUNS_BEFORE_CAPTURE, BoundSession
-from models.buckets import Buckets, Limits
 from models.errors import BundleError
-from models.session import GRAPH_ID, NO_GRAPH, Session
-from models.shapes import Size, place
+from models.runtime.buckets import Buckets, Limits
+from models.runtime.io_binding import RUNS_BEFORE_CAPTURE, BoundSession
+from models.runtime.session import GRAPH_ID, NO_GRAPH, Session
+from models.runtime.shapes import Size, place
 from tests.bundles import graph_bytes
 from tests.split_bundles import WIDTH, write_split_bundle
 

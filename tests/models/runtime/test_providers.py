@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from models.buckets import Profile
 from models.errors import DeviceError
-from models.providers import Cuda, Gpu, TensorRt, engine_folder
+from models.runtime.buckets import Profile
+from models.runtime.providers import Cuda, Gpu, TensorRt, engine_folder
 
 PROFILE = Profile(
     least={"input_ids": (1, 32), "attention_mask": (1, 32)},
@@ -98,7 +98,7 @@ def test_another_major_version_of_tensorrt_is_refused(
 ) -> None:
     import importlib.metadata
 
-    from models.providers import tensorrt_version
+    from models.runtime.providers import tensorrt_version
 
     def version(package: str) -> str:
         if package not in installed:

@@ -8,8 +8,8 @@ import onnxruntime as ort
 import pytest
 
 from models.errors import BundleError, DeviceError
-from models.providers import CPU, CUDA, TENSORRT, Cuda
-from models.session import Device, Session, resolve_device
+from models.runtime.providers import CPU, CUDA, TENSORRT, Cuda
+from models.runtime.session import Device, Session, resolve_device
 from tests.bundles import graph_bytes
 
 

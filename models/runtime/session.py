@@ -13,8 +13,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.errors import BundleError, DeviceError
-from models.providers import CPU, CUDA, Cuda, Provider
-from models.shapes import Tensor, axes_of, tensor
+from models.runtime.providers import CPU, CUDA, Cuda, Provider
+from models.runtime.shapes import Tensor, axes_of, tensor
 
 Device = Literal["auto", "cpu", "cuda"]
 Feeds = Mapping[str, NDArray[Any]]
