@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from load_tests.report import json_line, quantile, table
 from models.bundle.files import Bundle
-from models.cross import CrossScorer
 from models.errors import DeviceError
 from models.runtime.providers import Way
-from models.split import Block, SplitScorer
+from models.scorers.cross_encoder import CrossScorer
+from models.scorers.split import Block, SplitScorer
 from models.text import Pair
 
 WORDS = "data engineer builds streaming pipelines nurse ward care chef bakes bread sells plans teaches".split()

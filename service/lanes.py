@@ -12,9 +12,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scorer import Scorer
+from models.scorers.interface import Scorer
+from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots import Slots
-from models.split import Block, MemberState, SplitScorer
 from models.text import Pair, TokenIds
 from service.cost import CostTable, Packing
 from service.work import Loss, WrongShape

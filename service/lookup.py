@@ -12,8 +12,8 @@ import numpy as np
 from moka_py import Moka
 from numpy.typing import NDArray
 
+from models.scorers.split import MemberState
 from models.slots import Slots, content_key
-from models.split import MemberState
 from models.text import TokenIds
 from service.models import LiveModel
 from service.store.contract import Content, SlotStore

@@ -14,7 +14,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-from models.split import MemberState
+from models.scorers.split import MemberState
 from service.audit.log import AuditLog
 from service.connections import CUTS, Cut
 from service.lookup import Found

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.scorer import Scorer
-from models.split import Block, SplitScorer
+from models.scorers.interface import Scorer
+from models.scorers.split import Block, SplitScorer
 from models.text import Pair, TextEncoder, TokenIds
 from service.cost import CostTable, Packing
 from service.lanes import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from models.cross import CrossScorer
 from models.runtime.session import Session
-from models.split import Block, SplitScorer
+from models.scorers.cross_encoder import CrossScorer
+from models.scorers.split import Block, SplitScorer
 from models.text import TextEncoder
 from training.cross_encoder import CrossEncoder, encode_lists
 from training.data import CandidateList

@@ -22,16 +22,16 @@ from pydantic import ValidationError
 
 from models.bundle.manifest import PARTS, FileEntry, Graph, KnownAnswer, Manifest, Part, TextSpec
 from models.bundle.signature import Signer
-from models.cross import CrossScorer
 from models.errors import BundleError
 from models.heads import Calibration, Head
 from models.runtime.buckets import Limits
 from models.runtime.io_binding import open_runner
 from models.runtime.providers import Way
 from models.runtime.session import Device, Runner, resolve_device
-from models.scorer import Scorer
+from models.scorers.cross_encoder import CrossScorer
+from models.scorers.interface import Scorer
+from models.scorers.split import SplitScorer
 from models.slots import model_key
-from models.split import SplitScorer
 from models.text import Pair, TextEncoder
 
 __all__ = [

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from models.bundle.files import Bundle
-from models.scorer import Scorer
+from models.scorers.interface import Scorer
 from models.text import Pair, TextEncoder
 from service.audit.record import Content, Keys
 from service.audit.seal import cipher, unseal

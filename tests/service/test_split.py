@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from models.bundle.files import Bundle
+from models.scorers.split import Block
 from models.slots import Slots
-from models.split import Block
 from models.text import Pair, TokenIds
 from tests.fakes import PATIENCE_S, WatchedModel
 from tests.service.conftest import Running, Serve

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.bundle.files import Bundle
-from models.split import SplitScorer
+from models.scorers.split import SplitScorer
 from models.text import TextEncoder
 from training.cross_encoder import new_cross_encoder
 from training.dag import STEPS

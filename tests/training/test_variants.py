@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.cross import CrossScorer
-from models.split import SplitScorer
+from models.scorers.cross_encoder import CrossScorer
+from models.scorers.split import SplitScorer
 from models.text import TextEncoder
 from training import variants
 from training.cross_encoder import CrossEncoder, new_cross_encoder

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.cross import CrossScorer
 from models.runtime.session import Session
+from models.scorers.cross_encoder import CrossScorer
 from models.text import Pair, TextEncoder
 from tests.bundles import HEADS, expected_logits, graph_bytes, tokenizer_json
 

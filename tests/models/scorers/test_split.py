@@ -9,7 +9,7 @@ import pytest
 
 from models.bundle.files import Bundle
 from models.errors import BundleError
-from models.split import Block, SplitScorer
+from models.scorers.split import Block, SplitScorer
 from models.text import Pair
 from tests.split_bundles import GRAPHS, expected_logits, write_split_bundle
 
