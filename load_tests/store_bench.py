@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from load_tests.report import quantile
-from models.slot_file import SlotFile
-from models.slots import Slots, content_key, model_key
+from models.slots.codec import Slots, content_key, model_key
+from models.slots.lmdb_file import SlotFile
 
 SHAPE = (4, 384)
 MAX_BYTES = 8 << 30

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
-from models.slots import Slots
+from models.slots.codec import Slots
 from models.text import Pair, TokenIds
 from service.cost import CostTable, Packing
 from service.work import Loss, WrongShape

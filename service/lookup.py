@@ -13,7 +13,7 @@ from moka_py import Moka
 from numpy.typing import NDArray
 
 from models.scorers.split import MemberState
-from models.slots import Slots, content_key
+from models.slots.codec import Slots, content_key
 from models.text import TokenIds
 from service.models import LiveModel
 from service.store.contract import Content, SlotStore

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.slot_file import MAX_BYTES
+from models.slots.lmdb_file import MAX_BYTES
 
 PREFIX = "FITSCORE_"
 Positive = Annotated[int, Field(gt=0)]

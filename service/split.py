@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from models.scorers.split import Block, MemberState
-from models.slots import Slots
+from models.slots.codec import Slots
 from models.text import TokenIds
 from service.ahead import Ahead
 from service.encoding import Encoded, Encoding

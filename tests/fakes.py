@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.runtime.providers import Way
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
-from models.slots import Slots
+from models.slots.codec import Slots
 from models.text import Pair, TokenIds
 from service.cost import CostTable, Packing
 from service.lanes import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.scorers.split import SplitScorer
-from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
-from models.slots import Slots, content_key
+from models.slots.codec import Slots, content_key
+from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import Template
 from training.executors import LOCAL, Engine
 from training.parquet import DataError

@@ -31,7 +31,7 @@ from models.runtime.session import Device, Runner, resolve_device
 from models.scorers.cross_encoder import CrossScorer
 from models.scorers.interface import Scorer
 from models.scorers.split import SplitScorer
-from models.slots import model_key
+from models.slots.codec import model_key
 from models.text import Pair, TextEncoder
 
 __all__ = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from models.slots import Slots, Usage
+from models.slots.codec import Slots, Usage
 from models.text import Fields
 
 Content = str | Fields
@@ -49,7 +49,7 @@ class TextStore(Protocol):
 
 
 class SlotStore(Protocol):
-    """Slots by `models.slots.content_key`. A cache: an entry may be gone at any time, and is never another's.
+    """Slots by `models.slots.codec.content_key`. A cache: an entry may be gone at any time, and is never another's.
 
     A caller that has just put an entry must not count on reading it back.
     """

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import lmdb
 
-from models.environment import open_environment
 from models.errors import NoRoom
-from models.slots import Usage
+from models.slots.codec import Usage
+from models.slots.lmdb_environment import open_environment
 from service.store.contract import Content
 from service.store.entry import NEVER, Entry, EntryReader, expires_ms, key_of, pack
 

@@ -11,7 +11,7 @@ import numpy as np
 from moka_py import Moka
 
 from models.errors import NoRoom
-from models.slots import HEADER_BYTES, Slots, Usage
+from models.slots.codec import HEADER_BYTES, Slots, Usage
 from service.store.contract import Content
 
 ENTRY_BYTES = 200

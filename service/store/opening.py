@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import StoreDown
-from models.slot_file import IN_STORE, SlotFile
-from models.slots import Usage
+from models.slots.codec import Usage
+from models.slots.lmdb_file import IN_STORE, SlotFile
 from service.store.contract import KeptSlots, SlotStore, TextStore
 from service.store.embedded import EmbeddedTexts
 from service.store.memory import MemorySlots, MemoryTexts

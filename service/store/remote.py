@@ -17,9 +17,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from models.errors import DamagedEntry, NoRoom, StoreDown
-from models.slots import MODEL_KEY_BYTES, Slots, Usage
-from models.slots import pack as pack_slots
-from models.slots import unpack as unpack_slots
+from models.slots.codec import MODEL_KEY_BYTES, Slots, Usage
+from models.slots.codec import pack as pack_slots
+from models.slots.codec import unpack as unpack_slots
 from service.store.contract import Content
 from service.store.entry import NEVER, Entry, EntryReader, expires_ms, key_of, pack
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from models.errors import NoRoom, StoreDown
-from models.slots import Slots, Usage
+from models.slots.codec import Slots, Usage
 from service.store.contract import Content, KeptSlots, TextStore
 from service.store.memory import MemorySlots
 

@@ -13,7 +13,7 @@ import pytest
 
 from models.bundle.files import Bundle
 from models.scorers.split import Block
-from models.slots import Slots
+from models.slots.codec import Slots
 from models.text import Pair, TokenIds
 from tests.fakes import PATIENCE_S, WatchedModel
 from tests.service.conftest import Running, Serve

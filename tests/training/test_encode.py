@@ -12,8 +12,8 @@ import pytest
 from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.scorers.split import SplitScorer
-from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
-from models.slots import content_key
+from models.slots.codec import content_key
+from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from tests.bundles import write_tiny_bundle
 from tests.split_bundles import write_split_bundle
 from training import encode as encoding

@@ -20,8 +20,8 @@ import polars as pl
 import pytest
 
 from models.bundle.files import Bundle, Calibration
-from models.slot_file import IN_STORE, MAX_BYTES, SlotFile
-from models.slots import Slots, content_key
+from models.slots.codec import Slots, content_key
+from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import TextEncoder
 from tests.split_bundles import write_split_bundle
 from training import annotate as annotating

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.bundle.files import Bundle
-from models.slots import content_key, model_key
+from models.slots.codec import content_key, model_key
 from service.store.__main__ import keys_of, main
 from service.store.opening import Store, open_store
 from tests.bundles import write_tiny_bundle

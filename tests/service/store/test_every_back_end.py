@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from models.slots import Slots, content_key, model_key
+from models.slots.codec import Slots, content_key, model_key
 from service.store.contract import Content
 from service.store.opening import Store, open_store
 from tests.fakes import Clock

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.errors import NoRoom
-from models.slots import Slots
+from models.slots.codec import Slots
 from service.store.memory import MemorySlots, MemoryTexts
 from tests.fakes import Clock
 

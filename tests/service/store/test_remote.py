@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.errors import NoRoom, StoreDown
-from models.slots import Slots, content_key, model_key
+from models.slots.codec import Slots, content_key, model_key
 from service.store.memory import MemorySlots
 from service.store.opening import Store, open_store
 from service.store.remote import TEXTS, RemoteSlots, RemoteTexts

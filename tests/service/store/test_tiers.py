@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.errors import NoRoom, StoreDown
-from models.slots import Slots, Usage
+from models.slots.codec import Slots, Usage
 from service.store.memory import MemorySlots, MemoryTexts
 from service.store.opening import Store
 from service.store.tiers import REST_S, Gate

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import lmdb
 
-from models import soundness
 from models.errors import NoRoom, StoreDown
-from models.soundness import ABOUT, DATA, FORM
+from models.slots.codec import lmdb_check as soundness
+from models.slots.lmdb_check import ABOUT, DATA, FORM
 
 log = logging.getLogger("fitscore")
 _SET_ASIDE = "damaged-*.mdb"

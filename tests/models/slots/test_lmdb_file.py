@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.environment import SUSPECT, open_environment
 from models.errors import NoRoom, StoreDown
-from models.slot_file import FORM, SlotFile
-from models.slots import Slots, content_key, model_key
+from models.slots.codec import Slots, content_key, model_key
+from models.slots.lmdb_environment import SUSPECT, open_environment
+from models.slots.lmdb_file import FORM, SlotFile
 
 OLD, NEW = model_key(b"old"), model_key(b"new")
 PLENTY = 64 << 20
@@ -194,7 +194,7 @@ def test_a_damaged_entry_is_missed_and_can_be_written_anew(tmp_path: Path) -> No
 def test_without_the_checksum_a_damaged_entry_would_give_wrong_slots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.slots._checksum", lambda *_: 0)
+    monkeypatch.setattr("models.slots.codec._checksum", lambda *_: 0)
     damaged_value(tmp_path)
     file = SlotFile(tmp_path, PLENTY)
     with pytest.raises(AssertionError):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import DamagedEntry
-from models.slots import MODEL_KEY_BYTES, Slots, content_key, model_key, pack, unpack
+from models.slots.codec import MODEL_KEY_BYTES, Slots, content_key, model_key, pack, unpack
 
 MODEL = model_key(b"graph", b"tokenizer")
 KEY = content_key(MODEL, "data engineer")
@@ -64,7 +64,7 @@ def test_an_entry_under_another_key_is_refused() -> None:
 
 
 def test_without_the_checksum_a_flipped_bit_would_be_a_wrong_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.slots._checksum", lambda *_: 0)
+    monkeypatch.setattr("models.slots.codec._checksum", lambda *_: 0)
     entry = bytearray(pack(KEY, slots()))
     entry[-1] ^= 1
     assert (unpack(KEY, bytes(entry)) != slots()).any()

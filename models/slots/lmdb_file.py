@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from models.environment import open_environment
 from models.errors import DamagedEntry
-from models.slots import MODEL_KEY_BYTES, Slots, Usage, pack, unpack
+from models.slots.codec import MODEL_KEY_BYTES, Slots, Usage, pack, unpack
+from models.slots.lmdb_environment import open_environment
 
 FORM = "fitscore-slots-1"
 IN_STORE = "slots"
