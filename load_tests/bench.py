@@ -19,15 +19,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from load_tests import added, flat_teacher, throughput, warm_lists
-from load_tests.bare import BareLoop, RunLog
+from load_tests import flat_teacher, throughput, warm_lists
+from load_tests import overhead as added
+from load_tests.bare_onnx_baseline import BareLoop, RunLog
 from load_tests.open_loop import mix_of
+from load_tests.payloads import call
 from load_tests.report import Figure, json_line, table
 from load_tests.server import DEADLINE_MS, SATURATED, free_port, running
 from load_tests.throughput import Load
 from load_tests.traffic import first
 from load_tests.warm_lists import WarmTraffic
-from load_tests.wire import call
 from models.bundle.files import Bundle
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,9 +21,9 @@ from locust.env import Environment
 # Locust loads this file by its path; the packages beside it are found from the root of the repository.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from load_tests.payloads import Call, call, scored_pairs
 from load_tests.report import json_line
 from load_tests.traffic import Mix, first
-from load_tests.wire import Call, call, scored_pairs
 
 NUM_REQUESTS = 300
 

@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass
 from itertools import cycle
 
 from load_tests.client import Answer, BrokenAnswer, Connections
+from load_tests.payloads import PATHS, Call, call, scored_pairs
 from load_tests.report import Sample, Summary, json_line, summarise, table
 from load_tests.traffic import Mix, first
-from load_tests.wire import PATHS, Call, call, scored_pairs
 
 
 @dataclass(frozen=True, slots=True)

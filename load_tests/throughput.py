@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from load_tests.bare import BareLoop, RunLog
+from load_tests.bare_onnx_baseline import BareLoop, RunLog
 from load_tests.open_loop import Limits, closed_loop
+from load_tests.payloads import Call
 from load_tests.report import Figure, Summary, at_least, summarise
 from load_tests.server import DEADLINE_MS
-from load_tests.wire import Call
 
 RATIO_WANTED = 0.90
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from load_tests.client import Connections
 from load_tests.open_loop import Limits, arrivals, closed_loop, open_loop
+from load_tests.payloads import Call, Dialect, call, upsert
 from load_tests.report import Figure, Sample, Summary, at_most, summarise
 from load_tests.server import DEADLINE_MS
 from load_tests.throughput import Load, saturated
 from load_tests.traffic import Ask, Mix, Text, asks_from, fixed_candidates
-from load_tests.wire import Call, Dialect, call, upsert
 
 P50_WANTED_MS, P99_WANTED_MS = 45.0, 100.0
 SLIP_P99_WANTED_MS = 5.0

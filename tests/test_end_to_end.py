@@ -12,7 +12,7 @@ import pytest
 from models.bundle.files import Bundle
 from models.text import Pair
 from tests.service.conftest import Serve, serve  # noqa: F401  a fixture is used by its name
-from tests.training.chat_server import ChatServer
+from tests.support.chat_server import ChatServer
 from training.__main__ import main
 from training.policies import POLICIES
 from training.policy_text import read_policy

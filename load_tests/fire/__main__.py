@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from load_tests.fire.ending import ending
-from load_tests.fire.figure import TINY, Figure, Size, rows, sized
-from load_tests.fire.hostile import hostile
+from load_tests.fire.hostile_clients import hostile
 from load_tests.fire.memory import memory
 from load_tests.fire.overload import overload
 from load_tests.fire.process import keep_apart
+from load_tests.fire.result import TINY, Figure, Size, rows, sized
+from load_tests.fire.shutdown import ending
 from load_tests.fire.speed import speed
 from load_tests.fire.swaps import swaps
 from load_tests.report import json_line

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from load_tests.client import Connections
-from load_tests.fire.figure import Figure, Size
 from load_tests.fire.process import SERVICE, started
+from load_tests.fire.result import Figure, Size
 
 LEAKING = (sys.executable, "-m", "load_tests.fire.leaking")
 MOST_MB = 1.0

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from load_tests.fire.figure import Figure, Size
 from load_tests.fire.process import started
+from load_tests.fire.result import Figure, Size
 from load_tests.open_loop import Limits, arrivals, closed_loop, open_loop
+from load_tests.payloads import Call
 from load_tests.report import Sample, Summary, summarise
 from load_tests.traffic import Mix
 from load_tests.warm_lists import WarmTraffic, warm
-from load_tests.wire import Call
 
 DEADLINE_S = 1.0
 RECOVERY_S = 2.0

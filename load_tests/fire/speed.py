@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from load_tests.added import added_time
-from load_tests.bare import BareLoop, RunLog
-from load_tests.fire.figure import Figure, Size
+from load_tests.bare_onnx_baseline import BareLoop, RunLog
 from load_tests.fire.overload import WARM
 from load_tests.fire.process import started
+from load_tests.fire.result import Figure, Size
+from load_tests.overhead import added_time
+from load_tests.payloads import Call, call
 from load_tests.report import quantile
 from load_tests.server import DEADLINE_MS
 from load_tests.throughput import Load, one_round
 from load_tests.traffic import Mix, first
 from load_tests.warm_lists import WarmTraffic, warm
-from load_tests.wire import Call, call
 from models.bundle.files import Bundle
 
 LEAST = 0.90

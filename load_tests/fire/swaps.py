@@ -18,15 +18,15 @@ from itertools import cycle, repeat
 from pathlib import Path
 
 from load_tests.client import Answer, BrokenAnswer, Connections
-from load_tests.fire.figure import Figure, Size
 from load_tests.fire.overload import WARM, calls_of, peak_of
 from load_tests.fire.process import SERVICE, Started, started
+from load_tests.fire.result import Figure, Size
 from load_tests.open_loop import arrivals
 from load_tests.warm_lists import warm
 from models.bundle.files import Bundle, save_bundle
 from models.bundle.manifest import Manifest
 
-CONFUSED = (sys.executable, "-m", "load_tests.fire.confused")
+CONFUSED = (sys.executable, "-m", "load_tests.fire.faulty_service")
 VERSIONS = ("1", "2", "3")
 ORDER = "212131"
 CONFUSED_SWAPS = 5

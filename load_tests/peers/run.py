@@ -20,13 +20,13 @@ from pathlib import Path
 
 from load_tests.client import Connections
 from load_tests.open_loop import Limits, arrivals, closed_loop, mix_of, open_loop
+from load_tests.payloads import PATHS, Call, Dialect, call
 from load_tests.peers.environments import ROOT
 from load_tests.peers.servers import NAMES, Server, servers_of
 from load_tests.report import Summary, json_line, summarise, table
 from load_tests.server import DEADLINE_MS, free_port, running
 from load_tests.traffic import Ask, Mix, first
 from load_tests.warm_lists import HALF, WarmTraffic, warm
-from load_tests.wire import PATHS, Call, Dialect, call
 
 AGREEMENT = 1e-3
 NUM_LISTS = 400

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from load_tests.payloads import Dialect
 from load_tests.peers.environments import CROSS_ENCODER, FITSCORE, HOME, INFINITY, NAIVE, environment
 from load_tests.server import SATURATED
-from load_tests.wire import Dialect
 from models.bundle.files import Bundle
 
 NAMES = ("fitscore", "naive", "infinity", "cross-encoder", "shipped", "teacher")

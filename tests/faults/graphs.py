@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from models.bundle.files import save_bundle
-from tests.bundles import SPECIALS, WORDS, graph_bytes, known_answers, manifest, tokenizer_json
+from tests.support.bundles import SPECIALS, WORDS, graph_bytes, known_answers, manifest, tokenizer_json
 
 Poison = Literal["gather", "loop", "memory", "nan"]
 # The word at which a poison graph fails; no known answer has it.

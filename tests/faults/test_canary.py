@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from service.schemas import PutCandidates, RerankRequest, ScoreRequest
-from tests.fakes import PATIENCE_S, SumScorer, loading
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
+from tests.support.fakes import PATIENCE_S, SumScorer, loading
 
 CANARY = "canary7c1f"
 JSON = {"Content-Type": "application/json"}

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.desk import Desk
-from tests.fakes import PATIENCE_S, GatedScorer, loading
 from tests.service.conftest import Running, Serve
+from tests.support.fakes import PATIENCE_S, GatedScorer, loading
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 JUMPS = (HOUR_S, -HOUR_S, DAY_S, -DAY_S)

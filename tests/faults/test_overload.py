@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from load_tests.open_loop import Limits, arrivals, open_loop
+from load_tests.payloads import Call
 from load_tests.report import Sample
-from load_tests.wire import Call
-from tests.fakes import SumScorer, loading
 from tests.service.conftest import MEMBER, Running, Serve
+from tests.support.fakes import SumScorer, loading
 
 RUN_S = 0.05
 PER_S = 1 / RUN_S

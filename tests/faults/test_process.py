@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from load_tests.fire.hostile import STOCK
+from load_tests.fire.hostile_clients import STOCK
 from load_tests.server import free_port
 from tests.service.conftest import CANDIDATES, MEMBER
 from tests.service.test_main import PATIENCE_S, process

@@ -10,21 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from load_tests import added, bench, flat_teacher, throughput, warm_lists
-from load_tests.added import Added
-from load_tests.bare import BareLoop, Run, RunLog
+from load_tests import bench, flat_teacher, throughput, warm_lists
+from load_tests import overhead as added
+from load_tests.bare_onnx_baseline import BareLoop, Run, RunLog
 from load_tests.flat_teacher import Turns
+from load_tests.overhead import Added
+from load_tests.payloads import upsert
 from load_tests.recorded_service import record_runs
 from load_tests.report import Figure, Summary
 from load_tests.throughput import Round
 from load_tests.traffic import Mix
 from load_tests.warm_lists import Lists, WarmTraffic
-from load_tests.wire import upsert
 from models.bundle.files import Bundle
 from models.runtime.session import Session
 from models.text import Pair
-from tests.bundles import write_tiny_bundle
-from tests.split_bundles import GRAPHS, write_split_bundle
+from tests.support.bundles import write_tiny_bundle
+from tests.support.split_bundles import GRAPHS, write_split_bundle
 
 SHORT = "--rounds 1 --seconds 2 --warm-seconds 0 --teacher-seconds 0.3 --teacher-warm-seconds 0 --clients 2"
 FEW = "--singles 3 --sizes 2 --fixed 8 --size 4 --by-id"

@@ -15,8 +15,8 @@ from load_tests import bench_gpu
 from models.errors import BundleError, DeviceError
 from models.runtime.io_binding import BoundSession
 from models.runtime.session import Feeds, Outputs
-from tests.bundles import write_tiny_bundle
-from tests.split_bundles import write_split_bundle
+from tests.support.bundles import write_tiny_bundle
+from tests.support.split_bundles import write_split_bundle
 
 ROOT = Path(__file__).parents[2]
 SMALL = (

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from load_tests.fire import __main__ as fire
-from load_tests.fire.figure import Figure, Size, rows, sized
-from load_tests.fire.hostile import BODY, CANARY
+from load_tests.fire.hostile_clients import BODY, CANARY
 from load_tests.fire.leaking import _KEPT, leak
 from load_tests.fire.memory import Seen, growth_of
 from load_tests.fire.overload import calls_of
+from load_tests.fire.result import Figure, Size, rows, sized
 from load_tests.fire.swaps import _shifted, belongs, recalibrated, write_versions
 from models.bundle.files import Bundle
 from models.heads import calibrate
 from service.metrics import Metrics
 from service.schemas import ScoreRequest
-from tests.bundles import write_tiny_bundle
-from tests.fakes import load_tiny
+from tests.support.bundles import write_tiny_bundle
+from tests.support.fakes import load_tiny
 
 
 @pytest.fixture

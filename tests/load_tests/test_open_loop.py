@@ -13,7 +13,7 @@ import pytest
 
 from load_tests.client import BrokenAnswer, Connections
 from load_tests.open_loop import Limits, arrivals, closed_loop, open_loop
-from load_tests.wire import Call
+from load_tests.payloads import Call
 
 
 class EchoServer:

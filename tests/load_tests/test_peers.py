@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from load_tests.payloads import Dialect
 from load_tests.peers.run import Turn, compare, parse, plan_of
 from load_tests.peers.servers import chosen, cross_encoder, fitscore, infinity
 from load_tests.report import Summary
-from load_tests.wire import Dialect
-from tests.bundles import write_tiny_bundle
-from tests.split_bundles import write_split_bundle
+from tests.support.bundles import write_tiny_bundle
+from tests.support.split_bundles import write_split_bundle
 
 
 def turn(pairs_per_s: float, latency_ms: float) -> Turn:

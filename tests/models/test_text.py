@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import BertProcessing
 
 from models.text import FieldFormat, Pair, Template, TextEncoder, collapsed
-from tests.bundles import tokenizer_json
+from tests.support.bundles import tokenizer_json
 
 TEMPLATE = Template(
     member=(FieldFormat(name="headline"), FieldFormat(name="skills", label="skills")),

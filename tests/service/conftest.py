@@ -17,8 +17,8 @@ from service.app import create_app
 from service.door import Door
 from service.lifecycle import Load
 from service.settings import Settings
-from tests.bundles import write_tiny_bundle
-from tests.fakes import PATIENCE_S, GatedScorer, loading
+from tests.support.bundles import write_tiny_bundle
+from tests.support.fakes import PATIENCE_S, GatedScorer, loading
 
 MEMBER = {"id": "m", "fields": {"headline": "data engineer", "skills": ["python", "spark"]}}
 CANDIDATES: list[dict[str, Any]] = [

@@ -14,8 +14,8 @@ from service.encoding import Encoded, Encoding
 from service.engine import EngineDead
 from service.queue import WorkQueue
 from service.work import Lane, Work
-from tests.fakes import lanes_of_nothing
 from tests.service.test_queue import lane_of
+from tests.support.fakes import lanes_of_nothing
 
 
 class Noting:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from service.lifecycle import Load
 from service.models import LiveModel
-from tests.fakes import PATIENCE_S, GatedScorer, SumScorer, loading
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
+from tests.support.fakes import PATIENCE_S, GatedScorer, SumScorer, loading
 
 CANARY = "canary-7c1f"
 JSON = {"Content-Type": "application/json"}

@@ -14,9 +14,9 @@ from service.audit.__main__ import main
 from service.audit.log import AuditLog, AuditPlan, BadAudit, CannotRecord, open_log
 from service.audit.record import BadLine, Keys, Scored
 from service.audit.segments import Segments, segments, verify
-from tests.fakes import PATIENCE_S
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
 from tests.service.test_metrics import read
+from tests.support.fakes import PATIENCE_S
 
 SECRET = b"s" * 32
 KEYS = Keys.of(SECRET)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from service.headers import Hosts
-from tests.fakes import PATIENCE_S, GatedScorer, loading
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
 from tests.service.test_metrics import read
+from tests.support.fakes import PATIENCE_S, GatedScorer, loading
 
 BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
 HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)

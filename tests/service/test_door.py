@@ -14,9 +14,9 @@ from service.door import outcome_of, route_of
 from service.errors import Invalid
 from service.invalid import stated_deadline_ms
 from service.routes import DeadlineHeader
-from tests.fakes import PATIENCE_S, GatedScorer, loading
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
 from tests.service.test_metrics import read
+from tests.support.fakes import PATIENCE_S, GatedScorer, loading
 
 JSON = {"Content-Type": "application/json"}
 BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()

@@ -18,8 +18,8 @@ from service.encoding import Encoded, Encoding
 from service.engine import Engine, EngineDead
 from service.queue import WorkQueue
 from service.work import Loss
-from tests.fakes import PATIENCE_S
 from tests.service.test_engine import Told
+from tests.support.fakes import PATIENCE_S
 
 A, B = b"a", b"b"
 MANY = [bytes([number]) for number in range(10, 18)]

@@ -16,8 +16,8 @@ from service.__main__ import Server, listen, uvicorn_config
 from service.app import create_app
 from service.lifecycle import Lifecycle
 from service.settings import Settings
-from tests.fakes import PATIENCE_S
 from tests.service.conftest import CANDIDATES, MEMBER, OPEN
+from tests.support.fakes import PATIENCE_S
 
 BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
 HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from pydantic import TypeAdapter
 
-from load_tests.fire.damage import damaged
+from load_tests.fire.mutate_json import damaged
 from service.schemas import DeadlineMs
 from tests.service.conftest import CANDIDATES, MEMBER, Running
 

@@ -11,7 +11,7 @@ from service.pace import FEWEST
 from service.request import Order
 from service.texts import Entry
 from service.work import Priority
-from tests.fakes import load_tiny
+from tests.support.fakes import load_tiny
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import httpx
 from service.__main__ import _server
 from service.connections import Connection, Patience
 from service.settings import read_settings
-from tests.bundles import write_tiny_bundle
 from tests.service.conftest import CANDIDATES, MEMBER, OPEN
 from tests.service.test_models import flip_a_bit
+from tests.support.bundles import write_tiny_bundle
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0

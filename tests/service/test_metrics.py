@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from service.metrics import LANES, LOOP_LAG_EVERY_S, OUTCOMES, ROUTES, STAGES, Metrics
 from service.work import PairStatus
-from tests.fakes import SumScorer, loading
 from tests.service.conftest import Running, Serve
+from tests.support.fakes import SumScorer, loading
 
 
 def series(text: str) -> dict[str, float]:

@@ -16,10 +16,10 @@ from service import models as ready
 from service.lanes import PairLane, SplitLanes, WarmUpLane
 from service.lifecycle import Load
 from service.models import LiveModel, NotEnoughMemory, check_memory, find_bundle, installed, why
-from tests.bundles import graph_bytes, manifest, write_tiny_bundle
-from tests.fakes import load_tiny
 from tests.service.conftest import Running, Serve
-from tests.split_bundles import write_split_bundle
+from tests.support.bundles import graph_bytes, manifest, write_tiny_bundle
+from tests.support.fakes import load_tiny
+from tests.support.split_bundles import write_split_bundle
 
 
 def flip_a_bit(path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_graph_that_loads_and_cannot_be_run_is_refused_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = graph_bytes(inputs=("something_else", "attention_mask"))
-    monkeypatch.setattr("tests.bundles.graph_bytes", lambda **_: other.replace(b"input_ids", b"inputs_id"))
+    monkeypatch.setattr("tests.support.bundles.graph_bytes", lambda **_: other.replace(b"input_ids", b"inputs_id"))
     write_tiny_bundle(tmp_path / "odd", known_answers=())
     with pytest.raises(BundleError, match=r"tiny\.onnx"):
         load_tiny(tmp_path / "odd")

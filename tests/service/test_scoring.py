@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from load_tests.fire.confused import confuse
+from load_tests.fire.faulty_service import confuse
 from service.errors import Invalid
 from service.models import LiveModel
 from service.scoring import Scoring, blend_weights
 from service.timings import Timings
-from tests.fakes import PATIENCE_S, GatedScorer, SumScorer, load_tiny, loading
 from tests.service.conftest import Serve
+from tests.support.fakes import PATIENCE_S, GatedScorer, SumScorer, load_tiny, loading
 
 
 @pytest.fixture(scope="module")

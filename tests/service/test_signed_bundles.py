@@ -13,10 +13,10 @@ from models.errors import BundleError
 from service.app import create_app
 from service.settings import BadSetting, Settings
 from service.trial import try_out
-from tests.bundles import write_tiny_bundle
 from tests.models.bundle.test_signature import public, sign
 from tests.service.conftest import Serve
 from tests.service.test_trial import PATIENT
+from tests.support.bundles import write_tiny_bundle
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from models.bundle.files import Bundle
 from models.scorers.split import Block
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
-from tests.fakes import PATIENCE_S, WatchedModel
 from tests.service.conftest import Running, Serve
 from tests.service.test_door import connect, send
 from tests.service.test_metrics import read
-from tests.split_bundles import write_split_bundle
+from tests.support.fakes import PATIENCE_S, WatchedModel
+from tests.support.split_bundles import write_split_bundle
 
 MEMBER = "data engineer python"
 FAR_MS, NEAR_MS = 600_000, 10_000

@@ -11,9 +11,9 @@ import pytest
 
 from service.lifecycle import Load
 from service.models import LiveModel
-from tests.bundles import write_tiny_bundle
-from tests.fakes import PATIENCE_S, load_tiny
 from tests.service.conftest import Running, Serve
+from tests.support.bundles import write_tiny_bundle
+from tests.support.fakes import PATIENCE_S, load_tiny
 
 SWAPS = 50
 ORDER = "2121231"

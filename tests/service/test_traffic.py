@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from service.lanes import PairLane
 from service.models import LiveModel
-from tests.bundles import HEADS, write_tiny_bundle
-from tests.fakes import SumScorer, load_tiny
 from tests.service.conftest import Running, Serve
+from tests.support.bundles import HEADS, write_tiny_bundle
+from tests.support.fakes import SumScorer, load_tiny
 
 Edit = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 SMALL_SAMPLE = {"rollout_min_requests": 20, "rollout_min_scores": 40, "rollout_slowness": 100}

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from models.errors import BundleError
 from service.trial import Children, Trial, try_out
 from service.warmup import Caps
-from tests.bundles import graph_bytes, write_tiny_bundle
-from tests.fakes import PATIENCE_S
 from tests.service.conftest import Serve
+from tests.support.bundles import graph_bytes, write_tiny_bundle
+from tests.support.fakes import PATIENCE_S
 
 PATIENT = Trial(
     device="cpu",
@@ -76,7 +76,7 @@ def endless() -> bytes:
 
 def write_poison(path: Path, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
     with monkeypatch.context() as patch:
-        patch.setattr("tests.bundles.graph_bytes", lambda **_: graph)
+        patch.setattr("tests.support.bundles.graph_bytes", lambda **_: graph)
         write_tiny_bundle(path, version="2")
     return path
 

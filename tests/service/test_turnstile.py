@@ -8,7 +8,7 @@ from service.admission import Admission
 from service.errors import Overloaded
 from service.turnstile import PAUSE, Claim, Turnstile, priority_in
 from service.work import Priority
-from tests.fakes import Clock
+from tests.support.fakes import Clock
 
 SECOND = {b"x-deadline-ms": b"1000"}
 BODY = b"x" * 100

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.text import TextEncoder
-from tests.training.two_questions import HEADS, labelled
+from tests.support.two_questions import HEADS, labelled
 from training.ablate import LEVERS, figures
 from training.cross_encoder import new_cross_encoder, save_cross_encoder
 from training.data import labelled_for

@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from models.text import Pair
+from tests.support.decoders import write_tiny_decoder
 from tests.training.conftest import WORDS
-from tests.training.decoders import write_tiny_decoder
 from training.cross_encoder import encode_lists, predict, predict_lists, to_tensors
 from training.data import CandidateList
 from training.decoder import (

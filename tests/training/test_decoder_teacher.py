@@ -23,7 +23,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from tests.training.miniature import PAIRS, in_fp32, run_in
+from tests.support.miniature import PAIRS, in_fp32, run_in
 from training import teach
 from training.annotate import check_soft_labels, read_soft_labels
 from training.cross_encoder import predict_lists
@@ -139,7 +139,7 @@ def together(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     config = ROOT / "training" / "accelerate" / "fsdp2.yaml"
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2"]
     launch += ["--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
-    launch += ["-m", "tests.training.miniature", str(whole), str(sliced)]
+    launch += ["-m", "tests.support.miniature", str(whole), str(sliced)]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -14,8 +14,8 @@ from models.errors import BundleError
 from models.scorers.split import SplitScorer
 from models.slots.codec import content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
-from tests.bundles import write_tiny_bundle
-from tests.split_bundles import write_split_bundle
+from tests.support.bundles import write_tiny_bundle
+from tests.support.split_bundles import write_split_bundle
 from training import encode as encoding
 from training.encode import Shard, encode
 from training.parquet import DataError

@@ -23,7 +23,7 @@ from models.bundle.files import Bundle, Calibration
 from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import TextEncoder
-from tests.split_bundles import write_split_bundle
+from tests.support.split_bundles import write_split_bundle
 from training import annotate as annotating
 from training import encode as encoding
 from training import executors as engines
@@ -165,7 +165,7 @@ def cluster(patient_ray: None) -> Iterator[Any]:
 @pytest.fixture
 def dying(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Each call adds a node of one CPU, and gives an engine that loses it under work."""
-    from tests.training.dying_node import LosingANode
+    from tests.support.dying_node import LosingANode
 
     added: list[Any] = []
 
@@ -236,7 +236,7 @@ def test_on_ray_each_candidate_is_encoded_once_though_nodes_died(
 
 @pytest.mark.slow
 def test_what_work_raises_on_ray_is_what_it_raises_here(cluster: Any) -> None:
-    from tests.training.dying_node import where_it_runs
+    from tests.support.dying_node import where_it_runs
 
     with pytest.raises(LookupError, match="an item without a word"):
         list(RayEngine(cluster.address).map(where_it_runs, [(1, "")]))
@@ -244,7 +244,7 @@ def test_what_work_raises_on_ray_is_what_it_raises_here(cluster: Any) -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_fits_on_no_node_is_refused(cluster: Any) -> None:
-    from tests.training.dying_node import where_it_runs
+    from tests.support.dying_node import where_it_runs
 
     with pytest.raises(EngineError, match="no node of the Ray cluster has 99 CPUs"):
         list(RayEngine(cluster.address, threads=99).map(where_it_runs, [(1, "word")]))
@@ -254,7 +254,7 @@ def test_a_worker_that_fits_on_no_node_is_refused(cluster: Any) -> None:
 def test_when_the_last_node_that_could_do_it_died_the_run_ends(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.training.dying_node import gated, remove_once_begun, where_it_runs
+    from tests.support.dying_node import gated, remove_once_begun, where_it_runs
 
     monkeypatch.setattr(engines, "LOOK_S", 0.5)
     victim = cluster.add_node(num_cpus=2, **agent_ports())
@@ -268,7 +268,7 @@ def test_when_the_last_node_that_could_do_it_died_the_run_ends(
 
 @pytest.mark.slow
 def test_without_an_address_ray_runs_on_this_machine_alone(patient_ray: None) -> None:
-    from tests.training.dying_node import where_it_runs
+    from tests.support.dying_node import where_it_runs
 
     try:
         found = list(RayEngine().map(where_it_runs, [(1, "word")]))

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from models.text import FieldFormat, Template
-from tests.training.chat_server import (
+from tests.support.chat_server import (
     DIMENSIONS,
     Asked,
     Behaviour,

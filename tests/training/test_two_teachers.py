@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.text import TextEncoder
-from tests.training.two_questions import HEADS, labelled
+from tests.support.two_questions import HEADS, labelled
 from training.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists
 from training.data import CandidateList
 from training.fit import Schedule, fit

@@ -9,7 +9,7 @@ import pytest
 
 from models.bundle.files import MANIFEST, MANIFEST_DIGEST, Bundle, _digest_line, save_bundle
 from models.errors import BundleError, DeviceError
-from tests.bundles import graph_bytes, known_answers, manifest, tokenizer_json, write_tiny_bundle
+from tests.support.bundles import graph_bytes, known_answers, manifest, tokenizer_json, write_tiny_bundle
 
 FILES = ("manifest.json", "manifest.sha256", "tiny.onnx", "tokenizer.json")
 

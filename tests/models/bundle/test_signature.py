@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from models.bundle.files import MANIFEST, MANIFEST_SIGNATURE, Bundle
 from models.bundle.signature import BadSigner, Signer
 from models.errors import BundleError
-from tests.bundles import write_tiny_bundle
+from tests.support.bundles import write_tiny_bundle
 
 
 def public(key: Ed25519PrivateKey | X25519PrivateKey, path: Path) -> Path:

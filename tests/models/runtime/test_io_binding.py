@@ -20,8 +20,8 @@ from models.runtime.buckets import Buckets, Limits
 from models.runtime.io_binding import RUNS_BEFORE_CAPTURE, BoundSession
 from models.runtime.session import GRAPH_ID, NO_GRAPH, Session
 from models.runtime.shapes import Size, place
-from tests.bundles import graph_bytes
-from tests.split_bundles import WIDTH, write_split_bundle
+from tests.support.bundles import graph_bytes
+from tests.support.split_bundles import WIDTH, write_split_bundle
 
 BUCKETS = Buckets((1, 2, 4), tokens=(4, 8), candidates=(2, 4), most_pairs=8)
 BUNDLE = Path(__file__).parents[2] / "models" / "jobs-v1"

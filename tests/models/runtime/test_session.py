@@ -10,7 +10,7 @@ import pytest
 from models.errors import BundleError, DeviceError
 from models.runtime.providers import CPU, CUDA, TENSORRT, Cuda
 from models.runtime.session import Device, Session, resolve_device
-from tests.bundles import graph_bytes
+from tests.support.bundles import graph_bytes
 
 
 class Pretender:

@@ -8,7 +8,7 @@ import pytest
 from models.runtime.session import Session
 from models.scorers.cross_encoder import CrossScorer
 from models.text import Pair, TextEncoder
-from tests.bundles import HEADS, expected_logits, graph_bytes, tokenizer_json
+from tests.support.bundles import HEADS, expected_logits, graph_bytes, tokenizer_json
 
 TEXTS = ("data engineer", "senior nurse ward", "chef", "python spark platform data", "")
 

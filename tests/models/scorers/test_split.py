@@ -11,7 +11,7 @@ from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair
-from tests.split_bundles import GRAPHS, expected_logits, write_split_bundle
+from tests.support.split_bundles import GRAPHS, expected_logits, write_split_bundle
 
 MEMBERS = ("data engineer python spark", "nurse")
 CANDIDATES = ("senior data engineer", "pastry chef hotel", "nurse ward", "platform")

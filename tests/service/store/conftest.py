@@ -10,7 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.fakes import PATIENCE_S
+from tests.support.fakes import PATIENCE_S
 
 
 class RedisServer:

@@ -9,8 +9,8 @@ from models.bundle.files import Bundle
 from models.slots.codec import content_key, model_key
 from service.store.__main__ import keys_of, main
 from service.store.opening import Store, open_store
-from tests.bundles import write_tiny_bundle
-from tests.split_bundles import write_split_bundle
+from tests.support.bundles import write_tiny_bundle
+from tests.support.split_bundles import write_split_bundle
 
 SLOTS = np.ones((2, 8), dtype=np.float16)
 

@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import NoRoom
 from service.store.embedded import EmbeddedTexts
-from tests.fakes import Clock
+from tests.support.fakes import Clock
 
 PLENTY = 16 << 20
 SPAWN = multiprocessing.get_context("spawn")

@@ -6,7 +6,7 @@ import pytest
 from models.errors import NoRoom
 from models.slots.codec import Slots
 from service.store.memory import MemorySlots, MemoryTexts
-from tests.fakes import Clock
+from tests.support.fakes import Clock
 
 
 def slots_of(number: int) -> Slots:

@@ -10,7 +10,7 @@ from models.slots.codec import Slots, Usage
 from service.store.memory import MemorySlots, MemoryTexts
 from service.store.opening import Store
 from service.store.tiers import REST_S, Gate
-from tests.fakes import Clock
+from tests.support.fakes import Clock
 
 KEYS = [bytes([number]) * 24 for number in range(4)]
 SLOTS = np.ones((2, 8), dtype=np.float16)

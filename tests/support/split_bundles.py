@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from models.bundle.files import Bundle, Graph, KnownAnswer, save_bundle
 from models.text import TextEncoder, TokenIds
-from tests.bundles import HEADS, manifest, tokenizer_json
+from tests.support.bundles import HEADS, manifest, tokenizer_json
 
 WIDTH = 8
 GRAPHS = (

@@ -14,10 +14,10 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from load_tests.client import BrokenAnswer, Connections
-from load_tests.fire.damage import damaged
-from load_tests.fire.figure import Figure, Size
 from load_tests.fire.invalid_json import invalid_texts
+from load_tests.fire.mutate_json import damaged
 from load_tests.fire.process import SERVICE, Started, started
+from load_tests.fire.result import Figure, Size
 from load_tests.report import quantile
 
 STOCK = (sys.executable, "-m", "load_tests.fire.stock")

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from load_tests.client import Connections
+from load_tests.payloads import Call, server_timing
 from load_tests.report import Figure, at_most, quantile
-from load_tests.wire import Call, server_timing
 
 P50_WANTED_MS = 1.5
 

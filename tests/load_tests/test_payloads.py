@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from load_tests.payloads import call, scored_pairs, server_timing
 from load_tests.traffic import Ask, Text
-from load_tests.wire import call, scored_pairs, server_timing
 
 ASK = Ask(Text("m", "nurse"), (Text("a", 'says "hi"'), Text("b", "welder")))
 

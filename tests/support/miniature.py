@@ -1,6 +1,6 @@
 """The recipe of a decoder in miniature, whole but for its size. As a module: `teach` by one process of a team, twice.
 
-    accelerate launch ... -m tests.training.miniature WHOLE SLICED
+    accelerate launch ... -m tests.support.miniature WHOLE SLICED
 
 In WHOLE each process holds all weights (DDP), in SLICED its slice of them (FSDP2).
 """
@@ -18,7 +18,7 @@ import torch
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
-from tests.training.decoders import write_tiny_decoder
+from tests.support.decoders import write_tiny_decoder
 from training import precision
 from training.dag import STEPS
 from training.data import FieldList

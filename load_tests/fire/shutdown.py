@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from load_tests.client import BrokenAnswer, Connections
-from load_tests.fire.figure import Figure, Size
 from load_tests.fire.overload import OPEN_S, WARM, calls_of
 from load_tests.fire.process import Started, started
+from load_tests.fire.result import Figure, Size
+from load_tests.payloads import Call
 from load_tests.warm_lists import warm
-from load_tests.wire import Call
 
 
 async def ending(bundle: Path, size: Size) -> list[Figure]:
