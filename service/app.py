@@ -14,7 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from models.bundle.signature import BadSigner, Signer
-from service.admission import Admission, Quotas
+from service.admission.controller import Admission, Quotas
+from service.admission.early_rejection import Turnstile
 from service.audit.log import AuditLog, AuditPlan, open_log
 from service.candidates import TokenCache
 from service.desk import Desk
@@ -40,7 +41,6 @@ from service.store.opening import Store, open_store
 from service.texts import Texts
 from service.traffic import Traffic
 from service.trial import Children, Trial, try_out
-from service.turnstile import Turnstile
 from service.verdict import Tolerance
 from service.warmup import Caps
 

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from models.errors import NoRoom, StoreDown
-from service.admission import QuotaExceeded, Quotas
+from service.admission.controller import QuotaExceeded, Quotas
 from service.audit.log import AuditLog, CannotRecord
 from service.audit.orders import resolved, scored_of
 from service.errors import FieldError, Invalid, NotRecorded, QuotaSpent, StoreFull, StoreUnavailable

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.admission.early_rejection import Claim, Turnstile
 from service.desk import Desk
 from service.errors import (
     Forbidden,
@@ -28,7 +29,6 @@ from service.errors import (
 from service.headers import METHODS, Hosts, Limits, check_content, check_length, check_size, request_id
 from service.keys import Caller, Keys
 from service.timings import Timings
-from service.turnstile import Claim, Turnstile
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})
 OPERATIONS = PROBES | {"/metrics"}

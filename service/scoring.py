@@ -14,11 +14,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.admission import Admission, NoCapacity
+from service.admission.controller import Admission, NoCapacity
+from service.admission.cost_estimate import Guess, guess_of
 from service.ahead import Ahead, NoPlace
 from service.engine import Engine, EngineDead
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
-from service.guess import Guess, guess_of
 from service.lanes import Rows, SplitLanes
 from service.models import LiveModel
 from service.pace import Pace

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.guess import guess_lengths, guess_of
+from service.admission.cost_estimate import guess_lengths, guess_of
 from service.lanes import PairLane
 from service.models import LiveModel
 from service.pace import FEWEST

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from service.admission import Admission
+from service.admission.controller import Admission
+from service.admission.early_rejection import PAUSE, Claim, Turnstile, priority_in
 from service.errors import Overloaded
-from service.turnstile import PAUSE, Claim, Turnstile, priority_in
 from service.work import Priority
 from tests.support.fakes import Clock
 

@@ -12,7 +12,7 @@ from itertools import chain
 
 import pytest
 
-from service.admission import Admission, NoCapacity
+from service.admission.controller import Admission, NoCapacity
 from service.cost import CostTable, Packing
 from service.pace import Pace
 from service.queue import WorkQueue
@@ -182,7 +182,7 @@ def test_what_is_critical_comes_through_three_times_the_load(slower: float) -> N
 
 def test_where_all_are_alike_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: as though every priority had the same share."""
-    monkeypatch.setattr("service.admission.SHARES", dict.fromkeys(Priority, 0.75))
+    monkeypatch.setattr("service.admission.controller.SHARES", dict.fromkeys(Priority, 0.75))
     service = Service(always(1.0))
     service.play(mixed())
     assert critical_share(service) < 0.8

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from service.admission import Admission, NoCapacity
+from service.admission.controller import Admission, NoCapacity
 from service.errors import Overloaded
 from service.invalid import stated_deadline_ms
 from service.work import Priority

@@ -1,6 +1,6 @@
 import pytest
 
-from service.admission import Admission, NoCapacity, QuotaExceeded, Quotas
+from service.admission.controller import Admission, NoCapacity, QuotaExceeded, Quotas
 from service.work import Priority
 
 
