@@ -11,8 +11,8 @@ from fastapi import Depends, Request
 
 from models.errors import NoRoom, StoreDown
 from service.admission.controller import QuotaExceeded, Quotas
+from service.audit.audited import resolved, scored_of
 from service.audit.log import AuditLog, CannotRecord
-from service.audit.orders import resolved, scored_of
 from service.errors import FieldError, Invalid, NotRecorded, QuotaSpent, StoreFull, StoreUnavailable
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics

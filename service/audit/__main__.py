@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import BundleError
+from service.audit.encryption import CannotSeal
 from service.audit.record import BadLine, Keys
 from service.audit.replay import replay, texts_of
-from service.audit.seal import CannotSeal
 from service.audit.segments import verify
 
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from service.audit.encryption import CannotSeal, Sealer
 from service.audit.record import BadLine, Keys, Scored, chained
-from service.audit.seal import CannotSeal, Sealer
 from service.audit.segments import LogTaken, Segments
 
 log = logging.getLogger("fitscore")

@@ -15,8 +15,8 @@ import orjson
 from models.bundle.files import Bundle
 from models.scorers.interface import Scorer
 from models.text import Pair, TextEncoder
+from service.audit.encryption import cipher, unseal
 from service.audit.record import Content, Keys
-from service.audit.seal import cipher, unseal
 from service.audit.segments import segments
 
 Texts = Mapping[str, Content]
