@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable, Mapping
 
 from models.text import TokenIds
+from service.batching.engine import EngineDead
 from service.encoding import Encoding
-from service.engine import EngineDead
 from service.lanes import SplitLanes
 
 # As a deadline it is later than any caller's, so that such work is always the least urgent.

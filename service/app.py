@@ -17,10 +17,11 @@ from models.bundle.signature import BadSigner, Signer
 from service.admission.controller import Admission, Quotas
 from service.admission.early_rejection import Turnstile
 from service.audit.log import AuditLog, AuditPlan, open_log
+from service.batching.deadline_queue import WorkQueue
+from service.batching.engine import Engine
 from service.candidates import TokenCache
 from service.desk import Desk
 from service.door import OPERATIONS, PROBES, Door
-from service.engine import Engine
 from service.errors import KINDS, Internal, Overloaded, ServiceError, problem
 from service.headers import Hosts, Limits
 from service.invalid import invalid
@@ -30,7 +31,6 @@ from service.lookup import Lookup, Members
 from service.metrics import Metrics
 from service.models import load_model
 from service.openapi import Api
-from service.queue import WorkQueue
 from service.rehearsal import rehearse
 from service.routes import router
 from service.scoring import Scoring

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from models.text import TokenIds
-from service.engine import Engine
-from service.work import Lane, Loss, Work, WorkResult
+from service.batching.engine import Engine
+from service.batching.jobs import Lane, Loss, Work, WorkResult
 
 Keep = Callable[[Mapping[bytes, Any]], Awaitable[None]]
 

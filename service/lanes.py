@@ -16,8 +16,8 @@ from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
-from service.cost import CostTable, Packing
-from service.work import Loss, WrongShape
+from service.batching.jobs import Loss, WrongShape
+from service.batching.latency_model import CostTable, Packing
 
 Rows = NDArray[np.float32]
 """Probabilities; the last axis is the heads."""

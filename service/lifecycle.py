@@ -13,16 +13,16 @@ from pathlib import Path
 
 from models.bundle.manifest import Manifest
 from models.errors import BundleError
+from service.batching.deadline_queue import WorkQueue
+from service.batching.engine import Engine
+from service.batching.jobs import Work
 from service.candidates import TokenCache
-from service.engine import Engine
 from service.errors import Conflict, NotFound
 from service.metrics import Metrics
 from service.models import LiveModel, Phase, find_bundle, installed, settle_memory, why
-from service.queue import WorkQueue
 from service.scoring import Scoring
 from service.store.opening import Store
 from service.traffic import Mode, Rollout, Traffic
-from service.work import Work
 
 log = logging.getLogger("fitscore")
 Load = Callable[[Path], LiveModel]

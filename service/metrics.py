@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from models.scorers.split import MemberState
 from service.audit.log import AuditLog
+from service.batching.fault_isolation import Failure
+from service.batching.jobs import Batch, PairStatus
 from service.connections import CUTS, Cut
 from service.lookup import Found
 from service.models import LiveModel
-from service.runs import Failure
-from service.work import Batch, PairStatus
 
 SECONDS = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from service.batching.jobs import Priority
 from service.texts import Entry
-from service.work import Priority
 
 
 @dataclass(frozen=True, slots=True)

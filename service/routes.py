@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.routing import APIRoute
 
 from service import schemas
+from service.batching.jobs import PairStatus, Priority
 from service.desk import AtDesk, Desk
 from service.door import Departed, Visit
 from service.errors import NotFound
@@ -22,7 +23,6 @@ from service.scoring import Answer
 from service.strict_json import read_json
 from service.texts import Entry
 from service.timings import Timings
-from service.work import PairStatus, Priority
 
 T = TypeVar("T")
 JSON = "application/json"

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from models.text import Fields
-from service.work import PairStatus, Priority
+from service.batching.jobs import PairStatus, Priority
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 # Strict, so that 5 stays 5 and is rendered as it was in training, and true is not 1.

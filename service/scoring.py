@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from service.admission.controller import Admission, NoCapacity
 from service.admission.cost_estimate import Guess, guess_of
 from service.ahead import Ahead, NoPlace
-from service.engine import Engine, EngineDead
+from service.batching.deadline_queue import QueueClosed
+from service.batching.engine import Engine, EngineDead
+from service.batching.jobs import Loss, PairStatus, Work, WorkResult
+from service.batching.latency_correction import Pace
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
 from service.lanes import Rows, SplitLanes
 from service.models import LiveModel
-from service.pace import Pace
-from service.queue import QueueClosed
 from service.request import Order
 from service.split import Split
 from service.texts import EmptyMember, Entry, Prepared, Texts
 from service.timings import Timings
-from service.work import Loss, PairStatus, Work, WorkResult
 
 T = TypeVar("T")
 # How often a request waits for its turn on the event loop: its connection, its bytes, the door; read, encoded, scored.

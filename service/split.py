@@ -18,8 +18,9 @@ from models.scorers.split import Block, MemberState
 from models.slots.codec import Slots
 from models.text import TokenIds
 from service.ahead import Ahead
+from service.batching.engine import Engine
+from service.batching.jobs import Loss, PairStatus
 from service.encoding import Encoded, Encoding
-from service.engine import Engine
 from service.lanes import SplitLanes
 from service.lookup import Found, Lookup, Members
 from service.metrics import Metrics
@@ -28,7 +29,6 @@ from service.request import Order
 from service.store.contract import SlotStore
 from service.texts import Entry, Prepared
 from service.timings import Timings
-from service.work import Loss, PairStatus
 
 # Of the time that an order has left, what encoding may plan to take: predictions err.
 ENCODE_SHARE = 0.8

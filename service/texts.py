@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from models.errors import StoreDown
 from models.text import Fields, Pair
+from service.batching.jobs import Lane, PairStatus
 from service.candidates import TokenCache
 from service.models import LiveModel
 from service.store.contract import Content, TextStore
-from service.work import Lane, PairStatus
 
 
 @dataclass(frozen=True, slots=True)

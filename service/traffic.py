@@ -19,13 +19,13 @@ from typing import Literal
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.batching.jobs import PairStatus, Priority
 from service.errors import DeadlinePassed, ServiceError
 from service.models import LiveModel
 from service.request import Order
 from service.scoring import Answer, Scoring
 from service.timings import Timings
 from service.verdict import Tally, Tolerance, drift, fault_of
-from service.work import PairStatus, Priority
 
 log = logging.getLogger("fitscore")
 Mode = Literal["shadow", "canary"]

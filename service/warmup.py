@@ -14,7 +14,7 @@ import numpy as np
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair, TextEncoder, TokenIds
-from service.cost import CostTable, Packing
+from service.batching.latency_model import CostTable, Packing
 from service.lanes import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
 
 TOKENS = (16, 64)

@@ -10,11 +10,11 @@ import pytest
 
 from models.text import TokenIds
 from service.ahead import Ahead, NoPlace
+from service.batching.deadline_queue import WorkQueue
+from service.batching.engine import EngineDead
+from service.batching.jobs import Lane, Work
 from service.encoding import Encoded, Encoding
-from service.engine import EngineDead
-from service.queue import WorkQueue
-from service.work import Lane, Work
-from tests.service.test_queue import lane_of
+from tests.service.batching.test_deadline_queue import lane_of
 from tests.support.fakes import lanes_of_nothing
 
 

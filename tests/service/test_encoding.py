@@ -13,12 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from models.text import TokenIds
-from service.cost import CostTable, Packing
+from service.batching.deadline_queue import WorkQueue
+from service.batching.engine import Engine, EngineDead
+from service.batching.jobs import Loss
+from service.batching.latency_model import CostTable, Packing
 from service.encoding import Encoded, Encoding
-from service.engine import Engine, EngineDead
-from service.queue import WorkQueue
-from service.work import Loss
-from tests.service.test_engine import Told
+from tests.service.batching.test_engine import Told
 from tests.support.fakes import PATIENCE_S
 
 A, B = b"a", b"b"

@@ -6,8 +6,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from service.batching.jobs import PairStatus
 from service.metrics import LANES, LOOP_LAG_EVERY_S, OUTCOMES, ROUTES, STAGES, Metrics
-from service.work import PairStatus
 from tests.service.conftest import Running, Serve
 from tests.support.fakes import SumScorer, loading
 

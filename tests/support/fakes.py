@@ -16,7 +16,7 @@ from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
-from service.cost import CostTable, Packing
+from service.batching.latency_model import CostTable, Packing
 from service.lanes import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
 from service.lifecycle import Load
 from service.models import LiveModel, load_model

@@ -1,7 +1,7 @@
 import pytest
 
 from service.admission.controller import Admission, NoCapacity, QuotaExceeded, Quotas
-from service.work import Priority
+from service.batching.jobs import Priority
 
 
 def admit(

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from service.admission.cost_estimate import guess_lengths, guess_of
+from service.batching.jobs import Priority
+from service.batching.latency_correction import FEWEST
 from service.lanes import PairLane
 from service.models import LiveModel
-from service.pace import FEWEST
 from service.request import Order
 from service.texts import Entry
-from service.work import Priority
 from tests.support.fakes import load_tiny
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from service.admission.controller import Admission
 from service.admission.early_rejection import PAUSE, Claim, Turnstile, priority_in
+from service.batching.jobs import Priority
 from service.errors import Overloaded
-from service.work import Priority
 from tests.support.fakes import Clock
 
 SECOND = {b"x-deadline-ms": b"1000"}

@@ -13,11 +13,11 @@ from itertools import chain
 import pytest
 
 from service.admission.controller import Admission, NoCapacity
-from service.cost import CostTable, Packing
-from service.pace import Pace
-from service.queue import WorkQueue
-from service.work import Batch, Priority, Work
-from tests.service.test_queue import Idle
+from service.batching.deadline_queue import WorkQueue
+from service.batching.jobs import Batch, Priority, Work
+from service.batching.latency_correction import Pace
+from service.batching.latency_model import CostTable, Packing
+from tests.service.batching.test_deadline_queue import Idle
 
 DEADLINE_S = 1.0
 TABLE = CostTable((1, 8), (1, 64), ((0.01, 0.01), (0.05, 0.05)))
@@ -194,6 +194,6 @@ def test_lengths_that_differ_do_not_make_all_of_them_late() -> None:
     rng = random.Random(0)
     service.length = lambda: rng.choice([48, 52, 56, 60, 64])  # which may share batches, padded
     service.lane = Idle(Packing(PADDED, max_batch_tokens=8 * 64, max_batch_s=0.08))
-    service.lane.packing.pace = service.pace
+    service.lane.packing.pace = service.batching.latency_correction
     service.play(list(poisson(10 * PER_S, 0.0, 20.0)))
     assert service.late <= 0.05 * len(service.done)

@@ -11,10 +11,10 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from service.cost import CostTable, Packing
-from service.pace import FEWEST
-from service.queue import QueueClosed, WorkQueue
-from service.work import Batch, Item, Lane, Work
+from service.batching.deadline_queue import QueueClosed, WorkQueue
+from service.batching.jobs import Batch, Item, Lane, Work
+from service.batching.latency_correction import FEWEST
+from service.batching.latency_model import CostTable, Packing
 
 PER_TOKEN = CostTable((1, 16), (8, 64), ((0.008, 0.064), (0.128, 1.024)))
 FREE_UP_TO_8 = CostTable((1, 8, 16), (8, 64), ((0.1, 0.1), (0.1, 0.1), (0.2, 0.2)))

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.queue import QueueClosed, WorkQueue
-from service.runs import BatchResult, Failure, run_batch
-from service.work import Batch, Loss, Work, WorkResult
+from service.batching.deadline_queue import QueueClosed, WorkQueue
+from service.batching.fault_isolation import BatchResult, Failure, run_batch
+from service.batching.jobs import Batch, Loss, Work, WorkResult
 
 # Turns of the loop from results to the work that follows: futures, a task, the group that it is in, who waits for that.
 FOLLOW_TURNS = 4

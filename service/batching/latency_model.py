@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Self
 
-from service.pace import Pace
+from service.batching.latency_correction import Pace
 
 # An item joins a batch where that costs at most this many times its share of a full batch of its own length.
 MAX_PADDING_COST = 1.25

@@ -1,7 +1,7 @@
 import pytest
 
-from service.work import Batch, Loss, Work
-from tests.service.test_queue import USUAL
+from service.batching.jobs import Batch, Loss, Work
+from tests.service.batching.test_deadline_queue import USUAL
 
 
 def work(*lengths: int) -> Work:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cost import ENOUGH_S, CostTable, Packing
+from service.batching.latency_model import ENOUGH_S, CostTable, Packing
 
 LINEAR = CostTable((1, 10), (10, 100), ((0.001, 0.010), (0.010, 0.100)))
 FLAT = CostTable((1, 10), (10, 100), ((0.005, 0.005), (0.005, 0.005)))

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.cost import CostTable, Packing
-from service.engine import Engine, EngineDead
+from service.batching.deadline_queue import WorkQueue
+from service.batching.engine import Engine, EngineDead
+from service.batching.fault_isolation import Failure
+from service.batching.jobs import Batch, Loss, Work, WorkResult
+from service.batching.latency_correction import FEWEST
+from service.batching.latency_model import CostTable, Packing
 from service.lanes import PairLane
-from service.pace import FEWEST
-from service.queue import WorkQueue
-from service.runs import Failure
-from service.work import Batch, Loss, Work, WorkResult
 
 COST = CostTable((1, 64), (1, 512), ((0.001, 0.001), (0.001, 0.001)))
 FAR = 1e6

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from service.work import Batch, Lane, Loss, WrongShape
+from service.batching.jobs import Batch, Lane, Loss, WrongShape
 
 Failure = Literal["error", "shape", "not_finite", "hung", "died"]
 

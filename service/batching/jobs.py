@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
-from service.cost import Packing
+from service.batching.latency_model import Packing
 
 
 class Priority(StrEnum):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from service.cost import Packing
-from service.work import Batch, Item, Lane, Work
+from service.batching.jobs import Batch, Item, Lane, Work
+from service.batching.latency_model import Packing
 
 # How much work one batch looks through for items that fit: cutting stays cheap however much waits.
 _MAX_LOOKED_AT = 256

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.pace import FEWEST, LAST, SECONDS, Pace
+from service.batching.latency_correction import FEWEST, LAST, SECONDS, Pace
 
 
 def paced(*ratios: float, now: float = 0.0) -> Pace:
