@@ -19,15 +19,17 @@ from service.admission.early_rejection import Turnstile
 from service.audit.log import AuditLog, AuditPlan, open_log
 from service.batching.deadline_queue import WorkQueue
 from service.batching.engine import Engine
-from service.candidates import TokenCache
 from service.desk import Desk
 from service.door import OPERATIONS, PROBES, Door
+from service.encoding.lookup import Lookup, Members
+from service.encoding.split_inputs import Split
+from service.encoding.token_cache import TokenCache
+from service.encoding.tokenization import Texts
 from service.errors import KINDS, Internal, Overloaded, ServiceError, problem
 from service.headers import Hosts, Limits
 from service.invalid import invalid
 from service.keys import Keys, parse_list, watch
 from service.lifecycle import Lifecycle, Load, TryOut
-from service.lookup import Lookup, Members
 from service.metrics import Metrics
 from service.models import load_model
 from service.openapi import Api
@@ -35,10 +37,8 @@ from service.rehearsal import rehearse
 from service.routes import router
 from service.scoring import Scoring
 from service.settings import BadSetting, Settings
-from service.split import Split
 from service.store.figures import StoreFigures
 from service.store.opening import Store, open_store
-from service.texts import Texts
 from service.traffic import Traffic
 from service.trial import Children, Trial, try_out
 from service.verdict import Tolerance

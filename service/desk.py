@@ -13,13 +13,13 @@ from models.errors import NoRoom, StoreDown
 from service.admission.controller import QuotaExceeded, Quotas
 from service.audit.audited import resolved, scored_of
 from service.audit.log import AuditLog, CannotRecord
+from service.encoding.tokenization import Entry
 from service.errors import FieldError, Invalid, NotRecorded, QuotaSpent, StoreFull, StoreUnavailable
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.request import Order
 from service.scoring import Answer, Scoring
 from service.store.contract import Content, TextStore
-from service.texts import Entry
 from service.traffic import Traffic
 
 T = TypeVar("T")

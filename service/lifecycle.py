@@ -16,7 +16,7 @@ from models.errors import BundleError
 from service.batching.deadline_queue import WorkQueue
 from service.batching.engine import Engine
 from service.batching.jobs import Work
-from service.candidates import TokenCache
+from service.encoding.token_cache import TokenCache
 from service.errors import Conflict, NotFound
 from service.metrics import Metrics
 from service.models import LiveModel, Phase, find_bundle, installed, settle_memory, why

@@ -19,7 +19,7 @@ from service.audit.log import AuditLog
 from service.batching.fault_isolation import Failure
 from service.batching.jobs import Batch, PairStatus
 from service.connections import CUTS, Cut
-from service.lookup import Found
+from service.encoding.lookup import Found
 from service.models import LiveModel
 
 SECONDS = (

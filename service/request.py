@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.batching.jobs import Priority
-from service.texts import Entry
+from service.encoding.tokenization import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from service.encoding.tokenization import Entry
 from service.schemas import Document, RerankRequest
 from service.scoring import Answer
-from service.texts import Entry
 
 # Log odds of 0 and 1 are infinite, which JSON cannot say.
 _SMALLEST = 1e-7

@@ -14,6 +14,7 @@ from service import schemas
 from service.batching.jobs import PairStatus, Priority
 from service.desk import AtDesk, Desk
 from service.door import Departed, Visit
+from service.encoding.tokenization import Entry
 from service.errors import NotFound
 from service.invalid import DEADLINE_HEADER
 from service.openapi import problems
@@ -21,7 +22,6 @@ from service.request import Order
 from service.rerank import answer_of, entries_of
 from service.scoring import Answer
 from service.strict_json import read_json
-from service.texts import Entry
 from service.timings import Timings
 
 T = TypeVar("T")

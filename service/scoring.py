@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from service.admission.controller import Admission, NoCapacity
 from service.admission.cost_estimate import Guess, guess_of
-from service.ahead import Ahead, NoPlace
 from service.batching.deadline_queue import QueueClosed
 from service.batching.engine import Engine, EngineDead
 from service.batching.jobs import Loss, PairStatus, Work, WorkResult
 from service.batching.latency_correction import Pace
+from service.encoding.background import Ahead, NoPlace
+from service.encoding.split_inputs import Split
+from service.encoding.tokenization import EmptyMember, Entry, Prepared, Texts
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
 from service.lanes import Rows, SplitLanes
 from service.models import LiveModel
 from service.request import Order
-from service.split import Split
-from service.texts import EmptyMember, Entry, Prepared, Texts
 from service.timings import Timings
 
 T = TypeVar("T")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from service.audit.record import Content, Scored
+from service.encoding.tokenization import Entry
 from service.request import Order
 from service.scoring import Answer
-from service.texts import Entry
 
 
 def resolved(order: Order, stored: Mapping[str, Content]) -> Order:

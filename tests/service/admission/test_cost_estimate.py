@@ -7,10 +7,10 @@ import pytest
 from service.admission.cost_estimate import guess_lengths, guess_of
 from service.batching.jobs import Priority
 from service.batching.latency_correction import FEWEST
+from service.encoding.tokenization import Entry
 from service.lanes import PairLane
 from service.models import LiveModel
 from service.request import Order
-from service.texts import Entry
 from tests.support.fakes import load_tiny
 
 

@@ -16,9 +16,9 @@ from models.scorers.split import MemberState
 from models.slots.codec import Slots, content_key
 from models.text import TokenIds
 from service.batching.jobs import PairStatus
+from service.encoding.tokenization import Entry, Texts, candidate_text, member_text
 from service.models import LiveModel
 from service.store.contract import Content, SlotStore
-from service.texts import Entry, Texts, candidate_text, member_text
 
 _ENTRY_BYTES = 200
 """What a cached state costs beside its numbers: key, dictionary slot, object headers."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from models.errors import StoreDown
 from models.text import Fields, Pair
 from service.batching.jobs import Lane, PairStatus
-from service.candidates import TokenCache
+from service.encoding.token_cache import TokenCache
 from service.models import LiveModel
 from service.store.contract import Content, TextStore
 

@@ -17,17 +17,17 @@ import numpy as np
 from models.scorers.split import Block, MemberState
 from models.slots.codec import Slots
 from models.text import TokenIds
-from service.ahead import Ahead
 from service.batching.engine import Engine
 from service.batching.jobs import Loss, PairStatus
-from service.encoding import Encoded, Encoding
+from service.encoding.background import Ahead
+from service.encoding.lookup import Found, Lookup, Members
+from service.encoding.single_flight import Encoded, Encoding
+from service.encoding.tokenization import Entry, Prepared
 from service.lanes import SplitLanes
-from service.lookup import Found, Lookup, Members
 from service.metrics import Metrics
 from service.models import LiveModel
 from service.request import Order
 from service.store.contract import SlotStore
-from service.texts import Entry, Prepared
 from service.timings import Timings
 
 # Of the time that an order has left, what encoding may plan to take: predictions err.

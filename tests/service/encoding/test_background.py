@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from models.text import TokenIds
-from service.ahead import Ahead, NoPlace
 from service.batching.deadline_queue import WorkQueue
 from service.batching.engine import EngineDead
 from service.batching.jobs import Lane, Work
-from service.encoding import Encoded, Encoding
+from service.encoding.background import Ahead, NoPlace
+from service.encoding.single_flight import Encoded, Encoding
 from tests.service.batching.test_deadline_queue import lane_of
 from tests.support.fakes import lanes_of_nothing
 

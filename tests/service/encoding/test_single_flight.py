@@ -17,7 +17,7 @@ from service.batching.deadline_queue import WorkQueue
 from service.batching.engine import Engine, EngineDead
 from service.batching.jobs import Loss
 from service.batching.latency_model import CostTable, Packing
-from service.encoding import Encoded, Encoding
+from service.encoding.single_flight import Encoded, Encoding
 from tests.service.batching.test_engine import Told
 from tests.support.fakes import PATIENCE_S
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.text import TokenIds
-from service.candidates import TokenCache
+from service.encoding.token_cache import TokenCache
 
 OWNER = b"tokenizer"
 

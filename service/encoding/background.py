@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from models.text import TokenIds
 from service.batching.engine import EngineDead
-from service.encoding import Encoding
+from service.encoding.single_flight import Encoding
 from service.lanes import SplitLanes
 
 # As a deadline it is later than any caller's, so that such work is always the least urgent.
