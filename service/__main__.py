@@ -19,9 +19,9 @@ import uvicorn
 from models.errors import StoreDown
 from service.app import create_app
 from service.audit.log import BadAudit
-from service.connections import Patience, connection_class, let_in, settle
-from service.door import Door
-from service.keys import BadKeys
+from service.http.api_keys import BadKeys
+from service.http.connection_limits import Patience, connection_class, let_in, settle
+from service.http.guard import Door
 from service.lifecycle import Lifecycle
 from service.settings import BadSetting, Settings, read_settings
 

@@ -19,22 +19,22 @@ from service.admission.early_rejection import Turnstile
 from service.audit.log import AuditLog, AuditPlan, open_log
 from service.batching.deadline_queue import WorkQueue
 from service.batching.engine import Engine
-from service.desk import Desk
-from service.door import OPERATIONS, PROBES, Door
 from service.encoding.lookup import Lookup, Members
 from service.encoding.split_inputs import Split
 from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import Texts
 from service.errors import KINDS, Internal, Overloaded, ServiceError, problem
-from service.headers import Hosts, Limits
-from service.invalid import invalid
-from service.keys import Keys, parse_list, watch
+from service.http.api_keys import Keys, parse_list, watch
+from service.http.context import Desk
+from service.http.guard import OPERATIONS, PROBES, Door
+from service.http.header_limits import Hosts, Limits
+from service.http.openapi import Api
+from service.http.prewarm import rehearse
+from service.http.problems import invalid
+from service.http.routes import router
 from service.lifecycle import Lifecycle, Load, TryOut
 from service.metrics import Metrics
 from service.models import load_model
-from service.openapi import Api
-from service.rehearsal import rehearse
-from service.routes import router
 from service.scoring import Scoring
 from service.settings import BadSetting, Settings
 from service.store.figures import StoreFigures

@@ -18,8 +18,8 @@ from models.scorers.split import MemberState
 from service.audit.log import AuditLog
 from service.batching.fault_isolation import Failure
 from service.batching.jobs import Batch, PairStatus
-from service.connections import CUTS, Cut
 from service.encoding.lookup import Found
+from service.http.connection_limits import CUTS, Cut
 from service.models import LiveModel
 
 SECONDS = (

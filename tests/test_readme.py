@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.schemas import ScoreRequest, ScoreResponse
+from service.http.schemas import ScoreRequest, ScoreResponse
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from service.admission.controller import Admission, NoCapacity
 from service.batching.jobs import Priority
 from service.errors import Overloaded
-from service.invalid import stated_deadline_ms
+from service.http.problems import stated_deadline_ms
 
 SCORING = frozenset({"/score", "/rerank"})
 # For so much of the time that it could fill, a refusal stands for all who ask for no less; then one may try again, and

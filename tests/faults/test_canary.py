@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from service.schemas import PutCandidates, RerankRequest, ScoreRequest
+from service.http.schemas import PutCandidates, RerankRequest, ScoreRequest
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
 from tests.support.fakes import PATIENCE_S, SumScorer, loading
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.desk import Desk
+from service.http.context import Desk
 from tests.service.conftest import Running, Serve
 from tests.support.fakes import PATIENCE_S, GatedScorer, loading
 

@@ -16,8 +16,8 @@ from load_tests.fire.result import Figure, Size, rows, sized
 from load_tests.fire.swaps import _shifted, belongs, recalibrated, write_versions
 from models.bundle.files import Bundle
 from models.heads import calibrate
+from service.http.schemas import ScoreRequest
 from service.metrics import Metrics
-from service.schemas import ScoreRequest
 from tests.support.bundles import write_tiny_bundle
 from tests.support.fakes import load_tiny
 

@@ -14,7 +14,7 @@ import uvicorn
 
 from service.__main__ import listen, uvicorn_config
 from service.app import create_app
-from service.door import Door
+from service.http.guard import Door
 from service.lifecycle import Load
 from service.settings import Settings
 from tests.support.bundles import write_tiny_bundle

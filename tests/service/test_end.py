@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from service import connections
 from service.__main__ import Server, listen, uvicorn_config
 from service.app import create_app
+from service.http import connection_limits as connections
 from service.lifecycle import Lifecycle
 from service.settings import Settings
 from tests.service.conftest import CANDIDATES, MEMBER, OPEN

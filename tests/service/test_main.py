@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from service.__main__ import _server
-from service.connections import Connection, Patience
+from service.http.connection_limits import Connection, Patience
 from service.settings import read_settings
 from tests.service.conftest import CANDIDATES, MEMBER, OPEN
 from tests.service.test_models import flip_a_bit

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from service.errors import FieldError, Invalid
-from service.schemas import (
+from service.http.schemas import (
     Candidate,
     DeadlineMs,
     Document,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service import schemas
+from service.http import schemas
 from tests.service.conftest import Running
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.headers import Hosts
+from service.http.header_limits import Hosts
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
 from tests.service.test_metrics import read
 from tests.support.fakes import PATIENCE_S, GatedScorer, loading

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.errors import KINDS
-from service.schemas import Problem
+from service.http.schemas import Problem
 
 PROBLEM_JSON = "application/problem+json"
 

@@ -10,18 +10,18 @@ import orjson
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.routing import APIRoute
 
-from service import schemas
 from service.batching.jobs import PairStatus, Priority
-from service.desk import AtDesk, Desk
-from service.door import Departed, Visit
 from service.encoding.tokenization import Entry
 from service.errors import NotFound
-from service.invalid import DEADLINE_HEADER
-from service.openapi import problems
+from service.http import schemas
+from service.http.compat.rerank import answer_of, entries_of
+from service.http.context import AtDesk, Desk
+from service.http.guard import Departed, Visit
+from service.http.openapi import problems
+from service.http.problems import DEADLINE_HEADER
+from service.http.strict_json import read_json
 from service.request import Order
-from service.rerank import answer_of, entries_of
 from service.scoring import Answer
-from service.strict_json import read_json
 from service.timings import Timings
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.keys import ANYONE, BadKeys, Keys, digest_of, main, parse_list
+from service.http.api_keys import ANYONE, BadKeys, Keys, digest_of, main, parse_list
 from tests.service.conftest import Serve
 
 
@@ -57,7 +57,7 @@ def test_every_key_is_compared_whole_whichever_is_given(monkeypatch: pytest.Monk
         compared.append(known)
         return known == given
 
-    monkeypatch.setattr("service.keys.hmac.compare_digest", compare)
+    monkeypatch.setattr("service.http.api_keys.hmac.compare_digest", compare)
     for given in ("one", "three", "none"):
         compared.clear()
         keys.caller(f"Bearer {given}")

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from load_tests.fire.mutate_json import damaged
-from service.schemas import DeadlineMs
+from service.http.schemas import DeadlineMs
 from tests.service.conftest import CANDIDATES, MEMBER, Running
 
 BODIES: dict[str, dict[str, Any]] = {

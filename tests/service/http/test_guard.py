@@ -10,10 +10,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from service.door import outcome_of, route_of
 from service.errors import Invalid
-from service.invalid import stated_deadline_ms
-from service.routes import DeadlineHeader
+from service.http.guard import outcome_of, route_of
+from service.http.problems import stated_deadline_ms
+from service.http.routes import DeadlineHeader
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
 from tests.service.test_metrics import read
 from tests.support.fakes import PATIENCE_S, GatedScorer, loading

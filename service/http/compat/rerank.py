@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.encoding.tokenization import Entry
-from service.schemas import Document, RerankRequest
+from service.http.schemas import Document, RerankRequest
 from service.scoring import Answer
 
 # Log odds of 0 and 1 are infinite, which JSON cannot say.

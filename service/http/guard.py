@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.admission.early_rejection import Claim, Turnstile
-from service.desk import Desk
 from service.errors import (
     Forbidden,
     Internal,
@@ -26,8 +25,9 @@ from service.errors import (
     Unauthorized,
     problem,
 )
-from service.headers import METHODS, Hosts, Limits, check_content, check_length, check_size, request_id
-from service.keys import Caller, Keys
+from service.http.api_keys import Caller, Keys
+from service.http.context import Desk
+from service.http.header_limits import METHODS, Hosts, Limits, check_content, check_length, check_size, request_id
 from service.timings import Timings
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})

@@ -1,6 +1,6 @@
 """Who is calling, and what they may do. Keys are known by their digests alone; knows no headers but the one given.
 
-`python -m service.keys NAME SCOPE...` makes a new key: shown once, with the line that the keys file needs. Keys are
+`python -m service.http.api_keys NAME SCOPE...` makes a new key: shown once, with the line that the keys file needs. Keys are
 random and long, so one round of SHA-256 hides them; a word that a person chose would need a slow hash.
 """
 
@@ -155,7 +155,7 @@ def digest_of(key: str) -> bytes:
 def main(argv: Sequence[str]) -> int:
     """Make a key and say what the file needs; exit code 2 for arguments that can't be used."""
     if len(argv) < 2 or not set(argv[1:]) <= set(SCOPES):
-        sys.stderr.write(f"python -m service.keys NAME SCOPE...   with scopes among {', '.join(SCOPES)}\n")
+        sys.stderr.write(f"python -m service.http.api_keys NAME SCOPE...   with scopes among {', '.join(SCOPES)}\n")
         return 2
     key = secrets.token_urlsafe(32)
     entry = {"name": argv[0], "sha256": digest_of(key).hex(), "scopes": list(argv[1:])}

@@ -7,7 +7,7 @@ import pytest
 
 from load_tests.fire.invalid_json import invalid_texts
 from service.errors import NotJson
-from service.strict_json import MAX_DEPTH, read_json
+from service.http.strict_json import MAX_DEPTH, read_json
 from tests.service.conftest import Running
 
 

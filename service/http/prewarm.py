@@ -10,8 +10,8 @@ import asyncio
 import orjson
 from starlette.types import ASGIApp, Message, Scope
 
-from service.door import Visit
-from service.schemas import EXAMPLE
+from service.http.guard import Visit
+from service.http.schemas import EXAMPLE
 
 
 async def rehearse(app: ASGIApp) -> None:
