@@ -33,8 +33,8 @@ from service.http.prewarm import rehearse
 from service.http.problems import invalid
 from service.http.routes import router
 from service.lifecycle import Lifecycle, Load, TryOut
-from service.metrics import Metrics
 from service.models import load_model
+from service.observability.metrics import Metrics
 from service.scoring import Scoring
 from service.settings import BadSetting, Settings
 from service.store.figures import StoreFigures

@@ -26,8 +26,8 @@ from service.encoding.tokenization import EmptyMember, Entry, Prepared, Texts
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
 from service.lanes import Rows, SplitLanes
 from service.models import LiveModel
+from service.observability.timings import Timings
 from service.request import Order
-from service.timings import Timings
 
 T = TypeVar("T")
 # How often a request waits for its turn on the event loop: its connection, its bytes, the door; read, encoded, scored.

@@ -22,9 +22,9 @@ from prometheus_client.registry import Collector
 from service.batching.jobs import PairStatus, Priority
 from service.errors import DeadlinePassed, ServiceError
 from service.models import LiveModel
+from service.observability.timings import Timings
 from service.request import Order
 from service.scoring import Answer, Scoring
-from service.timings import Timings
 from service.verdict import Tally, Tolerance, drift, fault_of
 
 log = logging.getLogger("fitscore")

@@ -9,9 +9,9 @@ import sys
 from dataclasses import replace
 
 from service.models import LiveModel
+from service.observability.timings import Timings
 from service.request import Order
 from service.scoring import Answer, Scoring
-from service.timings import Timings
 
 
 def confuse() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 _KEPT: list[bytearray] = []
 

@@ -24,11 +24,11 @@ from service.encoding.lookup import Found, Lookup, Members
 from service.encoding.single_flight import Encoded, Encoding
 from service.encoding.tokenization import Entry, Prepared
 from service.lanes import SplitLanes
-from service.metrics import Metrics
 from service.models import LiveModel
+from service.observability.metrics import Metrics
+from service.observability.timings import Timings
 from service.request import Order
 from service.store.contract import SlotStore
-from service.timings import Timings
 
 # Of the time that an order has left, what encoding may plan to take: predictions err.
 ENCODE_SHARE = 0.8

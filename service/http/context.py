@@ -16,7 +16,7 @@ from service.audit.log import AuditLog, CannotRecord
 from service.encoding.tokenization import Entry
 from service.errors import FieldError, Invalid, NotRecorded, QuotaSpent, StoreFull, StoreUnavailable
 from service.lifecycle import Lifecycle
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from service.request import Order
 from service.scoring import Answer, Scoring
 from service.store.contract import Content, TextStore

@@ -28,7 +28,7 @@ from service.errors import (
 from service.http.api_keys import Caller, Keys
 from service.http.context import Desk
 from service.http.header_limits import METHODS, Hosts, Limits, check_content, check_length, check_size, request_id
-from service.timings import Timings
+from service.observability.timings import Timings
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})
 OPERATIONS = PROBES | {"/metrics"}

@@ -20,9 +20,9 @@ from service.http.guard import Departed, Visit
 from service.http.openapi import problems
 from service.http.problems import DEADLINE_HEADER
 from service.http.strict_json import read_json
+from service.observability.timings import Timings
 from service.request import Order
 from service.scoring import Answer
-from service.timings import Timings
 
 T = TypeVar("T")
 JSON = "application/json"

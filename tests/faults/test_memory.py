@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from load_tests.fire.leaking import _KEPT, leak
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from tests.faults.test_process import BODY
 from tests.service.conftest import Running, Serve
 from tests.service.test_main import process

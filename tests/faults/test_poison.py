@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.graphs import WORD, Poison, write_poison_bundle
 from tests.service.conftest import MEMBER, Running, Serve
-from tests.service.test_metrics import read
+from tests.service.observability.test_metrics import read
 
 CANDIDATES = [
     {"id": str(place), "text": text} for place, text in enumerate(["chef", "nurse", "data", "python", "bake"])

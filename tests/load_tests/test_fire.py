@@ -17,7 +17,7 @@ from load_tests.fire.swaps import _shifted, belongs, recalibrated, write_version
 from models.bundle.files import Bundle
 from models.heads import calibrate
 from service.http.schemas import ScoreRequest
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from tests.support.bundles import write_tiny_bundle
 from tests.support.fakes import load_tiny
 

@@ -15,7 +15,7 @@ from service.audit.log import AuditLog, AuditPlan, BadAudit, CannotRecord, open_
 from service.audit.record import BadLine, Keys, Scored
 from service.audit.segments import Segments, segments, verify
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
-from tests.service.test_metrics import read
+from tests.service.observability.test_metrics import read
 from tests.support.fakes import PATIENCE_S
 
 SECRET = b"s" * 32

@@ -17,7 +17,7 @@ from models.slots.codec import Slots
 from models.text import Pair, TokenIds
 from tests.service.conftest import Running, Serve
 from tests.service.http.test_guard import connect, send
-from tests.service.test_metrics import read
+from tests.service.observability.test_metrics import read
 from tests.support.fakes import PATIENCE_S, WatchedModel
 from tests.support.split_bundles import write_split_bundle
 

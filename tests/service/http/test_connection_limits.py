@@ -9,7 +9,7 @@ import pytest
 
 from service.http.header_limits import Hosts
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
-from tests.service.test_metrics import read
+from tests.service.observability.test_metrics import read
 from tests.support.fakes import PATIENCE_S, GatedScorer, loading
 
 BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()

@@ -15,7 +15,7 @@ from service.http.guard import outcome_of, route_of
 from service.http.problems import stated_deadline_ms
 from service.http.routes import DeadlineHeader
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
-from tests.service.test_metrics import read
+from tests.service.observability.test_metrics import read
 from tests.support.fakes import PATIENCE_S, GatedScorer, loading
 
 JSON = {"Content-Type": "application/json"}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.batching.jobs import PairStatus
-from service.metrics import LANES, LOOP_LAG_EVERY_S, OUTCOMES, ROUTES, STAGES, Metrics
+from service.observability.metrics import LANES, LOOP_LAG_EVERY_S, OUTCOMES, ROUTES, STAGES, Metrics
 from tests.service.conftest import Running, Serve
 from tests.support.fakes import SumScorer, loading
 
