@@ -33,16 +33,16 @@ from service.http.prewarm import rehearse
 from service.http.problems import invalid
 from service.http.routes import router
 from service.lifecycle import Lifecycle, Load, TryOut
-from service.models import load_model
 from service.observability.metrics import Metrics
+from service.registry.loading import load_model
+from service.registry.sandbox import Children, Trial, try_out
+from service.registry.warmup import Caps
 from service.scoring import Scoring
 from service.settings import BadSetting, Settings
 from service.store.figures import StoreFigures
 from service.store.opening import Store, open_store
 from service.traffic import Traffic
-from service.trial import Children, Trial, try_out
 from service.verdict import Tolerance
-from service.warmup import Caps
 
 log = logging.getLogger("fitscore")
 

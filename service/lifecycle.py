@@ -18,8 +18,8 @@ from service.batching.engine import Engine
 from service.batching.jobs import Work
 from service.encoding.token_cache import TokenCache
 from service.errors import Conflict, NotFound
-from service.models import LiveModel, Phase, find_bundle, installed, settle_memory, why
 from service.observability.metrics import Metrics
+from service.registry.loading import LiveModel, Phase, find_bundle, installed, settle_memory, why
 from service.scoring import Scoring
 from service.store.opening import Store
 from service.traffic import Mode, Rollout, Traffic

@@ -24,9 +24,9 @@ from service.encoding.background import Ahead, NoPlace
 from service.encoding.split_inputs import Split
 from service.encoding.tokenization import EmptyMember, Entry, Prepared, Texts
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
-from service.lanes import Rows, SplitLanes
-from service.models import LiveModel
 from service.observability.timings import Timings
+from service.registry.loading import LiveModel
+from service.registry.operations import Rows, SplitLanes
 from service.request import Order
 
 T = TypeVar("T")

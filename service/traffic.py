@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 
 from service.batching.jobs import PairStatus, Priority
 from service.errors import DeadlinePassed, ServiceError
-from service.models import LiveModel
 from service.observability.timings import Timings
+from service.registry.loading import LiveModel
 from service.request import Order
 from service.scoring import Answer, Scoring
 from service.verdict import Tally, Tolerance, drift, fault_of

@@ -8,8 +8,8 @@ import runpy
 import sys
 from dataclasses import replace
 
-from service.models import LiveModel
 from service.observability.timings import Timings
+from service.registry.loading import LiveModel
 from service.request import Order
 from service.scoring import Answer, Scoring
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.text import Fields
-from service.lanes import SplitLanes
-from service.models import LiveModel
+from service.registry.loading import LiveModel
+from service.registry.operations import SplitLanes
 from service.request import Order
 
 # Of English job texts in WordPiece.

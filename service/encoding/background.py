@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from models.text import TokenIds
 from service.batching.engine import EngineDead
 from service.encoding.single_flight import Encoding
-from service.lanes import SplitLanes
+from service.registry.operations import SplitLanes
 
 # As a deadline it is later than any caller's, so that such work is always the least urgent.
 LEISURE_S = 3600.0

@@ -17,7 +17,7 @@ from models.slots.codec import Slots, content_key
 from models.text import TokenIds
 from service.batching.jobs import PairStatus
 from service.encoding.tokenization import Entry, Texts, candidate_text, member_text
-from service.models import LiveModel
+from service.registry.loading import LiveModel
 from service.store.contract import Content, SlotStore
 
 _ENTRY_BYTES = 200

@@ -23,10 +23,10 @@ from service.encoding.background import Ahead
 from service.encoding.lookup import Found, Lookup, Members
 from service.encoding.single_flight import Encoded, Encoding
 from service.encoding.tokenization import Entry, Prepared
-from service.lanes import SplitLanes
-from service.models import LiveModel
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
+from service.registry.loading import LiveModel
+from service.registry.operations import SplitLanes
 from service.request import Order
 from service.store.contract import SlotStore
 

@@ -12,7 +12,7 @@ from models.errors import StoreDown
 from models.text import Fields, Pair
 from service.batching.jobs import Lane, PairStatus
 from service.encoding.token_cache import TokenCache
-from service.models import LiveModel
+from service.registry.loading import LiveModel
 from service.store.contract import Content, TextStore
 
 

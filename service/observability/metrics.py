@@ -20,7 +20,7 @@ from service.batching.fault_isolation import Failure
 from service.batching.jobs import Batch, PairStatus
 from service.encoding.lookup import Found
 from service.http.connection_limits import CUTS, Cut
-from service.models import LiveModel
+from service.registry.loading import LiveModel
 
 SECONDS = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075,

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.lifecycle import Load
-from service.models import LiveModel
+from service.registry.loading import LiveModel
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
 from tests.support.fakes import PATIENCE_S, GatedScorer, SumScorer, loading
 

@@ -17,7 +17,7 @@ from service.__main__ import _server
 from service.http.connection_limits import Connection, Patience
 from service.settings import read_settings
 from tests.service.conftest import CANDIDATES, MEMBER, OPEN
-from tests.service.test_models import flip_a_bit
+from tests.service.registry.test_loading import flip_a_bit
 from tests.support.bundles import write_tiny_bundle
 
 ROOT = Path(__file__).parents[2]

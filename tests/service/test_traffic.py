@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.lanes import PairLane
-from service.models import LiveModel
+from service.registry.loading import LiveModel
+from service.registry.operations import PairLane
 from tests.service.conftest import Running, Serve
 from tests.support.bundles import HEADS, write_tiny_bundle
 from tests.support.fakes import SumScorer, load_tiny

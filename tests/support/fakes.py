@@ -17,10 +17,10 @@ from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
 from service.batching.latency_model import CostTable, Packing
-from service.lanes import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
 from service.lifecycle import Load
-from service.models import LiveModel, load_model
-from service.warmup import Caps
+from service.registry.loading import LiveModel, load_model
+from service.registry.operations import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
+from service.registry.warmup import Caps
 
 PATIENCE_S = 60.0
 

@@ -8,8 +8,8 @@ from service.admission.cost_estimate import guess_lengths, guess_of
 from service.batching.jobs import Priority
 from service.batching.latency_correction import FEWEST
 from service.encoding.tokenization import Entry
-from service.lanes import PairLane
-from service.models import LiveModel
+from service.registry.loading import LiveModel
+from service.registry.operations import PairLane
 from service.request import Order
 from tests.support.fakes import load_tiny
 

@@ -16,7 +16,7 @@ from service.batching.fault_isolation import Failure
 from service.batching.jobs import Batch, Loss, Work, WorkResult
 from service.batching.latency_correction import FEWEST
 from service.batching.latency_model import CostTable, Packing
-from service.lanes import PairLane
+from service.registry.operations import PairLane
 
 COST = CostTable((1, 64), (1, 512), ((0.001, 0.001), (0.001, 0.001)))
 FAR = 1e6

@@ -15,7 +15,7 @@ from models.scorers.interface import Scorer
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair, TextEncoder, TokenIds
 from service.batching.latency_model import CostTable, Packing
-from service.lanes import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
+from service.registry.operations import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
 
 TOKENS = (16, 64)
 """Lengths of texts that are measured, beside the longest."""

@@ -21,8 +21,8 @@ from models.errors import BundleError, DeviceError
 from models.runtime.providers import Way
 from models.runtime.session import Device
 from models.text import Template, TextEncoder
-from service.lanes import PairLane, SplitLanes, WarmUpLane
-from service.warmup import Caps, lanes_of
+from service.registry.operations import PairLane, SplitLanes, WarmUpLane
+from service.registry.warmup import Caps, lanes_of
 
 Phase = Literal["loading", "ready", "draining", "failed", "dead"]
 

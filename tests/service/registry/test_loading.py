@@ -12,10 +12,10 @@ from models.errors import BundleError, DeviceError
 from models.runtime.io_binding import BoundSession
 from models.runtime.session import Feeds, Outputs
 from models.text import Pair
-from service import models as ready
-from service.lanes import PairLane, SplitLanes, WarmUpLane
 from service.lifecycle import Load
-from service.models import LiveModel, NotEnoughMemory, check_memory, find_bundle, installed, why
+from service.registry import loading as ready
+from service.registry.loading import LiveModel, NotEnoughMemory, check_memory, find_bundle, installed, why
+from service.registry.operations import PairLane, SplitLanes, WarmUpLane
 from tests.service.conftest import Running, Serve
 from tests.support.bundles import graph_bytes, manifest, write_tiny_bundle
 from tests.support.fakes import load_tiny

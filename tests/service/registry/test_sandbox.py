@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import BundleError
-from service.trial import Children, Trial, try_out
-from service.warmup import Caps
+from service.registry.sandbox import Children, Trial, try_out
+from service.registry.warmup import Caps
 from tests.service.conftest import Serve
 from tests.support.bundles import graph_bytes, write_tiny_bundle
 from tests.support.fakes import PATIENCE_S
@@ -108,7 +108,7 @@ def test_a_graph_that_takes_too_much_processor_time_is_refused_long_before_its_t
 ) -> None:
     hurried = """
 import math, sys, time
-from service import trial
+from service.registry import sandbox as trial
 trial._cpu_seconds = lambda _: math.ceil(time.process_time()) + 1
 sys.exit(trial.main(sys.argv[1:]))
 """

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from models.errors import BundleError
 from service.app import create_app
+from service.registry.sandbox import try_out
 from service.settings import BadSetting, Settings
-from service.trial import try_out
 from tests.models.bundle.test_signature import public, sign
 from tests.service.conftest import Serve
-from tests.service.test_trial import PATIENT
+from tests.service.registry.test_sandbox import PATIENT
 from tests.support.bundles import write_tiny_bundle
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.lifecycle import Load
-from service.models import LiveModel
+from service.registry.loading import LiveModel
 from tests.service.conftest import Running, Serve
 from tests.support.bundles import write_tiny_bundle
 from tests.support.fakes import PATIENCE_S, load_tiny

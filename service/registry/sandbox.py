@@ -23,10 +23,10 @@ from models.bundle.signature import Signer
 from models.errors import BundleError
 from models.runtime.providers import Way
 from models.runtime.session import Device, resolve_device
-from service.models import load_model, why
-from service.warmup import Caps
+from service.registry.loading import load_model, why
+from service.registry.warmup import Caps
 
-CHILD = (sys.executable, "-m", "service.trial")
+CHILD = (sys.executable, "-m", "service.registry.sandbox")
 REFUSED = 3
 """The child's exit code when it ended by itself with a sentence."""
 MAX_SENTENCE = 500
