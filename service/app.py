@@ -37,12 +37,12 @@ from service.observability.metrics import Metrics
 from service.registry.loading import load_model
 from service.registry.sandbox import Children, Trial, try_out
 from service.registry.warmup import Caps
+from service.rollout.guardrails import Tolerance
+from service.rollout.router import Traffic
 from service.scoring import Scoring
 from service.settings import BadSetting, Settings
 from service.store.figures import StoreFigures
 from service.store.opening import Store, open_store
-from service.traffic import Traffic
-from service.verdict import Tolerance
 
 log = logging.getLogger("fitscore")
 

@@ -20,9 +20,9 @@ from service.encoding.token_cache import TokenCache
 from service.errors import Conflict, NotFound
 from service.observability.metrics import Metrics
 from service.registry.loading import LiveModel, Phase, find_bundle, installed, settle_memory, why
+from service.rollout.router import Mode, Rollout, Traffic
 from service.scoring import Scoring
 from service.store.opening import Store
-from service.traffic import Mode, Rollout, Traffic
 
 log = logging.getLogger("fitscore")
 Load = Callable[[Path], LiveModel]

@@ -18,9 +18,9 @@ from service.errors import FieldError, Invalid, NotRecorded, QuotaSpent, StoreFu
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.request import Order
+from service.rollout.router import Traffic
 from service.scoring import Answer, Scoring
 from service.store.contract import Content, TextStore
-from service.traffic import Traffic
 
 T = TypeVar("T")
 MAX_WRITES = 8

@@ -24,8 +24,8 @@ from service.errors import DeadlinePassed, ServiceError
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.request import Order
+from service.rollout.guardrails import Tally, Tolerance, drift, fault_of
 from service.scoring import Answer, Scoring
-from service.verdict import Tally, Tolerance, drift, fault_of
 
 log = logging.getLogger("fitscore")
 Mode = Literal["shadow", "canary"]

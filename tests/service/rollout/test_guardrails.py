@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.verdict import BINS, Tally, Tolerance, drift, even_groups, fault_of, psi
+from service.rollout.guardrails import BINS, Tally, Tolerance, drift, even_groups, fault_of, psi
 
 USUAL = Tolerance()
 
