@@ -39,7 +39,7 @@ from service.registry.sandbox import Children, Trial, try_out
 from service.registry.warmup import Caps
 from service.rollout.guardrails import Tolerance
 from service.rollout.router import Traffic
-from service.scoring import Scoring
+from service.scoring.pipeline import Scoring
 from service.settings import BadSetting, Settings
 from service.store.figures import StoreFigures
 from service.store.opening import Store, open_store

@@ -21,7 +21,7 @@ from service.errors import Conflict, NotFound
 from service.observability.metrics import Metrics
 from service.registry.loading import LiveModel, Phase, find_bundle, installed, settle_memory, why
 from service.rollout.router import Mode, Rollout, Traffic
-from service.scoring import Scoring
+from service.scoring.pipeline import Scoring
 from service.store.opening import Store
 
 log = logging.getLogger("fitscore")

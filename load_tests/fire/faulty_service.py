@@ -11,7 +11,7 @@ from dataclasses import replace
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.request import Order
-from service.scoring import Answer, Scoring
+from service.scoring.pipeline import Answer, Scoring
 
 
 def confuse() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from service.audit.record import Content, Scored
 from service.encoding.tokenization import Entry
 from service.request import Order
-from service.scoring import Answer
+from service.scoring.pipeline import Answer
 
 
 def resolved(order: Order, stored: Mapping[str, Content]) -> Order:

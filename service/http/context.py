@@ -19,7 +19,7 @@ from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.request import Order
 from service.rollout.router import Traffic
-from service.scoring import Answer, Scoring
+from service.scoring.pipeline import Answer, Scoring
 from service.store.contract import Content, TextStore
 
 T = TypeVar("T")

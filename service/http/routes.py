@@ -22,7 +22,7 @@ from service.http.problems import DEADLINE_HEADER
 from service.http.strict_json import read_json
 from service.observability.timings import Timings
 from service.request import Order
-from service.scoring import Answer
+from service.scoring.pipeline import Answer
 
 T = TypeVar("T")
 JSON = "application/json"

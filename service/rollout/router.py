@@ -25,7 +25,7 @@ from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.request import Order
 from service.rollout.guardrails import Tally, Tolerance, drift, fault_of
-from service.scoring import Answer, Scoring
+from service.scoring.pipeline import Answer, Scoring
 
 log = logging.getLogger("fitscore")
 Mode = Literal["shadow", "canary"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from service.encoding.tokenization import Entry
 from service.http.schemas import Document, RerankRequest
-from service.scoring import Answer
+from service.scoring.pipeline import Answer
 
 # Log odds of 0 and 1 are infinite, which JSON cannot say.
 _SMALLEST = 1e-7

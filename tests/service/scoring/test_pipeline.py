@@ -18,7 +18,7 @@ from load_tests.fire.faulty_service import confuse
 from service.errors import Invalid
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.scoring import Scoring, blend_weights
+from service.scoring.pipeline import Scoring, blend_weights
 from tests.service.conftest import Serve
 from tests.support.fakes import PATIENCE_S, GatedScorer, SumScorer, load_tiny, loading
 
