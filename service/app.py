@@ -41,8 +41,8 @@ from service.rollout.guardrails import Tolerance
 from service.rollout.router import Traffic
 from service.scoring.pipeline import Scoring
 from service.settings import BadSetting, Settings
-from service.store.figures import StoreFigures
-from service.store.opening import Store, open_store
+from service.store.factory import Store, open_store
+from service.store.metrics import StoreFigures
 
 log = logging.getLogger("fitscore")
 

@@ -22,7 +22,7 @@ from service.observability.metrics import Metrics
 from service.registry.loading import LiveModel, Phase, find_bundle, installed, settle_memory, why
 from service.rollout.router import Mode, Rollout, Traffic
 from service.scoring.pipeline import Scoring
-from service.store.opening import Store
+from service.store.factory import Store
 
 log = logging.getLogger("fitscore")
 Load = Callable[[Path], LiveModel]

@@ -18,7 +18,7 @@ from models.text import TokenIds
 from service.batching.jobs import PairStatus
 from service.encoding.tokenization import Entry, Texts, candidate_text, member_text
 from service.registry.loading import LiveModel
-from service.store.contract import Content, SlotStore
+from service.store.interface import Content, SlotStore
 
 _ENTRY_BYTES = 200
 """What a cached state costs beside its numbers: key, dictionary slot, object headers."""

@@ -28,7 +28,7 @@ from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.registry.operations import SplitLanes
 from service.request import Order
-from service.store.contract import SlotStore
+from service.store.interface import SlotStore
 
 # Of the time that an order has left, what encoding may plan to take: predictions err.
 ENCODE_SHARE = 0.8

@@ -13,7 +13,7 @@ from models.text import Fields, Pair
 from service.batching.jobs import Lane, PairStatus
 from service.encoding.token_cache import TokenCache
 from service.registry.loading import LiveModel
-from service.store.contract import Content, TextStore
+from service.store.interface import Content, TextStore
 
 
 @dataclass(frozen=True, slots=True)

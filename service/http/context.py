@@ -20,7 +20,7 @@ from service.observability.metrics import Metrics
 from service.request import Order
 from service.rollout.router import Traffic
 from service.scoring.pipeline import Answer, Scoring
-from service.store.contract import Content, TextStore
+from service.store.interface import Content, TextStore
 
 T = TypeVar("T")
 MAX_WRITES = 8

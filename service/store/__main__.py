@@ -14,7 +14,7 @@ from pathlib import Path
 from models.bundle.files import Bundle
 from models.errors import BundleError, StoreError
 from service.settings import BadSetting, read_settings
-from service.store.opening import open_store
+from service.store.factory import open_store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

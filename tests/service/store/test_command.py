@@ -8,7 +8,7 @@ import pytest
 from models.bundle.files import Bundle
 from models.slots.codec import content_key, model_key
 from service.store.__main__ import keys_of, main
-from service.store.opening import Store, open_store
+from service.store.factory import Store, open_store
 from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
 

@@ -20,8 +20,8 @@ from models.errors import DamagedEntry, NoRoom, StoreDown
 from models.slots.codec import MODEL_KEY_BYTES, Slots, Usage
 from models.slots.codec import pack as pack_slots
 from models.slots.codec import unpack as unpack_slots
-from service.store.contract import Content
-from service.store.entry import NEVER, Entry, EntryReader, expires_ms, key_of, pack
+from service.store.codec import NEVER, Entry, EntryReader, expires_ms, key_of, pack
+from service.store.interface import Content
 
 TEXTS, SLOTS = b"fitscore:t:", b"fitscore:s:"
 _AT_ONCE = 1000

@@ -5,7 +5,7 @@ import pytest
 
 from models.errors import NoRoom
 from models.slots.codec import Slots
-from service.store.memory import MemorySlots, MemoryTexts
+from service.store.memory_store import MemorySlots, MemoryTexts
 from tests.support.fakes import Clock
 
 

@@ -12,7 +12,7 @@ from moka_py import Moka
 
 from models.errors import NoRoom
 from models.slots.codec import HEADER_BYTES, Slots, Usage
-from service.store.contract import Content
+from service.store.interface import Content
 
 ENTRY_BYTES = 200
 """What an entry costs beside its content: key, dictionary slot, object headers."""

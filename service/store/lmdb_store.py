@@ -14,8 +14,8 @@ import lmdb
 from models.errors import NoRoom
 from models.slots.codec import Usage
 from models.slots.lmdb_environment import open_environment
-from service.store.contract import Content
-from service.store.entry import NEVER, Entry, EntryReader, expires_ms, key_of, pack
+from service.store.codec import NEVER, Entry, EntryReader, expires_ms, key_of, pack
+from service.store.interface import Content
 
 FORM = "fitscore-texts-1"
 _AT_ONCE = 1000

@@ -7,9 +7,9 @@ import pytest
 
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, Usage
-from service.store.memory import MemorySlots, MemoryTexts
-from service.store.opening import Store
-from service.store.tiers import REST_S, Gate
+from service.store.factory import Store
+from service.store.memory_store import MemorySlots, MemoryTexts
+from service.store.tiering import REST_S, Gate
 from tests.support.fakes import Clock
 
 KEYS = [bytes([number]) * 24 for number in range(4)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import NoRoom
-from service.store.embedded import EmbeddedTexts
+from service.store.lmdb_store import EmbeddedTexts
 from tests.support.fakes import Clock
 
 PLENTY = 16 << 20

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from models.errors import DamagedEntry
-from service.store.contract import Content
+from service.store.interface import Content
 
 _MAGIC = b"fst1"
 _HEADER = struct.Struct("<4sqI")

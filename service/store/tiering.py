@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, Usage
-from service.store.contract import Content, KeptSlots, TextStore
-from service.store.memory import MemorySlots
+from service.store.interface import Content, KeptSlots, TextStore
+from service.store.memory_store import MemorySlots
 
 log = logging.getLogger("fitscore")
 REST_S = 1.0

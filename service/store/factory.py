@@ -16,11 +16,11 @@ from pathlib import Path
 from models.errors import StoreDown
 from models.slots.codec import Usage
 from models.slots.lmdb_file import IN_STORE, SlotFile
-from service.store.contract import KeptSlots, SlotStore, TextStore
-from service.store.embedded import EmbeddedTexts
-from service.store.memory import MemorySlots, MemoryTexts
-from service.store.remote import RemoteSlots, RemoteTexts, connect
-from service.store.tiers import Gate, GatedTexts, TieredSlots
+from service.store.interface import KeptSlots, SlotStore, TextStore
+from service.store.lmdb_store import EmbeddedTexts
+from service.store.memory_store import MemorySlots, MemoryTexts
+from service.store.redis_store import RemoteSlots, RemoteTexts, connect
+from service.store.tiering import Gate, GatedTexts, TieredSlots
 
 PATTERN = r"memory|lmdb:.+|rediss?://.+|unix://.+"
 REDIS_TIMEOUT_S = 0.01

@@ -7,10 +7,10 @@ import pytest
 
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, content_key, model_key
-from service.store.memory import MemorySlots
-from service.store.opening import Store, open_store
-from service.store.remote import TEXTS, RemoteSlots, RemoteTexts
-from service.store.tiers import Gate
+from service.store.factory import Store, open_store
+from service.store.memory_store import MemorySlots
+from service.store.redis_store import TEXTS, RemoteSlots, RemoteTexts
+from service.store.tiering import Gate
 from tests.service.store.conftest import RedisServer
 
 MODEL = model_key(b"model")
