@@ -18,8 +18,8 @@ import torch
 from models.bundle.files import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
 from models.heads import calibrate
 from models.text import Pair, TextEncoder
+from training.compression.onnx_export import pair_graph, write_onnx
 from training.cross_encoder import CrossEncoder, read_tokenizer, to_tensors
-from training.graphs import pair_graph, write_onnx
 from training.recipe import Recipe
 from training.recipes.registry import find
 from training.step_runner import Run

@@ -15,6 +15,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from models.errors import BundleError, StoreError
+from training.compression.onnx_export import ExportError
 from training.dag import STEPS, run_all
 from training.document import DocumentError
 from training.encode import WHOLE, Shard, encode
@@ -22,7 +23,6 @@ from training.endpoint import Endpoint, EndpointRefused
 from training.evaluate import FloorBroken
 from training.executors import LOCAL, Engine, EngineError, RayEngine
 from training.fit import TrainingStopped
-from training.graphs import ExportError
 from training.judge import JudgeStopped
 from training.parquet import DataError
 from training.policy import PolicyMismatch

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from models.text import Pair, TextEncoder
+from training.compression.compression_report import measure_variants
+from training.compression.onnx_export import check_parity
+from training.compression.onnx_inference import open_graphs, write_graphs
 from training.cross_encoder import CrossEncoder, encode_lists
 from training.data import read_lists
-from training.graphs import check_parity
 from training.recipe import Recipe
-from training.served import open_graphs, write_graphs
 from training.store import Student, load_student
-from training.variants import measure_variants
 
 PROBE_LISTS = 12
 PROBE_PAIRS = 200

@@ -22,6 +22,7 @@ from training import ranking
 from training.annotate import Teacher, read_teachers
 from training.baselines import bm25_scores, cosine_scores
 from training.breaks import worst_breaks
+from training.compression.onnx_inference import graph_logits, open_graphs
 from training.data import CandidateList, by_list, labelled_for, read_lists, some_of_each
 from training.fairness import audit
 from training.figures import Scores, head_figures
@@ -30,7 +31,6 @@ from training.page import html
 from training.promotion import Decision, NotPromoted, decide
 from training.recipe import Recipe
 from training.report import markdown
-from training.served import graph_logits, open_graphs
 from training.store import load_student
 from training.teacher_logits import teacher_logits
 

@@ -16,7 +16,7 @@ from models.heads import calibrate
 from models.text import Pair, TextEncoder
 from training.card import model_card
 from training.compress import reference_logits
-from training.graphs import traced
+from training.compression.onnx_export import traced
 from training.policy import Policy
 from training.recipe import Recipe
 from training.store import Student, load_student

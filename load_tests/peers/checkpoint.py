@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertFor
 
 from models.bundle.files import Bundle, Calibration, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
 from models.text import FieldFormat, Template
-from training.graphs import PAIR_INPUTS, pair_graph, write_onnx
+from training.compression.onnx_export import PAIR_INPUTS, pair_graph, write_onnx
 
 
 def draw_model(vocabulary: int, *, layers: int, seed: int = 0) -> BertForSequenceClassification:

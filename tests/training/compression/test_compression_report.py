@@ -15,15 +15,15 @@ import torch
 from models.scorers.cross_encoder import CrossScorer
 from models.scorers.split import SplitScorer
 from models.text import TextEncoder
-from training import variants
+from training.compression import compression_report as variants
+from training.compression.onnx_inference import graph_logits, write_graphs
+from training.compression.pruned_student import apart, layers_alone, narrow_student, student_moments, with_encoder_of
 from training.cross_encoder import CrossEncoder, new_cross_encoder
 from training.data import CandidateList
 from training.figures import quality
 from training.fit import Schedule
-from training.narrow import apart, layers_alone, narrow_student, student_moments, with_encoder_of
 from training.recipe import Pruned, Recipe
 from training.recipes.registry import find
-from training.served import graph_logits, write_graphs
 from training.sides import embed_lists, imitate
 from training.split import SplitShape, new_split_student
 from training.store import Student
@@ -129,7 +129,7 @@ def test_each_variant_is_measured_once(
         return -graph_logits(scorer, *given)
 
     monkeypatch.setattr(variants, "graph_logits", upside_down)
-    monkeypatch.setattr("training.narrow.fit", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("training.compression.pruned_student.fit", lambda *_: pytest.fail("trained again"))
     variants.measure_variants(wanted, encoder, encoder, tmp_path, student, tmp_path)
     again = {row["name"]: row for row in json.loads((tmp_path / "variants.json").read_text())}
     assert len(opened) == 1

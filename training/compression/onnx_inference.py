@@ -17,10 +17,10 @@ from models.runtime.session import Session
 from models.scorers.cross_encoder import CrossScorer
 from models.scorers.split import Block, SplitScorer
 from models.text import TextEncoder
+from training.compression.onnx_export import traced, write_onnx
+from training.compression.quantization import write_int8
 from training.cross_encoder import CrossEncoder, encode_lists
 from training.data import CandidateList
-from training.graphs import traced, write_onnx
-from training.quantise import write_int8
 from training.store import Student
 
 Cost = TypeVar("Cost")

@@ -12,7 +12,7 @@ from models.bundle.files import Bundle
 from models.runtime.buckets import Profile
 from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
-from training.trt_check import NOT_CHECKED, build, check_bundle, main
+from training.compression.tensorrt_check import NOT_CHECKED, build, check_bundle, main
 
 BUNDLE = Path(__file__).parents[2] / "models" / "jobs-v1"
 

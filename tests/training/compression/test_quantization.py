@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from models.runtime.session import Session
-from training.quantise import write_int8
+from training.compression.quantization import write_int8
 
 WIDTH = 32
 

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from models.text import TextEncoder
+from training.compression.onnx_export import traced
+from training.compression.onnx_inference import graph_logits, measured_once, open_graphs, pace, write_graphs
+from training.compression.pruned_student import narrow_student, student_moments
 from training.data import CandidateList, read_lists, some_of_each
 from training.figures import quality
-from training.graphs import traced
-from training.narrow import narrow_student, student_moments
 from training.recipe import Recipe
-from training.served import graph_logits, measured_once, open_graphs, pace, write_graphs
 from training.store import Student
 
 Lists = Sequence[CandidateList]

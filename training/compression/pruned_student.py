@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
+from training.compression.structured_pruning import prune, second_moments
 from training.cross_encoder import CrossEncoder, to_tensors
 from training.data import CandidateList, some_drawn
 from training.fit import Schedule, fit
-from training.prune import prune, second_moments
 from training.sides import imitate
 from training.split import SplitStudent
 from training.store import Student, made_once

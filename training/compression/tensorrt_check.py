@@ -1,5 +1,5 @@
 """Does TensorRT take the graphs? Parses and builds each GPU graph of a bundle with the bundle's own profiles, on a
-machine without a GPU or a driver: `python -m training.trt_check BUNDLE`.
+machine without a GPU or a driver: `python -m training.compression.tensorrt_check BUNDLE`.
 
 It uses TensorRT-RTX, which builds engines on the CPU and has the parser of TensorRT, though not all of its kernels.
 That is proprietary: the extra `trt-check` installs it for who wants to check, and nothing of it is passed on.
@@ -87,7 +87,7 @@ def _tensorrt() -> Any:  # noqa: ANN401
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 1 when a graph is refused, 2 when nothing could be checked."""
-    parser = argparse.ArgumentParser(prog="python -m training.trt_check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.compression.tensorrt_check", description=__doc__)
     parser.add_argument("bundle", type=Path)
     try:
         verdicts = check_bundle(Bundle.load(parser.parse_args(argv).bundle))

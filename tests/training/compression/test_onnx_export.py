@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 import torch
 
+from training.compression.onnx_export import EncoderGraph, traced, write_onnx
 from training.cross_encoder import new_cross_encoder
-from training.graphs import EncoderGraph, traced, write_onnx
 from training.pooling import Pooling
 from training.split import SplitShape, SplitStudent, new_split_student
 
