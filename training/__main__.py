@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from models.errors import BundleError, StoreError
 from training.compression.onnx_export import ExportError
 from training.dag import STEPS, run_all
+from training.data.tables import DataError
 from training.document import DocumentError
 from training.encode import WHOLE, Shard, encode
 from training.endpoint import Endpoint, EndpointRefused
@@ -24,7 +25,6 @@ from training.evaluate import FloorBroken
 from training.executors import LOCAL, Engine, EngineError, RayEngine
 from training.fit import TrainingStopped
 from training.judge import JudgeStopped
-from training.parquet import DataError
 from training.policy import PolicyMismatch
 from training.promotion import NotPromoted
 from training.recipe import Recipe

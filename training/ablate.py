@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.text import TextEncoder
-from training.data import by_list
+from training.data.lists import by_list
 from training.distill import Material, learn_actions, learn_relevance, new_learner, read_material
 from training.learners import Learner
 from training.ranking import auc, bootstrap, evaluate_lists, ndcg_at_10

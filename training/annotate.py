@@ -23,9 +23,9 @@ from tqdm import tqdm
 from models.bundle.files import Calibration
 from models.text import Pair, TextEncoder
 from training.cross_encoder import predict
+from training.data.tables import check_columns, empty, read_table
 from training.executors import LOCAL, Engine
 from training.pair_model import PairEncoder
-from training.parquet import check_columns, empty, read_table
 from training.policy import Policy, check_stamps
 from training.recipe import Recipe
 from training.store import FlatTeacher, load_teacher, own_encoder
@@ -58,7 +58,7 @@ def annotate(
     out: Path,
     engine: Engine = LOCAL,
 ) -> None:
-    """Write `out/soft-00000.parquet` ...; `pairs` has the columns of `training.data`, `policy` is the stamp.
+    """Write `out/soft-00000.parquet` ...; `pairs` has the columns of `training.data.lists`, `policy` is the stamp.
 
     The bytes are the same whatever the engine, given the same kind of processor and as many threads.
     """

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.precision import autocast
 
 

@@ -24,7 +24,7 @@ import torch
 from models.text import FieldFormat, Template
 from training import ranking
 from training.baselines import bm25_scores, embed_texts
-from training.data import CandidateList, Split, by_list, candidate_lists, render_lists
+from training.data.lists import CandidateList, Split, by_list, candidate_lists, render_lists
 from training.engagement import engagement_loss
 from training.fit import Schedule, fit
 from training.frozen import Embeddings, FrozenMatch, frozen_objective, predict_frozen

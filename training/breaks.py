@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.data import CandidateList
+from training.data.lists import CandidateList
 
 
 @dataclass(frozen=True)

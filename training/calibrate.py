@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.bundle.files import Calibration
-from training.data import CandidateList
+from training.data.lists import CandidateList
 
 TINY = 1e-12
 

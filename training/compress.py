@@ -19,7 +19,7 @@ from training.compression.compression_report import measure_variants
 from training.compression.onnx_export import check_parity
 from training.compression.onnx_inference import open_graphs, write_graphs
 from training.cross_encoder import CrossEncoder, encode_lists
-from training.data import read_lists
+from training.data.lists import read_lists
 from training.recipe import Recipe
 from training.store import Student, load_student
 

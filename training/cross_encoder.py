@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from models.text import Inputs, Pair
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.pair_model import PairEncoder, PairModel
 from training.precision import autocast
 

@@ -13,14 +13,14 @@ from training.ablate import ablate
 from training.annotate import annotate, check_soft_labels, read_teachers
 from training.compress import compress
 from training.cross_encoder import read_tokenizer
-from training.data import check_pairs, read_pairs, render_lists, some_lists
+from training.data.impressions import POSITION, check_impressions
+from training.data.lists import check_pairs, read_pairs, render_lists, some_lists
 from training.decoder import Decoder, new_decoder, pair_prompt
 from training.distill import distill
 from training.evaluate import evaluate
 from training.export import export
 from training.frontier import frontier
 from training.golden import make_golden
-from training.impressions import POSITION, check_impressions
 from training.judge import judge
 from training.policy import Policy
 from training.policy_text import read_policy, write_policy

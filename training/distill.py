@@ -16,10 +16,10 @@ from models.text import TextEncoder
 from training.annotate import read_soft_labels
 from training.calibrate import fit_calibrations
 from training.cross_encoder import CrossEncoder, load_cross_encoder
-from training.data import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
+from training.data.impressions import read_impressions
+from training.data.lists import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
 from training.engagement import fit_attractions
 from training.fit import Schedule
-from training.impressions import read_impressions
 from training.learners import FlatLearner, Learner, SplitLearner
 from training.recipe import Recipe
 from training.shares import Judge, trace

@@ -24,8 +24,8 @@ from models.scorers.split import SplitScorer
 from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import Template
+from training.data.tables import DataError
 from training.executors import LOCAL, Engine
-from training.parquet import DataError
 
 ROWS = 4096
 """Rows of one shard: read, looked up and sorted by length together."""

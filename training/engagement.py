@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from models.bundle.files import Calibration
 from training.calibrate import fit_platt
-from training.data import CandidateList
-from training.impressions import POSITION
+from training.data.impressions import POSITION
+from training.data.lists import CandidateList
 from training.losses import binary_kl, examined_nll, rare_mask
 from training.pairs import ListLabels, ListLoss
 

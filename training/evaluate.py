@@ -23,10 +23,10 @@ from training.annotate import Teacher, read_teachers
 from training.baselines import bm25_scores, cosine_scores
 from training.breaks import worst_breaks
 from training.compression.onnx_inference import graph_logits, open_graphs
-from training.data import CandidateList, by_list, labelled_for, read_lists, some_of_each
+from training.data.impressions import read_impressions
+from training.data.lists import CandidateList, by_list, labelled_for, read_lists, some_of_each
 from training.fairness import audit
 from training.figures import Scores, head_figures
-from training.impressions import read_impressions
 from training.page import html
 from training.promotion import Decision, NotPromoted, decide
 from training.recipe import Recipe

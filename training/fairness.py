@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data import CandidateList, by_list
+from training.data.lists import CandidateList, by_list
 from training.ranking import bootstrap
 
 Score = Callable[[Sequence[CandidateList]], np.ndarray]

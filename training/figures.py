@@ -11,7 +11,7 @@ import numpy as np
 from models.bundle.files import Calibration
 from training import ranking
 from training.calibrate import expected_calibration_error, reliability
-from training.data import CandidateList, by_list
+from training.data.lists import CandidateList, by_list
 from training.raters import K, agreement
 from training.slices import slice_figures
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.team import ALONE, Objective, Team, learnt_state, load_optimiser, whole
 
 

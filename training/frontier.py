@@ -20,7 +20,7 @@ import numpy as np
 from models.text import TextEncoder
 from training.compression.onnx_inference import measured_once, open_graphs, pace, write_graphs
 from training.cross_encoder import CrossEncoder, load_cross_encoder
-from training.data import CandidateList, read_lists, some_drawn
+from training.data.lists import CandidateList, read_lists, some_drawn
 from training.figures import quality
 from training.fit import Schedule, fit
 from training.joint import contrast_jointly, encode_sides, score_lists

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.cross_encoder import SCALE
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.pairs import ListLoss, label_lists
 from training.team import Objective
 

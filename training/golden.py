@@ -21,8 +21,8 @@ from typing import Any
 import polars as pl
 
 from models.text import Fields, Template
-from training.data import split_of
-from training.parquet import DataError, check_columns, empty, read_table
+from training.data.lists import split_of
+from training.data.tables import DataError, check_columns, empty, read_table
 from training.policy import GRADES, OVERALL, Policy, check_stamps
 from training.raters import Agreement, agreement
 

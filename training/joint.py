@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.encoded import Texts, encode_candidates, encode_members
 from training.losses import list_kl
 from training.pairs import ListLoss, label_lists

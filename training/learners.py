@@ -16,7 +16,7 @@ import numpy as np
 
 from models.text import TextEncoder
 from training.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, predict_lists, train_embeddings
-from training.data import CandidateList, some_drawn
+from training.data.lists import CandidateList, some_drawn
 from training.fit import Schedule, fit
 from training.joint import contrast_jointly, encode_sides, own_lists, score_lists
 from training.pairs import ListLoss, pair_objective

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.cross_encoder import encode_lists, to_tensors
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.pair_model import PairEncoder, PairModel
 from training.precision import autocast
 from training.team import Objective

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.text import Template
-from training.data import FieldList
+from training.data.lists import FieldList
 from training.decoder import Lora
 from training.fit import Phases, Schedule
 from training.golden import HumanGrades
@@ -61,7 +61,7 @@ ACTION_HEADS = Schedule(steps=200, lists_per_step=16, learning_rate=1e-3, added_
 class EngagementPlan:
     """What the engagement teacher learns from a log, and how far the student follows it.
 
-    `log(data)` yields lists of all splits as members saw them (`training.impressions`), labelled with `actions` and
+    `log(data)` yields lists of all splits as members saw them (`training.data.impressions`), labelled with `actions` and
     `position`; in lists of the test split every place must have been looked at, or the figures judge places too.
     `places` are told apart by the examination (None: taken for looked at); training lists must be as long. `rare`
     actions count only in lists where somebody took them. The teacher learns by `teacher`, warm from the policy

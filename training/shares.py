@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data import CandidateList, by_list
+from training.data.lists import CandidateList, by_list
 from training.ranking import Interval, auc, bootstrap, evaluate_lists, ndcg_at_10
 
 Judge = Callable[[Sequence[CandidateList]], np.ndarray]

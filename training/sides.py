@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.text import TextEncoder, TokenIds
 from training.cross_encoder import CrossEncoder, to_tensors
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.losses import list_kl
 from training.precision import autocast
 from training.team import Objective

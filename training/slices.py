@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.ranking import bootstrap
 
 SENIOR = frozenset("senior sr lead head chief director manager principal executive supervisor".split())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.text import TextEncoder
 from training.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.decoder import is_decoder
 from training.fit import fit
 from training.recipe import Recipe

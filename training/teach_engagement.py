@@ -17,10 +17,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from models.text import TextEncoder
 from training.cross_encoder import CrossEncoder, load_cross_encoder, predict_lists, train_embeddings
-from training.data import CandidateList, by_list
+from training.data.impressions import read_impressions
+from training.data.lists import CandidateList, by_list
 from training.engagement import Engaged, Examination, Levels, engagement_loss, fit_attractions
 from training.fit import fit
-from training.impressions import read_impressions
 from training.joint import encode_sides, score_lists
 from training.pairs import ListLoss, label_lists, pair_objective
 from training.recipe import EngagementPlan

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.text import TextEncoder
 from training.cross_encoder import predict_lists
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.store import FlatTeacher, own_encoder
 from training.team import learnt_state
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
-from training.data import CandidateList
+from training.data.lists import CandidateList
 
 Objective = Callable[[Sequence[CandidateList]], Tensor]
 """Lists to a scalar loss of the model that the objective was made for."""

@@ -21,7 +21,7 @@ from accelerate.utils import DistributedType
 from tests.support.decoders import write_tiny_decoder
 from training import precision
 from training.dag import STEPS
-from training.data import FieldList
+from training.data.lists import FieldList
 from training.decoder import Lora
 from training.fit import Phases, Schedule
 from training.policies import POLICIES

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from training.data import CandidateList
+from training.data.lists import CandidateList
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
 LIKED = "oven"

@@ -11,7 +11,7 @@ import pytest
 
 from training.annotate import check_soft_labels
 from training.dag import STEPS
-from training.parquet import DataError
+from training.data.tables import DataError
 from training.policies import POLICIES
 from training.policy import PolicyMismatch
 from training.policy_text import read_policy

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.calibrate import expected_calibration_error, fit_calibrations, fit_platt
-from training.data import CandidateList
+from training.data.lists import CandidateList
 
 
 def test_platt_scaling_recovers_a_known_slope_and_intercept() -> None:

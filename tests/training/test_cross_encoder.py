@@ -26,7 +26,7 @@ from training.cross_encoder import (
     to_tensors,
     train_embeddings,
 )
-from training.data import CandidateList
+from training.data.lists import CandidateList
 
 LISTS = [CandidateList("a", "s", "baker nurse", ("oven", "steel ward steel", "ward oven"), {"fit": np.zeros(3)})]
 CPU = torch.device("cpu")

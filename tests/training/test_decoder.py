@@ -20,7 +20,7 @@ from models.text import Pair
 from tests.support.decoders import write_tiny_decoder
 from tests.training.conftest import WORDS
 from training.cross_encoder import encode_lists, predict, predict_lists, to_tensors
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.decoder import (
     Decoder,
     Lora,

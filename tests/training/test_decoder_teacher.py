@@ -28,7 +28,7 @@ from training import teach
 from training.annotate import check_soft_labels, read_soft_labels
 from training.cross_encoder import predict_lists
 from training.dag import STEPS, decoder_of
-from training.data import read_lists
+from training.data.lists import read_lists
 from training.decoder import Decoder
 from training.fit import TrainingStopped, fit
 from training.pairs import pair_objective

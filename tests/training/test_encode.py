@@ -17,8 +17,8 @@ from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
 from training import encode as encoding
+from training.data.tables import DataError
 from training.encode import Shard, encode
-from training.parquet import DataError
 
 WORDS = "data engineer python spark chef pastry bake nurse ward senior".split()
 TEXTS = [f"{WORDS[number % 10]} {WORDS[number // 10 % 10]} {number}" for number in range(40)]

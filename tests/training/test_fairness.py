@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.fairness import SWAPS, Swap, audit, impact_ratios, told
 
 SWAP = Swap("gender", {"she": ("she/her",), "he": ("he/him",)})

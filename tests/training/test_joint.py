@@ -16,7 +16,7 @@ from models.scorers.split import SplitScorer
 from models.text import TextEncoder
 from training.cross_encoder import new_cross_encoder
 from training.dag import STEPS
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.fit import Phases, Schedule, fit
 from training.joint import contrast_jointly, encode_sides, own_lists, score_lists
 from training.pairs import ListLabels

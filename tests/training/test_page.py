@@ -11,7 +11,7 @@ import pytest
 
 from models.bundle.files import Calibration
 from training.breaks import Break
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.fairness import audit
 from training.figures import head_figures
 from training.page import html

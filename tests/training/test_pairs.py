@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from models.text import TextEncoder
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.pairs import make_batch
 
 

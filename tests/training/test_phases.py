@@ -10,7 +10,7 @@ import pytest
 
 from training import learners, teach
 from training.dag import STEPS
-from training.data import FieldList
+from training.data.lists import FieldList
 from training.fit import Phases, Schedule
 from training.recipe import Recipe
 from training.recipes.registry import find

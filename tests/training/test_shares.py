@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.ranking import Interval
 from training.shares import Judge, Point, kept, trace
 

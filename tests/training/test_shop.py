@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training.data import SPLITS, FieldList, render_lists, split_of
-from training.parquet import DataError
+from training.data.lists import SPLITS, FieldList, render_lists, split_of
+from training.data.tables import DataError
 from training.policies import POLICIES
 from training.policy_text import read_policy
 from training.recipes import products

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from training.data import FieldList
-from training.impressions import POSITION
+from training.data.impressions import POSITION
+from training.data.lists import FieldList
 from training.sources.engagement import ACTIONS, attraction_of_texts, impressions, power_law
 
 GAINS = [1.0, 0.5, 0.0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.breaks import worst_breaks
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.slices import FEWEST, length_thirds, seniority, slice_figures
 
 

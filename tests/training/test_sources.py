@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data import SPLITS, FieldList, split_of
+from training.data.lists import SPLITS, FieldList, split_of
 from training.recipes import jobs
 from training.sources import career_moves, esci, usajobs
 from training.sources.onet_esco import (

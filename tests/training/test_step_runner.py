@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from training.dag import STEPS
-from training.impressions import read_impressions
+from training.data.impressions import read_impressions
 from training.recipes.registry import find
 from training.step_runner import Run, Step, StepError, run_step
 

@@ -13,7 +13,7 @@ import torch
 from models.text import TextEncoder
 from tests.support.two_questions import HEADS, labelled
 from training.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.fit import Schedule, fit
 from training.pairs import pair_objective
 from training.shares import Judge, trace

@@ -20,7 +20,7 @@ from models.text import TextEncoder
 from training.compression.onnx_export import traced, write_onnx
 from training.compression.quantization import write_int8
 from training.cross_encoder import CrossEncoder, encode_lists
-from training.data import CandidateList
+from training.data.lists import CandidateList
 from training.store import Student
 
 Cost = TypeVar("Cost")

@@ -17,7 +17,7 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.compression.structured_pruning import prune, second_moments
 from training.cross_encoder import CrossEncoder, to_tensors
-from training.data import CandidateList, some_drawn
+from training.data.lists import CandidateList, some_drawn
 from training.fit import Schedule, fit
 from training.sides import imitate
 from training.split import SplitStudent

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.text import FieldFormat, Template
-from training.data import FieldList
+from training.data.lists import FieldList
 from training.fit import Phases, Schedule
 from training.golden import HumanGrades
 from training.judge import JudgePlan

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.text import FieldFormat, Template
 from training.ablate import LEVERS
-from training.data import FieldList
+from training.data.lists import FieldList
 from training.fit import Phases, Schedule
 from training.policies import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Recipe

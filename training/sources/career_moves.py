@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from models.text import Fields
-from training.data import FieldList, Split
+from training.data.lists import FieldList, Split
 
 
 def move_lists(data: Path, *, count: int, negatives: int, seed: int) -> Iterator[FieldList]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
+from training.data.tables import DataError
 from training.golden import GradedPair, HumanGrade, HumanGrades
-from training.parquet import DataError
 from training.sources.taxonomies import job_fields, read_taxonomies, worker_fields
 
 OFFICIAL = {"exactMatch": 4, "closeMatch": 3, "narrowMatch": 2, "broadMatch": 2}

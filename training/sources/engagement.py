@@ -12,8 +12,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from training.data import FieldList
-from training.impressions import POSITION
+from training.data.impressions import POSITION
+from training.data.lists import FieldList
 
 ACTIONS = ("click", "apply", "dismiss")
 Attraction = Callable[[FieldList], Mapping[str, Sequence[float]]]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
-from training.data import FieldList
+from training.data.lists import FieldList
+from training.data.tables import DataError
 from training.golden import GradedPair, HumanGrade, HumanGrades
-from training.parquet import DataError
 from training.policy import OVERALL
 from training.sources.shop import LABELS, Query, Shop
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+from training.data.tables import check_columns, empty, read_table
 from training.golden import GradedPair, HumanGrade, HumanGrades
-from training.parquet import check_columns, empty, read_table
 
 
 def read_human_grades(

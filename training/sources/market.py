@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.text import Fields
-from training.data import FieldList, Split
+from training.data.lists import FieldList, Split
 from training.golden import GradedPair, HumanGrade, HumanGrades
 
 TRADES = {

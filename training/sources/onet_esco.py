@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from models.text import Fields
-from training.data import FieldList
+from training.data.lists import FieldList
 from training.sources.taxonomies import (
     Job,
     MajorGroups,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from models.text import Fields
-from training.data import FieldList, Split, split_of
+from training.data.lists import FieldList, Split, split_of
 
 LABELS = {"E": 4, "S": 2, "C": 1, "I": 0}
 """Exact, Substitute, Complement and Irrelevant as overall grades of the products policy."""

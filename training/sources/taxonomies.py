@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from models.text import Fields
-from training.data import Split
+from training.data.lists import Split
 
 GAINS = {"exactMatch": 1.0, "closeMatch": 2 / 3, "narrowMatch": 1 / 3, "broadMatch": 1 / 3}
 RELATED_GAINS = {"Primary-Short": 0.6, "Primary-Long": 0.5, "Supplemental": 0.35}

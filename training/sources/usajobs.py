@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from models.text import Fields
-from training.data import FieldList, Split, split_of
+from training.data.lists import FieldList, Split, split_of
 
 # Words that tell the level or form of a job apart, not its kind: titles that differ only in them are one cluster.
 LEVEL_WORDS = frozenset(

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training.parquet import DataError, check_columns, empty, read_table
+from training.data.tables import DataError, check_columns, empty, read_table
 
 ROWS = 600
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training.impressions import POSITION, read_impressions
-from training.parquet import DataError
+from training.data.impressions import POSITION, read_impressions
+from training.data.tables import DataError
 
 ROWS = {
     "list_id": ["a", "a", "b"],

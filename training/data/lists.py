@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from models.text import Fields, Template
-from training.parquet import DataError, check_columns, empty, read_table
+from training.data.tables import DataError, check_columns, empty, read_table
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from models.text import FieldFormat, Template
-from training.data import FieldList, candidate_lists, check_pairs, read_lists, read_pairs, render_lists
-from training.parquet import DataError
+from training.data.lists import FieldList, candidate_lists, check_pairs, read_lists, read_pairs, render_lists
+from training.data.tables import DataError
 
 TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldFormat(name="title"),))
 LISTS = [

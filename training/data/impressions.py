@@ -1,8 +1,8 @@
 """The engagement log: lists as members saw them, with the place of each candidate and what they did about it.
 
-A row is an impression: a pair of `training.data` with its place, and a column an action.
+A row is an impression: a pair of `training.data.lists` with its place, and a column an action.
 
-    list_id | source | split | member | candidate    as in `training.data`
+    list_id | source | split | member | candidate    as in `training.data.lists`
     position  f64    1 is the first place; no two candidates of a list share one
     <action>  f64    1: the member did it, 0: did not, null: could not be known
 
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import polars as pl
 
-from training.data import CandidateList, Split, candidate_lists, check_pairs
-from training.parquet import check_columns, read_table
+from training.data.lists import CandidateList, Split, candidate_lists, check_pairs
+from training.data.tables import check_columns, read_table
 
 POSITION = "position"
 
