@@ -18,15 +18,15 @@ from training.calibrate import fit_calibrations
 from training.cross_encoder import CrossEncoder, load_cross_encoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
+from training.distillation.initial_encoder import starting_encoder
+from training.distillation.loss_weight_sweep import Judge, trace
+from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
+from training.distillation.student_trainers import FlatLearner, Learner, SplitLearner
 from training.engagement import fit_attractions
 from training.fit import Schedule
-from training.learners import FlatLearner, Learner, SplitLearner
 from training.recipe import Recipe
-from training.shares import Judge, trace
-from training.start import starting_encoder
 from training.store import Calibrations, Student, save_model
 from training.teach_engagement import read_examination
-from training.teachers import distillation_loss, share_weights, take_heads, with_heads
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from training import learners, teach
+from training import teach
 from training.dag import STEPS
 from training.data.lists import FieldList
+from training.distillation import student_trainers as learners
 from training.fit import Phases, Schedule
 from training.recipe import Recipe
 from training.recipes.registry import find

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.data.lists import CandidateList
+from training.distillation.loss_weight_sweep import Judge, Point, kept, trace
 from training.ranking import Interval
-from training.shares import Judge, Point, kept, trace
 
 RANDOM = np.random.default_rng(0)
 LISTS = [
