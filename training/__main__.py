@@ -22,11 +22,11 @@ from training.document import DocumentError
 from training.encode import WHOLE, Shard, encode
 from training.endpoint import Endpoint, EndpointRefused
 from training.evaluate import FloorBroken
+from training.evaluation.promotion_gate import NotPromoted
 from training.executors import LOCAL, Engine, EngineError, RayEngine
 from training.fit import TrainingStopped
 from training.judge import JudgeStopped
 from training.policy import PolicyMismatch
-from training.promotion import NotPromoted
 from training.recipe import Recipe
 from training.recipes.registry import find
 from training.step_runner import Run, StepError, run_step

@@ -20,19 +20,19 @@ from models.bundle.files import Bundle, Calibration
 from models.text import TextEncoder
 from training import ranking
 from training.annotate import Teacher, read_teachers
-from training.baselines import bm25_scores, cosine_scores
-from training.breaks import worst_breaks
 from training.compression.onnx_inference import graph_logits, open_graphs
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list, labelled_for, read_lists, some_of_each
-from training.fairness import audit
-from training.figures import Scores, head_figures
-from training.page import html
-from training.promotion import Decision, NotPromoted, decide
+from training.evaluation.baselines import bm25_scores, cosine_scores
+from training.evaluation.cached_logits import teacher_logits
+from training.evaluation.fairness import audit
+from training.evaluation.figures import Scores, head_figures
+from training.evaluation.html_report import html
+from training.evaluation.markdown_report import markdown
+from training.evaluation.promotion_gate import Decision, NotPromoted, decide
+from training.evaluation.worst_errors import worst_breaks
 from training.recipe import Recipe
-from training.report import markdown
 from training.store import load_student
-from training.teacher_logits import teacher_logits
 
 SHIPPED = "student-int8"
 SHOWN_BREAKS = 6

@@ -14,9 +14,9 @@ from typing import Any
 from models.bundle.files import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
 from models.heads import calibrate
 from models.text import Pair, TextEncoder
-from training.card import model_card
 from training.compress import reference_logits
 from training.compression.onnx_export import traced
+from training.evaluation.model_card import model_card
 from training.policy import Policy
 from training.recipe import Recipe
 from training.store import Student, load_student

@@ -21,13 +21,13 @@ from models.text import TextEncoder
 from training.compression.onnx_inference import measured_once, open_graphs, pace, write_graphs
 from training.cross_encoder import CrossEncoder, load_cross_encoder
 from training.data.lists import CandidateList, read_lists, some_drawn
-from training.figures import quality
+from training.evaluation.cached_logits import teacher_logits
+from training.evaluation.figures import quality
 from training.fit import Schedule, fit
 from training.joint import contrast_jointly, encode_sides, score_lists
 from training.recipe import Recipe
 from training.split import SplitShape, new_split_student
 from training.store import Student, encoder_folder
-from training.teacher_logits import teacher_logits
 
 FLAT = "flat"
 """The model that all shapes start from, reading every pair whole."""

@@ -23,12 +23,12 @@ import polars as pl
 from tqdm import tqdm
 
 from training.endpoint import Connection, Endpoint, EndpointFailed, EndpointRefused, RequestRefused
+from training.evaluation.markdown_report import prompting
 from training.golden import PAIR, read_golden
 from training.ledger import BudgetSpent, Cost, Ledger
 from training.policy import OVERALL, Policy
 from training.prompt import MalformedAnswer, Prompt, Verdict
 from training.raters import agreement
-from training.report import prompting
 
 Status = Literal["graded", "malformed", "refused", "over budget", "failed"]
 # So many failures in a row, each after all its retries, and the endpoint counts as down.

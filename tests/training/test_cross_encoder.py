@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
-from training.baselines import cosine_scores
 from training.cross_encoder import (
     NEVER,
     SCALE,
@@ -27,6 +26,7 @@ from training.cross_encoder import (
     train_embeddings,
 )
 from training.data.lists import CandidateList
+from training.evaluation.baselines import cosine_scores
 
 LISTS = [CandidateList("a", "s", "baker nurse", ("oven", "steel ward steel", "ward oven"), {"fit": np.zeros(3)})]
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ import pytest
 from training.ablate import LEVERS
 from training.dag import STEPS, run_all
 from training.evaluate import FloorBroken
+from training.evaluation.promotion_gate import NotPromoted
 from training.fit import Phases, Schedule
-from training.promotion import NotPromoted
 from training.recipe import Pruned
 from training.recipes.registry import find
 from training.sources.market import market_lists
@@ -73,7 +73,7 @@ def test_a_student_is_held_against_the_bundle_that_is_live(run: Run, monkeypatch
     assert promotion["promoted"]
     assert promotion["live"] == "demo-v1"
     # The same student does not pass a gate that asks for a gain: it is no better than itself.
-    monkeypatch.setattr("training.promotion.LEAST_DIFFERENCE", 0.01)
+    monkeypatch.setattr("training.evaluation.promotion_gate.LEAST_DIFFERENCE", 0.01)
     with pytest.raises(NotPromoted, match="minus demo-v1"):
         run_step(STEPS["evaluate"], run)
 

@@ -23,7 +23,7 @@ from training.compression.onnx_export import traced
 from training.compression.onnx_inference import graph_logits, measured_once, open_graphs, pace, write_graphs
 from training.compression.pruned_student import narrow_student, student_moments
 from training.data.lists import CandidateList, read_lists, some_of_each
-from training.figures import quality
+from training.evaluation.figures import quality
 from training.recipe import Recipe
 from training.store import Student
 

@@ -20,7 +20,7 @@ from training.compression.onnx_inference import graph_logits, write_graphs
 from training.compression.pruned_student import apart, layers_alone, narrow_student, student_moments, with_encoder_of
 from training.cross_encoder import CrossEncoder, new_cross_encoder
 from training.data.lists import CandidateList
-from training.figures import quality
+from training.evaluation.figures import quality
 from training.fit import Schedule
 from training.recipe import Pruned, Recipe
 from training.recipes.registry import find

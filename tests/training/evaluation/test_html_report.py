@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from models.bundle.files import Calibration
-from training.breaks import Break
 from training.data.lists import CandidateList
-from training.fairness import audit
-from training.figures import head_figures
-from training.page import html
-from training.promotion import decide
-from training.report import markdown
+from training.evaluation.fairness import audit
+from training.evaluation.figures import head_figures
+from training.evaluation.html_report import html
+from training.evaluation.markdown_report import markdown
+from training.evaluation.promotion_gate import decide
+from training.evaluation.worst_errors import Break
 
 SHIPPED = "student-int8"
 LISTS = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from training.evaluation.markdown_report import markdown
 from training.policy import Policy
 from training.recipe import Recipe
-from training.report import markdown
 
 
 def model_card(recipe: Recipe, policy: Policy, report: dict[str, Any]) -> str:

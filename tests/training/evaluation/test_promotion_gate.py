@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.promotion import decide
+from training.evaluation.promotion_gate import decide
 
 LISTS = np.random.default_rng(0).uniform(0.4, 0.9, 300)
 NOISE = np.random.default_rng(1).normal(0, 0.01, 300)

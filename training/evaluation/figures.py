@@ -12,8 +12,8 @@ from models.bundle.files import Calibration
 from training import ranking
 from training.calibrate import expected_calibration_error, reliability
 from training.data.lists import CandidateList, by_list
+from training.evaluation.slices import slice_figures
 from training.raters import K, agreement
-from training.slices import slice_figures
 
 Scores = dict[str, list[np.ndarray]]
 """Of each system: a score a candidate, a list at a time."""

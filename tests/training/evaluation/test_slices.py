@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.breaks import worst_breaks
 from training.data.lists import CandidateList
-from training.slices import FEWEST, length_thirds, seniority, slice_figures
+from training.evaluation.slices import FEWEST, length_thirds, seniority, slice_figures
+from training.evaluation.worst_errors import worst_breaks
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from training import plots
-from training.breaks import Break
-from training.fairness import FOUR_FIFTHS
-from training.report import UNMEASURED, interval, signed
+from training.evaluation import plots
+from training.evaluation.fairness import FOUR_FIFTHS
+from training.evaluation.markdown_report import UNMEASURED, interval, signed
+from training.evaluation.worst_errors import Break
 
 NAMES = {"ndcg@10": "NDCG@10", "mrr": "MRR", "auc": "AUC", "kappa": "quadratic kappa with gold"}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.data.lists import CandidateList
-from training.fairness import SWAPS, Swap, audit, impact_ratios, told
+from training.evaluation.fairness import SWAPS, Swap, audit, impact_ratios, told
 
 SWAP = Swap("gender", {"she": ("she/her",), "he": ("he/him",)})
 LISTS = [

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from training.baselines import bm25_scores, cosine_scores
 from training.data.lists import CandidateList
+from training.evaluation.baselines import bm25_scores, cosine_scores
 from training.tiny import write_tiny_backbone
 
 TEXTS = ("steel steel oven", "oven ward", "ward garden house")
