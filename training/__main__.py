@@ -20,12 +20,12 @@ from training.dag import STEPS, run_all
 from training.data.tables import DataError
 from training.document import DocumentError
 from training.encode import WHOLE, Shard, encode
-from training.endpoint import Endpoint, EndpointRefused
 from training.evaluate import FloorBroken
 from training.evaluation.promotion_gate import NotPromoted
 from training.executors import LOCAL, Engine, EngineError, RayEngine
 from training.fit import TrainingStopped
-from training.judge import JudgeStopped
+from training.judging.llm_client import Endpoint, EndpointRefused
+from training.judging.llm_judge import JudgeStopped
 from training.policy import PolicyMismatch
 from training.recipe import Recipe
 from training.recipes.registry import find

@@ -20,8 +20,8 @@ from training.distill import distill
 from training.evaluate import evaluate
 from training.export import export
 from training.frontier import frontier
-from training.golden import make_golden
-from training.judge import judge
+from training.judging.golden_set import make_golden
+from training.judging.llm_judge import judge
 from training.policy import Policy
 from training.policy_text import read_policy, write_policy
 from training.recipe import DecoderTeacher

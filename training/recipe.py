@@ -10,8 +10,8 @@ from models.text import Template
 from training.data.lists import FieldList
 from training.decoder import Lora
 from training.fit import Phases, Schedule
-from training.golden import HumanGrades
-from training.judge import JudgePlan
+from training.judging.golden_set import HumanGrades
+from training.judging.llm_judge import JudgePlan
 from training.losses import RankingTerm
 from training.split import SplitShape
 

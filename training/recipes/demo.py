@@ -11,8 +11,8 @@ from pathlib import Path
 from models.text import FieldFormat, Template
 from training.data.lists import FieldList
 from training.fit import Phases, Schedule
-from training.golden import HumanGrades
-from training.judge import JudgePlan
+from training.judging.golden_set import HumanGrades
+from training.judging.llm_judge import JudgePlan
 from training.policies import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe
 from training.sources.engagement import power_law, simulated_log

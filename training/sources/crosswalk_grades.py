@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from training.data.tables import DataError
-from training.golden import GradedPair, HumanGrade, HumanGrades
+from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 from training.sources.taxonomies import job_fields, read_taxonomies, worker_fields
 
 OFFICIAL = {"exactMatch": 4, "closeMatch": 3, "narrowMatch": 2, "broadMatch": 2}

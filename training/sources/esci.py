@@ -14,7 +14,7 @@ import polars as pl
 
 from training.data.lists import FieldList
 from training.data.tables import DataError
-from training.golden import GradedPair, HumanGrade, HumanGrades
+from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 from training.policy import OVERALL
 from training.sources.shop import LABELS, Query, Shop
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from training.data.tables import check_columns, empty, read_table
-from training.golden import GradedPair, HumanGrade, HumanGrades
+from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 
 
 def read_human_grades(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from models.text import Fields
 from training.data.lists import FieldList, Split
-from training.golden import GradedPair, HumanGrade, HumanGrades
+from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 
 TRADES = {
     "baker": "dough ovens pastry hygiene recipes kneading decorating".split(),

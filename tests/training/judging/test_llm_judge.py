@@ -28,10 +28,10 @@ from tests.support.chat_server import (
     verdicts,
     well,
 )
-from training.endpoint import Endpoint, EndpointRefused
-from training.golden import GradedPair, HumanGrade, HumanGrades, make_golden
-from training.judge import JudgePlan, JudgeStopped, TextPair, judge, judge_pairs
-from training.ledger import Cost, Ledger
+from training.judging.answer_cache import Cost, Ledger
+from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden
+from training.judging.llm_client import Endpoint, EndpointRefused
+from training.judging.llm_judge import JudgePlan, JudgeStopped, TextPair, judge, judge_pairs
 from training.policies import POLICIES
 from training.policy_text import read_policy
 from training.prompt import Prompt
@@ -173,7 +173,7 @@ def test_a_pair_that_the_endpoint_refuses_is_recorded_and_the_others_kept(tmp_pa
 def test_an_endpoint_that_is_down_is_not_asked_about_every_pair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.judge.DOWN_AFTER", 3)
+    monkeypatch.setattr("training.judging.llm_judge.DOWN_AFTER", 3)
     with ChatServer(lambda _: Reply(503, b"{}", (SOON,))) as server:
         assert run(server, tmp_path, plan_for(server, retries=0)) == ["failed"] * len(PAIRS)
         assert 3 <= len(server.asked) <= 3 + 4
@@ -241,10 +241,10 @@ def test_a_missing_key_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 SCRIPT = """
 import asyncio, sys
 from pathlib import Path
-from tests.training.test_judge import PAIRS, PLENTY, PROMPT
-from training.endpoint import Endpoint
-from training.judge import JudgePlan, judge_pairs
-from training.ledger import Ledger
+from tests.training.judging.test_llm_judge import PAIRS, PLENTY, PROMPT
+from training.judging.llm_client import Endpoint
+from training.judging.llm_judge import JudgePlan, judge_pairs
+from training.judging.answer_cache import Ledger
 plan = JudgePlan(Endpoint(sys.argv[1], "small", requests_per_second=1000, concurrency=4))
 with Ledger(Path(sys.argv[2]), PLENTY) as ledger:
     asyncio.run(judge_pairs(PAIRS, PROMPT, plan, ledger))

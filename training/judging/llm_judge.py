@@ -22,10 +22,10 @@ from typing import Any, Literal, Never
 import polars as pl
 from tqdm import tqdm
 
-from training.endpoint import Connection, Endpoint, EndpointFailed, EndpointRefused, RequestRefused
 from training.evaluation.markdown_report import prompting
-from training.golden import PAIR, read_golden
-from training.ledger import BudgetSpent, Cost, Ledger
+from training.judging.answer_cache import BudgetSpent, Cost, Ledger
+from training.judging.golden_set import PAIR, read_golden
+from training.judging.llm_client import Connection, Endpoint, EndpointFailed, EndpointRefused, RequestRefused
 from training.policy import OVERALL, Policy
 from training.prompt import MalformedAnswer, Prompt, Verdict
 from training.raters import agreement

@@ -13,7 +13,7 @@ import pytest
 
 from models.text import FieldFormat, Template
 from training.data.tables import DataError
-from training.golden import GradedPair, HumanGrade, HumanGrades, make_golden, read_golden
+from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden, read_golden
 from training.policies import POLICIES
 from training.policy import PolicyMismatch
 from training.policy_text import parse_policy, read_policy

@@ -20,7 +20,7 @@ from httpx2 import Request
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 
-from training.ledger import Answer, Cost, Ledger
+from training.judging.answer_cache import Answer, Cost, Ledger
 from training.prompt import Message
 
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
