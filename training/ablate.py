@@ -17,7 +17,7 @@ from models.text import TextEncoder
 from training.data.lists import by_list
 from training.distill import Material, learn_actions, learn_relevance, new_learner, read_material
 from training.distillation.student_trainers import Learner
-from training.ranking import auc, bootstrap, evaluate_lists, ndcg_at_10
+from training.metrics.ranking import auc, bootstrap, evaluate_lists, ndcg_at_10
 from training.recipe import Recipe
 from training.store import Student, load_student
 

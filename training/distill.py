@@ -14,7 +14,6 @@ from pathlib import Path
 
 from models.text import TextEncoder
 from training.annotate import read_soft_labels
-from training.calibrate import fit_calibrations
 from training.cross_encoder import CrossEncoder, load_cross_encoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
@@ -24,6 +23,7 @@ from training.distillation.multi_teacher_loss import distillation_loss, share_we
 from training.distillation.student_trainers import FlatLearner, Learner, SplitLearner
 from training.engagement import fit_attractions
 from training.fit import Schedule
+from training.metrics.calibration import fit_calibrations
 from training.recipe import Recipe
 from training.store import Calibrations, Student, save_model
 from training.teach_engagement import read_examination

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle.files import Calibration
-from training.calibrate import fit_platt
 from training.data.impressions import POSITION
 from training.data.lists import CandidateList
 from training.losses import binary_kl, examined_nll, rare_mask
+from training.metrics.calibration import fit_platt
 from training.pairs import ListLabels, ListLoss
 
 ALWAYS = 30.0

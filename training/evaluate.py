@@ -18,7 +18,6 @@ import numpy as np
 
 from models.bundle.files import Bundle, Calibration
 from models.text import TextEncoder
-from training import ranking
 from training.annotate import Teacher, read_teachers
 from training.compression.onnx_inference import graph_logits, open_graphs
 from training.data.impressions import read_impressions
@@ -31,6 +30,7 @@ from training.evaluation.html_report import html
 from training.evaluation.markdown_report import markdown
 from training.evaluation.promotion_gate import Decision, NotPromoted, decide
 from training.evaluation.worst_errors import worst_breaks
+from training.metrics import ranking
 from training.recipe import Recipe
 from training.store import load_student
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
-from training.calibrate import fit_calibrations
 from training.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, predict_lists, train_embeddings
 from training.data.lists import read_lists, some_of_each
 from training.decoder import Decoder
 from training.fit import TrainingStopped, fit
 from training.losses import binary_kl, list_kl
+from training.metrics.calibration import fit_calibrations
 from training.pairs import ListLabels, ListLoss, pair_objective
 from training.recipe import DecoderTeacher, Recipe
 from training.sides import contrast, imitate, rehearse

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from models.bundle.files import Calibration
-from training import ranking
-from training.calibrate import expected_calibration_error, reliability
 from training.data.lists import CandidateList, by_list
 from training.evaluation.slices import slice_figures
-from training.raters import K, agreement
+from training.metrics import ranking
+from training.metrics.calibration import expected_calibration_error, reliability
+from training.metrics.kappa import K, agreement
 
 Scores = dict[str, list[np.ndarray]]
 """Of each system: a score a candidate, a list at a time."""

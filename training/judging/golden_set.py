@@ -23,8 +23,8 @@ import polars as pl
 from models.text import Fields, Template
 from training.data.lists import split_of
 from training.data.tables import DataError, check_columns, empty, read_table
+from training.metrics.kappa import Agreement, agreement
 from training.policy import GRADES, OVERALL, Policy, check_stamps
-from training.raters import Agreement, agreement
 
 PAIR = ("member_id", "candidate_id")
 GRADED = (*PAIR, "dimension")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.metrics.ranking import Interval
 from training.policy import GRADES
-from training.ranking import Interval
 
 K = len(GRADES)
 

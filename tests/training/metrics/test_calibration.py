@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.calibrate import expected_calibration_error, fit_calibrations, fit_platt
 from training.data.lists import CandidateList
+from training.metrics.calibration import expected_calibration_error, fit_calibrations, fit_platt
 
 
 def test_platt_scaling_recovers_a_known_slope_and_intercept() -> None:

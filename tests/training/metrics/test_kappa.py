@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from training.raters import agreement, quadratic_kappa
+from training.metrics.kappa import agreement, quadratic_kappa
 
 MEMBERS = list("abcd")
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from training.ranking import Metric, auc, bootstrap, evaluate_lists, ndcg_at_10, reciprocal_rank
+from training.metrics.ranking import Metric, auc, bootstrap, evaluate_lists, ndcg_at_10, reciprocal_rank
 
 
 def test_ndcg_matches_hand_calculation() -> None:
