@@ -19,11 +19,11 @@ from models.bundle.files import Bundle, Graph, Head, KnownAnswer, Manifest, Text
 from models.heads import calibrate
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import pair_graph, write_onnx
-from training.cross_encoder import CrossEncoder, read_tokenizer, to_tensors
+from training.nets.checkpoints import load_model
+from training.nets.cross_encoder import CrossEncoder, read_tokenizer, to_tensors
 from training.recipe import Recipe
 from training.recipes.registry import find
 from training.step_runner import Run
-from training.store import load_model
 
 # Of probabilities: the same arithmetic in another order.
 TOLERANCE = 1e-3

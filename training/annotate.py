@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from models.bundle.files import Calibration
 from models.text import Pair, TextEncoder
-from training.cross_encoder import predict
 from training.data.tables import check_columns, empty, read_table
 from training.executors import LOCAL, Engine
-from training.pair_model import PairEncoder
+from training.nets.checkpoints import FlatTeacher, load_teacher, own_encoder
+from training.nets.cross_encoder import predict
+from training.nets.interfaces import PairEncoder
 from training.policy import Policy, check_stamps
 from training.recipe import Recipe
-from training.store import FlatTeacher, load_teacher, own_encoder
 
 SHARD_PAIRS = 4096
 

@@ -18,10 +18,10 @@ from models.text import Pair, TextEncoder
 from training.compression.compression_report import measure_variants
 from training.compression.onnx_export import check_parity
 from training.compression.onnx_inference import open_graphs, write_graphs
-from training.cross_encoder import CrossEncoder, encode_lists
 from training.data.lists import read_lists
+from training.nets.checkpoints import Student, load_student
+from training.nets.cross_encoder import CrossEncoder, encode_lists
 from training.recipe import Recipe
-from training.store import Student, load_student
 
 PROBE_LISTS = 12
 PROBE_PAIRS = 200

@@ -12,21 +12,21 @@ from models.text import TextEncoder
 from training.ablate import ablate
 from training.annotate import annotate, check_soft_labels, read_teachers
 from training.compress import compress
-from training.cross_encoder import read_tokenizer
 from training.data.impressions import POSITION, check_impressions
 from training.data.lists import check_pairs, read_pairs, render_lists, some_lists
-from training.decoder import Decoder, new_decoder, pair_prompt
 from training.distill import distill
 from training.evaluate import evaluate
 from training.export import export
 from training.frontier import frontier
 from training.judging.golden_set import make_golden
 from training.judging.llm_judge import judge
+from training.nets.checkpoints import check_model_stamp, write_stamp
+from training.nets.cross_encoder import read_tokenizer
+from training.nets.llm_teacher import Decoder, new_decoder, pair_prompt
 from training.policy import Policy
 from training.policy_text import read_policy, write_policy
 from training.recipe import DecoderTeacher
 from training.step_runner import Run, Step, run_step
-from training.store import check_model_stamp, write_stamp
 from training.teach import teach
 from training.teach_engagement import teach_engagement
 

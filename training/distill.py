@@ -14,7 +14,6 @@ from pathlib import Path
 
 from models.text import TextEncoder
 from training.annotate import read_soft_labels
-from training.cross_encoder import CrossEncoder, load_cross_encoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
 from training.distillation.initial_encoder import starting_encoder
@@ -24,8 +23,9 @@ from training.distillation.student_trainers import FlatLearner, Learner, SplitLe
 from training.engagement import fit_attractions
 from training.fit import Schedule
 from training.metrics.calibration import fit_calibrations
+from training.nets.checkpoints import Calibrations, Student, save_model
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.recipe import Recipe
-from training.store import Calibrations, Student, save_model
 from training.teach_engagement import read_examination
 
 

@@ -18,9 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from models.text import TextEncoder, TokenIds
-from training.cross_encoder import to_tensors
+from training.nets.cross_encoder import to_tensors
+from training.nets.split_student import Reading, SplitStudent
 from training.precision import autocast
-from training.split import Reading, SplitStudent
 
 SHARD = 2048
 CHUNK = 32

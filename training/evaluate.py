@@ -31,8 +31,8 @@ from training.evaluation.markdown_report import markdown
 from training.evaluation.promotion_gate import Decision, NotPromoted, decide
 from training.evaluation.worst_errors import worst_breaks
 from training.metrics import ranking
+from training.nets.checkpoints import load_student
 from training.recipe import Recipe
-from training.store import load_student
 
 SHIPPED = "student-int8"
 SHOWN_BREAKS = 6

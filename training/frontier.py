@@ -19,15 +19,15 @@ import numpy as np
 
 from models.text import TextEncoder
 from training.compression.onnx_inference import measured_once, open_graphs, pace, write_graphs
-from training.cross_encoder import CrossEncoder, load_cross_encoder
 from training.data.lists import CandidateList, read_lists, some_drawn
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.figures import quality
 from training.fit import Schedule, fit
 from training.joint import contrast_jointly, encode_sides, score_lists
+from training.nets.checkpoints import Student, encoder_folder
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
+from training.nets.split_student import SplitShape, new_split_student
 from training.recipe import Recipe
-from training.split import SplitShape, new_split_student
-from training.store import Student, encoder_folder
 
 FLAT = "flat"
 """The model that all shapes start from, reading every pair whole."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.cross_encoder import SCALE
 from training.data.lists import CandidateList
+from training.nets.cross_encoder import SCALE
 from training.pairs import ListLoss, label_lists
 from training.team import Objective
 

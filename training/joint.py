@@ -17,9 +17,9 @@ from models.text import TextEncoder
 from training.data.lists import CandidateList
 from training.encoded import Texts, encode_candidates, encode_members
 from training.losses import list_kl
+from training.nets.split_student import SplitStudent
 from training.pairs import ListLoss, label_lists
 from training.sides import batch_gains, distinct_candidates
-from training.split import SplitStudent
 from training.team import Objective
 
 

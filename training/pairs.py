@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.cross_encoder import encode_lists, to_tensors
 from training.data.lists import CandidateList
-from training.pair_model import PairEncoder, PairModel
+from training.nets.cross_encoder import encode_lists, to_tensors
+from training.nets.interfaces import PairEncoder, PairModel
 from training.precision import autocast
 from training.team import Objective
 

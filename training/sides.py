@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder, TokenIds
-from training.cross_encoder import CrossEncoder, to_tensors
 from training.data.lists import CandidateList
 from training.losses import list_kl
+from training.nets.cross_encoder import CrossEncoder, to_tensors
 from training.precision import autocast
 from training.team import Objective
 

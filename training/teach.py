@@ -13,16 +13,22 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
-from training.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, predict_lists, train_embeddings
 from training.data.lists import read_lists, some_of_each
-from training.decoder import Decoder
 from training.fit import TrainingStopped, fit
 from training.losses import binary_kl, list_kl
 from training.metrics.calibration import fit_calibrations
+from training.nets.checkpoints import FlatTeacher, made_once, own_encoder, save_model
+from training.nets.cross_encoder import (
+    CrossEncoder,
+    mix_in_backbone,
+    new_cross_encoder,
+    predict_lists,
+    train_embeddings,
+)
+from training.nets.llm_teacher import Decoder
 from training.pairs import ListLabels, ListLoss, pair_objective
 from training.recipe import DecoderTeacher, Recipe
 from training.sides import contrast, imitate, rehearse
-from training.store import FlatTeacher, made_once, own_encoder, save_model
 from training.team import ALONE, Team
 
 

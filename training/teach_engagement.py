@@ -16,17 +16,17 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from models.text import TextEncoder
-from training.cross_encoder import CrossEncoder, load_cross_encoder, predict_lists, train_embeddings
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list
 from training.distillation.multi_teacher_loss import with_heads
 from training.engagement import Engaged, Examination, Levels, engagement_loss, fit_attractions
 from training.fit import fit
 from training.joint import encode_sides, score_lists
+from training.nets.checkpoints import encoder_folder, save_model
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, predict_lists, train_embeddings
+from training.nets.split_student import SplitShape, new_split_student
 from training.pairs import ListLoss, label_lists, pair_objective
 from training.recipe import EngagementPlan
-from training.split import SplitShape, new_split_student
-from training.store import encoder_folder, save_model
 from training.team import Objective
 
 

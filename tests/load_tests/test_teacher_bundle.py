@@ -9,10 +9,10 @@ import torch
 
 from load_tests.teacher_bundle import TOLERANCE, teacher_bundle
 from models.bundle.files import Calibration
-from training.cross_encoder import new_cross_encoder, read_tokenizer
+from training.nets.checkpoints import save_model
+from training.nets.cross_encoder import new_cross_encoder, read_tokenizer
+from training.nets.tiny_backbone import write_tiny_backbone
 from training.recipes.demo import recipe
-from training.store import save_model
-from training.tiny import write_tiny_backbone
 
 # Steep, and in the middle of what a tiny model answers, so that two pairs differ.
 CALIBRATIONS = {"relevance": Calibration(slope=20.0, intercept=-194.0)}

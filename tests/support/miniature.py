@@ -22,14 +22,14 @@ from tests.support.decoders import write_tiny_decoder
 from training import precision
 from training.dag import STEPS
 from training.data.lists import FieldList
-from training.decoder import Lora
 from training.fit import Phases, Schedule
+from training.nets.llm_teacher import Lora
+from training.nets.split_student import SplitShape
 from training.policies import POLICIES
 from training.recipe import DecoderTeacher, Recipe
 from training.recipes.registry import find
 from training.sources.engagement import power_law, simulated_log
 from training.sources.market import market_attraction, market_lists
-from training.split import SplitShape
 from training.step_runner import Run, run_step
 from training.team import launched
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.text import TextEncoder
-from training.cross_encoder import read_tokenizer
-from training.tiny import write_tiny_backbone
+from training.nets.cross_encoder import read_tokenizer
+from training.nets.tiny_backbone import write_tiny_backbone
 
 torch.set_num_threads(1)
 

@@ -12,12 +12,12 @@ import pytest
 from training.annotate import check_soft_labels
 from training.dag import STEPS
 from training.data.tables import DataError
+from training.nets.checkpoints import check_model_stamp, write_stamp
 from training.policies import POLICIES
 from training.policy import PolicyMismatch
 from training.policy_text import read_policy
 from training.recipes.registry import find
 from training.step_runner import Run, run_step
-from training.store import check_model_stamp, write_stamp
 
 POLICY = read_policy(POLICIES / "demo.md")
 OTHER = dataclasses.replace(POLICY, sha256="0" * 64)

@@ -26,15 +26,15 @@ from safetensors.torch import load_file
 from tests.support.miniature import PAIRS, in_fp32, run_in
 from training import teach
 from training.annotate import check_soft_labels, read_soft_labels
-from training.cross_encoder import predict_lists
 from training.dag import STEPS, decoder_of
 from training.data.lists import read_lists
-from training.decoder import Decoder
 from training.fit import TrainingStopped, fit
+from training.nets.checkpoints import load_teacher
+from training.nets.cross_encoder import predict_lists
+from training.nets.llm_teacher import Decoder
 from training.pairs import pair_objective
 from training.policy_text import read_policy
 from training.step_runner import Run, StepError, run_step
-from training.store import load_teacher
 from training.team import Team
 
 ROOT = Path(__file__).parent.parent.parent

@@ -29,9 +29,9 @@ from training import encode as encoding
 from training import executors as engines
 from training.__main__ import main
 from training.annotate import Teacher, annotate
-from training.cross_encoder import CrossEncoder, new_cross_encoder
 from training.encode import encode
 from training.executors import LOCAL, Engine, EngineError, Item, Key, LocalEngine, RayEngine, Result, import_ray
+from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 
 WORDS = "baker welder nurse oven steel ward".split()
 TEXTS = [f"{WORDS[number % 6]} {WORDS[number // 6]} {number}" for number in range(36)]

@@ -14,16 +14,16 @@ from torch import Tensor
 from models.bundle.files import Bundle
 from models.scorers.split import SplitScorer
 from models.text import TextEncoder
-from training.cross_encoder import new_cross_encoder
 from training.dag import STEPS
 from training.data.lists import CandidateList
 from training.fit import Phases, Schedule, fit
 from training.joint import contrast_jointly, encode_sides, own_lists, score_lists
+from training.nets.cross_encoder import new_cross_encoder
+from training.nets.split_student import SplitShape, SplitStudent, new_split_student
 from training.pairs import ListLabels
 from training.recipe import Pruned, Sweep
 from training.recipes.registry import find
 from training.sources.market import market_lists
-from training.split import SplitShape, SplitStudent, new_split_student
 from training.step_runner import Run, run_step
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}

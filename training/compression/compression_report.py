@@ -24,8 +24,8 @@ from training.compression.onnx_inference import graph_logits, measured_once, ope
 from training.compression.pruned_student import narrow_student, student_moments
 from training.data.lists import CandidateList, read_lists, some_of_each
 from training.evaluation.figures import quality
+from training.nets.checkpoints import Student
 from training.recipe import Recipe
-from training.store import Student
 
 Lists = Sequence[CandidateList]
 PRECISIONS = ("fp32", "fp16", "int8")

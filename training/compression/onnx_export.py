@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle.manifest import Part
-from training.cross_encoder import CrossEncoder
-from training.split import SplitStudent
-from training.store import Student
+from training.nets.checkpoints import Student
+from training.nets.cross_encoder import CrossEncoder
+from training.nets.split_student import SplitStudent
 
 OPSET = 20
 PAIR_INPUTS = ("input_ids", "attention_mask", "token_type_ids")

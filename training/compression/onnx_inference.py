@@ -19,9 +19,9 @@ from models.scorers.split import Block, SplitScorer
 from models.text import TextEncoder
 from training.compression.onnx_export import traced, write_onnx
 from training.compression.quantization import write_int8
-from training.cross_encoder import CrossEncoder, encode_lists
 from training.data.lists import CandidateList
-from training.store import Student
+from training.nets.checkpoints import Student
+from training.nets.cross_encoder import CrossEncoder, encode_lists
 
 Cost = TypeVar("Cost")
 BATCH = 16

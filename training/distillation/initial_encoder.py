@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.text import TextEncoder
-from training.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
 from training.data.lists import CandidateList
-from training.decoder import is_decoder
 from training.fit import fit
+from training.nets.checkpoints import encoder_folder, made_once
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
+from training.nets.llm_teacher import is_decoder
 from training.recipe import Recipe
 from training.sides import contrast
-from training.store import encoder_folder, made_once
 
 
 def starting_encoder(

@@ -15,15 +15,15 @@ from typing import Protocol
 import numpy as np
 
 from models.text import TextEncoder
-from training.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, predict_lists, train_embeddings
 from training.data.lists import CandidateList, some_drawn
 from training.fit import Schedule, fit
 from training.joint import contrast_jointly, encode_sides, own_lists, score_lists
+from training.nets.checkpoints import Student, made_once
+from training.nets.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, predict_lists, train_embeddings
+from training.nets.split_student import SplitStudent, new_split_student
 from training.pairs import ListLoss, pair_objective
 from training.recipe import Recipe
 from training.sides import imitate
-from training.split import SplitStudent, new_split_student
-from training.store import Student, made_once
 
 Lists = Sequence[CandidateList]
 

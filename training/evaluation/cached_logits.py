@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from models.text import TextEncoder
-from training.cross_encoder import predict_lists
 from training.data.lists import CandidateList
-from training.store import FlatTeacher, own_encoder
+from training.nets.checkpoints import FlatTeacher, own_encoder
+from training.nets.cross_encoder import predict_lists
 from training.team import learnt_state
 
 

@@ -10,13 +10,13 @@ from models.text import FieldFormat, Template
 from training.ablate import LEVERS
 from training.data.lists import FieldList
 from training.fit import Phases, Schedule
+from training.nets.split_student import SplitShape
 from training.policies import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe, Sweep
 from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.engagement import ACTIONS, attraction_of_texts, power_law, simulated_log
 from training.sources.taxonomies import MajorGroups, read_taxonomies
-from training.split import SplitShape
 
 TEMPLATE = Template(
     member=(

@@ -13,8 +13,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from training.decoder import Lora
 from training.fit import Phases, Schedule
+from training.nets.llm_teacher import Lora
 from training.recipe import DecoderTeacher, Recipe
 from training.recipes import jobs
 

@@ -11,12 +11,12 @@ from models.text import FieldFormat, Template
 from training.ablate import LEVERS
 from training.data.lists import FieldList
 from training.fit import Phases, Schedule
+from training.nets.split_student import SplitShape
 from training.policies import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Recipe
 from training.sources import shop
 from training.sources.engagement import attraction_of_texts, power_law, simulated_log
 from training.sources.esci import read_shop, shopping_grades
-from training.split import SplitShape
 
 TEMPLATE = Template(
     member=(FieldFormat(name="query"),),

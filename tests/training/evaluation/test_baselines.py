@@ -9,7 +9,7 @@ import pytest
 
 from training.data.lists import CandidateList
 from training.evaluation.baselines import bm25_scores, cosine_scores
-from training.tiny import write_tiny_backbone
+from training.nets.tiny_backbone import write_tiny_backbone
 
 TEXTS = ("steel steel oven", "oven ward", "ward garden house")
 

@@ -19,9 +19,10 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from models.text import Pair
 from tests.support.decoders import write_tiny_decoder
 from tests.training.conftest import WORDS
-from training.cross_encoder import encode_lists, predict, predict_lists, to_tensors
 from training.data.lists import CandidateList
-from training.decoder import (
+from training.fit import Schedule, TrainingStopped, fit
+from training.nets.cross_encoder import encode_lists, predict, predict_lists, to_tensors
+from training.nets.llm_teacher import (
     Decoder,
     Lora,
     PairPrompt,
@@ -32,7 +33,6 @@ from training.decoder import (
     pair_prompt,
     save_decoder,
 )
-from training.fit import Schedule, TrainingStopped, fit
 from training.pairs import pair_objective
 from training.policies import POLICIES
 from training.policy_text import read_policy

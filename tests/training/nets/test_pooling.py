@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from training.pooling import LearntQueries, Pooling, RunFirsts, RunMeans, new_pooling
+from training.nets.pooling import LearntQueries, Pooling, RunFirsts, RunMeans, new_pooling
 
 MASK_NT = torch.tensor([[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])
 

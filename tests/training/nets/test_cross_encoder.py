@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
-from training.cross_encoder import (
+from training.data.lists import CandidateList
+from training.evaluation.baselines import cosine_scores
+from training.nets.cross_encoder import (
     NEVER,
     SCALE,
     CrossEncoder,
@@ -25,8 +27,6 @@ from training.cross_encoder import (
     to_tensors,
     train_embeddings,
 )
-from training.data.lists import CandidateList
-from training.evaluation.baselines import cosine_scores
 
 LISTS = [CandidateList("a", "s", "baker nurse", ("oven", "steel ward steel", "ward oven"), {"fit": np.zeros(3)})]
 CPU = torch.device("cpu")

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
 
-from training.cross_encoder import NEVER, SCALE, CrossEncoder, pool
-from training.pooling import Pooling, new_pooling
+from training.nets.cross_encoder import NEVER, SCALE, CrossEncoder, pool
+from training.nets.pooling import Pooling, new_pooling
 
 
 @dataclass(frozen=True)

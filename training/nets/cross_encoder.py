@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from models.text import Inputs, Pair
 from training.data.lists import CandidateList
-from training.pair_model import PairEncoder, PairModel
+from training.nets.interfaces import PairEncoder, PairModel
 from training.precision import autocast
 
 SCALE = 20.0

@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from models.bundle.files import Calibration
 from models.text import TextEncoder
-from training.cross_encoder import CrossEncoder, load_cross_encoder, new_cross_encoder, save_cross_encoder
-from training.decoder import Decoder, is_decoder, load_decoder, save_decoder
-from training.pair_model import PairEncoder
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, new_cross_encoder, save_cross_encoder
+from training.nets.interfaces import PairEncoder
+from training.nets.llm_teacher import Decoder, is_decoder, load_decoder, save_decoder
+from training.nets.split_student import SplitShape, SplitStudent, new_split_student
 from training.policy import Policy, PolicyMismatch, check_stamp
-from training.split import SplitShape, SplitStudent, new_split_student
 from training.team import ALONE, Team
 
 Calibrations = dict[str, Calibration]

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from training.cross_encoder import NEVER
+from training.nets.cross_encoder import NEVER
 
 Pooling = Literal["means", "firsts", "queries"]
 """Each run's mean; its first token alone; or what a learnt query finds, which starts out looking at its run."""
