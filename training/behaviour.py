@@ -23,12 +23,12 @@ import torch
 
 from models.text import FieldFormat, Template
 from training.data.lists import CandidateList, Split, by_list, candidate_lists, render_lists
-from training.engagement import engagement_loss
 from training.evaluation.baselines import bm25_scores, embed_texts
 from training.evaluation.markdown_report import interval
 from training.fit import Schedule, fit
 from training.frozen import Embeddings, FrozenMatch, frozen_objective, predict_frozen
 from training.metrics import ranking
+from training.objectives.position_bias import engagement_loss
 from training.sources.career_moves import moves_by_member
 from training.sources.job_views import next_views
 

@@ -20,11 +20,11 @@ from training.distillation.initial_encoder import starting_encoder
 from training.distillation.loss_weight_sweep import Judge, trace
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.distillation.student_trainers import FlatLearner, Learner, SplitLearner
-from training.engagement import fit_attractions
 from training.fit import Schedule
 from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import Calibrations, Student, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
+from training.objectives.position_bias import fit_attractions
 from training.recipe import Recipe
 from training.teach_engagement import read_examination
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import SCALE
-from training.pairs import ListLoss, label_lists
+from training.objectives.pairwise import ListLoss, label_lists
 from training.team import Objective
 
 Embeddings = dict[str, np.ndarray]

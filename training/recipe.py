@@ -11,9 +11,9 @@ from training.data.lists import FieldList
 from training.fit import Phases, Schedule
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
-from training.losses import RankingTerm
 from training.nets.llm_teacher import Lora
 from training.nets.split_student import SplitShape
+from training.objectives.losses import RankingTerm
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.data.lists import read_lists, some_of_each
 from training.fit import TrainingStopped, fit
-from training.losses import binary_kl, list_kl
 from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import FlatTeacher, made_once, own_encoder, save_model
 from training.nets.cross_encoder import (
@@ -26,9 +25,10 @@ from training.nets.cross_encoder import (
     train_embeddings,
 )
 from training.nets.llm_teacher import Decoder
-from training.pairs import ListLabels, ListLoss, pair_objective
+from training.objectives.in_batch_negatives import contrast, imitate, rehearse
+from training.objectives.losses import binary_kl, list_kl
+from training.objectives.pairwise import ListLabels, ListLoss, pair_objective
 from training.recipe import DecoderTeacher, Recipe
-from training.sides import contrast, imitate, rehearse
 from training.team import ALONE, Team
 
 

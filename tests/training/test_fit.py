@@ -18,7 +18,7 @@ from tests.training.conftest import WORDS
 from training.data.lists import CandidateList
 from training.fit import Schedule, TrainingStopped, fit
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists
-from training.pairs import pair_objective
+from training.objectives.pairwise import pair_objective
 from training.teach import gold_loss
 
 LISTS = [

@@ -21,7 +21,7 @@ from training.fit import Schedule, fit
 from training.nets.checkpoints import Student, made_once
 from training.nets.cross_encoder import CrossEncoder, to_tensors
 from training.nets.split_student import SplitStudent
-from training.sides import imitate
+from training.objectives.in_batch_negatives import imitate
 
 CALIBRATION_LISTS = 128
 """Training lists of which a member and a candidate each are read to see which units matter."""

@@ -13,10 +13,10 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from training.losses import RANKING_TERMS, RankingTerm, binary_kl, rare_mask
 from training.nets.cross_encoder import CrossEncoder
 from training.nets.split_student import JointScorer, SplitStudent
-from training.pairs import ListLabels, ListLoss
+from training.objectives.losses import RANKING_TERMS, RankingTerm, binary_kl, rare_mask
+from training.objectives.pairwise import ListLabels, ListLoss
 
 Model = TypeVar("Model", bound=CrossEncoder | SplitStudent)
 

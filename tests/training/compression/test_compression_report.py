@@ -24,9 +24,9 @@ from training.fit import Schedule
 from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.split_student import SplitShape, new_split_student
+from training.objectives.in_batch_negatives import embed_lists, imitate
 from training.recipe import Pruned, Recipe
 from training.recipes.registry import find
-from training.sides import embed_lists, imitate
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
 LISTS = [

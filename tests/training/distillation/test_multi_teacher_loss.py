@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
-from training.engagement import Levels
-from training.losses import binary_kl
 from training.nets.cross_encoder import new_cross_encoder
 from training.nets.split_student import SplitShape, new_split_student
-from training.pairs import ListLabels
+from training.objectives.losses import binary_kl
+from training.objectives.pairwise import ListLabels
+from training.objectives.position_bias import Levels
 from training.teach_engagement import at_levels
 
 FULL = torch.ones(1, 2, dtype=torch.bool)

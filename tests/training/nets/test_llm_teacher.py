@@ -33,7 +33,7 @@ from training.nets.llm_teacher import (
     pair_prompt,
     save_decoder,
 )
-from training.pairs import pair_objective
+from training.objectives.pairwise import pair_objective
 from training.policies import POLICIES
 from training.policy_text import read_policy
 from training.recipe import DecoderTeacher

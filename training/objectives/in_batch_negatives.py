@@ -14,8 +14,8 @@ from torch import Tensor
 
 from models.text import TextEncoder, TokenIds
 from training.data.lists import CandidateList
-from training.losses import list_kl
 from training.nets.cross_encoder import CrossEncoder, to_tensors
+from training.objectives.losses import list_kl
 from training.precision import autocast
 from training.team import Objective
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from training.losses import list_kl, softmax_kl
+from training.objectives.losses import list_kl, softmax_kl
 
 FULL = torch.ones(1, 2, dtype=torch.bool)
 

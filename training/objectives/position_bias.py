@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from models.bundle.files import Calibration
 from training.data.impressions import POSITION
 from training.data.lists import CandidateList
-from training.losses import binary_kl, examined_nll, rare_mask
 from training.metrics.calibration import fit_platt
-from training.pairs import ListLabels, ListLoss
+from training.objectives.losses import binary_kl, examined_nll, rare_mask
+from training.objectives.pairwise import ListLabels, ListLoss
 
 ALWAYS = 30.0
 """Logit of the first place: it is always looked at. Without this anchor only the product of both chances is known."""

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from training.losses import ranknet
+from training.objectives.losses import ranknet
 
 FULL = torch.ones(1, 2, dtype=torch.bool)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.losses import RANKING_TERMS, Loss, binary_kl, list_kl
+from training.objectives.losses import RANKING_TERMS, Loss, binary_kl, list_kl
 
 ALL: tuple[Loss, ...] = (binary_kl, list_kl, *RANKING_TERMS.values())
 FULL = torch.ones(1, 2, dtype=torch.bool)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from training.losses import binary_kl, examined_nll, rare_mask
+from training.objectives.losses import binary_kl, examined_nll, rare_mask
 
 FULL = torch.ones(1, 2, dtype=torch.bool)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.losses import margin_mse
+from training.objectives.losses import margin_mse
 
 FULL = torch.ones(1, 2, dtype=torch.bool)
 

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from models.text import TextEncoder
 from training.data.lists import CandidateList
-from training.encoded import Texts, encode_candidates, encode_members
-from training.losses import list_kl
 from training.nets.split_student import SplitStudent
-from training.pairs import ListLoss, label_lists
-from training.sides import batch_gains, distinct_candidates
+from training.objectives.embedding_cache import Texts, encode_candidates, encode_members
+from training.objectives.in_batch_negatives import batch_gains, distinct_candidates
+from training.objectives.losses import list_kl
+from training.objectives.pairwise import ListLoss, label_lists
 from training.team import Objective
 
 

@@ -7,7 +7,7 @@ import torch
 
 from models.text import TextEncoder
 from training.data.lists import CandidateList
-from training.pairs import make_batch
+from training.objectives.pairwise import make_batch
 
 
 def test_padded_places_carry_no_target(encoder: TextEncoder) -> None:

@@ -14,7 +14,14 @@ from tests.training.conftest import WORDS
 from training.data.lists import CandidateList
 from training.fit import Schedule, fit
 from training.nets.cross_encoder import CrossEncoder, keep_layers, new_cross_encoder
-from training.sides import batch_gains, contrast, distinct_candidates, embed_lists, imitate, rehearse
+from training.objectives.in_batch_negatives import (
+    batch_gains,
+    contrast,
+    distinct_candidates,
+    embed_lists,
+    imitate,
+    rehearse,
+)
 from training.team import Objective
 
 LISTS = [

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from training.losses import info_nce
+from training.objectives.losses import info_nce
 
 
 def test_it_is_the_surprise_at_the_best_candidate_of_the_list() -> None:

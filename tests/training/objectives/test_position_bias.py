@@ -13,11 +13,11 @@ import torch
 from models.text import FieldFormat, Template
 from training.data.impressions import POSITION
 from training.data.lists import CandidateList, FieldList, candidate_lists, render_lists
-from training.engagement import Engaged, Examination, engagement_loss, fit_attractions
 from training.fit import Schedule, fit
 from training.frozen import Embeddings, FrozenMatch, frozen_objective, predict_frozen
 from training.metrics.calibration import expected_calibration_error
 from training.metrics.ranking import ndcg_at_10
+from training.objectives.position_bias import Engaged, Examination, engagement_loss, fit_attractions
 from training.sources.engagement import ACTIONS, impressions, power_law
 
 pytestmark = pytest.mark.slow
