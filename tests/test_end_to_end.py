@@ -14,8 +14,8 @@ from models.text import Pair
 from tests.service.conftest import Serve, serve  # noqa: F401  a fixture is used by its name
 from tests.support.chat_server import ChatServer
 from training.__main__ import main
-from training.policies import POLICIES
-from training.policy_text import read_policy
+from training.policy.documents import POLICIES
+from training.policy.parser import read_policy
 from training.recipes import demo
 
 FIVE_MINUTES = 300

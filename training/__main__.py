@@ -18,7 +18,6 @@ from models.errors import BundleError, StoreError
 from training.compression.onnx_export import ExportError
 from training.dag import STEPS, run_all
 from training.data.tables import DataError
-from training.document import DocumentError
 from training.encode import WHOLE, Shard, encode
 from training.evaluate import FloorBroken
 from training.evaluation.promotion_gate import NotPromoted
@@ -26,7 +25,8 @@ from training.executors import LOCAL, Engine, EngineError, RayEngine
 from training.fit import TrainingStopped
 from training.judging.llm_client import Endpoint, EndpointRefused
 from training.judging.llm_judge import JudgeStopped
-from training.policy import PolicyMismatch
+from training.policy.markdown import DocumentError
+from training.policy.policy import PolicyMismatch
 from training.recipe import Recipe
 from training.recipes.registry import find
 from training.step_runner import Run, StepError, run_step

@@ -27,7 +27,7 @@ from training.executors import LOCAL, Engine
 from training.nets.checkpoints import FlatTeacher, load_teacher, own_encoder
 from training.nets.cross_encoder import predict
 from training.nets.interfaces import PairEncoder
-from training.policy import Policy, check_stamps
+from training.policy.policy import Policy, check_stamps
 from training.recipe import Recipe
 
 SHARD_PAIRS = 4096

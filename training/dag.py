@@ -23,8 +23,8 @@ from training.judging.llm_judge import judge
 from training.nets.checkpoints import check_model_stamp, write_stamp
 from training.nets.cross_encoder import read_tokenizer
 from training.nets.llm_teacher import Decoder, new_decoder, pair_prompt
-from training.policy import Policy
-from training.policy_text import read_policy, write_policy
+from training.policy.parser import read_policy, write_policy
+from training.policy.policy import Policy
 from training.recipe import DecoderTeacher
 from training.step_runner import Run, Step, run_step
 from training.teach import teach

@@ -18,7 +18,7 @@ from training.compress import reference_logits
 from training.compression.onnx_export import traced
 from training.evaluation.model_card import model_card
 from training.nets.checkpoints import Student, load_student
-from training.policy import Policy
+from training.policy.policy import Policy
 from training.recipe import Recipe
 
 # Which graph serves which device, and how far its known answers may be from torch's (probabilities). int8 moves a logit

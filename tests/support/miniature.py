@@ -25,7 +25,7 @@ from training.data.lists import FieldList
 from training.fit import Phases, Schedule
 from training.nets.llm_teacher import Lora
 from training.nets.split_student import SplitShape
-from training.policies import POLICIES
+from training.policy.documents import POLICIES
 from training.recipe import DecoderTeacher, Recipe
 from training.recipes.registry import find
 from training.sources.engagement import power_law, simulated_log

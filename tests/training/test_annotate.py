@@ -13,9 +13,9 @@ from training.annotate import check_soft_labels
 from training.dag import STEPS
 from training.data.tables import DataError
 from training.nets.checkpoints import check_model_stamp, write_stamp
-from training.policies import POLICIES
-from training.policy import PolicyMismatch
-from training.policy_text import read_policy
+from training.policy.documents import POLICIES
+from training.policy.parser import read_policy
+from training.policy.policy import PolicyMismatch
 from training.recipes.registry import find
 from training.step_runner import Run, run_step
 

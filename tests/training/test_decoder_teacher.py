@@ -33,7 +33,7 @@ from training.nets.checkpoints import load_teacher
 from training.nets.cross_encoder import predict_lists
 from training.nets.llm_teacher import Decoder
 from training.objectives.pairwise import pair_objective
-from training.policy_text import read_policy
+from training.policy.parser import read_policy
 from training.step_runner import Run, StepError, run_step
 from training.team import Team
 

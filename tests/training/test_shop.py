@@ -11,8 +11,8 @@ import pytest
 
 from training.data.lists import SPLITS, FieldList, render_lists, split_of
 from training.data.tables import DataError
-from training.policies import POLICIES
-from training.policy_text import read_policy
+from training.policy.documents import POLICIES
+from training.policy.parser import read_policy
 from training.recipes import products
 from training.recipes.registry import find
 from training.sources.esci import read_shop, shopping_grades

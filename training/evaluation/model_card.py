@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.evaluation.markdown_report import markdown
-from training.policy import Policy
+from training.policy.policy import Policy
 from training.recipe import Recipe
 
 

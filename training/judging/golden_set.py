@@ -24,7 +24,7 @@ from models.text import Fields, Template
 from training.data.lists import split_of
 from training.data.tables import DataError, check_columns, empty, read_table
 from training.metrics.kappa import Agreement, agreement
-from training.policy import GRADES, OVERALL, Policy, check_stamps
+from training.policy.policy import GRADES, OVERALL, Policy, check_stamps
 
 PAIR = ("member_id", "candidate_id")
 GRADED = (*PAIR, "dimension")

@@ -21,7 +21,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 
 from training.judging.answer_cache import Answer, Cost, Ledger
-from training.prompt import Message
+from training.policy.prompt import Message
 
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 # Special tokens around a message. A token is at least one byte of text, so bytes bound tokens from above.

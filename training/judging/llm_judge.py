@@ -27,8 +27,8 @@ from training.judging.answer_cache import BudgetSpent, Cost, Ledger
 from training.judging.golden_set import PAIR, read_golden
 from training.judging.llm_client import Connection, Endpoint, EndpointFailed, EndpointRefused, RequestRefused
 from training.metrics.kappa import agreement
-from training.policy import OVERALL, Policy
-from training.prompt import MalformedAnswer, Prompt, Verdict
+from training.policy.policy import OVERALL, Policy
+from training.policy.prompt import MalformedAnswer, Prompt, Verdict
 
 Status = Literal["graded", "malformed", "refused", "over budget", "failed"]
 # So many failures in a row, each after all its retries, and the endpoint counts as down.

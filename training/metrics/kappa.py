@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.metrics.ranking import Interval
-from training.policy import GRADES
+from training.policy.policy import GRADES
 
 K = len(GRADES)
 

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from models.text import Inputs, Pair, TokenIds
-from training.policy import Policy
+from training.policy.policy import Policy
+from training.policy.prompt import policy_text
 from training.precision import weights_dtype
-from training.prompt import policy_text
 from training.team import learnt_state, whole
 
 YES, NO = "Yes", "No"

@@ -14,7 +14,7 @@ from training.fit import Phases, Schedule
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
 from training.nets.tiny_backbone import write_tiny_backbone
-from training.policies import POLICIES
+from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe
 from training.sources.engagement import power_law, simulated_log
 from training.sources.market import market_attraction, market_grades, market_lists

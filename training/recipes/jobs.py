@@ -11,7 +11,7 @@ from training.ablate import LEVERS
 from training.data.lists import FieldList
 from training.fit import Phases, Schedule
 from training.nets.split_student import SplitShape
-from training.policies import POLICIES
+from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe, Sweep
 from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades

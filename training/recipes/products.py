@@ -12,7 +12,7 @@ from training.ablate import LEVERS
 from training.data.lists import FieldList
 from training.fit import Phases, Schedule
 from training.nets.split_student import SplitShape
-from training.policies import POLICIES
+from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Recipe
 from training.sources import shop
 from training.sources.engagement import attraction_of_texts, power_law, simulated_log

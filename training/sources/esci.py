@@ -15,7 +15,7 @@ import polars as pl
 from training.data.lists import FieldList
 from training.data.tables import DataError
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
-from training.policy import OVERALL
+from training.policy.policy import OVERALL
 from training.sources.shop import LABELS, Query, Shop
 
 PRODUCT_FIELDS = ("title", "brand", "color", "bullet_points", "description")

@@ -14,9 +14,9 @@ import pytest
 from models.text import FieldFormat, Template
 from training.data.tables import DataError
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden, read_golden
-from training.policies import POLICIES
-from training.policy import PolicyMismatch
-from training.policy_text import parse_policy, read_policy
+from training.policy.documents import POLICIES
+from training.policy.parser import parse_policy, read_policy
+from training.policy.policy import PolicyMismatch
 from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.esci import shopping_grades
 from training.sources.grade_files import read_human_grades

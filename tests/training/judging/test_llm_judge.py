@@ -32,9 +32,9 @@ from training.judging.answer_cache import Cost, Ledger
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden
 from training.judging.llm_client import Endpoint, EndpointRefused
 from training.judging.llm_judge import JudgePlan, JudgeStopped, TextPair, judge, judge_pairs
-from training.policies import POLICIES
-from training.policy_text import read_policy
-from training.prompt import Prompt
+from training.policy.documents import POLICIES
+from training.policy.parser import read_policy
+from training.policy.prompt import Prompt
 
 TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldFormat(name="title"),))
 POLICY = read_policy(POLICIES / "demo.md")

@@ -34,8 +34,8 @@ from training.nets.llm_teacher import (
     save_decoder,
 )
 from training.objectives.pairwise import pair_objective
-from training.policies import POLICIES
-from training.policy_text import read_policy
+from training.policy.documents import POLICIES
+from training.policy.parser import read_policy
 from training.recipe import DecoderTeacher
 from training.recipes.registry import find
 from training.teach import gold_loss

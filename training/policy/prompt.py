@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError
 
-from training.policy import GRADES, Dimension, Policy
+from training.policy.policy import GRADES, Dimension, Policy
 
 
 class Message(TypedDict):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from training.document import DocumentError
-from training.policy import Policy, PolicyMismatch, check_stamp
-from training.policy_text import parse_policy, read_policy
+from training.policy.markdown import DocumentError
+from training.policy.parser import parse_policy, read_policy
+from training.policy.policy import Policy, PolicyMismatch, check_stamp
 
 POLICIES = Path(__file__).parents[2] / "training" / "policies"
 TEXT = (POLICIES / "demo.md").read_text(encoding="utf-8")

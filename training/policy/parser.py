@@ -16,9 +16,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.document import Document, DocumentError, Line, Row, Section, read_document
-from training.policy import GRADES, OVERALL, Cap, Dimension, Example, Grade, Policy, text_hash
-from training.prompt import system_message
+from training.policy.markdown import Document, DocumentError, Line, Row, Section, read_document
+from training.policy.policy import GRADES, OVERALL, Cap, Dimension, Example, Grade, Policy, text_hash
+from training.policy.prompt import system_message
 
 FRONT = {"name": r"[a-z][a-z0-9-]*", "version": r"\d+\.\d+\.\d+", "product": r".+", "owners": r".+"}
 PARTS = ("Question", "Guidance", "Grades", "Examples")
