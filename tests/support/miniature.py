@@ -28,8 +28,8 @@ from training.nets.split_student import SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import DecoderTeacher, Recipe
 from training.recipes.registry import find
-from training.sources.engagement import power_law, simulated_log
 from training.sources.market import market_attraction, market_lists
+from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
 from training.team import launched
 

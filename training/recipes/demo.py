@@ -16,8 +16,8 @@ from training.judging.llm_judge import JudgePlan
 from training.nets.tiny_backbone import write_tiny_backbone
 from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe
-from training.sources.engagement import power_law, simulated_log
 from training.sources.market import market_attraction, market_grades, market_lists
+from training.sources.simulated_clicks import power_law, simulated_log
 
 TEMPLATE = Template(
     member=(

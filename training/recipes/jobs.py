@@ -15,7 +15,7 @@ from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe, Sweep
 from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades
-from training.sources.engagement import ACTIONS, attraction_of_texts, power_law, simulated_log
+from training.sources.simulated_clicks import ACTIONS, attraction_of_texts, power_law, simulated_log
 from training.sources.taxonomies import MajorGroups, read_taxonomies
 
 TEMPLATE = Template(

@@ -15,8 +15,8 @@ from training.nets.split_student import SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Recipe
 from training.sources import shop
-from training.sources.engagement import attraction_of_texts, power_law, simulated_log
 from training.sources.esci import read_shop, shopping_grades
+from training.sources.simulated_clicks import attraction_of_texts, power_law, simulated_log
 
 TEMPLATE = Template(
     member=(FieldFormat(name="query"),),

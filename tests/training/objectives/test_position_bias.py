@@ -18,7 +18,7 @@ from training.frozen import Embeddings, FrozenMatch, frozen_objective, predict_f
 from training.metrics.calibration import expected_calibration_error
 from training.metrics.ranking import ndcg_at_10
 from training.objectives.position_bias import Engaged, Examination, engagement_loss, fit_attractions
-from training.sources.engagement import ACTIONS, impressions, power_law
+from training.sources.simulated_clicks import ACTIONS, impressions, power_law
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 
 from training.data.impressions import POSITION
 from training.data.lists import FieldList
-from training.sources.engagement import ACTIONS, attraction_of_texts, impressions, power_law
+from training.sources.simulated_clicks import ACTIONS, attraction_of_texts, impressions, power_law
 
 GAINS = [1.0, 0.5, 0.0]
 TITLES = ["baker", "senior pastry baker and shift lead", "welder of ships and boilers"]
