@@ -18,8 +18,6 @@ from models.errors import BundleError, StoreError
 from training.compression.onnx_export import ExportError
 from training.dag import STEPS, run_all
 from training.data.tables import DataError
-from training.encode import WHOLE, Shard, encode
-from training.evaluate import FloorBroken
 from training.evaluation.promotion_gate import NotPromoted
 from training.executors import LOCAL, Engine, EngineError, RayEngine
 from training.fit import TrainingStopped
@@ -30,6 +28,8 @@ from training.policy.policy import PolicyMismatch
 from training.recipe import Recipe
 from training.recipes.registry import find
 from training.step_runner import Run, StepError, run_step
+from training.steps.bulk_encode import WHOLE, Shard, encode
+from training.steps.evaluate import FloorBroken
 from training.team import launched
 
 # What a person can put right: told in one line, without a traceback.

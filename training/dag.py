@@ -9,15 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from models.text import TextEncoder
-from training.ablate import ablate
-from training.annotate import annotate, check_soft_labels, read_teachers
-from training.compress import compress
 from training.data.impressions import POSITION, check_impressions
 from training.data.lists import check_pairs, read_pairs, render_lists, some_lists
-from training.distill import distill
-from training.evaluate import evaluate
-from training.export import export
-from training.frontier import frontier
 from training.judging.golden_set import make_golden
 from training.judging.llm_judge import judge
 from training.nets.checkpoints import check_model_stamp, write_stamp
@@ -27,8 +20,15 @@ from training.policy.parser import read_policy, write_policy
 from training.policy.policy import Policy
 from training.recipe import DecoderTeacher
 from training.step_runner import Run, Step, run_step
-from training.teach import teach
-from training.teach_engagement import teach_engagement
+from training.steps.ablate import ablate
+from training.steps.annotate import annotate, check_soft_labels, read_teachers
+from training.steps.architecture_sweep import frontier
+from training.steps.compress import compress
+from training.steps.distill import distill
+from training.steps.evaluate import evaluate
+from training.steps.export import export
+from training.steps.train_engagement_teacher import teach_engagement
+from training.steps.train_policy_teacher import teach
 
 
 def _backbone(run: Run) -> str:

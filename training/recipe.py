@@ -124,7 +124,7 @@ class Recipe:
     one and learns from `student_lists` of them too; else it is a flat one of `student_layers` of the teacher's.
     `calibration_lists` of each source's validation lists set the calibration, and at most `evaluated_lists` of its
     test lists are judged, `teacher_lists` of those by the teacher too, which is slow. `ranking_term` names what makes
-    the student rank as its teacher, and `ablated` the levers (`training.ablate`) that are turned off in turn to see
+    the student rank as its teacher, and `ablated` the levers (`training.steps.ablate`) that are turned off in turn to see
     what each is worth. `floors` maps "head/source/metric" to the least that the shipped graph must reach.
     `audited_lists` of each source are told anew for the fairness audit. No report shows texts of `untold_sources`.
     `examples` become known answers. With `pruned`, what compression costs and earns is measured; the whole student

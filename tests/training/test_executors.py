@@ -24,14 +24,14 @@ from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import TextEncoder
 from tests.support.split_bundles import write_split_bundle
-from training import annotate as annotating
-from training import encode as encoding
 from training import executors as engines
 from training.__main__ import main
-from training.annotate import Teacher, annotate
-from training.encode import encode
 from training.executors import LOCAL, Engine, EngineError, Item, Key, LocalEngine, RayEngine, Result, import_ray
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
+from training.steps import annotate as annotating
+from training.steps import bulk_encode as encoding
+from training.steps.annotate import Teacher, annotate
+from training.steps.bulk_encode import encode
 
 WORDS = "baker welder nurse oven steel ward".split()
 TEXTS = [f"{WORDS[number % 6]} {WORDS[number // 6]} {number}" for number in range(36)]

@@ -19,7 +19,7 @@ from training.data.lists import CandidateList
 from training.fit import Schedule, TrainingStopped, fit
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists
 from training.objectives.pairwise import pair_objective
-from training.teach import gold_loss
+from training.steps.train_policy_teacher import gold_loss
 
 LISTS = [
     CandidateList(f"{a}", "s", a, tuple(WORDS[3:]), {"fit": np.array([1.0 if b == i else 0.0 for b in range(3)])})

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.text import FieldFormat, Template
-from training.ablate import LEVERS
 from training.data.lists import FieldList
 from training.fit import Phases, Schedule
 from training.nets.split_student import SplitShape
@@ -17,6 +16,7 @@ from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.simulated_clicks import ACTIONS, attraction_of_texts, power_law, simulated_log
 from training.sources.taxonomies import MajorGroups, read_taxonomies
+from training.steps.ablate import LEVERS
 
 TEMPLATE = Template(
     member=(

@@ -13,7 +13,7 @@ from training.nets.split_student import SplitShape, new_split_student
 from training.objectives.losses import binary_kl
 from training.objectives.pairwise import ListLabels
 from training.objectives.position_bias import Levels
-from training.teach_engagement import at_levels
+from training.steps.train_engagement_teacher import at_levels
 
 FULL = torch.ones(1, 2, dtype=torch.bool)
 

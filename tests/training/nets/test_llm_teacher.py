@@ -38,7 +38,7 @@ from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
 from training.recipe import DecoderTeacher
 from training.recipes.registry import find
-from training.teach import gold_loss
+from training.steps.train_policy_teacher import gold_loss
 
 CPU = torch.device("cpu")
 PROMPT = PairPrompt("Member: ", "\nCandidate: ", ("\nFit? ", "\nApply? "), 8, 8)

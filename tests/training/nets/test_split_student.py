@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
-from training.frontier import name_of
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder, to_tensors
 from training.nets.split_student import JointLayer, Reading, SplitShape, SplitStudent, new_split_student
+from training.steps.architecture_sweep import name_of
 
 MEMBERS = ("senior baker. dough, ovens", "nurse")
 CANDIDATES = ("junior welder. steel", "senior baker", "a")

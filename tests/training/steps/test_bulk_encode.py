@@ -16,9 +16,9 @@ from models.slots.codec import content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
-from training import encode as encoding
 from training.data.tables import DataError
-from training.encode import Shard, encode
+from training.steps import bulk_encode as encoding
+from training.steps.bulk_encode import Shard, encode
 
 WORDS = "data engineer python spark chef pastry bake nurse ward senior".split()
 TEXTS = [f"{WORDS[number % 10]} {WORDS[number // 10 % 10]} {number}" for number in range(40)]

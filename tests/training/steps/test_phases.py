@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from training import teach
 from training.dag import STEPS
 from training.data.lists import FieldList
 from training.distillation import student_trainers as learners
@@ -18,6 +17,7 @@ from training.recipes.registry import find
 from training.sources.market import market_attraction, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
+from training.steps import train_policy_teacher as teach
 
 SHORT = Schedule(steps=2, lists_per_step=2, learning_rate=1e-3)
 

@@ -24,8 +24,6 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from tests.support.miniature import PAIRS, in_fp32, run_in
-from training import teach
-from training.annotate import check_soft_labels, read_soft_labels
 from training.dag import STEPS, decoder_of
 from training.data.lists import read_lists
 from training.fit import TrainingStopped, fit
@@ -35,6 +33,8 @@ from training.nets.llm_teacher import Decoder
 from training.objectives.pairwise import pair_objective
 from training.policy.parser import read_policy
 from training.step_runner import Run, StepError, run_step
+from training.steps import train_policy_teacher as teach
+from training.steps.annotate import check_soft_labels, read_soft_labels
 from training.team import Team
 
 ROOT = Path(__file__).parent.parent.parent

@@ -18,7 +18,6 @@ import numpy as np
 
 from models.bundle.files import Bundle, Calibration
 from models.text import TextEncoder
-from training.annotate import Teacher, read_teachers
 from training.compression.onnx_inference import graph_logits, open_graphs
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list, labelled_for, read_lists, some_of_each
@@ -33,6 +32,7 @@ from training.evaluation.worst_errors import worst_breaks
 from training.metrics import ranking
 from training.nets.checkpoints import load_student
 from training.recipe import Recipe
+from training.steps.annotate import Teacher, read_teachers
 
 SHIPPED = "student-int8"
 SHOWN_BREAKS = 6

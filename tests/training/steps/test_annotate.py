@@ -9,7 +9,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training.annotate import check_soft_labels
 from training.dag import STEPS
 from training.data.tables import DataError
 from training.nets.checkpoints import check_model_stamp, write_stamp
@@ -18,6 +17,7 @@ from training.policy.parser import read_policy
 from training.policy.policy import PolicyMismatch
 from training.recipes.registry import find
 from training.step_runner import Run, run_step
+from training.steps.annotate import check_soft_labels
 
 POLICY = read_policy(POLICIES / "demo.md")
 OTHER = dataclasses.replace(POLICY, sha256="0" * 64)

@@ -15,11 +15,11 @@ import numpy as np
 
 from models.text import TextEncoder
 from training.data.lists import by_list
-from training.distill import Material, learn_actions, learn_relevance, new_learner, read_material
 from training.distillation.student_trainers import Learner
 from training.metrics.ranking import auc, bootstrap, evaluate_lists, ndcg_at_10
 from training.nets.checkpoints import Student, load_student
 from training.recipe import Recipe
+from training.steps.distill import Material, learn_actions, learn_relevance, new_learner, read_material
 
 Variant = Callable[[Recipe, Learner, Material, Path], Student]
 """Trains a student without one lever; its checkpoints stand in the folder."""

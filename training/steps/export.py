@@ -14,12 +14,12 @@ from typing import Any
 from models.bundle.files import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
 from models.heads import calibrate
 from models.text import Pair, TextEncoder
-from training.compress import reference_logits
 from training.compression.onnx_export import traced
 from training.evaluation.model_card import model_card
 from training.nets.checkpoints import Student, load_student
 from training.policy.policy import Policy
 from training.recipe import Recipe
+from training.steps.compress import reference_logits
 
 # Which graph serves which device, and how far its known answers may be from torch's (probabilities). int8 moves a logit
 # by .16 (root mean square over validation pairs), and a probability by up to a quarter of that and its spread.

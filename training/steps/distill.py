@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.text import TextEncoder
-from training.annotate import read_soft_labels
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
 from training.distillation.initial_encoder import starting_encoder
@@ -26,7 +25,8 @@ from training.nets.checkpoints import Calibrations, Student, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.objectives.position_bias import fit_attractions
 from training.recipe import Recipe
-from training.teach_engagement import read_examination
+from training.steps.annotate import read_soft_labels
+from training.steps.train_engagement_teacher import read_examination
 
 
 @dataclass(frozen=True)
