@@ -1,4 +1,4 @@
-"""`python -m training.behaviour`: the engagement teacher on real behaviour; measured, not shipped.
+"""`python -m training.studies.real_behaviour`: the engagement teacher on real behaviour; measured, not shipped.
 
 The data's licence is not known. Career moves are split by member, views by time. No log of what was shown exists, so
 there are no places to model and no rate to calibrate: negatives are sampled, and figures say how a chosen job ranks
@@ -26,11 +26,11 @@ from training.data.lists import CandidateList, Split, by_list, candidate_lists, 
 from training.evaluation.baselines import bm25_scores, embed_texts
 from training.evaluation.markdown_report import interval
 from training.fit import Schedule, fit
-from training.frozen import Embeddings, FrozenMatch, frozen_objective, predict_frozen
 from training.metrics import ranking
 from training.objectives.position_bias import engagement_loss
 from training.sources.career_moves import moves_by_member
 from training.sources.job_views import next_views
+from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objective, predict_frozen
 
 TEMPLATE = Template(
     member=(FieldFormat(name="headline"), FieldFormat(name="experience")), candidate=(FieldFormat(name="title"),)
@@ -156,7 +156,7 @@ def table(report: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write `behaviour.json` to the folder and the table to stdout."""
-    parser = argparse.ArgumentParser(prog="python -m training.behaviour", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.studies.real_behaviour", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources")
     parser.add_argument("--out", type=Path, default=Path("runs/behaviour"))
     options = parser.parse_args(arguments)
