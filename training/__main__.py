@@ -20,7 +20,6 @@ from training.dag import STEPS, run_all
 from training.data.tables import DataError
 from training.evaluation.promotion_gate import NotPromoted
 from training.executors import LOCAL, Engine, EngineError, RayEngine
-from training.fit import TrainingStopped
 from training.judging.llm_client import Endpoint, EndpointRefused
 from training.judging.llm_judge import JudgeStopped
 from training.policy.markdown import DocumentError
@@ -30,7 +29,8 @@ from training.recipes.registry import find
 from training.step_runner import Run, StepError, run_step
 from training.steps.bulk_encode import WHOLE, Shard, encode
 from training.steps.evaluate import FloorBroken
-from training.team import launched
+from training.trainer.distributed import launched
+from training.trainer.loop import TrainingStopped
 
 # What a person can put right: told in one line, without a traceback.
 FAILURES = (

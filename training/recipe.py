@@ -8,12 +8,12 @@ from pathlib import Path
 
 from models.text import Template
 from training.data.lists import FieldList
-from training.fit import Phases, Schedule
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
 from training.nets.llm_teacher import Lora
 from training.nets.split_student import SplitShape
 from training.objectives.losses import RankingTerm
+from training.trainer.loop import Phases, Schedule
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from typing import Any
 
 from training.executors import LOCAL, Engine
 from training.recipe import Recipe
-from training.team import ALONE, Team
+from training.trainer.distributed import ALONE, Team
 
 VERSIONED = ("torch", "transformers", "tokenizers", "onnxruntime", "onnxscript", "numpy", "polars")
 

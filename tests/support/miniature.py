@@ -19,10 +19,8 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
 from tests.support.decoders import write_tiny_decoder
-from training import precision
 from training.dag import STEPS
 from training.data.lists import FieldList
-from training.fit import Phases, Schedule
 from training.nets.llm_teacher import Lora
 from training.nets.split_student import SplitShape
 from training.policy.documents import POLICIES
@@ -31,7 +29,9 @@ from training.recipes.registry import find
 from training.sources.market import market_attraction, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
-from training.team import launched
+from training.trainer import precision
+from training.trainer.distributed import launched
+from training.trainer.loop import Phases, Schedule
 
 SIDES = Schedule(steps=2, lists_per_step=4, learning_rate=1e-3)
 # So slow that all gradients are taken at nearly the same place: Adam makes whole steps of rounding errors.

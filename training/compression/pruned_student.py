@@ -17,11 +17,11 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.compression.structured_pruning import prune, second_moments
 from training.data.lists import CandidateList, some_drawn
-from training.fit import Schedule, fit
 from training.nets.checkpoints import Student, made_once
 from training.nets.cross_encoder import CrossEncoder, to_tensors
 from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import imitate
+from training.trainer.loop import Schedule, fit
 
 CALIBRATION_LISTS = 128
 """Training lists of which a member and a candidate each are read to see which units matter."""

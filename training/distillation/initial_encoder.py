@@ -7,12 +7,12 @@ from pathlib import Path
 
 from models.text import TextEncoder
 from training.data.lists import CandidateList
-from training.fit import fit
 from training.nets.checkpoints import encoder_folder, made_once
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
 from training.nets.llm_teacher import is_decoder
 from training.objectives.in_batch_negatives import contrast
 from training.recipe import Recipe
+from training.trainer.loop import fit
 
 
 def starting_encoder(

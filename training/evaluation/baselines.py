@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from training.data.lists import CandidateList
-from training.precision import autocast
+from training.trainer.precision import autocast
 
 
 def bm25_scores(lists: Sequence[CandidateList]) -> list[np.ndarray]:

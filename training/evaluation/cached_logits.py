@@ -13,7 +13,7 @@ from models.text import TextEncoder
 from training.data.lists import CandidateList
 from training.nets.checkpoints import FlatTeacher, own_encoder
 from training.nets.cross_encoder import predict_lists
-from training.team import learnt_state
+from training.trainer.distributed import learnt_state
 
 
 def teacher_logits(

@@ -19,7 +19,7 @@ from training.nets.interfaces import PairEncoder
 from training.nets.llm_teacher import Decoder, is_decoder, load_decoder, save_decoder
 from training.nets.split_student import SplitShape, SplitStudent, new_split_student
 from training.policy.policy import Policy, PolicyMismatch, check_stamp
-from training.team import ALONE, Team
+from training.trainer.distributed import ALONE, Team
 
 Calibrations = dict[str, Calibration]
 Student = CrossEncoder | SplitStudent

@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from models.text import Inputs, Pair
 from training.data.lists import CandidateList
 from training.nets.interfaces import PairEncoder, PairModel
-from training.precision import autocast
+from training.trainer.precision import autocast
 
 SCALE = 20.0
 """Cosine to logit, as sentence encoders are trained with (MultipleNegativesRankingLoss of sentence-transformers)."""

@@ -25,8 +25,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from models.text import Inputs, Pair, TokenIds
 from training.policy.policy import Policy
 from training.policy.prompt import policy_text
-from training.precision import weights_dtype
-from training.team import learnt_state, whole
+from training.trainer.distributed import learnt_state, whole
+from training.trainer.precision import weights_dtype
 
 YES, NO = "Yes", "No"
 # Private use characters mark where a prompt is cut: no policy and no chat template has them.

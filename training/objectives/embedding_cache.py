@@ -20,7 +20,7 @@ from tqdm import tqdm
 from models.text import TextEncoder, TokenIds
 from training.nets.cross_encoder import to_tensors
 from training.nets.split_student import Reading, SplitStudent
-from training.precision import autocast
+from training.trainer.precision import autocast
 
 SHARD = 2048
 CHUNK = 32

@@ -16,8 +16,8 @@ from models.text import TextEncoder, TokenIds
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import CrossEncoder, to_tensors
 from training.objectives.losses import list_kl
-from training.precision import autocast
-from training.team import Objective
+from training.trainer.distributed import Objective
+from training.trainer.precision import autocast
 
 CHUNK = 32
 

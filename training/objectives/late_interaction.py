@@ -20,7 +20,7 @@ from training.objectives.embedding_cache import Texts, encode_candidates, encode
 from training.objectives.in_batch_negatives import batch_gains, distinct_candidates
 from training.objectives.losses import list_kl
 from training.objectives.pairwise import ListLoss, label_lists
-from training.team import Objective
+from training.trainer.distributed import Objective
 
 
 @dataclass(frozen=True)

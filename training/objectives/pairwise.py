@@ -15,8 +15,8 @@ from torch import Tensor
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import encode_lists, to_tensors
 from training.nets.interfaces import PairEncoder, PairModel
-from training.precision import autocast
-from training.team import Objective
+from training.trainer.distributed import Objective
+from training.trainer.precision import autocast
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from models.text import FieldFormat, Template
 from training.data.lists import FieldList
-from training.fit import Phases, Schedule
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
 from training.nets.tiny_backbone import write_tiny_backbone
@@ -18,6 +17,7 @@ from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe
 from training.sources.market import market_attraction, market_grades, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
+from training.trainer.loop import Phases, Schedule
 
 TEMPLATE = Template(
     member=(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from models.text import FieldFormat, Template
 from training.data.lists import FieldList
-from training.fit import Phases, Schedule
 from training.nets.split_student import SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe, Sweep
@@ -17,6 +16,7 @@ from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.simulated_clicks import ACTIONS, attraction_of_texts, power_law, simulated_log
 from training.sources.taxonomies import MajorGroups, read_taxonomies
 from training.steps.ablate import LEVERS
+from training.trainer.loop import Phases, Schedule
 
 TEMPLATE = Template(
     member=(

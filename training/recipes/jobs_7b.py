@@ -3,7 +3,7 @@
 Meant for eight cards of 80 GB, and not run on them yet. The base is the folder `DATA/qwen2.5-7b-instruct` where that
 is, else Hugging Face is asked by name:
 
-    accelerate launch --config_file training/accelerate/fsdp2.yaml -m training teach jobs-7b --data DATA
+    accelerate launch --config_file training/trainer/accelerate/fsdp2.yaml -m training teach jobs-7b --data DATA
 
 All other steps are done by one process.
 """
@@ -13,10 +13,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from training.fit import Phases, Schedule
 from training.nets.llm_teacher import Lora
 from training.recipe import DecoderTeacher, Recipe
 from training.recipes import jobs
+from training.trainer.loop import Phases, Schedule
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 BASE = "The teacher: LoRA on Qwen2.5-7B-Instruct (Alibaba Cloud, Apache-2.0), which is no part of the student."

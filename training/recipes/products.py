@@ -9,7 +9,6 @@ from pathlib import Path
 
 from models.text import FieldFormat, Template
 from training.data.lists import FieldList
-from training.fit import Phases, Schedule
 from training.nets.split_student import SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Recipe
@@ -17,6 +16,7 @@ from training.sources import shop
 from training.sources.esci import read_shop, shopping_grades
 from training.sources.simulated_clicks import attraction_of_texts, power_law, simulated_log
 from training.steps.ablate import LEVERS
+from training.trainer.loop import Phases, Schedule
 
 TEMPLATE = Template(
     member=(FieldFormat(name="query"),),

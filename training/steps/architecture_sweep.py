@@ -22,12 +22,12 @@ from training.compression.onnx_inference import measured_once, open_graphs, pace
 from training.data.lists import CandidateList, read_lists, some_drawn
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.figures import quality
-from training.fit import Schedule, fit
 from training.nets.checkpoints import Student, encoder_folder
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.split_student import SplitShape, new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, score_lists
 from training.recipe import Recipe
+from training.trainer.loop import Schedule, fit
 
 FLAT = "flat"
 """The model that all shapes start from, reading every pair whole."""

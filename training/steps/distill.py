@@ -19,7 +19,6 @@ from training.distillation.initial_encoder import starting_encoder
 from training.distillation.loss_weight_sweep import Judge, trace
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.distillation.student_trainers import FlatLearner, Learner, SplitLearner
-from training.fit import Schedule
 from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import Calibrations, Student, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
@@ -27,6 +26,7 @@ from training.objectives.position_bias import fit_attractions
 from training.recipe import Recipe
 from training.steps.annotate import read_soft_labels
 from training.steps.train_engagement_teacher import read_examination
+from training.trainer.loop import Schedule
 
 
 @dataclass(frozen=True)

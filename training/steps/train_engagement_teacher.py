@@ -19,7 +19,6 @@ from models.text import TextEncoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list
 from training.distillation.multi_teacher_loss import with_heads
-from training.fit import fit
 from training.nets.checkpoints import encoder_folder, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, predict_lists, train_embeddings
 from training.nets.split_student import SplitShape, new_split_student
@@ -27,7 +26,8 @@ from training.objectives.late_interaction import encode_sides, score_lists
 from training.objectives.pairwise import ListLoss, label_lists, pair_objective
 from training.objectives.position_bias import Engaged, Examination, Levels, engagement_loss, fit_attractions
 from training.recipe import EngagementPlan
-from training.team import Objective
+from training.trainer.distributed import Objective
+from training.trainer.loop import fit
 
 
 def teach_engagement(

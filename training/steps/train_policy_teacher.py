@@ -14,7 +14,6 @@ from torch import Tensor
 
 from models.text import TextEncoder
 from training.data.lists import read_lists, some_of_each
-from training.fit import TrainingStopped, fit
 from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import FlatTeacher, made_once, own_encoder, save_model
 from training.nets.cross_encoder import (
@@ -29,7 +28,8 @@ from training.objectives.in_batch_negatives import contrast, imitate, rehearse
 from training.objectives.losses import binary_kl, list_kl
 from training.objectives.pairwise import ListLabels, ListLoss, pair_objective
 from training.recipe import DecoderTeacher, Recipe
-from training.team import ALONE, Team
+from training.trainer.distributed import ALONE, Team
+from training.trainer.loop import TrainingStopped, fit
 
 
 def gold_loss(heads: Sequence[str], listwise_weight: float) -> ListLoss:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import SCALE
 from training.objectives.pairwise import ListLoss, label_lists
-from training.team import Objective
+from training.trainer.distributed import Objective
 
 Embeddings = dict[str, np.ndarray]
 """A normalised vector f32[D] for each text."""

@@ -25,12 +25,12 @@ from models.text import FieldFormat, Template
 from training.data.lists import CandidateList, Split, by_list, candidate_lists, render_lists
 from training.evaluation.baselines import bm25_scores, embed_texts
 from training.evaluation.markdown_report import interval
-from training.fit import Schedule, fit
 from training.metrics import ranking
 from training.objectives.position_bias import engagement_loss
 from training.sources.career_moves import moves_by_member
 from training.sources.job_views import next_views
 from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objective, predict_frozen
+from training.trainer.loop import Schedule, fit
 
 TEMPLATE = Template(
     member=(FieldFormat(name="headline"), FieldFormat(name="experience")), candidate=(FieldFormat(name="title"),)

@@ -20,13 +20,13 @@ from training.compression.onnx_inference import graph_logits, write_graphs
 from training.compression.pruned_student import apart, layers_alone, narrow_student, student_moments, with_encoder_of
 from training.data.lists import CandidateList
 from training.evaluation.figures import quality
-from training.fit import Schedule
 from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.split_student import SplitShape, new_split_student
 from training.objectives.in_batch_negatives import embed_lists, imitate
 from training.recipe import Pruned, Recipe
 from training.recipes.registry import find
+from training.trainer.loop import Schedule
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
 LISTS = [

@@ -12,7 +12,6 @@ import torch
 from models.text import TextEncoder
 from tests.training.conftest import WORDS
 from training.data.lists import CandidateList
-from training.fit import Schedule, fit
 from training.nets.cross_encoder import CrossEncoder, keep_layers, new_cross_encoder
 from training.objectives.in_batch_negatives import (
     batch_gains,
@@ -22,7 +21,8 @@ from training.objectives.in_batch_negatives import (
     imitate,
     rehearse,
 )
-from training.team import Objective
+from training.trainer.distributed import Objective
+from training.trainer.loop import Schedule, fit
 
 LISTS = [
     CandidateList(a, "s", a, (WORDS[3 + i], WORDS[3 + (i + 1) % 3]), {"fit": np.array([1.0, 0.0])})

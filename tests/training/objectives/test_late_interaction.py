@@ -16,7 +16,6 @@ from models.scorers.split import SplitScorer
 from models.text import TextEncoder
 from training.dag import STEPS
 from training.data.lists import CandidateList
-from training.fit import Phases, Schedule, fit
 from training.nets.cross_encoder import new_cross_encoder
 from training.nets.split_student import SplitShape, SplitStudent, new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, own_lists, score_lists
@@ -25,6 +24,7 @@ from training.recipe import Pruned, Sweep
 from training.recipes.registry import find
 from training.sources.market import market_lists
 from training.step_runner import Run, run_step
+from training.trainer.loop import Phases, Schedule, fit
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
 SHAPE = SplitShape(pooled=2, joint_layers=1, pooling="queries")

@@ -13,12 +13,12 @@ import torch
 from models.text import FieldFormat, Template
 from training.data.impressions import POSITION
 from training.data.lists import CandidateList, FieldList, candidate_lists, render_lists
-from training.fit import Schedule, fit
 from training.metrics.calibration import expected_calibration_error
 from training.metrics.ranking import ndcg_at_10
 from training.objectives.position_bias import Engaged, Examination, engagement_loss, fit_attractions
 from training.sources.simulated_clicks import ACTIONS, impressions, power_law
 from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objective, predict_frozen
+from training.trainer.loop import Schedule, fit
 
 pytestmark = pytest.mark.slow
 

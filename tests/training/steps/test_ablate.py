@@ -14,12 +14,12 @@ from models.text import TextEncoder
 from tests.support.two_questions import HEADS, labelled
 from training.data.lists import labelled_for
 from training.distillation.student_trainers import FlatLearner
-from training.fit import Phases, Schedule
 from training.nets.cross_encoder import new_cross_encoder, save_cross_encoder
 from training.recipe import HeadPlan, Recipe
 from training.recipes.registry import find
 from training.steps.ablate import LEVERS, figures
 from training.steps.distill import Material, learn_actions, learn_relevance
+from training.trainer.loop import Phases, Schedule
 
 SCHEDULE = Schedule(steps=60, lists_per_step=6, learning_rate=2e-3, added_learning_rate=1e-2)
 

@@ -26,7 +26,6 @@ from safetensors.torch import load_file
 from tests.support.miniature import PAIRS, in_fp32, run_in
 from training.dag import STEPS, decoder_of
 from training.data.lists import read_lists
-from training.fit import TrainingStopped, fit
 from training.nets.checkpoints import load_teacher
 from training.nets.cross_encoder import predict_lists
 from training.nets.llm_teacher import Decoder
@@ -35,7 +34,8 @@ from training.policy.parser import read_policy
 from training.step_runner import Run, StepError, run_step
 from training.steps import train_policy_teacher as teach
 from training.steps.annotate import check_soft_labels, read_soft_labels
-from training.team import Team
+from training.trainer.distributed import Team
+from training.trainer.loop import TrainingStopped, fit
 
 ROOT = Path(__file__).parent.parent.parent
 CUT_AT = PAIRS.checkpoint_every

@@ -9,13 +9,13 @@ import pytest
 
 from training.dag import STEPS, run_all
 from training.evaluation.promotion_gate import NotPromoted
-from training.fit import Phases, Schedule
 from training.recipe import Pruned
 from training.recipes.registry import find
 from training.sources.market import market_lists
 from training.step_runner import Run, run_step
 from training.steps.ablate import LEVERS
 from training.steps.evaluate import FloorBroken
+from training.trainer.loop import Phases, Schedule
 
 pytestmark = pytest.mark.slow
 SHORT = Phases(*(Schedule(steps=2, lists_per_step=2, learning_rate=1e-3) for _ in range(2)))

@@ -79,7 +79,7 @@ def launched() -> Team:
     waits = InitProcessGroupKwargs(timeout=PATIENCE)
     # What an objective does not use in one step, it may use in the next.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    # In which precision products run, the objectives say: `training.precision`.
+    # In which precision products run, the objectives say: `training.trainer.precision`.
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[waits, unused])
     return Team(accelerator) if accelerator.num_processes > 1 else ALONE
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.data.lists import CandidateList
-from training.team import ALONE, Objective, Team, learnt_state, load_optimiser, whole
+from training.trainer.distributed import ALONE, Objective, Team, learnt_state, load_optimiser, whole
 
 
 class TrainingStopped(Exception):
