@@ -20,6 +20,10 @@ FROM scratch AS app
 ARG BUNDLE=models/jobs-v1
 COPY LICENSE /app/
 COPY models/*.py /app/models/
+COPY models/bundle /app/models/bundle
+COPY models/runtime /app/models/runtime
+COPY models/scorers /app/models/scorers
+COPY models/slots /app/models/slots
 COPY service /app/service
 COPY ${BUNDLE} /app/bundle
 

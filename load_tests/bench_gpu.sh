@@ -36,6 +36,7 @@ pack() {
     mkdir -p "$folder/wheels" "$folder/app/models" "$folder/app/load_tests"
     fetch_wheels "$folder/wheels"
     cp models/*.py "$folder/app/models/"
+    cp -r models/bundle models/runtime models/scorers models/slots "$folder/app/models/"
     cp load_tests/{__init__,bench_gpu,report}.py "$folder/app/load_tests/"
     for bundle in "$@"; do cp -r "$bundle" "$folder/app/models/"; done
     cp load_tests/bench_gpu.sh "$folder/"

@@ -61,8 +61,8 @@ ACTION_HEADS = Schedule(steps=200, lists_per_step=16, learning_rate=1e-3, added_
 class EngagementPlan:
     """What the engagement teacher learns from a log, and how far the student follows it.
 
-    `log(data)` yields lists of all splits as members saw them (`training.data.impressions`), labelled with `actions` and
-    `position`; in lists of the test split every place must have been looked at, or the figures judge places too.
+    `log(data)` yields lists of all splits as members saw them (`training.data.impressions`), labelled with
+    `actions` and `position`; in lists of the test split every place must have been looked at, or the figures judge places too.
     `places` are told apart by the examination (None: taken for looked at); training lists must be as long. `rare`
     actions count only in lists where somebody took them. The teacher learns by `teacher`, warm from the policy
     teacher; the student's heads of actions by `student`, warm from its relevance, with `share` of the loss; students
@@ -124,8 +124,8 @@ class Recipe:
     one and learns from `student_lists` of them too; else it is a flat one of `student_layers` of the teacher's.
     `calibration_lists` of each source's validation lists set the calibration, and at most `evaluated_lists` of its
     test lists are judged, `teacher_lists` of those by the teacher too, which is slow. `ranking_term` names what makes
-    the student rank as its teacher, and `ablated` the levers (`training.steps.ablate`) that are turned off in turn to see
-    what each is worth. `floors` maps "head/source/metric" to the least that the shipped graph must reach.
+    the student rank as its teacher, and `ablated` the levers (`training.steps.ablate`) that are turned off in turn to
+    see what each is worth. `floors` maps "head/source/metric" to the least that the shipped graph must reach.
     `audited_lists` of each source are told anew for the fairness audit. No report shows texts of `untold_sources`.
     `examples` become known answers. With `pruned`, what compression costs and earns is measured; the whole student
     ships all the same.

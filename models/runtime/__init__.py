@@ -1,0 +1,1 @@
+"""One ONNX session: device, shapes, buckets, IO binding."""

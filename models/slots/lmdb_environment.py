@@ -20,7 +20,7 @@ from pathlib import Path
 import lmdb
 
 from models.errors import NoRoom, StoreDown
-from models.slots.codec import lmdb_check as soundness
+from models.slots import lmdb_check
 from models.slots.lmdb_check import ABOUT, DATA, FORM
 
 log = logging.getLogger("fitscore")
@@ -128,9 +128,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _fault(folder: Path, form: str, databases: Sequence[str]) -> str | None:
-    # -P: beside soundness.py stand files whose names must not hide those of the standard library.
+    # -P: beside lmdb_check.py stand files whose names must not hide those of the standard library.
     doubt = SUSPECT if (folder / SUSPECT).exists() else "trusted"
-    command = [sys.executable, "-P", soundness.__file__, str(folder), form, doubt, *databases]
+    command = [sys.executable, "-P", lmdb_check.__file__, str(folder), form, doubt, *databases]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if ended.returncode == 0:
         return None

@@ -1,0 +1,1 @@
+"""Member states and candidate slots: looked up, encoded once, kept."""

@@ -1,0 +1,1 @@
+"""HTTP: bytes to a ScoringRequest, and a result to bytes."""

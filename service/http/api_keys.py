@@ -1,7 +1,7 @@
 """Who is calling, and what they may do. Keys are known by their digests alone; knows no headers but the one given.
 
-`python -m service.http.api_keys NAME SCOPE...` makes a new key: shown once, with the line that the keys file needs. Keys are
-random and long, so one round of SHA-256 hides them; a word that a person chose would need a slow hash.
+`python -m service.http.api_keys NAME SCOPE...` makes a new key: shown once, with the line that the keys file needs.
+Keys are random and long, so one round of SHA-256 hides them; a word that a person chose would need a slow hash.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Metrics and timings. Takes numbers and strings; imports no other room."""

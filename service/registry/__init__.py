@@ -1,0 +1,1 @@
+"""A bundle on disk becomes a served model."""

@@ -1,0 +1,1 @@
+"""One request's path: admit, prepare, score, blend."""

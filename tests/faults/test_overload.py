@@ -1,6 +1,6 @@
 """Ten times what can be done, over the wire: work goes on, and when the flood ends all come in again.
 
-`tests/service/admission/test_overload.py` holds the figures, in virtual time; `make fire` has them of the shipped model.
+`tests/service/admission/test_overload.py` holds the figures, in virtual time; `make fire` has those of the model.
 """
 
 import asyncio

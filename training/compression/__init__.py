@@ -1,0 +1,1 @@
+"""ONNX export, quantization, pruning, and what each costs in quality."""

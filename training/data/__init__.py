@@ -1,0 +1,1 @@
+"""The schemas: candidate lists, impressions, soft labels; tables read with exact errors."""

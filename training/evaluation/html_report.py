@@ -31,7 +31,7 @@ def html(title: str, report: Mapping[str, Any], breaks: Mapping[str, Sequence[Br
         lstrip_blocks=True,
     )
     environment.filters |= {"interval": interval, "signed": signed, "percent": _percent}
-    page = environment.get_template("page.html.j2")
+    page = environment.get_template("html_report.html.j2")
     return page.render(
         title=title,
         report=report,

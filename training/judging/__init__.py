@@ -1,0 +1,1 @@
+"""Golden set, language model judge, answer cache."""

@@ -1,0 +1,1 @@
+"""Ranking metrics, bootstrap, kappa, calibration. Pure numpy."""

@@ -1,0 +1,1 @@
+"""The networks in torch: cross-encoder, split student, decoder; checkpoints and inference."""

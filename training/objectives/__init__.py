@@ -1,0 +1,1 @@
+"""Losses and the batches that they need."""

@@ -1,0 +1,1 @@
+"""The policy document: Markdown with line numbers, parser, prompt."""

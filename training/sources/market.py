@@ -136,7 +136,7 @@ def market_grades(*, members: int, candidates: int, seed: int) -> HumanGrades:
 
 
 def true_grades(person: Person, vacancy: Vacancy) -> dict[str, int]:
-    """The grades of `policies/demo.md` that the latent truth of a pair deserves."""
+    """The grades of `policy/documents/demo.md` that the latent truth of a pair deserves."""
     shared = len(person.skills & vacancy.wanted)
     role = 4 if person.trade == vacancy.trade else int(shared > 0)
     seniority = 4 if person.level == vacancy.level else 3 if vacancy.level == "senior" else 1

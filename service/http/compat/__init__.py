@@ -1,0 +1,1 @@
+"""The shapes that other rerank APIs' clients send and expect."""

@@ -194,6 +194,6 @@ def test_lengths_that_differ_do_not_make_all_of_them_late() -> None:
     rng = random.Random(0)
     service.length = lambda: rng.choice([48, 52, 56, 60, 64])  # which may share batches, padded
     service.lane = Idle(Packing(PADDED, max_batch_tokens=8 * 64, max_batch_s=0.08))
-    service.lane.packing.pace = service.batching.latency_correction
+    service.lane.packing.pace = service.pace
     service.play(list(poisson(10 * PER_S, 0.0, 20.0)))
     assert service.late <= 0.05 * len(service.done)

@@ -14,7 +14,7 @@ from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
 from training.compression.tensorrt_check import NOT_CHECKED, build, check_bundle, main
 
-BUNDLE = Path(__file__).parents[2] / "models" / "jobs-v1"
+BUNDLE = Path(__file__).parents[3] / "models" / "jobs-v1"
 
 
 @pytest.fixture

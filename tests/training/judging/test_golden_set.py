@@ -22,7 +22,7 @@ from training.sources.esci import shopping_grades
 from training.sources.grade_files import read_human_grades
 from training.sources.market import market_grades
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data does not stand in {DATA}")
 POLICY = read_policy(POLICIES / "demo.md")
 TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldFormat(name="title"),))

@@ -40,7 +40,7 @@ TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldForm
 POLICY = read_policy(POLICIES / "demo.md")
 PROMPT = Prompt.of(POLICY)
 PAIRS = [TextPair(f"m{n}", f"j{n}", "x" * n, "y" * (n % 7)) for n in range(1, 13)]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PLENTY = Cost(tokens=10_000_000, dollars=100.0)
 
 

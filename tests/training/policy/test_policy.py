@@ -11,7 +11,7 @@ from training.policy.markdown import DocumentError
 from training.policy.parser import parse_policy, read_policy
 from training.policy.policy import Policy, PolicyMismatch, check_stamp
 
-POLICIES = Path(__file__).parents[2] / "training" / "policies"
+POLICIES = Path(__file__).parents[3] / "training" / "policy" / "documents"
 TEXT = (POLICIES / "demo.md").read_text(encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ from training.sources.shop import (
     training_lists,
 )
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data does not stand in {DATA}")
 Lists = Callable[[Shop], Iterator[FieldList]]
 

@@ -23,7 +23,7 @@ from training.sources.onet_esco import (
 from training.sources.taxonomies import Job, MajorGroups, Taxonomies, Worker, held_out_jobs, read_taxonomies
 from training.sources.usajobs import Posting, posting_lists, postings_of, title_cluster
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data does not stand in {DATA}")
 GROUPS = MajorGroups(valid=frozenset({"12"}), test=frozenset({"13"}))
 

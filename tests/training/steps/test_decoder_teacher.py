@@ -37,7 +37,7 @@ from training.steps.annotate import check_soft_labels, read_soft_labels
 from training.trainer.distributed import Team
 from training.trainer.loop import TrainingStopped, fit
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 CUT_AT = PAIRS.checkpoint_every
 
 
