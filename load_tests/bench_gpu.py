@@ -27,7 +27,7 @@ from load_tests.report import json_line, quantile, table
 from models.bundle.files import Bundle
 from models.errors import DeviceError
 from models.runtime.providers import Way
-from models.scorers.cross_encoder import CrossScorer
+from models.scorers.cross_encoder import CrossEncoderScorer
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair
 
@@ -55,7 +55,7 @@ class Workload:
         return cls(members, tuple(text(options.candidate_words) for _ in range(options.candidates)))
 
 
-def flat_requests(bundle: Bundle, scorer: CrossScorer, work: Workload) -> Callable[[int], Scores]:
+def flat_requests(bundle: Bundle, scorer: CrossEncoderScorer, work: Workload) -> Callable[[int], Scores]:
     """Score so many members against all candidates, every pair read whole."""
     encoder = bundle.encoder()
     members, candidates = [encoder.member(each) for each in work.members], encoder.candidates(work.candidates)

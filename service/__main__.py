@@ -20,8 +20,8 @@ from models.errors import StoreDown
 from service.app import create_app
 from service.audit.log import BadAudit
 from service.http.api_keys import BadKeys
-from service.http.connection_limits import Patience, connection_class, let_in, settle
-from service.http.guard import Door
+from service.http.connection_limits import ConnectionTimeouts, connection_class, let_in, settle
+from service.http.guard import RequestGuard
 from service.lifecycle import Lifecycle
 from service.settings import BadSetting, Settings, read_settings
 
@@ -29,7 +29,7 @@ from service.settings import BadSetting, Settings, read_settings
 OWN_DESCRIPTORS = 48
 
 
-class Beside(uvicorn.Server):
+class SidecarServer(uvicorn.Server):
     """A server within another's loop: signals are the other's business."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
     """uvicorn that is not ready first when told to end, serves on for a moment, and only then closes its door."""
 
     def __init__(
-        self, config: uvicorn.Config, drain_delay_s: float, lifecycle: Lifecycle, beside: Beside | None = None
+        self, config: uvicorn.Config, drain_delay_s: float, lifecycle: Lifecycle, beside: SidecarServer | None = None
     ) -> None:
         super().__init__(config)
         self._beside = beside
@@ -131,14 +131,14 @@ def _server(settings: Settings, failures: list[str]) -> Server:
     beside = None
     if settings.metrics_port:
         inside = uvicorn_config(app.operations(), settings, lifespan="off")
-        beside = Beside(inside, listen(settings.host, settings.metrics_port))
+        beside = SidecarServer(inside, listen(settings.host, settings.metrics_port))
     server = Server(uvicorn_config(app, settings), settings.drain_delay_s, app.desk.lifecycle, beside)
     return server
 
 
-def uvicorn_config(app: Door, settings: Settings, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
+def uvicorn_config(app: RequestGuard, settings: Settings, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
     """How uvicorn runs the app: in our connections, and silent about each request."""
-    patience = Patience(
+    patience = ConnectionTimeouts(
         head_s=settings.head_s,
         body_s=settings.body_s,
         idle_s=settings.keep_alive_s,

@@ -13,60 +13,60 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from models.bundle.signature import BadSigner, Signer
+from models.bundle.signature import BadSigner, TrustedSigner
 from service.admission.controller import Admission, Quotas
-from service.admission.early_rejection import Turnstile
+from service.admission.early_rejection import EarlyRejection
 from service.audit.log import AuditLog, AuditPlan, open_log
-from service.batching.deadline_queue import WorkQueue
+from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine
-from service.encoding.lookup import Lookup, Members
-from service.encoding.split_inputs import Split
+from service.encoding.lookup import Lookup, MemberCache
+from service.encoding.split_inputs import SplitInputs
 from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import Texts
 from service.errors import KINDS, Internal, Overloaded, ServiceError, problem
-from service.http.api_keys import Keys, parse_list, watch
+from service.http.api_keys import ApiKeys, parse_list, watch
 from service.http.context import Desk
-from service.http.guard import OPERATIONS, PROBES, Door
-from service.http.header_limits import Hosts, Limits
+from service.http.guard import OPERATIONS, PROBES, RequestGuard
+from service.http.header_limits import AllowedHosts, HeaderLimits
 from service.http.openapi import Api
-from service.http.prewarm import rehearse
+from service.http.prewarm import prewarm
 from service.http.problems import invalid
 from service.http.routes import router
 from service.lifecycle import Lifecycle, Load, TryOut
 from service.observability.metrics import Metrics
 from service.registry.loading import load_model
-from service.registry.sandbox import Children, Trial, try_out
-from service.registry.warmup import Caps
-from service.rollout.guardrails import Tolerance
-from service.rollout.router import Traffic
-from service.scoring.pipeline import Scoring
+from service.registry.sandbox import LoadLimits, SandboxProcesses, load_in_sandbox
+from service.registry.warmup import BatchCaps
+from service.rollout.guardrails import GuardrailLimits
+from service.rollout.router import RolloutRouter
+from service.scoring.pipeline import ScoringPipeline
 from service.settings import BadSetting, Settings
 from service.store.factory import Store, open_store
-from service.store.metrics import StoreFigures
+from service.store.metrics import StoreMetrics
 
 log = logging.getLogger("fitscore")
 
 
 def create_app(
     settings: Settings, *, load: Load | None = None, on_failure: Callable[[str], None] | None = None
-) -> Door:
+) -> RequestGuard:
     """The whole service as an ASGI app. `load` and `on_failure` are for tests and for `__main__`.
 
     Raises BadSetting for a signer's key that cannot be used, StoreDown for a store whose folder cannot be used.
     """
     metrics = Metrics()
     store, cache = _store(settings), TokenCache(settings.token_cache_bytes)
-    metrics.registry.register(StoreFigures(store.report))
-    queue = WorkQueue(patience_s=settings.patience_ms / 1000)
+    metrics.registry.register(StoreMetrics(store.report))
+    queue = DeadlineQueue(patience_s=settings.patience_ms / 1000)
     engine = Engine(queue, observer=metrics, hang_s=settings.hang_s)
     admission = Admission(max_backlog_s=settings.max_backlog_s)
-    texts, members = Texts(store.texts, cache), Members(settings.member_cache_bytes)
+    texts, members = Texts(store.texts, cache), MemberCache(settings.member_cache_bytes)
     lookup = Lookup(texts, members, store.slots)
-    split = Split(engine, lookup, members, store.slots, metrics, max_ahead=settings.max_ahead)
-    scoring = Scoring(engine, admission, texts, split, loop_lag=lambda: metrics.loop_lag_s)
-    traffic = Traffic(scoring, _tolerance(settings))
+    split = SplitInputs(engine, lookup, members, store.slots, metrics, max_ahead=settings.max_ahead)
+    scoring = ScoringPipeline(engine, admission, texts, split, loop_lag=lambda: metrics.loop_lag_s)
+    traffic = RolloutRouter(scoring, _tolerance(settings))
     metrics.registry.register(traffic)
-    trials = Children()
+    trials = SandboxProcesses()
     lifecycle = Lifecycle(
         bundle=settings.bundle,
         load=load or _loader(settings),
@@ -93,15 +93,15 @@ def create_app(
         default_deadline_s=settings.default_deadline_ms / 1000,
         audit=_audit(settings, metrics),
     )
-    keys = Keys(parse_list(settings.api_keys), settings.keys_file)
-    return Door(
+    keys = ApiKeys(parse_list(settings.api_keys), settings.keys_file)
+    return RequestGuard(
         _api(desk, keys),
         desk=desk,
-        limits=Limits(settings.max_body_bytes, settings.max_header_bytes, settings.max_headers),
-        hosts=Hosts(settings.hosts),
+        limits=HeaderLimits(settings.max_body_bytes, settings.max_header_bytes, settings.max_headers),
+        hosts=AllowedHosts(settings.hosts),
         keys=keys,
         hidden=OPERATIONS - PROBES if settings.metrics_port else frozenset(),
-        turnstile=Turnstile(admission, scoring.wait_seconds, settings.default_deadline_ms / 1000),
+        turnstile=EarlyRejection(admission, scoring.wait_seconds, settings.default_deadline_ms / 1000),
     )
 
 
@@ -121,34 +121,34 @@ def _loader(settings: Settings) -> Load:
         threads=settings.threads,
         way=settings.gpu_run,
         engines=settings.engines,
-        caps=Caps(settings.max_batch_tokens, settings.max_batch_ms / 1000),
+        caps=BatchCaps(settings.max_batch_tokens, settings.max_batch_ms / 1000),
         signer=_signer(settings),
     )
 
 
-def _signer(settings: Settings) -> Signer | None:
+def _signer(settings: Settings) -> TrustedSigner | None:
     try:
-        return Signer.read(settings.signer_file) if settings.signer_file else None
+        return TrustedSigner.read(settings.signer_file) if settings.signer_file else None
     except BadSigner as error:
         raise BadSetting(f"FITSCORE_SIGNER_FILE: {error}") from None
 
 
-def _trial(settings: Settings, children: Children) -> TryOut:
-    trial = Trial(
+def _trial(settings: Settings, children: SandboxProcesses) -> TryOut:
+    trial = LoadLimits(
         device=settings.device,
         threads=settings.threads,
-        caps=Caps(settings.max_batch_tokens, settings.max_batch_ms / 1000),
+        caps=BatchCaps(settings.max_batch_tokens, settings.max_batch_ms / 1000),
         way=settings.gpu_run,
         engines=settings.engines,
         signer_file=settings.signer_file,
         seconds=settings.trial_s,
         bytes=settings.trial_bytes,
     )
-    return functools.partial(try_out, trial=trial, children=children) if settings.trial_s else lambda _: None
+    return functools.partial(load_in_sandbox, trial=trial, children=children) if settings.trial_s else lambda _: None
 
 
-def _tolerance(settings: Settings) -> Tolerance:
-    return Tolerance(
+def _tolerance(settings: Settings) -> GuardrailLimits:
+    return GuardrailLimits(
         failures=settings.rollout_failures,
         slowness=settings.rollout_slowness,
         drift=settings.rollout_drift,
@@ -180,10 +180,10 @@ def _quotas(settings: Settings) -> Quotas | None:
     return Quotas(pairs_per_s=settings.quota_pairs_per_s, burst=settings.quota_burst)
 
 
-def _api(desk: Desk, keys: Keys) -> FastAPI:
+def _api(desk: Desk, keys: ApiKeys) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await rehearse(app)
+        await prewarm(app)
         await desk.lifecycle.start()
         watching = asyncio.create_task(watch(keys))
         yield

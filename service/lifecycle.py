@@ -13,15 +13,15 @@ from pathlib import Path
 
 from models.bundle.manifest import Manifest
 from models.errors import BundleError
-from service.batching.deadline_queue import WorkQueue
+from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine
-from service.batching.jobs import Work
+from service.batching.jobs import Job
 from service.encoding.token_cache import TokenCache
 from service.errors import Conflict, NotFound
 from service.observability.metrics import Metrics
 from service.registry.loading import LiveModel, Phase, find_bundle, installed, settle_memory, why
-from service.rollout.router import Mode, Rollout, Traffic
-from service.scoring.pipeline import Scoring
+from service.rollout.router import Mode, Rollout, RolloutRouter
+from service.scoring.pipeline import ScoringPipeline
 from service.store.factory import Store
 
 log = logging.getLogger("fitscore")
@@ -45,9 +45,9 @@ class Lifecycle:
         try_out: TryOut,
         end_trials: Callable[[], None],
         engine: Engine,
-        queue: WorkQueue,
-        scoring: Scoring,
-        traffic: Traffic,
+        queue: DeadlineQueue,
+        scoring: ScoringPipeline,
+        traffic: RolloutRouter,
         metrics: Metrics,
         store: Store,
         cache: TokenCache,
@@ -112,7 +112,7 @@ class Lifecycle:
         model = await asyncio.to_thread(self._load, path)
         if model.warm_up is not None:
             now = time.monotonic()
-            work = Work.of(model.warm_up, [None], [1], arrived=now, deadline=now + WARM_UP_S)
+            work = Job.of(model.warm_up, [None], [1], arrived=now, deadline=now + WARM_UP_S)
             done = await self._engine.submit(work)
             if list(done.outcomes) != [True]:
                 raise BundleError(f"{path} could not be warmed up on the model thread")

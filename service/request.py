@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.batching.jobs import Priority
-from service.encoding.tokenization import Entry
+from service.encoding.tokenization import Item
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ScoringRequest:
     """One member and the candidates to score for it; the deadline in monotonic seconds, `behind_s` as in `Work`."""
 
-    member: Entry
-    candidates: Sequence[Entry]
+    member: Item
+    candidates: Sequence[Item]
     blend: Mapping[str, float] | None
     deadline: float
     priority: Priority

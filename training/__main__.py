@@ -19,7 +19,7 @@ from training.compression.onnx_export import ExportError
 from training.dag import STEPS, run_all
 from training.data.tables import DataError
 from training.evaluation.promotion_gate import NotPromoted
-from training.executors import LOCAL, Engine, EngineError, RayEngine
+from training.executors import LOCAL, Executor, ExecutorError, RayExecutor
 from training.judging.llm_client import Endpoint, EndpointRefused
 from training.judging.llm_judge import JudgeStopped
 from training.policy.markdown import DocumentError
@@ -47,7 +47,7 @@ FAILURES = (
     ExportError,
     BundleError,
     StoreError,
-    EngineError,
+    ExecutorError,
 )
 
 
@@ -120,13 +120,13 @@ def _with_judge(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     return dataclasses.replace(recipe, judge=dataclasses.replace(recipe.judge, endpoint=endpoint))
 
 
-def _engine(options: argparse.Namespace) -> Engine:
+def _engine(options: argparse.Namespace) -> Executor:
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.engine == "local":
         return LOCAL
     threads = (options.threads or 1) if options.step == "encode" else torch.get_num_threads()
-    return RayEngine(options.ray_address, threads, options.gpus)
+    return RayExecutor(options.ray_address, threads, options.gpus)
 
 
 def _encode(run: Run, options: argparse.Namespace) -> None:

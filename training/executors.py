@@ -28,11 +28,11 @@ LOOK_S = 10.0
 LOOPBACK = "127.0.0.1"
 
 
-class EngineError(Exception):
+class ExecutorError(Exception):
     """An engine that cannot run, or lost its workers; the sentence says what is missing."""
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Runs work."""
 
     def map(
@@ -45,28 +45,28 @@ class Engine(Protocol):
         ...
 
 
-class LocalEngine:
+class LocalExecutor:
     """One item after the other, in this process."""
 
     def map(
         self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
     ) -> Iterator[tuple[Key, Result]]:
-        """See `Engine`; in order."""
+        """See `Executor`; in order."""
         worker = open_worker()
         for key, item in work:
             yield key, worker(item)
 
 
-LOCAL = LocalEngine()
+LOCAL = LocalExecutor()
 
 
 @dataclass(frozen=True)
-class RayEngine:
+class RayExecutor:
     """Tasks of `threads` CPUs and `gpus` GPUs each, on the cluster whose head is at `address` (HOST:PORT).
 
     Without an address on a cluster of this machine alone, for as long as the work lasts, which listens on 127.0.0.1
-    and has no dashboard. Nodes need this package and Ray in the versions of this process. Raises EngineError where Ray
-    is not installed.
+    and has no dashboard. Nodes need this package and Ray in the versions of this process. Raises ExecutorError where
+    Ray is not installed.
     """
 
     address: str | None = None
@@ -79,7 +79,7 @@ class RayEngine:
     def map(
         self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
     ) -> Iterator[tuple[Key, Result]]:
-        """See `Engine`. Raises what the work raises, and EngineError when there is nobody to do it."""
+        """See `Executor`. Raises what the work raises, and EngineError when there is nobody to do it."""
         ray = import_ray(self.address)
         try:
             self._connect(ray)
@@ -103,7 +103,7 @@ class RayEngine:
             try:
                 ray.init(address="local", include_dashboard=False, **quiet)
             except Exception as error:  # Ray raises bare Exception where its processes take more than 30 s to start
-                raise EngineError(f"Ray did not start: {error}") from error
+                raise ExecutorError(f"Ray did not start: {error}") from error
             return
         try:
             # Ray itself asks again for minutes where nobody answers.
@@ -111,7 +111,7 @@ class RayEngine:
             socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address=self.address, **quiet)
         except (OSError, ValueError) as error:
-            raise EngineError(f"no Ray cluster answers at {self.address} (HOST:PORT of its head)") from error
+            raise ExecutorError(f"no Ray cluster answers at {self.address} (HOST:PORT of its head)") from error
 
     def _finished(self, ray: ModuleType, under_way: dict[Any, Key]) -> Iterator[tuple[Key, Any]]:
         """Wait for one task at least; what is done is no longer under way."""
@@ -126,15 +126,15 @@ class RayEngine:
             except ray.exceptions.RayTaskError:
                 raise  # it is of the type that the work raised, too
             except ray.exceptions.RayError as error:
-                raise EngineError(f"Ray lost a task for good ({type(error).__name__})") from error
+                raise ExecutorError(f"Ray lost a task for good ({type(error).__name__})") from error
             yield under_way.pop(task), result
 
     def _places(self, ray: ModuleType) -> int:
-        """Tasks that the cluster runs at once. Raises EngineError when no node is left that could run one."""
+        """Tasks that the cluster runs at once. Raises ExecutorError when no node is left that could run one."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         places = sum(self._fits(node) for node in nodes)
         if not places:
-            raise EngineError(f"no node of the Ray cluster has {self.threads} CPUs and {self.gpus:g} GPUs")
+            raise ExecutorError(f"no node of the Ray cluster has {self.threads} CPUs and {self.gpus:g} GPUs")
         return places
 
     def _fits(self, node: dict[str, float]) -> int:
@@ -145,7 +145,7 @@ class RayEngine:
 def import_ray(address: str | None) -> ModuleType:
     """Ray, told to report to nobody, and to stay on this machine where the cluster does.
 
-    Raises EngineError where it is not installed.
+    Raises ExecutorError where it is not installed.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None or address.startswith(f"{LOOPBACK}:"):
@@ -154,7 +154,7 @@ def import_ray(address: str | None) -> ModuleType:
     try:
         import ray
     except ImportError as error:
-        raise EngineError("the engine ray is not installed: pip install 'fitscore[training,ray]'") from error
+        raise ExecutorError("the engine ray is not installed: pip install 'fitscore[training,ray]'") from error
     module: ModuleType = ray
     return module
 

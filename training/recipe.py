@@ -62,7 +62,8 @@ class EngagementPlan:
     """What the engagement teacher learns from a log, and how far the student follows it.
 
     `log(data)` yields lists of all splits as members saw them (`training.data.impressions`), labelled with
-    `actions` and `position`; in lists of the test split every place must have been looked at, or the figures judge places too.
+    `actions` and `position`; in lists of the test split every place must have been looked at, or the figures judge
+    places too.
     `places` are told apart by the examination (None: taken for looked at); training lists must be as long. `rare`
     actions count only in lists where somebody took them. The teacher learns by `teacher`, warm from the policy
     teacher; the student's heads of actions by `student`, warm from its relevance, with `share` of the loss; students

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.executors import LOCAL, Engine
+from training.executors import LOCAL, Executor
 from training.recipe import Recipe
-from training.trainer.distributed import ALONE, Team
+from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
 
 VERSIONED = ("torch", "transformers", "tokenizers", "onnxruntime", "onnxscript", "numpy", "polars")
 
@@ -41,8 +41,8 @@ class Run:
     data: Path
     root: Path
     bundles: Path
-    engine: Engine = LOCAL
-    team: Team = ALONE
+    engine: Executor = LOCAL
+    team: ProcessGroup = SINGLE_PROCESS
 
     def folder(self, step: str) -> Path:
         """The folder that a step writes."""

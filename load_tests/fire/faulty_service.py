@@ -10,19 +10,21 @@ from dataclasses import replace
 
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.request import Order
-from service.scoring.pipeline import Answer, Scoring
+from service.request import ScoringRequest
+from service.scoring.pipeline import ScoringPipeline, ScoringResult
 
 
 def confuse() -> None:
     """From now on answers name the model of their end, not of their beginning."""
-    score = Scoring.score
+    score = ScoringPipeline.score
 
-    async def confused(scoring: Scoring, order: Order, timings: Timings, candidate: LiveModel | None = None) -> Answer:
+    async def confused(
+        scoring: ScoringPipeline, order: ScoringRequest, timings: Timings, candidate: LiveModel | None = None
+    ) -> ScoringResult:
         answer = await score(scoring, order, timings, candidate)
         return replace(answer, model=scoring.model or answer.model)
 
-    Scoring.score = confused  # type: ignore[method-assign, assignment]  # replaced on purpose, in this process alone
+    ScoringPipeline.score = confused  # type: ignore[method-assign, assignment]  # replaced on purpose, in this process alone
 
 
 if __name__ == "__main__":

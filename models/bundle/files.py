@@ -21,14 +21,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from models.bundle.manifest import PARTS, FileEntry, Graph, KnownAnswer, Manifest, Part, TextSpec
-from models.bundle.signature import Signer
+from models.bundle.signature import TrustedSigner
 from models.errors import BundleError
 from models.heads import Calibration, Head
-from models.runtime.buckets import Limits
+from models.runtime.buckets import BatchLimits
 from models.runtime.io_binding import open_runner
 from models.runtime.providers import Way
 from models.runtime.session import Device, Runner, resolve_device
-from models.scorers.cross_encoder import CrossScorer
+from models.scorers.cross_encoder import CrossEncoderScorer
 from models.scorers.interface import Scorer
 from models.scorers.split import SplitScorer
 from models.slots.codec import model_key
@@ -60,7 +60,7 @@ class Bundle:
     contents: Mapping[str, bytes]
 
     @classmethod
-    def load(cls, path: Path, signer: Signer | None = None) -> Bundle:
+    def load(cls, path: Path, signer: TrustedSigner | None = None) -> Bundle:
         """Read and verify a folder, which `signer`, where there is one, must have signed.
 
         Raises BundleError with a sentence that names the file or field at fault.
@@ -80,10 +80,10 @@ class Bundle:
         except Exception as error:  # tokenizers raises bare Exception
             raise BundleError(f"{self.path / text.tokenizer} is not a usable tokenizer") from error
 
-    def limits(self, most_pairs: int = 1024) -> Limits:
+    def limits(self, most_pairs: int = 1024) -> BatchLimits:
         """What bounds this model's batches: its buckets and profiles come from it."""
         encoder = self.encoder()
-        return Limits(encoder.longest_member, encoder.longest_candidate, pairs=most_pairs)
+        return BatchLimits(encoder.longest_member, encoder.longest_candidate, pairs=most_pairs)
 
     def graphs_for(self, device: Device) -> dict[Part, Graph]:
         """The graphs made for a device, by what they compute; a part made for the CPU alone serves both.
@@ -116,7 +116,7 @@ class Bundle:
         way: Way = "plain",
         most_pairs: int = 1024,
         engines: Path = Path("engines"),
-    ) -> CrossScorer | SplitScorer:
+    ) -> CrossEncoderScorer | SplitScorer:
         """Load the device's graphs, to be run in a way of `open_runner`; `most_pairs` is of its largest bucket.
 
         Raises DeviceError or BundleError.
@@ -140,7 +140,7 @@ class Bundle:
             runners[key] = runners.get(key) or opened(part, graph)
         sessions = {part: runners[graph.file if way == "plain" else part] for part, graph in graphs.items()}
         if self.manifest.kind == "cross":
-            return CrossScorer(sessions["pair"], self.encoder(), self.manifest.heads)
+            return CrossEncoderScorer(sessions["pair"], self.encoder(), self.manifest.heads)
         parts = (sessions["member"], sessions["candidate"], sessions["score"])
         return SplitScorer(*parts, self.encoder(), self.manifest.heads)
 
@@ -164,7 +164,7 @@ class Bundle:
             raise BundleError(f"{files} {verb} known answers: off by {worst:.3g}, allowed {tolerance:.3g}")
 
 
-def _read_manifest(path: Path, signer: Signer | None) -> Manifest:
+def _read_manifest(path: Path, signer: TrustedSigner | None) -> Manifest:
     if not path.is_dir():
         raise BundleError(f"{path} is not a bundle: there is no such folder")
     raw = _read_plain(path / MANIFEST)

@@ -19,7 +19,7 @@ class BadSigner(Exception):
     """The public key cannot be used; the sentence names its file."""
 
 
-class Signer:
+class TrustedSigner:
     """Whose bundles are served."""
 
     def __init__(self, key: Ed25519PublicKey) -> None:

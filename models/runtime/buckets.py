@@ -84,7 +84,7 @@ def _slices(total: int, step: int) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchLimits:
     """What bounds the batches of a model, for all its graphs: the one place that buckets and profiles come from.
 
     Tokens are the most that the text encoder makes of a side, special ones counted.

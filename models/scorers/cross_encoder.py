@@ -12,7 +12,7 @@ from models.runtime.session import Runner
 from models.text import Pair, TextEncoder
 
 
-class CrossScorer:
+class CrossEncoderScorer:
     """Collate, run, calibrate."""
 
     def __init__(self, session: Runner, encoder: TextEncoder, heads: tuple[Head, ...]) -> None:

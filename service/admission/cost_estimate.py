@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from models.text import Fields
 from service.registry.loading import LiveModel
-from service.registry.operations import SplitLanes
-from service.request import Order
+from service.registry.operations import SplitOperations
+from service.request import ScoringRequest
 
 # Of English job texts in WordPiece.
 CHARS_PER_TOKEN = 4.5
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class CostEstimate:
     """Predicted seconds of an order before anything of it is read: on the tokenizer's thread, then on the model.
 
     Between the encoding of its member and its scores it waits for the run that began meanwhile: `turn_s` at most.
@@ -34,24 +34,24 @@ class Guess:
         return self.encode_s + self.score_s
 
 
-def guess_of(model: LiveModel, order: Order, now: float, text_s: float) -> Guess:
+def estimate_cost(model: LiveModel, order: ScoringRequest, now: float, text_s: float) -> CostEstimate:
     """What an order will cost at the lanes' present pace, where reading a text takes `text_s`.
 
     A split model's candidates are taken to be known, since time decides how many others are encoded.
     """
     lanes, encoder = model.lanes, model.encoder
     prepare_s = text_s * (1 + len(order.candidates))
-    if not isinstance(lanes, SplitLanes):
-        pairs_s = lanes.packing.total(guess_lengths(order, encoder.longest_pair))
-        return Guess(prepare_s, 0.0, pairs_s * lanes.packing.pace.factor(now))
+    if not isinstance(lanes, SplitOperations):
+        pairs_s = lanes.packing.total(estimate_lengths(order, encoder.longest_pair))
+        return CostEstimate(prepare_s, 0.0, pairs_s * lanes.packing.pace.factor(now))
     members, scores = lanes.members.packing, lanes.scores.packing
     member_s = members.share(_guess_tokens(order.member.content, encoder.longest_member))
     blocks_s = scores.total(scores.cuts(len(order.candidates)))
     pace = members.pace.factor(now)
-    return Guess(prepare_s, member_s * pace, blocks_s * scores.pace.factor(now), members.max_batch_s * pace)
+    return CostEstimate(prepare_s, member_s * pace, blocks_s * scores.pace.factor(now), members.max_batch_s * pace)
 
 
-def guess_lengths(order: Order, longest: int) -> list[int]:
+def estimate_lengths(order: ScoringRequest, longest: int) -> list[int]:
     """Tokens of each pair, guessed from its characters before anything is tokenised; `longest` where unknown."""
     member = _guess_tokens(order.member.content, longest)
     return [min(longest, member + _guess_tokens(each.content, longest)) for each in order.candidates]

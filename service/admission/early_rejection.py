@@ -38,7 +38,7 @@ class Claim:
         return self.allowed_s <= SLACK * other.allowed_s and self.size >= other.size
 
 
-class Turnstile:
+class EarlyRejection:
     """Stands between a request's head and its parser. `wait_seconds()` is how long new work waits now."""
 
     def __init__(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.errors import BundleError
 from service.audit.encryption import CannotSeal
-from service.audit.record import BadLine, Keys
+from service.audit.record import AuditKeys, BadLine
 from service.audit.replay import replay, texts_of
 from service.audit.segments import verify
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when all is well, 1 when the log was changed or a score differs, 2 when it can't be told."""
     options = _parse(argv)
     try:
-        keys = Keys.of(options.key.read_bytes().strip())
+        keys = AuditKeys.of(options.key.read_bytes().strip())
         first, last, head = verify(options.folder, keys.chain)
         print(f"whole: lines {first} to {last}, ending with {head}")
         if options.head and options.head != head:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _replay(options: argparse.Namespace, keys: Keys) -> int:
+def _replay(options: argparse.Namespace, keys: AuditKeys) -> int:
     texts = texts_of(options.texts, keys) if options.texts else {}
     done = replay(options.folder, keys, options.models, texts, every=options.every)
     print(f"{done.identical} pairs identical, {done.different} different (by {done.largest:.2g} at most),")

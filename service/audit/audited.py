@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from service.audit.record import Content, Scored
-from service.encoding.tokenization import Entry
-from service.request import Order
-from service.scoring.pipeline import Answer
+from service.audit.record import AuditRecord, Content
+from service.encoding.tokenization import Item
+from service.request import ScoringRequest
+from service.scoring.pipeline import ScoringResult
 
 
-def resolved(order: Order, stored: Mapping[str, Content]) -> Order:
+def resolved(order: ScoringRequest, stored: Mapping[str, Content]) -> ScoringRequest:
     """The order with stored candidates in place of their ids: what is written down must be what was scored."""
-    entries = [each if each.content is not None else Entry(each.id, stored.get(each.id)) for each in order.candidates]
+    entries = [each if each.content is not None else Item(each.id, stored.get(each.id)) for each in order.candidates]
     return replace(order, candidates=entries)
 
 
-def scored_of(order: Order, answer: Answer, request_id: str, caller: str) -> Scored:
+def scored_of(order: ScoringRequest, answer: ScoringResult, request_id: str, caller: str) -> AuditRecord:
     """One record."""
-    return Scored(
+    return AuditRecord(
         request_id=request_id,
         caller=caller,
         model=answer.model.name,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from service.audit.record import Content, Keys, Scored
+from service.audit.record import AuditKeys, AuditRecord, Content
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,12 +25,12 @@ class CannotSeal(Exception):
 class Sealer:
     """Turns what was scored into a line that holds no text."""
 
-    def __init__(self, keys: Keys, *, sealing: bool) -> None:
+    def __init__(self, keys: AuditKeys, *, sealing: bool) -> None:
         """Raises CannotSeal."""
         self._keys = keys
         self._cipher = cipher(keys) if sealing else None
 
-    def line(self, scored: Scored, when: str, dropped: int) -> dict[str, object]:
+    def line(self, scored: AuditRecord, when: str, dropped: int) -> dict[str, object]:
         """`when` is the wall clock's time; `dropped` is how many records were lost before this one, ever."""
         line: dict[str, object] = {
             "when": when,
@@ -53,7 +53,7 @@ class Sealer:
             line["sealed"] = self._seal(scored)
         return line
 
-    def _seal(self, scored: Scored) -> str:
+    def _seal(self, scored: AuditRecord) -> str:
         assert self._cipher is not None
         nonce = secrets.token_bytes(NONCE_BYTES)
         raw = orjson.dumps([scored.member, [list(each) for each in scored.candidates]])
@@ -68,7 +68,7 @@ def unseal(line: dict[str, object], sealed_by: AESGCM) -> tuple[Content, list[tu
     return member, [(name, content) for name, content in candidates]
 
 
-def cipher(keys: Keys) -> AESGCM:
+def cipher(keys: AuditKeys) -> AESGCM:
     """AES-256-GCM with the sealing key. Raises CannotSeal."""
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from service.audit.encryption import CannotSeal, Sealer
-from service.audit.record import BadLine, Keys, Scored, chained
+from service.audit.record import AuditKeys, AuditRecord, BadLine, chained
 from service.audit.segments import LogTaken, Segments
 
 log = logging.getLogger("fitscore")
@@ -53,7 +53,7 @@ def open_log(plan: AuditPlan) -> AuditLog:
         secret = plan.key_file.read_bytes().strip()
         if len(secret) < SECRET_BYTES:
             raise BadAudit(f"{plan.key_file} holds less than {SECRET_BYTES} bytes")
-        keys = Keys.of(secret)
+        keys = AuditKeys.of(secret)
         sealer = Sealer(keys, sealing=plan.sealing)
         segments = Segments(plan.folder, keys.chain, segment_bytes=plan.segment_bytes, total_bytes=plan.total_bytes)
     except OSError as error:
@@ -69,14 +69,14 @@ class AuditLog:
     """`note` and `check` are called on the event loop and never wait for the disk."""
 
     def __init__(
-        self, segments: Segments, sealer: Sealer, keys: Keys, *, waiting_bytes: int, when_full: WhenFull
+        self, segments: Segments, sealer: Sealer, keys: AuditKeys, *, waiting_bytes: int, when_full: WhenFull
     ) -> None:
         self._segments = segments
         self._sealer = sealer
         self._key = keys.chain
         self._waiting_bytes = waiting_bytes
         self._when_full = when_full
-        self._waiting: deque[tuple[str, Scored]] = deque()
+        self._waiting: deque[tuple[str, AuditRecord]] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._closing = False
@@ -100,7 +100,7 @@ class AuditLog:
         if self._when_full == "refuse" and (self.full or not self.sound):
             raise CannotRecord
 
-    def note(self, scored: Scored) -> None:
+    def note(self, scored: AuditRecord) -> None:
         """Have this written. One that was let in by `check` is never dropped; what is dropped is counted."""
         with self._changed:
             if self._when_full == "drop" and (self.full or not self.sound):
@@ -137,13 +137,13 @@ class AuditLog:
                 self._bytes -= found[1].size
             self.written += 1
 
-    def _next(self) -> tuple[str, Scored] | None:
+    def _next(self) -> tuple[str, AuditRecord] | None:
         with self._changed:
             while not self._waiting and not self._closing:
                 self._changed.wait()
             return self._waiting[0] if self._waiting else None
 
-    def _written(self, when: str, scored: Scored) -> bool:
+    def _written(self, when: str, scored: AuditRecord) -> bool:
         """Whether the record is on the disk; it stays first in line until it is."""
         line = self._sealer.line(scored, when, self.dropped)
         raw, mac = chained(line, self._segments.number + 1, self._segments.previous, self._key)

@@ -26,7 +26,7 @@ class BadLine(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class AuditRecord:
     """One request that was answered, as the routes hand it over. `rows` are probabilities, NaN where there is none."""
 
     request_id: str
@@ -54,7 +54,7 @@ def _length(content: Content) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class AuditKeys:
     """Three keys out of one secret, so that none tells of another: for the chain, for digests, for sealing."""
 
     chain: bytes
@@ -62,7 +62,7 @@ class Keys:
     seal: bytes
 
     @classmethod
-    def of(cls, secret: bytes) -> Keys:
+    def of(cls, secret: bytes) -> AuditKeys:
         """`secret` is 32 random bytes or more."""
         chain, digest, seal = (hmac.digest(secret, b"fitscore audit " + use, "sha256") for use in (b"1", b"2", b"3"))
         return cls(chain, digest, seal)

@@ -16,7 +16,7 @@ from models.bundle.files import Bundle
 from models.scorers.interface import Scorer
 from models.text import Pair, TextEncoder
 from service.audit.encryption import cipher, unseal
-from service.audit.record import Content, Keys
+from service.audit.record import AuditKeys, Content
 from service.audit.segments import segments
 
 Texts = Mapping[str, Content]
@@ -60,14 +60,14 @@ def _text(content: Content, render: object) -> str:
     return content.strip() if isinstance(content, str) else str(render(content or {}))
 
 
-def texts_of(path: Path, keys: Keys) -> dict[str, Content]:
+def texts_of(path: Path, keys: AuditKeys) -> dict[str, Content]:
     """Contents by digest, from a file with one JSON value a line: a text, or fields."""
     with path.open("rb") as lines:
         contents = [orjson.loads(line) for line in lines if line.strip()]
     return {keys.digest_of(each): each for each in contents}
 
 
-def replay(folder: Path, keys: Keys, models: Path, texts: Texts, *, every: int = 1) -> Replayed:
+def replay(folder: Path, keys: AuditKeys, models: Path, texts: Texts, *, every: int = 1) -> Replayed:
     """Score each `every`-th line again with the model that it names, out of the bundles in `models`."""
     done = Replayed()
     opened: dict[tuple[str, str], Replayer] = {}
@@ -95,7 +95,7 @@ def _find(models: Path, name: str, version: str) -> Path:
     raise FileNotFoundError(f"no bundle of {name} version {version} in {models}")
 
 
-def _contents(line: dict[str, object], keys: Keys, texts: Texts) -> tuple[Content, list[Content]]:
+def _contents(line: dict[str, object], keys: AuditKeys, texts: Texts) -> tuple[Content, list[Content]]:
     if "sealed" in line:
         member, candidates = unseal(line, cipher(keys))
         return member, [content for _, content in candidates]

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from service.batching.jobs import Batch, Item, Lane, Work
-from service.batching.latency_model import Packing
+from service.batching.jobs import Batch, Job, JobItem, Operation
+from service.batching.latency_model import BatchPolicy
 
 # How much work one batch looks through for items that fit: cutting stays cheap however much waits.
 _MAX_LOOKED_AT = 256
@@ -27,7 +27,7 @@ class _Waiting:
 
     __slots__ = ("items", "lengths", "number", "urgency", "work")
 
-    def __init__(self, work: Work, urgency: float, number: int) -> None:
+    def __init__(self, work: Job, urgency: float, number: int) -> None:
         self.work = work
         self.urgency = urgency
         self.number = number
@@ -43,11 +43,11 @@ class _Backlog:
     seconds: float = 0.0
 
 
-class WorkQueue:
+class DeadlineQueue:
     """Work in order of urgency, cut into batches that keep to the token and time caps of their lane.
 
     Urgency is the deadline, or arrival plus `patience_s` where that is sooner, fixed when the work is put: it is
-    overtaken only by what arrived within its patience, unless it stands behind (`Work.behind_s`). The most urgent work
+    overtaken only by what arrived within its patience, unless it stands behind (`Job.behind_s`). The most urgent work
     says which lane runs and leads the batch with its longest item; other items of that lane join, its own first, only
     where padding stays cheap.
     """
@@ -55,13 +55,13 @@ class WorkQueue:
     def __init__(self, *, patience_s: float) -> None:
         self._patience_s = patience_s
         self._numbers = count()
-        self._waiting: dict[Work, _Waiting] = {}
+        self._waiting: dict[Job, _Waiting] = {}
         # Sorted (when, number), so that equals are first come, first served.
         self._by_urgency: list[tuple[float, int]] = []
         self._by_deadline: list[tuple[float, int]] = []
         self._by_number: dict[int, _Waiting] = {}
         self._num_items = 0
-        self._backlogs: defaultdict[Lane, _Backlog] = defaultdict(_Backlog)
+        self._backlogs: defaultdict[Operation, _Backlog] = defaultdict(_Backlog)
         self._closed = False
 
     @property
@@ -83,7 +83,7 @@ class WorkQueue:
         """Predicted seconds until everything that waits now has run, each lane at its present pace."""
         return sum(backlog.seconds * lane.packing.pace.factor(now) for lane, backlog in self._backlogs.items())
 
-    def put(self, work: Work) -> None:
+    def put(self, work: Job) -> None:
         """Let all items wait; work is put once. Raises QueueClosed."""
         if self._closed:
             raise QueueClosed
@@ -102,8 +102,8 @@ class WorkQueue:
 
     def next_batch(self, now: float) -> Batch | None:
         """The next items to run, which no longer wait; None when nothing live does."""
-        taken: list[Item] = []
-        emptied: list[Work] = []
+        taken: list[JobItem] = []
+        emptied: list[Job] = []
         longest = 0
         for waiting in self._live(now):
             if taken and waiting.work.lane is not taken[0].work.lane:
@@ -121,16 +121,16 @@ class WorkQueue:
         self._leave(lane, [item.length for item in taken])
         return Batch(lane, tuple(taken), longest)
 
-    def expire(self, now: float) -> list[Work]:
+    def expire(self, now: float) -> list[Job]:
         """Let go of the work whose deadline has come while items of it waited; earliest first."""
-        expired: list[Work] = []
+        expired: list[Job] = []
         while self._by_deadline and self._by_deadline[0][0] <= now:
             work = self._by_number[self._by_deadline[0][1]].work
             self.discard(work)
             expired.append(work)
         return expired
 
-    def discard(self, work: Work) -> int:
+    def discard(self, work: Job) -> int:
         """Let go of what waits of some work; returns how many items that was. Unknown work is fine."""
         waiting = self._waiting.pop(work, None)
         if waiting is None:
@@ -156,7 +156,7 @@ class WorkQueue:
                 if looked_at == _MAX_LOOKED_AT:
                     return
 
-    def _fill(self, taken: list[Item], longest: int, waiting: _Waiting) -> int:
+    def _fill(self, taken: list[JobItem], longest: int, waiting: _Waiting) -> int:
         """Move what fits from `waiting` to `taken`, nearest length first; returns the new longest."""
         packing = waiting.work.lane.packing
         while (index := _fitting(packing, len(taken), longest, waiting.lengths)) is not None:
@@ -164,7 +164,7 @@ class WorkQueue:
             taken.append(waiting.items.pop(index))
         return longest
 
-    def _leave(self, lane: Lane, lengths: Iterable[int]) -> None:
+    def _leave(self, lane: Operation, lengths: Iterable[int]) -> None:
         backlog = self._backlogs[lane]
         for length in lengths:
             self._num_items -= 1
@@ -174,7 +174,7 @@ class WorkQueue:
             del self._backlogs[lane]  # What rounding left behind must not pile up, nor must models that are gone.
 
 
-def _fitting(packing: Packing, num_taken: int, longest: int, lengths: list[int]) -> int | None:
+def _fitting(packing: BatchPolicy, num_taken: int, longest: int, lengths: list[int]) -> int | None:
     """The index of the item that fits best, or None."""
     if not num_taken or not lengths:
         return len(lengths) - 1 if lengths else None

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.batching.deadline_queue import QueueClosed, WorkQueue
+from service.batching.deadline_queue import DeadlineQueue, QueueClosed
 from service.batching.fault_isolation import BatchResult, Failure, run_batch
-from service.batching.jobs import Batch, Loss, Work, WorkResult
+from service.batching.jobs import Batch, Job, JobResult, NoResult
 
 # Turns of the loop from results to the work that follows: futures, a task, the group that it is in, who waits for that.
 FOLLOW_TURNS = 4
@@ -47,7 +47,7 @@ class Observer(Protocol):
 class _Pending:
     """Who waits for work that was submitted, and the timer that ends the wait."""
 
-    future: asyncio.Future[WorkResult]
+    future: asyncio.Future[JobResult]
     submitted: float
     timer: asyncio.TimerHandle
 
@@ -57,7 +57,7 @@ class Engine:
 
     def __init__(
         self,
-        queue: WorkQueue,
+        queue: DeadlineQueue,
         *,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
@@ -70,7 +70,7 @@ class Engine:
         # Guards the queue; the model thread sleeps on it while nothing waits.
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._own_the_model, name="model", daemon=True)
-        self._pending: dict[Work, _Pending] = {}
+        self._pending: dict[Job, _Pending] = {}
         self._ended = asyncio.Event()
         self._run_began: float | None = None
         self._running: Batch | None = None
@@ -98,7 +98,7 @@ class Engine:
             await self._ended.wait()
             self.fail_all("it was stopped")
 
-    def submit(self, work: Work) -> asyncio.Future[WorkResult]:
+    def submit(self, work: Job) -> asyncio.Future[JobResult]:
         """Queue work; the future is done at its deadline at the latest.
 
         Cancelling the future frees its place. Raises EngineDead.
@@ -112,14 +112,14 @@ class Engine:
             except QueueClosed:
                 raise EngineDead("it is stopping") from None
             self._changed.notify()
-        future: asyncio.Future[WorkResult] = self._loop.create_future()
+        future: asyncio.Future[JobResult] = self._loop.create_future()
         timer = self._loop.call_later(max(0.0, work.deadline - now), self._expire, work)
         self._pending[work] = _Pending(future, now, timer)
         future.add_done_callback(lambda done: self.cancel(work) if done.cancelled() else None)
         self._finish_if_settled(work)
         return future
 
-    def cancel(self, work: Work) -> None:
+    def cancel(self, work: Job) -> None:
         """Nobody waits for it any more: what waits of the work is never run, and nobody is told what ran."""
         pending = self._pending.pop(work, None)
         if pending is None:
@@ -187,22 +187,22 @@ class Engine:
             batch.lane.packing.pace.note(self._clock(), predicted=batch.predicted_s, measured=seconds)
         self._observer.batch_done(batch, seconds)
 
-    def _expire(self, work: Work) -> None:
+    def _expire(self, work: Job) -> None:
         if work in self._pending:
             with self._changed:
                 self._queue.discard(work)
-            num_items = work.settle_rest(Loss.late)
+            num_items = work.settle_rest(NoResult.late)
             self._finish_if_settled(work)
             self._observer.items_expired(work.lane.name, num_items)
 
-    def _finish_if_settled(self, work: Work) -> None:
+    def _finish_if_settled(self, work: Job) -> None:
         if work.remaining or work not in self._pending:
             return
         pending = self._pending.pop(work)
         pending.timer.cancel()
         if not pending.future.done():
             queue_s = max(0.0, self._clock() - pending.submitted - work.model_s)
-            pending.future.set_result(WorkResult(work.outcomes, queue_s, work.model_s))
+            pending.future.set_result(JobResult(work.outcomes, queue_s, work.model_s))
 
     # On the model thread.
 

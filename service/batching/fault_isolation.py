@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from service.batching.jobs import Batch, Lane, Loss, WrongShape
+from service.batching.jobs import Batch, NoResult, Operation, WrongShape
 
 Failure = Literal["error", "shape", "not_finite", "hung", "died"]
 
@@ -37,7 +37,7 @@ def run_batch(batch: Batch, before_run: Callable[[], None]) -> BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    lane: Lane
+    lane: Operation
     before_run: Callable[[], None]
     failures: list[Failure] = field(default_factory=list)
 
@@ -49,7 +49,7 @@ class _Runs:
                 raise WrongShape
         except WrongShape:
             self.failures.append("shape")
-            return [Loss.failed] * len(payloads)
+            return [NoResult.failed] * len(payloads)
         except Exception:  # Whatever a model raises, the other items and the other batches go on.
             self.failures.append("error")
             return self._of_halves(payloads)
@@ -63,5 +63,5 @@ class _Runs:
             return self.results(payloads[:half]) + self.results(payloads[half:])
         halves = self.lane.halves(payloads[0])
         if not halves:
-            return [Loss.failed]
+            return [NoResult.failed]
         return [self.lane.join(halves, [self.results([half])[0] for half in halves])]

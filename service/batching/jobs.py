@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
-from service.batching.latency_model import Packing
+from service.batching.latency_model import BatchPolicy
 
 
 class Priority(StrEnum):
@@ -33,7 +33,7 @@ class PairStatus(StrEnum):
     store_down = "store_down"
 
 
-class Loss(Enum):
+class NoResult(Enum):
     """Why an item has no result: its run failed, or its deadline came first. The value says so to the caller."""
 
     failed = PairStatus.failed
@@ -44,7 +44,7 @@ class WrongShape(Exception):
     """Nobody can tell which result belongs to which payload; running it again would not help."""
 
 
-class Lane(Protocol):
+class Operation(Protocol):
     """One kind of work: what runs it, and what that costs. Compared by identity; a batch never mixes lanes."""
 
     @property
@@ -53,7 +53,7 @@ class Lane(Protocol):
         ...
 
     @property
-    def packing(self) -> Packing:
+    def packing(self) -> BatchPolicy:
         """What its batches cost and which lengths may share one."""
         ...
 
@@ -80,25 +80,25 @@ class Lane(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class Item:
+class JobItem:
     """One payload on its way: its length (what it is padded by), and its place in the work it belongs to."""
 
     payload: Any
     length: int
-    work: Work
+    work: Job
     position: int
 
 
 @dataclass(eq=False, slots=True)
-class Work:
+class Job:
     """Items of one lane with one deadline: done when its last item is. Compared by identity.
 
     `behind_s`: its turn comes as though it had come, and were due, so much later; its deadline stays.
     A model swap needs no drain: another model has other lanes.
     """
 
-    lane: Lane
-    items: list[Item]
+    lane: Operation
+    items: list[JobItem]
     arrived: float
     deadline: float
     outcomes: list[Any]
@@ -110,18 +110,18 @@ class Work:
     @classmethod
     def of(
         cls,
-        lane: Lane,
+        lane: Operation,
         payloads: Sequence[Any],
         lengths: Sequence[int],
         *,
         arrived: float,
         deadline: float,
         behind_s: float = 0.0,
-    ) -> Work:
+    ) -> Job:
         """Work of one item per payload; `lengths[i]` is what `payloads[i]` counts in its lane's cost table."""
         work = cls(lane, [], arrived, deadline, [None] * len(payloads), len(payloads), behind_s=behind_s)
         work.items = [
-            Item(payload, length, work, position)
+            JobItem(payload, length, work, position)
             for position, (payload, length) in enumerate(zip(payloads, lengths, strict=True))
         ]
         return work
@@ -132,7 +132,7 @@ class Work:
             self.outcomes[position] = outcome
             self.remaining -= 1
 
-    def settle_rest(self, loss: Loss) -> int:
+    def settle_rest(self, loss: NoResult) -> int:
         """Give up every item that has no outcome; returns how many there were."""
         num_settled = self.remaining
         self.outcomes = [loss if known is None else known for known in self.outcomes]
@@ -144,8 +144,8 @@ class Work:
 class Batch:
     """What one model run takes: items of one lane, padded to the `longest`."""
 
-    lane: Lane
-    items: tuple[Item, ...]
+    lane: Operation
+    items: tuple[JobItem, ...]
     longest: int
 
     @property
@@ -165,7 +165,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkResult:
+class JobResult:
     """A result or a Loss per item, in order; `queue_s + model_s` is the time from submit to done."""
 
     outcomes: Sequence[Any]

@@ -16,7 +16,7 @@ FEWEST = 3
 SECONDS = 10.0
 
 
-class Pace:
+class LatencyCorrection:
     """The median of the last measured-to-predicted ratios; `usual` where there are none.
 
     A median, so that a run that happened to wait for a page or a collector moves nothing, however long it took.

@@ -1,7 +1,7 @@
 """What a model run costs: seconds by number of items and the longest one, and which lengths may share a batch.
 
 What a length counts is the lane's own: tokens of a text, candidates of a block. Knows nothing about models:
-`CostTable.measure` times whatever callable it is given.
+`LatencyTable.measure` times whatever callable it is given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Self
 
-from service.batching.latency_correction import Pace
+from service.batching.latency_correction import LatencyCorrection
 
 # An item joins a batch where that costs at most this many times its share of a full batch of its own length.
 MAX_PADDING_COST = 1.25
@@ -22,7 +22,7 @@ ENOUGH_S = 0.02
 
 
 @dataclass(frozen=True)
-class CostTable:
+class LatencyTable:
     """Seconds of one run on a grid: `grid[i][j]` is for `batch_sizes[i]` items padded to length `lengths[j]`.
 
     Between the points bilinear, beyond the largest in proportion, below the smallest length flat. Noise is
@@ -128,14 +128,14 @@ def _between(cells: tuple[float, ...], index: int, part: float) -> float:
     return cells[index] + (cells[index + 1] - cells[index]) * part if part else cells[index]
 
 
-class Packing:
+class BatchPolicy:
     """Which lengths may share a batch, and how many items fit. Answers are cached.
 
     All seconds are those of the table, as measured when nothing else ran; `pace` says what they take now.
     """
 
-    def __init__(self, cost: CostTable, *, max_batch_tokens: int, max_batch_s: float) -> None:
-        self.pace = Pace()
+    def __init__(self, cost: LatencyTable, *, max_batch_tokens: int, max_batch_s: float) -> None:
+        self.pace = LatencyCorrection()
         self._cost = cost
         self._max_batch_tokens = max_batch_tokens
         self.max_batch_s = max_batch_s

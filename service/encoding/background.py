@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping
 
 from models.text import TokenIds
 from service.batching.engine import EngineDead
-from service.encoding.single_flight import Encoding
-from service.registry.operations import SplitLanes
+from service.encoding.single_flight import SingleFlight
+from service.registry.operations import SplitOperations
 
 # As a deadline it is later than any caller's, so that such work is always the least urgent.
 LEISURE_S = 3600.0
 
 
-class NoPlace(Exception):
+class BackgroundFull(Exception):
     """So many candidates can't wait now; come back after `retry_after_s`."""
 
     def __init__(self, retry_after_s: float) -> None:
@@ -26,13 +26,13 @@ class NoPlace(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Ahead:
+class BackgroundEncoder:
     """Token ids by key that wait to be encoded, oldest first: one short batch at a time is with the engine."""
 
-    def __init__(self, encoding: Encoding, *, max_candidates: int) -> None:
+    def __init__(self, encoding: SingleFlight, *, max_candidates: int) -> None:
         self._encoding = encoding
         self._max_candidates = max_candidates
-        self._waiting: dict[bytes, tuple[SplitLanes, TokenIds]] = {}
+        self._waiting: dict[bytes, tuple[SplitOperations, TokenIds]] = {}
         self._under_way = 0
         self._some = asyncio.Event()
 
@@ -52,9 +52,9 @@ class Ahead:
     def check_place(self, candidates: int, share_s: float) -> None:
         """Raise NoPlace unless so many more may wait; each of them takes the model `share_s`."""
         if candidates > self.room:
-            raise NoPlace((candidates - self.room) * share_s)
+            raise BackgroundFull((candidates - self.room) * share_s)
 
-    def add(self, lanes: SplitLanes, texts: Mapping[bytes, TokenIds]) -> int:
+    def add(self, lanes: SplitOperations, texts: Mapping[bytes, TokenIds]) -> int:
         """Let texts wait; returns for how many there was no place. Those are encoded when they are asked for."""
         dropped = 0
         for key, ids in texts.items():
@@ -92,7 +92,7 @@ class Ahead:
             finally:
                 self._under_way = 0
 
-    def _next(self) -> tuple[SplitLanes | None, dict[bytes, TokenIds]]:
+    def _next(self) -> tuple[SplitOperations | None, dict[bytes, TokenIds]]:
         """The oldest that wait, as many as one short batch takes."""
         texts: dict[bytes, TokenIds] = {}
         lanes, longest = None, 0

@@ -16,7 +16,7 @@ from models.scorers.split import MemberState
 from models.slots.codec import Slots, content_key
 from models.text import TokenIds
 from service.batching.jobs import PairStatus
-from service.encoding.tokenization import Entry, Texts, candidate_text, member_text
+from service.encoding.tokenization import Item, Texts, candidate_text, member_text
 from service.registry.loading import LiveModel
 from service.store.interface import Content, SlotStore
 
@@ -25,7 +25,7 @@ _ENTRY_BYTES = 200
 _MAX_STORED_KEYS = 1_000_000
 
 
-class Members:
+class MemberCache:
     """States of members by content, least recently used out first. Bounded by bytes; any thread may ask."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -45,7 +45,7 @@ def _weight(key: bytes, state: MemberState) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class LookupResult:
     """What is known of an order before the model runs.
 
     `slots` f16[C, S, d] are those of the candidates at `places`, whose content has `keys`; where `missing` names a
@@ -75,14 +75,14 @@ class _Read:
 class Lookup:
     """Renders, hashes, looks up, and tokenises what is not known. One thread at a time."""
 
-    def __init__(self, texts: Texts, members: Members, slots: SlotStore) -> None:
+    def __init__(self, texts: Texts, members: MemberCache, slots: SlotStore) -> None:
         self._texts = texts
         self._members = members
         self._slots = slots
         # Of stored candidates by id, with what it was made of: asked for again, they need no rendering.
         self._stored: dict[str, tuple[Content, bytes, bytes]] = {}
 
-    def find(self, model: LiveModel, shape: tuple[int, int], member: Entry, candidates: Sequence[Entry]) -> Found:
+    def find(self, model: LiveModel, shape: tuple[int, int], member: Item, candidates: Sequence[Item]) -> LookupResult:
         """What is known of an order; slots have this shape. Raises EmptyMember."""
         text = member_text(model, member)
         member_key = content_key(model.keys["member"], text)
@@ -93,7 +93,7 @@ class Lookup:
         for row, each in enumerate(known):
             if each is not None:
                 slots[row] = each
-        return Found(
+        return LookupResult(
             member_key=member_key,
             member=model.encoder.member(text) if state is None else state,
             slots=slots,
@@ -104,13 +104,13 @@ class Lookup:
             store_failed=store_failed,
         )
 
-    def missing(self, model: LiveModel, shape: tuple[int, int], candidates: Sequence[Entry]) -> dict[bytes, TokenIds]:
+    def missing(self, model: LiveModel, shape: tuple[int, int], candidates: Sequence[Item]) -> dict[bytes, TokenIds]:
         """Token ids by key of the candidates whose slots are not known."""
         read = self._read(model, candidates)
         known, _ = self._known(read.keys, shape)
         return _missing(model, read, known)
 
-    def _read(self, model: LiveModel, candidates: Sequence[Entry]) -> _Read:
+    def _read(self, model: LiveModel, candidates: Sequence[Item]) -> _Read:
         read = _Read([], [], [], {})
         contents, unstored = self._texts.contents(candidates)
         for place, content in enumerate(contents):
@@ -123,7 +123,7 @@ class Lookup:
             read.places.append(place)
         return read
 
-    def _key(self, model: LiveModel, candidate: Entry, content: Content) -> bytes | None:
+    def _key(self, model: LiveModel, candidate: Item, content: Content) -> bytes | None:
         """Where the candidate's slots are kept; None when there is nothing to read."""
         maker, is_stored = model.keys["candidate"], candidate.content is None
         if is_stored and (known := self._stored.get(candidate.id)) and known[:2] == (content, maker):

@@ -14,7 +14,7 @@ from typing import Any
 
 from models.text import TokenIds
 from service.batching.engine import Engine
-from service.batching.jobs import Lane, Loss, Work, WorkResult
+from service.batching.jobs import Job, JobResult, NoResult, Operation
 
 Keep = Callable[[Mapping[bytes, Any]], Awaitable[None]]
 
@@ -23,9 +23,9 @@ Keep = Callable[[Mapping[bytes, Any]], Awaitable[None]]
 class _Flight:
     """Work that several may wait for; it is let go when nobody does any more."""
 
-    work: Work
+    work: Job
     keys: tuple[bytes, ...]
-    landed: asyncio.Future[WorkResult]
+    landed: asyncio.Future[JobResult]
     waiters: int = 0
     results: dict[bytes, Any] = field(default_factory=dict)
 
@@ -38,7 +38,7 @@ class Encoded:
     model_s: float
 
 
-class Encoding:
+class SingleFlight:
     """Single flight by key: whoever asks for what is already under way waits for that.
 
     Results stay here until `keep` has put them where the next one looks, so that there is no gap between.
@@ -51,7 +51,13 @@ class Encoding:
         self._keeping: set[asyncio.Task[None]] = set()
 
     async def encode(
-        self, lane: Lane, wanted: Mapping[bytes, TokenIds], *, arrived: float, deadline: float, behind_s: float = 0.0
+        self,
+        lane: Operation,
+        wanted: Mapping[bytes, TokenIds],
+        *,
+        arrived: float,
+        deadline: float,
+        behind_s: float = 0.0,
     ) -> Encoded:
         """Encode what is wanted by a deadline. Raises EngineDead; cancelling this takes nothing from others."""
         results: dict[bytes, Any] = {}
@@ -73,7 +79,7 @@ class Encoding:
         return Encoded(results, model_s)
 
     def _board(
-        self, lane: Lane, wanted: Mapping[bytes, TokenIds], arrived: float, deadline: float, behind_s: float
+        self, lane: Operation, wanted: Mapping[bytes, TokenIds], arrived: float, deadline: float, behind_s: float
     ) -> Iterator[_Flight]:
         """The flights that carry what is wanted; one is begun for what no flight carries."""
         under_way = {self._flights[key] for key in wanted if key in self._flights}
@@ -81,7 +87,7 @@ class Encoding:
         if fresh:
             payloads = list(fresh.values())
             lengths = list(map(len, payloads))
-            work = Work.of(lane, payloads, lengths, arrived=arrived, deadline=deadline, behind_s=behind_s)
+            work = Job.of(lane, payloads, lengths, arrived=arrived, deadline=deadline, behind_s=behind_s)
             flight = _Flight(work, tuple(fresh), self._engine.submit(work))
             flight.landed.add_done_callback(partial(self._land, flight))
             self._flights.update(dict.fromkeys(fresh, flight))
@@ -95,12 +101,12 @@ class Encoding:
         if not flight.waiters and not flight.landed.done():
             flight.landed.cancel()
 
-    def _land(self, flight: _Flight, landed: asyncio.Future[WorkResult]) -> None:
+    def _land(self, flight: _Flight, landed: asyncio.Future[JobResult]) -> None:
         """Sort out what came of a flight: results are kept and then forgotten here, the rest at once."""
         if not landed.cancelled() and landed.exception() is None:
             outcomes = zip(flight.keys, landed.result().outcomes, strict=True)
             flight.results.update(_usable(flight.work.lane, outcomes))
-        kept = {key: result for key, result in flight.results.items() if result is not Loss.failed}
+        kept = {key: result for key, result in flight.results.items() if result is not NoResult.failed}
         self._forget(set(flight.keys) - kept.keys())
         if kept:
             task = asyncio.ensure_future(self._keep_then_forget(kept))
@@ -118,14 +124,14 @@ class Encoding:
             self._flights.pop(key, None)
 
 
-def _usable(lane: Lane, outcomes: Iterable[tuple[bytes, Any]]) -> Iterator[tuple[bytes, Any]]:
+def _usable(lane: Operation, outcomes: Iterable[tuple[bytes, Any]]) -> Iterator[tuple[bytes, Any]]:
     """Results that may be kept: one that is not finite is a failure, and what was late is nothing."""
     for key, outcome in outcomes:
-        if outcome is not Loss.late:
-            yield key, outcome if outcome is not Loss.failed and lane.sound(outcome) else Loss.failed
+        if outcome is not NoResult.late:
+            yield key, outcome if outcome is not NoResult.failed and lane.sound(outcome) else NoResult.failed
 
 
-def _raise_what_ended(futures: Iterable[asyncio.Future[WorkResult]]) -> None:
+def _raise_what_ended(futures: Iterable[asyncio.Future[JobResult]]) -> None:
     for future in futures:
         if future.done() and not future.cancelled() and (error := future.exception()) is not None:
             raise error

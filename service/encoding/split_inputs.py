@@ -18,16 +18,16 @@ from models.scorers.split import Block, MemberState
 from models.slots.codec import Slots
 from models.text import TokenIds
 from service.batching.engine import Engine
-from service.batching.jobs import Loss, PairStatus
-from service.encoding.background import Ahead
-from service.encoding.lookup import Found, Lookup, Members
-from service.encoding.single_flight import Encoded, Encoding
-from service.encoding.tokenization import Entry, Prepared
+from service.batching.jobs import NoResult, PairStatus
+from service.encoding.background import BackgroundEncoder
+from service.encoding.lookup import Lookup, LookupResult, MemberCache
+from service.encoding.single_flight import Encoded, SingleFlight
+from service.encoding.tokenization import Item, Prepared
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.registry.operations import SplitLanes
-from service.request import Order
+from service.registry.operations import SplitOperations
+from service.request import ScoringRequest
 from service.store.interface import SlotStore
 
 # Of the time that an order has left, what encoding may plan to take: predictions err.
@@ -40,7 +40,7 @@ NOTHING = Encoded({}, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EncodePlan:
     """Token ids of the candidates to encode by a deadline, and the keys of those that there is no time for."""
 
     now: dict[bytes, TokenIds]
@@ -48,14 +48,14 @@ class Plan:
     later: dict[bytes, TokenIds]
 
 
-class Split:
+class SplitInputs:
     """Prepares orders for models that compute members and candidates apart."""
 
     def __init__(
         self,
         engine: Engine,
         lookup: Lookup,
-        members: Members,
+        members: MemberCache,
         slots: SlotStore,
         metrics: Metrics,
         *,
@@ -66,17 +66,17 @@ class Split:
         self._states = members
         self._slots = slots
         self._metrics = metrics
-        self._members = Encoding(engine, self._keep_states)
-        self._candidates = Encoding(engine, self._keep_slots)
-        self.ahead = Ahead(Encoding(engine, self._keep_slots), max_candidates=max_ahead)
+        self._members = SingleFlight(engine, self._keep_states)
+        self._candidates = SingleFlight(engine, self._keep_slots)
+        self.ahead = BackgroundEncoder(SingleFlight(engine, self._keep_slots), max_candidates=max_ahead)
         self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
-    def look_up(self, model: LiveModel, lanes: SplitLanes, order: Order) -> Found:
+    def look_up(self, model: LiveModel, lanes: SplitOperations, order: ScoringRequest) -> LookupResult:
         """What is known of an order; for the tokenizer's thread. Raises EmptyMember."""
         return self._lookup.find(model, lanes.shape, order.member, order.candidates)
 
     async def prepare(
-        self, lanes: SplitLanes, found: Found, deadline: float, timings: Timings, behind_s: float = 0.0
+        self, lanes: SplitOperations, found: LookupResult, deadline: float, timings: Timings, behind_s: float = 0.0
     ) -> Prepared:
         """Blocks of the candidates whose slots are known in time; `behind_s` as in `Work`. Raises EngineDead."""
         self._metrics.looked_up(found)
@@ -88,22 +88,22 @@ class Split:
         self._encode_later(lanes, {**plan.later, **plan.now}, encoded.results)
         return _blocks(lanes, found, member, encoded.results)
 
-    def _plan(self, lanes: SplitLanes, found: Found, deadline: float) -> Plan:
+    def _plan(self, lanes: SplitOperations, found: LookupResult, deadline: float) -> EncodePlan:
         """As many of the missing candidates, in the order asked for, as can be encoded and scored in time."""
         score_s = lanes.scores.packing.total(lanes.scores.packing.cuts(len(found.keys)))
         now = time.monotonic()
         latest = deadline - SCORE_ROOM * score_s * lanes.scores.packing.pace.factor(now)
         left_s = ENCODE_SHARE * (latest - now) - self._engine.backlog_seconds()
         pace = lanes.candidates.packing.pace.factor(now)
-        plan = Plan({}, latest, {})
+        plan = EncodePlan({}, latest, {})
         for key, ids in found.missing.items():
             left_s -= lanes.candidates.packing.share(len(ids)) * pace
             (plan.now if left_s >= 0 else plan.later)[key] = ids
         return plan
 
     async def _encode(
-        self, lanes: SplitLanes, found: Found, plan: Plan, deadline: float, behind_s: float
-    ) -> tuple[MemberState | Loss, Encoded]:
+        self, lanes: SplitOperations, found: LookupResult, plan: EncodePlan, deadline: float, behind_s: float
+    ) -> tuple[MemberState | NoResult, Encoded]:
         """The member's state and the slots of what was planned, side by side."""
         arrived = time.monotonic()
         missing = partial(
@@ -121,17 +121,17 @@ class Split:
             read, encoded = (each.result() for each in both)
         else:
             read, encoded = await member, NOTHING
-        state = read.results.get(found.member_key, Loss.late)
+        state = read.results.get(found.member_key, NoResult.late)
         return state, Encoded(encoded.results, read.model_s + encoded.model_s)
 
     def _encode_later(
-        self, lanes: SplitLanes, wanted: Mapping[bytes, TokenIds], done: Container[bytes] = frozenset()
+        self, lanes: SplitOperations, wanted: Mapping[bytes, TokenIds], done: Container[bytes] = frozenset()
     ) -> None:
         left = {key: ids for key, ids in wanted.items() if key not in done}
         self._metrics.ahead_dropped.inc(self.ahead.add(lanes, left))
 
     async def encode_ahead(
-        self, model: LiveModel, lanes: SplitLanes, candidates: Sequence[Entry], thread: ThreadPoolExecutor
+        self, model: LiveModel, lanes: SplitOperations, candidates: Sequence[Item], thread: ThreadPoolExecutor
     ) -> None:
         """Let candidates that are not known wait to be encoded while nothing else is to do."""
         loop = asyncio.get_running_loop()
@@ -158,18 +158,21 @@ class Split:
 
 
 def _blocks(
-    lanes: SplitLanes, found: Found, member: MemberState | Loss, encoded: Mapping[bytes, Slots | Loss]
+    lanes: SplitOperations,
+    found: LookupResult,
+    member: MemberState | NoResult,
+    encoded: Mapping[bytes, Slots | NoResult],
 ) -> Prepared:
     """Blocks of all candidates that have slots; a status for each of the others."""
     settled = dict(found.refused)
-    if isinstance(member, Loss):
+    if isinstance(member, NoResult):
         settled.update(dict.fromkeys(found.places, member.value))
         return Prepared(lanes.scores, (), (), (), settled)
     rows: list[int] = []
     for row, (key, place) in enumerate(zip(found.keys, found.places, strict=True)):
-        slots = encoded.get(key, Loss.late) if key in found.missing else None
-        if isinstance(slots, Loss):
-            settled[place] = PairStatus.cold if slots is Loss.late else PairStatus.failed
+        slots = encoded.get(key, NoResult.late) if key in found.missing else None
+        if isinstance(slots, NoResult):
+            settled[place] = PairStatus.cold if slots is NoResult.late else PairStatus.failed
             continue
         if slots is not None:
             found.slots[row] = slots

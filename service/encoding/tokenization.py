@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from models.errors import StoreDown
 from models.text import Fields, Pair
-from service.batching.jobs import Lane, PairStatus
+from service.batching.jobs import Operation, PairStatus
 from service.encoding.token_cache import TokenCache
 from service.registry.loading import LiveModel
 from service.store.interface import Content, TextStore
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Item:
     """A member or a candidate as it was sent: a text, fields, or (candidates only) nothing but an id."""
 
     id: str
@@ -31,7 +31,7 @@ class Prepared:
     `settled` is what is already known of the other places.
     """
 
-    lane: Lane
+    lane: Operation
     payloads: Sequence[object]
     lengths: Sequence[int]
     places: Sequence[list[int]]
@@ -49,7 +49,7 @@ class Texts:
         self._store = store
         self._cache = cache
 
-    def contents(self, candidates: Sequence[Entry]) -> tuple[list[Content | None], PairStatus]:
+    def contents(self, candidates: Sequence[Item]) -> tuple[list[Content | None], PairStatus]:
         """What each candidate holds, and what those are that came with an id alone and of which nothing is stored."""
         ids = [each.id for each in candidates if each.content is None]
         try:
@@ -59,7 +59,7 @@ class Texts:
         known = [next(found) if each.content is None else each.content for each in candidates]
         return known, PairStatus.unknown_candidate
 
-    def pairs(self, model: LiveModel, lane: Lane, member: Entry, candidates: Sequence[Entry]) -> Prepared:
+    def pairs(self, model: LiveModel, lane: Operation, member: Item, candidates: Sequence[Item]) -> Prepared:
         """Pairs with each candidate that has a text: the member encoded once. Raises EmptyMember."""
         ids = model.encoder.member(member_text(model, member))
         texts: list[str] = []
@@ -78,7 +78,7 @@ class Texts:
         return Prepared(lane, pairs, [len(pair) for pair in pairs], places, refused)
 
 
-def member_text(model: LiveModel, member: Entry) -> str:
+def member_text(model: LiveModel, member: Item) -> str:
     """What the model reads of a member. Raises EmptyMember."""
     text = _text(member.content, model.template.render_member)
     if not text:

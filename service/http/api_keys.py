@@ -50,7 +50,7 @@ class Key:
     caller: Caller
 
 
-class _Entry(BaseModel):
+class _KeyEntry(BaseModel):
     """One key as it stands in the file; while a caller changes from one to another, it has two."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -63,10 +63,10 @@ class _Entry(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    keys: list[_Entry]
+    keys: list[_KeyEntry]
 
 
-class Keys:
+class ApiKeys:
     """The keys that count now. Without a list and without a file the service is open to whoever reaches it."""
 
     def __init__(self, listed: Sequence[Key] = (), file: Path | None = None) -> None:
@@ -104,7 +104,7 @@ class Keys:
         return matches[0] if matches and scheme.lower() == "bearer" else None
 
 
-async def watch(keys: Keys) -> None:
+async def watch(keys: ApiKeys) -> None:
     """Follow the file for ever; one that can't be read changes nothing, and is told once for each change."""
     told = ""
     while True:

@@ -42,7 +42,7 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ConnectionTimeouts:
     """Seconds until a head or a body has come whole, between requests, and until an answer is taken; then sizes."""
 
     head_s: float
@@ -67,7 +67,7 @@ class _Stage(Enum):
 class Connection(HttpToolsProtocol):
     """One client's connection. Every stage that the client could draw out has a timer and a limit on bytes."""
 
-    patience: ClassVar[Patience]
+    patience: ClassVar[ConnectionTimeouts]
     observer: ClassVar[Observer]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -289,7 +289,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def connection_class(patience: Patience, observer: Observer) -> type[Connection]:
+def connection_class(patience: ConnectionTimeouts, observer: Observer) -> type[Connection]:
     """What uvicorn makes for each connection."""
     return type("LimitedConnection", (Connection,), {"patience": patience, "observer": observer})
 

@@ -13,13 +13,13 @@ from models.errors import NoRoom, StoreDown
 from service.admission.controller import QuotaExceeded, Quotas
 from service.audit.audited import resolved, scored_of
 from service.audit.log import AuditLog, CannotRecord
-from service.encoding.tokenization import Entry
+from service.encoding.tokenization import Item
 from service.errors import FieldError, Invalid, NotRecorded, QuotaSpent, StoreFull, StoreUnavailable
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
-from service.request import Order
-from service.rollout.router import Traffic
-from service.scoring.pipeline import Answer, Scoring
+from service.request import ScoringRequest
+from service.rollout.router import RolloutRouter
+from service.scoring.pipeline import ScoringPipeline, ScoringResult
 from service.store.interface import Content, TextStore
 
 T = TypeVar("T")
@@ -33,10 +33,10 @@ class Desk:
     def __init__(
         self,
         *,
-        scoring: Scoring,
+        scoring: ScoringPipeline,
         store: TextStore,
         lifecycle: Lifecycle,
-        traffic: Traffic,
+        traffic: RolloutRouter,
         metrics: Metrics,
         quotas: Quotas | None,
         max_candidates: int,
@@ -56,7 +56,7 @@ class Desk:
         self._default_deadline_s = default_deadline_s
         self.audit = audit
 
-    async def recordable(self, order: Order) -> Order:
+    async def recordable(self, order: ScoringRequest) -> ScoringRequest:
         """The order, ready to be written down once it is scored. Raises NotRecorded."""
         if self.audit is None:
             return order
@@ -74,7 +74,7 @@ class Desk:
         found = {name: each for name, each in zip(stored, contents, strict=True) if each is not None}
         return resolved(order, found)
 
-    def record(self, order: Order, answer: Answer, request_id: str, caller: str) -> None:
+    def record(self, order: ScoringRequest, answer: ScoringResult, request_id: str, caller: str) -> None:
         """Have it written down, where there is a log."""
         if self.audit is not None:
             self.audit.note(scored_of(order, answer, request_id, caller))
@@ -114,7 +114,7 @@ class Desk:
         finally:
             self._num_writes -= 1
 
-    def check_sizes(self, entries: Sequence[Entry], where: str) -> None:
+    def check_sizes(self, entries: Sequence[Item], where: str) -> None:
         """Raise Invalid for too many entries, the same id twice, or a text that is too long."""
         if len(entries) > self._max_candidates:
             raise Invalid(errors=[FieldError(where, f"at most {self._max_candidates} entries")])
@@ -125,7 +125,7 @@ class Desk:
             seen.add(entry.id)
             self.check_length(entry, f"{where}/{index}")
 
-    def check_length(self, entry: Entry, where: str) -> None:
+    def check_length(self, entry: Item, where: str) -> None:
         """Raise Invalid for a text, or fields, of too many characters."""
         content = entry.content
         if content is None:

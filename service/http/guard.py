@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.admission.early_rejection import Claim, Turnstile
+from service.admission.early_rejection import Claim, EarlyRejection
 from service.errors import (
     Forbidden,
     Internal,
@@ -25,9 +25,17 @@ from service.errors import (
     Unauthorized,
     problem,
 )
-from service.http.api_keys import Caller, Keys
+from service.http.api_keys import ApiKeys, Caller
 from service.http.context import Desk
-from service.http.header_limits import METHODS, Hosts, Limits, check_content, check_length, check_size, request_id
+from service.http.header_limits import (
+    METHODS,
+    AllowedHosts,
+    HeaderLimits,
+    check_content,
+    check_length,
+    check_size,
+    request_id,
+)
 from service.observability.timings import Timings
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})
@@ -44,11 +52,11 @@ log = logging.getLogger("fitscore")
 NOBODY = Caller("nobody", frozenset())
 
 
-class Departed(Exception):
+class ClientDisconnected(Exception):
     """The client has gone; there is nobody to answer."""
 
 
-class Door:
+class RequestGuard:
     """Wraps the app. The turnstile may refuse before the body is read, and before it is parsed.
 
     Paths that are `hidden` are not there for callers of this door; `operations()` is another one, for them alone.
@@ -58,11 +66,11 @@ class Door:
         self,
         app: ASGIApp,
         *,
-        limits: Limits,
-        hosts: Hosts,
-        keys: Keys,
+        limits: HeaderLimits,
+        hosts: AllowedHosts,
+        keys: ApiKeys,
         desk: Desk,
-        turnstile: Turnstile,
+        turnstile: EarlyRejection,
         hidden: frozenset[str] = frozenset(),
     ) -> None:
         self._app = app
@@ -74,7 +82,7 @@ class Door:
         self._only: frozenset[str] | None = None
         self.desk = desk
 
-    def operations(self) -> Door:
+    def operations(self) -> RequestGuard:
         """A second door to the same app, to probes and metrics and nothing else."""
         door = copy(self)
         door._hidden, door._only = frozenset(), OPERATIONS
@@ -86,7 +94,9 @@ class Door:
             await self._app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # of two the first counts, as for the app
-        visit = Visit(request_id(headers), route_of(scope["path"]), last=self.desk.lifecycle.phase == "draining")
+        visit = RequestContext(
+            request_id(headers), route_of(scope["path"]), last=self.desk.lifecycle.phase == "draining"
+        )
         answer = visit.noting(send)
         try:
             visit.caller = self._admit(scope, headers)
@@ -101,7 +111,7 @@ class Door:
                 self._turnstile.refused(Claim(visit.allowed_s, len(body)))
         except ServiceError as error:
             await problem(error, visit.id)(scope, receive, answer)
-        except Departed:
+        except ClientDisconnected:
             visit.outcome = "cancelled"
         except Exception as error:
             # Texts may stand in the message, so only the kind and the place are logged.
@@ -139,7 +149,7 @@ class Door:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Departed
+                raise ClientDisconnected
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > limit:
@@ -149,7 +159,7 @@ class Door:
 
 
 @dataclass(slots=True)
-class Visit:
+class RequestContext:
     """One request from outside: who calls, since when, and how it ended. `arrived` is in monotonic seconds.
 
     `last`: the service is about to end, so the caller is told to open its next connection elsewhere. `allowed_s`: there

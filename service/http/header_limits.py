@@ -21,7 +21,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
-class Limits:
+class HeaderLimits:
     """What a request may weigh: bytes of its body and of its head (path and headers), number of headers."""
 
     body_bytes: int
@@ -29,7 +29,7 @@ class Limits:
     headers: int
 
 
-class Hosts:
+class AllowedHosts:
     """The names that this service answers to; without any, to every name."""
 
     def __init__(self, names: str) -> None:
@@ -59,7 +59,7 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
-def check_size(scope: Scope, limits: Limits) -> None:
+def check_size(scope: Scope, limits: HeaderLimits) -> None:
     """Raise HeadersTooLarge for a head over the limits. The path counts: it is as free to grow as a header."""
     raw = scope["headers"]
     size = len(scope.get("raw_path", b"")) + len(scope["query_string"])
@@ -67,7 +67,7 @@ def check_size(scope: Scope, limits: Limits) -> None:
         raise HeadersTooLarge(f"at most {limits.headers} headers of {limits.header_bytes} bytes in all")
 
 
-def check_length(headers: Headers, limits: Limits) -> None:
+def check_length(headers: Headers, limits: HeaderLimits) -> None:
     """Raise TooLarge for a body that is said to be over the limit: no later try would change that."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and float(length) > limits.body_bytes:  # an int of thousands of digits would raise

@@ -10,11 +10,11 @@ import asyncio
 import orjson
 from starlette.types import ASGIApp, Message, Scope
 
-from service.http.guard import Visit
+from service.http.guard import RequestContext
 from service.http.schemas import EXAMPLE
 
 
-async def rehearse(app: ASGIApp) -> None:
+async def prewarm(app: ASGIApp) -> None:
     """Walk POST /score up to the model, which is not there yet; the answer, a refusal, is dropped."""
     unread = [orjson.dumps(EXAMPLE)]
 
@@ -38,6 +38,6 @@ async def rehearse(app: ASGIApp) -> None:
         "root_path": "",
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
-        "state": {"visit": Visit("rehearsal", "/score")},
+        "state": {"visit": RequestContext("rehearsal", "/score")},
     }
     await app(scope, receive, send)

@@ -11,18 +11,18 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.routing import APIRoute
 
 from service.batching.jobs import PairStatus, Priority
-from service.encoding.tokenization import Entry
+from service.encoding.tokenization import Item
 from service.errors import NotFound
 from service.http import schemas
 from service.http.compat.rerank import answer_of, entries_of
 from service.http.context import AtDesk, Desk
-from service.http.guard import Departed, Visit
+from service.http.guard import ClientDisconnected, RequestContext
 from service.http.openapi import problems
 from service.http.problems import DEADLINE_HEADER
 from service.http.strict_json import read_json
 from service.observability.timings import Timings
-from service.request import Order
-from service.scoring.pipeline import Answer
+from service.request import ScoringRequest
+from service.scoring.pipeline import ScoringResult
 
 T = TypeVar("T")
 JSON = "application/json"
@@ -62,16 +62,18 @@ async def score(
     request: Request, body: schemas.ScoreRequest, at: AtDesk, x_deadline_ms: DeadlineHeader = None
 ) -> Response:
     """Score candidates for one member; answers stand in request order."""
-    candidates = [Entry(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
-    member = Entry("", body.member.text if body.member.fields is None else body.member.fields)
+    candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
+    member = Item("", body.member.text if body.member.fields is None else body.member.fields)
     at.check_sizes(candidates, "/candidates")
     at.check_length(member, "/member")
     deadline = at.deadline(visit_of(request).arrived, body.deadline_ms, x_deadline_ms)
-    answer, timings = await _answer(request, at, Order(member, candidates, body.blend, deadline, body.priority))
+    answer, timings = await _answer(
+        request, at, ScoringRequest(member, candidates, body.blend, deadline, body.priority)
+    )
     return _respond(request, at, answer, timings, _wire(candidates, answer))
 
 
-def _wire(candidates: list[Entry], answer: Answer) -> dict[str, object]:
+def _wire(candidates: list[Item], answer: ScoringResult) -> dict[str, object]:
     model, scored = answer.model, PairStatus.scored
     scores = [
         {
@@ -98,22 +100,22 @@ async def rerank(
     request: Request, body: schemas.RerankRequest, at: AtDesk, x_deadline_ms: DeadlineHeader = None
 ) -> Response:
     """Cohere's and Jina's shape (`documents`) or TEI's (`texts`); the scores are the model's default blend."""
-    member, candidates = Entry("", body.query), entries_of(body)
+    member, candidates = Item("", body.query), entries_of(body)
     at.check_sizes(candidates, "/texts" if body.documents is None else "/documents")
     at.check_length(member, "/query")
     deadline = at.deadline(visit_of(request).arrived, x_deadline_ms)
-    order = Order(member, candidates, None, deadline, Priority.default)
+    order = ScoringRequest(member, candidates, None, deadline, Priority.default)
     answer, timings = await _answer(request, at, order)
     return _respond(request, at, answer, timings, answer_of(body, answer, visit_of(request).id))
 
 
-def visit_of(request: Request) -> Visit:
+def visit_of(request: Request) -> RequestContext:
     """What the door knows of this request."""
-    visit: Visit = request.state.visit
+    visit: RequestContext = request.state.visit
     return visit
 
 
-async def _answer(request: Request, at: Desk, order: Order) -> tuple[Answer, Timings]:
+async def _answer(request: Request, at: Desk, order: ScoringRequest) -> tuple[ScoringResult, Timings]:
     visit = visit_of(request)
     visit.timings.lap("parse")
     at.charge(visit.caller.name, len(order.candidates))
@@ -130,14 +132,14 @@ async def _unless_departed(request: Request, work: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise Departed
+            raise ClientDisconnected
         return task.result()
     finally:
         gone.cancel()
         task.cancel()
 
 
-def _respond(request: Request, at: Desk, answer: Answer, timings: Timings, body: object) -> Response:
+def _respond(request: Request, at: Desk, answer: ScoringResult, timings: Timings, body: object) -> Response:
     raw = orjson.dumps(body)
     timings.lap("answer")
     at.metrics.scored(answer.statuses, timings.stages)
@@ -156,7 +158,7 @@ async def put_candidates(body: schemas.PutCandidates, at: AtDesk) -> Response:
     A split model encodes them while nothing else is to do; 503 while too many wait for that. Whoever loads many sends
     no more than there is `room` for, and sees by `waiting` how far they are.
     """
-    entries = [Entry(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
+    entries = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
     at.check_sizes(entries, "/candidates")
     at.scoring.check_place(len(entries))
     await at.keep({entry.id: entry.content for entry in entries if entry.content is not None}, body.ttl_s)

@@ -18,7 +18,7 @@ from models.scorers.split import MemberState
 from service.audit.log import AuditLog
 from service.batching.fault_isolation import Failure
 from service.batching.jobs import Batch, PairStatus
-from service.encoding.lookup import Found
+from service.encoding.lookup import LookupResult
 from service.http.connection_limits import CUTS, Cut
 from service.registry.loading import LiveModel
 
@@ -129,7 +129,7 @@ class Metrics:
         """See `engine.Observer`."""
         self.run_errors.labels(kind).inc()
 
-    def looked_up(self, found: Found) -> None:
+    def looked_up(self, found: LookupResult) -> None:
         """Count what was known of an order's member and candidates."""
         misses = sum(key in found.missing for key in found.keys)
         self.slots.labels("miss").inc(misses)

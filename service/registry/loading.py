@@ -16,13 +16,13 @@ from typing import Literal
 
 from models.bundle.files import MANIFEST, Bundle, Manifest
 from models.bundle.manifest import Part
-from models.bundle.signature import Signer
+from models.bundle.signature import TrustedSigner
 from models.errors import BundleError, DeviceError
 from models.runtime.providers import Way
 from models.runtime.session import Device
 from models.text import Template, TextEncoder
-from service.registry.operations import PairLane, SplitLanes, WarmUpLane
-from service.registry.warmup import Caps, lanes_of
+from service.registry.operations import PairOperation, SplitOperations, WarmUpOperation
+from service.registry.warmup import BatchCaps, operations_of
 
 Phase = Literal["loading", "ready", "draining", "failed", "dead"]
 
@@ -49,13 +49,13 @@ class LiveModel:
     encoder: TextEncoder
     text_key: bytes
     keys: Mapping[Part, bytes]
-    lanes: PairLane | SplitLanes
+    lanes: PairOperation | SplitOperations
     heads: tuple[str, ...]
     default_blend: Mapping[str, float]
     device: str
     precision: str
     # What must still run on the model thread before the model is live.
-    warm_up: WarmUpLane | None = None
+    warm_up: WarmUpOperation | None = None
 
 
 def load_model(
@@ -63,10 +63,10 @@ def load_model(
     *,
     device: Device,
     threads: int,
-    caps: Caps,
+    caps: BatchCaps,
     way: Way = "plain",
     engines: Path = Path("engines"),
-    signer: Signer | None = None,
+    signer: TrustedSigner | None = None,
 ) -> LiveModel:
     """Load a bundle and make it ready to serve, in seconds. Raises BundleError, DeviceError or NotEnoughMemory."""
     check_memory(path)
@@ -78,7 +78,7 @@ def load_model(
     try:
         scorer.warm_up()
         bundle.check_known_answers(scorer, encoder, graphs)
-        lanes = lanes_of(scorer, encoder, caps)
+        lanes = operations_of(scorer, encoder, caps)
     except (BundleError, MemoryError):
         raise
     except Exception as error:  # onnxruntime's own exceptions share no base class
@@ -96,7 +96,7 @@ def load_model(
         default_blend=manifest.default_blend,
         device=graph.device,
         precision=graph.precision,
-        warm_up=WarmUpLane.of(scorer) if way == "graphs" else None,
+        warm_up=WarmUpOperation.of(scorer) if way == "graphs" else None,
     )
 
 

@@ -16,8 +16,8 @@ from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
-from service.batching.jobs import Loss, WrongShape
-from service.batching.latency_model import CostTable, Packing
+from service.batching.jobs import NoResult, WrongShape
+from service.batching.latency_model import BatchPolicy, LatencyTable
 
 Rows = NDArray[np.float32]
 """Probabilities; the last axis is the heads."""
@@ -32,7 +32,7 @@ class _Whole(Generic[S]):
     leads_on = False
 
     scorer: S
-    packing: Packing
+    packing: BatchPolicy
 
     def sound(self, result: NDArray[Any]) -> bool:
         """See `work.Lane`."""
@@ -47,7 +47,7 @@ class _Whole(Generic[S]):
         raise NotImplementedError
 
 
-class PairLane(_Whole[Scorer]):
+class PairOperation(_Whole[Scorer]):
     """Pairs that a cross-encoder reads whole. Length: tokens. Result: one row f32[heads]."""
 
     name = "pair"
@@ -59,7 +59,7 @@ class PairLane(_Whole[Scorer]):
         return list(rows)
 
 
-class MemberLane(_Whole[SplitScorer]):
+class MemberOperation(_Whole[SplitScorer]):
     """Members' token ids. Length: tokens. Result: MemberState."""
 
     name, leads_on = "member", True
@@ -73,7 +73,7 @@ class MemberLane(_Whole[SplitScorer]):
         return _finite(result.vector) and (result.keys_values is None or _finite(result.keys_values))
 
 
-class CandidateLane(_Whole[SplitScorer]):
+class CandidateOperation(_Whole[SplitScorer]):
     """Candidates' token ids. Length: tokens. Result: slots f16[S, d]."""
 
     name, leads_on = "candidate", True
@@ -85,13 +85,13 @@ class CandidateLane(_Whole[SplitScorer]):
         return list(slots)
 
 
-class AheadLane(CandidateLane):
+class BackgroundOperation(CandidateOperation):
     """Candidates that nobody waits for: their batches are shorter, so that whoever comes is not held up by one."""
 
     name, leads_on = "ahead", False
 
 
-class ScoreLane(_Whole[SplitScorer]):
+class ScoreOperation(_Whole[SplitScorer]):
     """Blocks: one member against C candidates. Length: C. Result: rows f32[C, heads]."""
 
     name = "score"
@@ -108,11 +108,11 @@ class ScoreLane(_Whole[SplitScorer]):
         half = len(payload) // 2
         return [Block(payload.member, payload.slots[part]) for part in (slice(half), slice(half, None))] if half else ()
 
-    def join(self, halves: Sequence[Block], results: Sequence[Rows | Loss]) -> Rows:
+    def join(self, halves: Sequence[Block], results: Sequence[Rows | NoResult]) -> Rows:
         """The block's rows; NaN for candidates that failed."""
         heads = len(self.scorer.heads)
         parts = [
-            np.full((len(half), heads), np.nan, dtype=np.float32) if isinstance(result, Loss) else result
+            np.full((len(half), heads), np.nan, dtype=np.float32) if isinstance(result, NoResult) else result
             for half, result in zip(halves, results, strict=True)
         ]
         return np.concatenate(parts)
@@ -127,18 +127,18 @@ class Warmable(Protocol):
 
 
 # Whatever the model: a warm-up runs once, and while it does the door should not promise that second to anybody.
-_ABOUT_A_SECOND = CostTable((1,), (1,), ((1.0,),))
+_ABOUT_A_SECOND = LatencyTable((1,), (1,), ((1.0,),))
 
 
-class WarmUpLane(_Whole[Warmable]):
+class WarmUpOperation(_Whole[Warmable]):
     """A scorer's warm-up, on the model thread like any batch: CUDA graphs belong to the thread that captures them."""
 
     name = "warm_up"
 
     @classmethod
-    def of(cls, scorer: Warmable) -> WarmUpLane:
+    def of(cls, scorer: Warmable) -> WarmUpOperation:
         """For a lane that runs once."""
-        return cls(scorer, Packing(_ABOUT_A_SECOND, max_batch_tokens=1, max_batch_s=1.0))
+        return cls(scorer, BatchPolicy(_ABOUT_A_SECOND, max_batch_tokens=1, max_batch_s=1.0))
 
     def run(self, payloads: Sequence[None]) -> Sequence[bool]:
         """Warm up; the result is that it ended."""
@@ -151,14 +151,14 @@ class WarmUpLane(_Whole[Warmable]):
 
 
 @dataclass(frozen=True, eq=False)
-class SplitLanes:
+class SplitOperations:
     """The kinds of work of a split model, and the shape [S, d] of its slots."""
 
     shape: tuple[int, int]
-    members: MemberLane
-    candidates: CandidateLane
-    ahead: AheadLane
-    scores: ScoreLane
+    members: MemberOperation
+    candidates: CandidateOperation
+    ahead: BackgroundOperation
+    scores: ScoreOperation
 
 
 def _finite(array: NDArray[Any]) -> bool:

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from models.bundle.signature import Signer
+from models.bundle.signature import TrustedSigner
 from models.errors import BundleError
 from models.runtime.providers import Way
 from models.runtime.session import Device, resolve_device
 from service.registry.loading import load_model, why
-from service.registry.warmup import Caps
+from service.registry.warmup import BatchCaps
 
 CHILD = (sys.executable, "-m", "service.registry.sandbox")
 REFUSED = 3
@@ -33,12 +33,12 @@ MAX_SENTENCE = 500
 
 
 @dataclass(frozen=True)
-class Trial:
+class LoadLimits:
     """How a bundle is loaded, and what the child may take for it: seconds, and bytes beyond its libraries."""
 
     device: Device
     threads: int
-    caps: Caps
+    caps: BatchCaps
     way: Way
     engines: Path
     signer_file: Path | None
@@ -46,14 +46,14 @@ class Trial:
     bytes: int
 
 
-TRIAL = TypeAdapter(Trial)
+TRIAL = TypeAdapter(LoadLimits)
 
 
 class Ending(Exception):
     """The service is about to end: nothing is tried any more."""
 
 
-class Children:
+class SandboxProcesses:
     """The trials under way, which end when the service does."""
 
     def __init__(self) -> None:
@@ -99,11 +99,13 @@ class Children:
                 child.kill()
 
 
-def try_out(path: Path, trial: Trial, command: Sequence[str] = CHILD, children: Children | None = None) -> None:
+def load_in_sandbox(
+    path: Path, trial: LoadLimits, command: Sequence[str] = CHILD, children: SandboxProcesses | None = None
+) -> None:
     """Load a bundle in a child. Raises BundleError with one sentence unless it loads there and gives its answers."""
     arguments = [*command, str(path), TRIAL.dump_json(trial).decode()]
     try:
-        code, said = (children or Children()).run(arguments, trial.seconds)
+        code, said = (children or SandboxProcesses()).run(arguments, trial.seconds)
     except subprocess.TimeoutExpired:
         raise BundleError(f"{path} {_end(-signal.SIGALRM, trial)}") from None
     except Ending:
@@ -114,7 +116,7 @@ def try_out(path: Path, trial: Trial, command: Sequence[str] = CHILD, children: 
         raise BundleError(f"{path} {_end(code, trial)}")
 
 
-def _end(code: int, trial: Trial) -> str:
+def _end(code: int, trial: LoadLimits) -> str:
     if code == -signal.SIGALRM:
         return f"was not loaded within {trial.seconds:g} s in a process of its own"
     if code == -signal.SIGXCPU:
@@ -130,7 +132,7 @@ def _environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def _cpu_seconds(trial: Trial) -> int:
+def _cpu_seconds(trial: LoadLimits) -> int:
     return math.ceil(trial.seconds) * trial.threads
 
 
@@ -146,7 +148,7 @@ def main(arguments: Sequence[str]) -> int:
             caps=trial.caps,
             way=trial.way,
             engines=trial.engines,
-            signer=Signer.read(trial.signer_file) if trial.signer_file else None,
+            signer=TrustedSigner.read(trial.signer_file) if trial.signer_file else None,
         )
     except Exception as error:  # whatever a bundle makes the runtime raise ends in one sentence
         needed = f"{path} needs more than {trial.bytes >> 20} MiB of memory"
@@ -155,7 +157,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _bind(trial: Trial) -> None:
+def _bind(trial: LoadLimits) -> None:
     """Limits that hold even when the service is gone; live traffic comes first."""
     os.nice(10)
     signal.alarm(math.ceil(trial.seconds) + 1)

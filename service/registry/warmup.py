@@ -14,8 +14,15 @@ import numpy as np
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair, TextEncoder, TokenIds
-from service.batching.latency_model import CostTable, Packing
-from service.registry.operations import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
+from service.batching.latency_model import BatchPolicy, LatencyTable
+from service.registry.operations import (
+    BackgroundOperation,
+    CandidateOperation,
+    MemberOperation,
+    PairOperation,
+    ScoreOperation,
+    SplitOperations,
+)
 
 TOKENS = (16, 64)
 """Lengths of texts that are measured, beside the longest."""
@@ -28,18 +35,20 @@ AHEAD_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
+class BatchCaps:
     """The most that one batch may be: padded tokens, and predicted seconds."""
 
     tokens: int
     seconds: float
 
 
-def lanes_of(scorer: Scorer | SplitScorer, encoder: TextEncoder, caps: Caps) -> PairLane | SplitLanes:
+def operations_of(
+    scorer: Scorer | SplitScorer, encoder: TextEncoder, caps: BatchCaps
+) -> PairOperation | SplitOperations:
     """The model's lanes, warm and measured."""
     if not isinstance(scorer, SplitScorer):
         cost = _measure(lambda n, length: scorer.score([_pair(length)] * n), TEXTS, _tokens(encoder.longest_pair), caps)
-        return PairLane(scorer, _packing(cost, caps))
+        return PairOperation(scorer, _packing(cost, caps))
     members = _measure(
         lambda n, length: scorer.encode_members([_ids(length)] * n), MEMBERS, _tokens(encoder.longest_member), caps
     )
@@ -48,22 +57,22 @@ def lanes_of(scorer: Scorer | SplitScorer, encoder: TextEncoder, caps: Caps) -> 
     )
     shape = scorer.encode_candidates([_ids(8)]).shape[1:]
     scores, score_caps = _measure_scores(scorer, encoder, shape, caps)
-    brief = Caps(caps.tokens, caps.seconds * AHEAD_SHARE)
-    return SplitLanes(
+    brief = BatchCaps(caps.tokens, caps.seconds * AHEAD_SHARE)
+    return SplitOperations(
         shape=shape,
-        members=MemberLane(scorer, _packing(members, caps)),
-        candidates=CandidateLane(scorer, _packing(candidates, caps)),
-        ahead=AheadLane(scorer, _packing(candidates, brief)),
-        scores=ScoreLane(scorer, _packing(scores, score_caps)),
+        members=MemberOperation(scorer, _packing(members, caps)),
+        candidates=CandidateOperation(scorer, _packing(candidates, caps)),
+        ahead=BackgroundOperation(scorer, _packing(candidates, brief)),
+        scores=ScoreOperation(scorer, _packing(scores, score_caps)),
     )
 
 
 def _measure_scores(
-    scorer: SplitScorer, encoder: TextEncoder, shape: tuple[int, int], caps: Caps
-) -> tuple[CostTable, Caps]:
+    scorer: SplitScorer, encoder: TextEncoder, shape: tuple[int, int], caps: BatchCaps
+) -> tuple[LatencyTable, BatchCaps]:
     """Seconds[blocks, candidates] against the longest member. A slot counts as a token of a batch."""
     [member] = scorer.encode_members([_ids(encoder.longest_member)])
-    score_caps = Caps(max(1, caps.tokens // shape[0]), caps.seconds)
+    score_caps = BatchCaps(max(1, caps.tokens // shape[0]), caps.seconds)
     lengths = [length for length in CANDIDATES if length <= score_caps.tokens]
 
     def run(blocks: int, candidates: int) -> object:
@@ -72,9 +81,11 @@ def _measure_scores(
     return _measure(run, BLOCKS, lengths, score_caps), score_caps
 
 
-def _measure(run: Callable[[int, int], object], sizes: Sequence[int], lengths: Sequence[int], caps: Caps) -> CostTable:
+def _measure(
+    run: Callable[[int, int], object], sizes: Sequence[int], lengths: Sequence[int], caps: BatchCaps
+) -> LatencyTable:
     fitting = [size for size in sizes if size * lengths[0] <= caps.tokens]
-    return CostTable.measure(
+    return LatencyTable.measure(
         run,
         time.perf_counter,
         batch_sizes=fitting or [1],
@@ -84,8 +95,8 @@ def _measure(run: Callable[[int, int], object], sizes: Sequence[int], lengths: S
     )
 
 
-def _packing(cost: CostTable, caps: Caps) -> Packing:
-    return Packing(cost, max_batch_tokens=caps.tokens, max_batch_s=caps.seconds)
+def _packing(cost: LatencyTable, caps: BatchCaps) -> BatchPolicy:
+    return BatchPolicy(cost, max_batch_tokens=caps.tokens, max_batch_s=caps.seconds)
 
 
 def _tokens(longest: int) -> list[int]:

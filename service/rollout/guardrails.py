@@ -20,7 +20,7 @@ CHI_SQUARE = 27.88
 
 
 @dataclass
-class Tally:
+class WindowStats:
     """What one model did: requests, those that failed, seconds on the model, and how often each score came."""
 
     requests: int = 0
@@ -50,7 +50,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Tolerance:
+class GuardrailLimits:
     """How much worse, or how different, a candidate may be; and how much must be seen before it is judged."""
 
     failures: float = 0.01
@@ -66,7 +66,7 @@ class Tolerance:
     """Of each model. At 200 scores PSI reaches 0.25 without any drift; at 2,000 it stays under 0.03."""
 
 
-def fault_of(live: Tally, candidate: Tally, tolerance: Tolerance) -> str | None:
+def fault_of(live: WindowStats, candidate: WindowStats, tolerance: GuardrailLimits) -> str | None:
     """Why the candidate must go, or None while it does as well or too little was seen."""
     if min(live.requests, candidate.requests) >= tolerance.min_requests:
         if candidate.failure_rate > live.failure_rate + tolerance.failures:

@@ -23,9 +23,9 @@ from service.batching.jobs import PairStatus, Priority
 from service.errors import DeadlinePassed, ServiceError
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.request import Order
-from service.rollout.guardrails import Tally, Tolerance, drift, fault_of
-from service.scoring.pipeline import Answer, Scoring
+from service.request import ScoringRequest
+from service.rollout.guardrails import GuardrailLimits, WindowStats, drift, fault_of
+from service.scoring.pipeline import ScoringPipeline, ScoringResult
 
 log = logging.getLogger("fitscore")
 Mode = Literal["shadow", "canary"]
@@ -42,8 +42,8 @@ class Rollout:
     model: LiveModel
     mode: Mode
     share: float
-    live: Tally = field(default_factory=Tally)
-    candidate: Tally = field(default_factory=Tally)
+    live: WindowStats = field(default_factory=WindowStats)
+    candidate: WindowStats = field(default_factory=WindowStats)
     _owed: float = 0.0
 
     def takes_next(self) -> bool:
@@ -54,10 +54,10 @@ class Rollout:
         return takes
 
 
-class Traffic(Collector):
+class RolloutRouter(Collector):
     """Scores orders, each with the model whose turn it is. Also says to Prometheus how a rollout does."""
 
-    def __init__(self, scoring: Scoring, tolerance: Tolerance) -> None:
+    def __init__(self, scoring: ScoringPipeline, tolerance: GuardrailLimits) -> None:
         self._scoring = scoring
         self._tolerance = tolerance
         self._shadows: set[asyncio.Task[None]] = set()
@@ -74,8 +74,8 @@ class Traffic(Collector):
         """Have the live model alone score from now on."""
         self.rollout = None
 
-    async def score(self, order: Order, timings: Timings) -> Answer:
-        """As `Scoring.score`."""
+    async def score(self, order: ScoringRequest, timings: Timings) -> ScoringResult:
+        """As `ScoringPipeline.score`."""
         rollout = self.rollout
         if rollout is None:
             return await self._scoring.score(order, timings)
@@ -100,7 +100,7 @@ class Traffic(Collector):
         task.add_done_callback(self._shadows.discard)
         return answer
 
-    async def _score_again(self, rollout: Rollout, order: Order) -> None:
+    async def _score_again(self, rollout: Rollout, order: ScoringRequest) -> None:
         with suppress(ServiceError):  # refused for want of capacity, or counted
             try:
                 await self._watched(rollout, rollout.candidate, order, Timings(), rollout.model)
@@ -110,8 +110,13 @@ class Traffic(Collector):
                 log.warning("a shadow failed: %s", type(error).__name__)
 
     async def _watched(
-        self, rollout: Rollout, tally: Tally, order: Order, timings: Timings, model: LiveModel | None = None
-    ) -> Answer:
+        self,
+        rollout: Rollout,
+        tally: WindowStats,
+        order: ScoringRequest,
+        timings: Timings,
+        model: LiveModel | None = None,
+    ) -> ScoringResult:
         scores: list[float] = []
         failed = True
         try:

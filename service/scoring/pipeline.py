@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.admission.controller import Admission, NoCapacity
-from service.admission.cost_estimate import Guess, guess_of
+from service.admission.cost_estimate import CostEstimate, estimate_cost
 from service.batching.deadline_queue import QueueClosed
 from service.batching.engine import Engine, EngineDead
-from service.batching.jobs import Loss, PairStatus, Work, WorkResult
-from service.batching.latency_correction import Pace
-from service.encoding.background import Ahead, NoPlace
-from service.encoding.split_inputs import Split
-from service.encoding.tokenization import EmptyMember, Entry, Prepared, Texts
+from service.batching.jobs import Job, JobResult, NoResult, PairStatus
+from service.batching.latency_correction import LatencyCorrection
+from service.encoding.background import BackgroundEncoder, BackgroundFull
+from service.encoding.split_inputs import SplitInputs
+from service.encoding.tokenization import EmptyMember, Item, Prepared, Texts
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.registry.operations import Rows, SplitLanes
-from service.request import Order
+from service.registry.operations import Rows, SplitOperations
+from service.request import ScoringRequest
 
 T = TypeVar("T")
 # How often a request waits for its turn on the event loop: its connection, its bytes, the door; read, encoded, scored.
@@ -41,7 +41,7 @@ _UNSCORABLE = {PairStatus.unknown_candidate, PairStatus.invalid, PairStatus.stor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class ScoringResult:
     """In the order of the candidates; NaN where a status says that there is no score.
 
     `rows` f32[candidates, heads] are the heads' probabilities, `scores` f64[candidates] their blend.
@@ -58,7 +58,7 @@ class Answer:
         return not _DEGRADED.isdisjoint(self.statuses)
 
 
-class Scoring:
+class ScoringPipeline:
     """Scores orders with the model that is live when they come."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Scoring:
         engine: Engine,
         admission: Admission,
         texts: Texts,
-        split: Split,
+        split: SplitInputs,
         loop_lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._engine = engine
@@ -76,7 +76,7 @@ class Scoring:
         self._split = split
         self._tokenizer_thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._preparing_s = 0.0
-        self._prepare_pace = Pace(usual=USUAL_PREPARE_S)
+        self._prepare_pace = LatencyCorrection(usual=USUAL_PREPARE_S)
         self.model: LiveModel | None = None
 
     def use(self, model: LiveModel) -> None:
@@ -85,7 +85,7 @@ class Scoring:
         self._split.ahead.clear()
 
     @property
-    def ahead(self) -> Ahead:
+    def ahead(self) -> BackgroundEncoder:
         """Candidates that wait to be encoded while nothing else is to do."""
         return self._split.ahead
 
@@ -100,7 +100,7 @@ class Scoring:
         """
         return self.backlog_seconds() + LOOP_PASSES * self._loop_lag()
 
-    async def score(self, order: Order, timings: Timings, candidate: LiveModel | None = None) -> Answer:
+    async def score(self, order: ScoringRequest, timings: Timings, candidate: LiveModel | None = None) -> ScoringResult:
         """Score an order with the live model, or with a candidate for its place.
 
         Raises the errors of `service.errors`; cancelling this frees the order's place.
@@ -110,7 +110,7 @@ class Scoring:
             raise NotReady("no model is loaded yet", retry_after_s=1.0)
         arrived = time.monotonic()
         weights = blend_weights(model, order.blend)
-        guess = guess_of(model, order, arrived, self._prepare_pace.factor(arrived))
+        guess = estimate_cost(model, order, arrived, self._prepare_pace.factor(arrived))
         self._admit(order, guess, arrived)
         timings.lap("admit")
         try:
@@ -123,9 +123,9 @@ class Scoring:
         statuses, rows = settle(prepared, result.outcomes, (len(order.candidates), len(model.heads)))
         if set(statuses) - _UNSCORABLE == {PairStatus.not_scored}:
             raise DeadlinePassed
-        return Answer(model, statuses, rows, rows.astype(np.float64) @ weights)
+        return ScoringResult(model, statuses, rows, rows.astype(np.float64) @ weights)
 
-    def _admit(self, order: Order, guess: Guess, now: float) -> None:
+    def _admit(self, order: ScoringRequest, guess: CostEstimate, now: float) -> None:
         """Raise Overloaded or DeadlinePassed unless the order fits."""
         if order.deadline <= now:
             raise DeadlinePassed
@@ -139,10 +139,12 @@ class Scoring:
         except NoCapacity as refusal:
             raise Overloaded(retry_after_s=refusal.retry_after_s, allowed_s=refusal.allowed_s) from None
 
-    async def _prepare(self, model: LiveModel, order: Order, guess: Guess, timings: Timings) -> Prepared:
+    async def _prepare(
+        self, model: LiveModel, order: ScoringRequest, guess: CostEstimate, timings: Timings
+    ) -> Prepared:
         lanes = model.lanes
         try:
-            if isinstance(lanes, SplitLanes):
+            if isinstance(lanes, SplitOperations):
                 found = await self._read(order, guess, lambda: self._split.look_up(model, lanes, order))
                 timings.lap("lookup")
                 with self._expecting(guess.score_s):
@@ -154,7 +156,7 @@ class Scoring:
         except EmptyMember:
             raise Invalid("the member has no text", errors=[FieldError("/member", "has no text")]) from None
 
-    async def _read(self, order: Order, guess: Guess, work: Callable[[], T]) -> T:
+    async def _read(self, order: ScoringRequest, guess: CostEstimate, work: Callable[[], T]) -> T:
         """What `work` makes of an order's texts on the tokenizer's thread; DeadlinePassed when its turn is too late."""
 
         def timed() -> tuple[T, float]:
@@ -177,10 +179,10 @@ class Scoring:
         finally:
             self._preparing_s -= seconds
 
-    async def _run(self, prepared: Prepared, arrived: float, order: Order) -> WorkResult:
+    async def _run(self, prepared: Prepared, arrived: float, order: ScoringRequest) -> JobResult:
         if not prepared.payloads:
-            return WorkResult((), 0.0, 0.0)
-        work = Work.of(
+            return JobResult((), 0.0, 0.0)
+        work = Job.of(
             prepared.lane,
             prepared.payloads,
             prepared.lengths,
@@ -197,18 +199,18 @@ class Scoring:
     def check_place(self, num_candidates: int) -> None:
         """Raise Overloaded unless so many candidates may wait to be encoded ahead."""
         model = self.model
-        if model is None or not isinstance(model.lanes, SplitLanes):
+        if model is None or not isinstance(model.lanes, SplitOperations):
             return
         try:
             share_s = model.lanes.ahead.packing.share(model.encoder.longest_candidate)
             self.ahead.check_place(num_candidates, share_s)
-        except NoPlace as refusal:
+        except BackgroundFull as refusal:
             raise Overloaded(retry_after_s=refusal.retry_after_s) from None
 
-    async def encode_ahead(self, candidates: Sequence[Entry]) -> None:
+    async def encode_ahead(self, candidates: Sequence[Item]) -> None:
         """Have candidates encoded before anybody asks for them, where the model can."""
         model = self.model
-        if model is not None and isinstance(model.lanes, SplitLanes):
+        if model is not None and isinstance(model.lanes, SplitOperations):
             await self._split.encode_ahead(model, model.lanes, candidates, self._tokenizer_thread)
 
     def close(self) -> None:
@@ -232,7 +234,7 @@ def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[f
 
 
 def settle(
-    prepared: Prepared, outcomes: Sequence[Rows | Loss], shape: tuple[int, int]
+    prepared: Prepared, outcomes: Sequence[Rows | NoResult], shape: tuple[int, int]
 ) -> tuple[list[PairStatus], Rows]:
     """A status and a row per candidate; a row that is not finite is a failure of that candidate alone."""
     rows = np.full(shape, np.nan, dtype=np.float32)
@@ -240,7 +242,7 @@ def settle(
     for place, status in prepared.settled.items():
         statuses[place] = status
     for places, outcome in zip(prepared.places, outcomes, strict=True):
-        if isinstance(outcome, Loss):
+        if isinstance(outcome, NoResult):
             for place in places:
                 statuses[place] = outcome.value
         else:

@@ -22,7 +22,7 @@ NEVER = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredRecord:
     """What is stored of one candidate; `expires_ms` counts from the epoch."""
 
     id: str
@@ -44,13 +44,13 @@ def key_of(candidate_id: str) -> bytes:
     return hashlib.blake2b(candidate_id.encode(), digest_size=16).digest()
 
 
-def pack(entry: Entry) -> bytes:
+def pack(entry: StoredRecord) -> bytes:
     """The bytes that are stored under the entry's key."""
     body = orjson.dumps([entry.id, entry.content])
     return _HEADER.pack(_MAGIC, entry.expires_ms, _checksum(entry.expires_ms, body)) + body
 
 
-def unpack(stored: bytes) -> Entry:
+def unpack(stored: bytes) -> StoredRecord:
     """Read back what `pack` made. Raises DamagedEntry for anything else."""
     if len(stored) < _HEADER.size:
         raise DamagedEntry("an entry is shorter than its header")
@@ -59,17 +59,17 @@ def unpack(stored: bytes) -> Entry:
     if magic != _MAGIC or _checksum(expires, body) != stated:
         raise DamagedEntry("an entry does not have its checksum")
     candidate_id, content = orjson.loads(body)
-    return Entry(candidate_id, content, expires)
+    return StoredRecord(candidate_id, content, expires)
 
 
-class EntryReader:
+class RecordReader:
     """Reads what a store has under candidates' keys."""
 
     def __init__(self) -> None:
         self.damaged = 0
         """Entries that were read and were not what had been written."""
 
-    def read(self, stored: bytes | None) -> Entry | None:
+    def read(self, stored: bytes | None) -> StoredRecord | None:
         """The entry; None where there is none, and, which is counted, where it is damaged."""
         try:
             return None if stored is None else unpack(stored)

@@ -17,10 +17,10 @@ from models.errors import StoreDown
 from models.slots.codec import Usage
 from models.slots.lmdb_file import IN_STORE, SlotFile
 from service.store.interface import KeptSlots, SlotStore, TextStore
-from service.store.lmdb_store import EmbeddedTexts
-from service.store.memory_store import MemorySlots, MemoryTexts
-from service.store.redis_store import RemoteSlots, RemoteTexts, connect
-from service.store.tiering import Gate, GatedTexts, TieredSlots
+from service.store.lmdb_store import LmdbTextStore
+from service.store.memory_store import MemorySlotStore, MemoryTextStore
+from service.store.redis_store import RedisSlotStore, RedisTextStore, connect
+from service.store.tiering import CircuitBreaker, GuardedTexts, TieredSlots
 
 PATTERN = r"memory|lmdb:.+|rediss?://.+|unix://.+"
 REDIS_TIMEOUT_S = 0.01
@@ -46,15 +46,19 @@ class Store:
     """Both sides, and what concerns them together."""
 
     def __init__(
-        self, texts: TextStore, memory: MemorySlots, kept: KeptSlots | None = None, gate: Gate | None = None
+        self,
+        texts: TextStore,
+        memory: MemorySlotStore,
+        kept: KeptSlots | None = None,
+        gate: CircuitBreaker | None = None,
     ) -> None:
         """`kept` is what outlives the process, if anything does, and `gate` whether it is up."""
-        self._gate = gate or Gate()
+        self._gate = gate or CircuitBreaker()
         self._memory = memory
         self._kept = kept
         self._tiers = None if kept is None else TieredSlots(memory, kept, self._gate)
         self._usages = (Usage(0, 0), Usage(0, 0))
-        self.texts: TextStore = texts if kept is None else GatedTexts(texts, self._gate)
+        self.texts: TextStore = texts if kept is None else GuardedTexts(texts, self._gate)
         self.slots: SlotStore = self._tiers or memory
 
     def report(self) -> Report:
@@ -100,18 +104,18 @@ def open_store(
     used, and ValueError for another word. A Redis server that is down is waited for.
     """
     kind, _, rest = spec.partition(":")
-    memory = MemorySlots(memory_bytes)
+    memory = MemorySlotStore(memory_bytes)
     if spec == "memory":
-        return Store(MemoryTexts(texts_bytes, clock), memory)
+        return Store(MemoryTextStore(texts_bytes, clock), memory)
     if kind == "lmdb" and rest:
         folder = Path(rest)
         return Store(
-            EmbeddedTexts(folder / "texts", texts_bytes, clock),
+            LmdbTextStore(folder / "texts", texts_bytes, clock),
             memory,
             SlotFile(folder / IN_STORE, slots_bytes),
-            Gate(),
+            CircuitBreaker(),
         )
     if kind in ("redis", "rediss", "unix"):
         client = connect(spec, REDIS_TIMEOUT_S)
-        return Store(RemoteTexts(client, clock), memory, RemoteSlots(client), Gate())
+        return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client), CircuitBreaker())
     raise ValueError("a store is memory, lmdb:FOLDER or redis://HOST")

@@ -14,7 +14,7 @@ import lmdb
 from models.errors import NoRoom
 from models.slots.codec import Usage
 from models.slots.lmdb_environment import open_environment
-from service.store.codec import NEVER, Entry, EntryReader, expires_ms, key_of, pack
+from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, pack
 from service.store.interface import Content
 
 FORM = "fitscore-texts-1"
@@ -25,14 +25,14 @@ _INDEX_BYTES = 64
 """What an entry costs beside its content: keys and places in two trees."""
 
 
-class EmbeddedTexts:
+class LmdbTextStore:
     """See `contract.TextStore`. `clock` gives seconds since the epoch."""
 
     def __init__(self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
         self._environment = open_environment(folder, form=FORM, databases=["texts", "expiry"], max_bytes=max_bytes)
         self._texts, self._expiry = self._environment.databases
         self._clock = clock
-        self._entries = EntryReader()
+        self._entries = RecordReader()
 
     @property
     def damaged(self) -> int:
@@ -58,7 +58,7 @@ class EmbeddedTexts:
             self._put(entries, expires)
 
     def _put(self, entries: Mapping[str, Content], expires: int) -> None:
-        packed = {key_of(each): pack(Entry(each, content, expires)) for each, content in entries.items()}
+        packed = {key_of(each): pack(StoredRecord(each, content, expires)) for each, content in entries.items()}
         with self._environment.writing() as txn:
             self._environment.check_room(txn, [len(stored) + _INDEX_BYTES for stored in packed.values()])
             for key, stored in sorted(packed.items()):
@@ -67,7 +67,7 @@ class EmbeddedTexts:
                 if expires != NEVER:
                     txn.put(_moment(expires) + key, b"", db=self._expiry)
 
-    def _drop(self, txn: lmdb.Transaction[bytes], key: bytes) -> Entry | None:
+    def _drop(self, txn: lmdb.Transaction[bytes], key: bytes) -> StoredRecord | None:
         """Take an entry and its place in the index away. None when there was none, or a damaged one."""
         stored = txn.pop(key, db=self._texts)
         entry = self._entries.read(stored)

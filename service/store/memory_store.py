@@ -25,7 +25,7 @@ class _Kept:
     bytes: int
 
 
-class MemoryTexts:
+class MemoryTextStore:
     """See `contract.TextStore`. `clock` gives seconds since the epoch."""
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
@@ -96,7 +96,7 @@ def size_of(name: str, content: Content) -> int:
     return ENTRY_BYTES + len(name) + sum(map(len, texts))
 
 
-class MemorySlots:
+class MemorySlotStore:
     """See `contract.SlotStore`. Keeps what is asked for often (TinyLFU): when full, a newcomer may not be let in.
 
     Slots of a model that is no more are asked for by nobody, and so make room by themselves.

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from service.store.factory import Report
 
 
-class StoreFigures(Collector):
+class StoreMetrics(Collector):
     """Registered once beside the other metrics; `report` is `Store.report`."""
 
     def __init__(self, report: Callable[[], Report]) -> None:

@@ -20,7 +20,7 @@ from models.errors import DamagedEntry, NoRoom, StoreDown
 from models.slots.codec import MODEL_KEY_BYTES, Slots, Usage
 from models.slots.codec import pack as pack_slots
 from models.slots.codec import unpack as unpack_slots
-from service.store.codec import NEVER, Entry, EntryReader, expires_ms, key_of, pack
+from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, pack
 from service.store.interface import Content
 
 TEXTS, SLOTS = b"fitscore:t:", b"fitscore:s:"
@@ -61,14 +61,14 @@ class _Counted:
         return self._usage
 
 
-class RemoteTexts:
+class RedisTextStore:
     """See `contract.TextStore`. `clock` gives seconds since the epoch. `usage` is the server's, at the last sweep."""
 
     def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._clock = clock
         self._counted = _Counted(client)
-        self._entries = EntryReader()
+        self._entries = RecordReader()
 
     @property
     def damaged(self) -> int:
@@ -87,7 +87,7 @@ class RemoteTexts:
         expires = expires_ms(self._clock(), ttl_s)
         with _asking(), self._client.pipeline(transaction=True) as pipeline:
             for each, content in entries.items():
-                stored = pack(Entry(each, content, expires))
+                stored = pack(StoredRecord(each, content, expires))
                 pipeline.set(_text_key(each), stored, pxat=None if expires == NEVER else expires)
             pipeline.execute()
 
@@ -113,7 +113,7 @@ class RemoteTexts:
         self._client.close()
 
 
-class RemoteSlots:
+class RedisSlotStore:
     """See `contract.KeptSlots`. `usage` is counted with the texts."""
 
     def __init__(self, client: redis.Redis) -> None:

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, Usage
 from service.store.interface import Content, KeptSlots, TextStore
-from service.store.memory_store import MemorySlots
+from service.store.memory_store import MemorySlotStore
 
 log = logging.getLogger("fitscore")
 REST_S = 1.0
 """Seconds that a back end is left alone after it failed."""
 
 
-class Gate:
+class CircuitBreaker:
     """Whether a back end is up. `clock` is monotonic seconds; each going down and coming back is logged once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, rest_s: float = REST_S) -> None:
@@ -58,10 +58,10 @@ class Gate:
             log.info("candidate store up again")
 
 
-class GatedTexts:
+class GuardedTexts:
     """See `contract.TextStore`: a back end behind a gate."""
 
-    def __init__(self, back: TextStore, gate: Gate) -> None:
+    def __init__(self, back: TextStore, gate: CircuitBreaker) -> None:
         self._back = back
         self._gate = gate
 
@@ -104,7 +104,7 @@ class GatedTexts:
 class TieredSlots:
     """See `contract.SlotStore`: memory over a back end. Never raises for what the back end cannot do."""
 
-    def __init__(self, memory: MemorySlots, back: KeptSlots, gate: Gate) -> None:
+    def __init__(self, memory: MemorySlotStore, back: KeptSlots, gate: CircuitBreaker) -> None:
         self._memory = memory
         self._back = back
         self._gate = gate

@@ -14,7 +14,7 @@ import uvicorn
 
 from service.__main__ import listen, uvicorn_config
 from service.app import create_app
-from service.http.guard import Door
+from service.http.guard import RequestGuard
 from service.lifecycle import Load
 from service.settings import Settings
 from tests.support.bundles import write_tiny_bundle
@@ -34,7 +34,7 @@ class Running:
     """A service that listens: an HTTP client for it, its app, what it said of failures, and who is connected now."""
 
     client: httpx.Client
-    app: Door
+    app: RequestGuard
     port: int
     failures: list[str]
     connections: set[Any] = field(default_factory=set)

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from service.__main__ import _server
-from service.http.connection_limits import Connection, Patience
+from service.http.connection_limits import Connection, ConnectionTimeouts
 from service.settings import read_settings
 from tests.service.conftest import CANDIDATES, MEMBER, OPEN
 from tests.service.registry.test_loading import flip_a_bit
@@ -115,7 +115,7 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
     assert "too little memory" in line
 
 
-def patience_of(environment: dict[str, str]) -> Patience:
+def patience_of(environment: dict[str, str]) -> ConnectionTimeouts:
     config = _server(read_settings(environment), []).config
     config.load()
     kind = config.http_protocol_class

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from training.executors import Item, Key, RayEngine, Result
+from training.executors import Item, Key, RayExecutor, Result
 
 
 def gated(
@@ -44,7 +44,7 @@ class LosingANode:
     then does not depend on how fast it is.
     """
 
-    engine: RayEngine
+    engine: RayExecutor
     cluster: Any
     victim: Any
     notes: Path

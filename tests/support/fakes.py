@@ -16,11 +16,18 @@ from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
-from service.batching.latency_model import CostTable, Packing
+from service.batching.latency_model import BatchPolicy, LatencyTable
 from service.lifecycle import Load
 from service.registry.loading import LiveModel, load_model
-from service.registry.operations import AheadLane, CandidateLane, MemberLane, PairLane, ScoreLane, SplitLanes
-from service.registry.warmup import Caps
+from service.registry.operations import (
+    BackgroundOperation,
+    CandidateOperation,
+    MemberOperation,
+    PairOperation,
+    ScoreOperation,
+    SplitOperations,
+)
+from service.registry.warmup import BatchCaps
 
 PATIENCE_S = 60.0
 
@@ -67,16 +74,16 @@ class GatedScorer(SumScorer):
 
 def load_tiny(path: Path, way: Way = "plain") -> LiveModel:
     """Load a bundle as the service does."""
-    return load_model(path, device="cpu", threads=1, caps=Caps(512, 0.04), way=way)
+    return load_model(path, device="cpu", threads=1, caps=BatchCaps(512, 0.04), way=way)
 
 
 def loading(scorer: Scorer, *, run_s: float = 0.001, max_batch_tokens: int = 8192) -> Load:
     """A loader that puts `scorer` into a real bundle's place; each of its runs is predicted to take `run_s`."""
 
     def load(path: Path) -> LiveModel:
-        cost = CostTable((1, 64), (1, 64), ((run_s,) * 2,) * 2)
-        packing = Packing(cost, max_batch_tokens=max_batch_tokens, max_batch_s=0.04)
-        return replace(load_tiny(path), lanes=PairLane(scorer, packing))
+        cost = LatencyTable((1, 64), (1, 64), ((run_s,) * 2,) * 2)
+        packing = BatchPolicy(cost, max_batch_tokens=max_batch_tokens, max_batch_s=0.04)
+        return replace(load_tiny(path), lanes=PairOperation(scorer, packing))
 
     return load
 
@@ -120,33 +127,33 @@ class WatchedModel:
     def __call__(self, path: Path) -> LiveModel:
         model = load_tiny(path)
         lanes = model.lanes
-        assert isinstance(lanes, SplitLanes)
+        assert isinstance(lanes, SplitOperations)
         self.scorers.append(WatchedSplit(lanes.scores.scorer))
         quick, slow = _packing(0.001, 0.001), _packing(self._encode_s, self._encode_s * 64)
-        watched = SplitLanes(
+        watched = SplitOperations(
             shape=lanes.shape,
-            members=MemberLane(self.scorer, quick),
-            candidates=CandidateLane(self.scorer, slow),
-            ahead=AheadLane(self.scorer, slow),
-            scores=ScoreLane(self.scorer, quick),
+            members=MemberOperation(self.scorer, quick),
+            candidates=CandidateOperation(self.scorer, slow),
+            ahead=BackgroundOperation(self.scorer, slow),
+            scores=ScoreOperation(self.scorer, quick),
         )
         return replace(model, lanes=watched)
 
 
-def _packing(one_s: float, many_s: float) -> Packing:
+def _packing(one_s: float, many_s: float) -> BatchPolicy:
     """Costs of a batch of 1 and of 64, whatever the length."""
-    cost = CostTable((1, 64), (1, 64), ((one_s,) * 2, (many_s,) * 2))
-    return Packing(cost, max_batch_tokens=8192, max_batch_s=0.04)
+    cost = LatencyTable((1, 64), (1, 64), ((one_s,) * 2, (many_s,) * 2))
+    return BatchPolicy(cost, max_batch_tokens=8192, max_batch_s=0.04)
 
 
-def lanes_of_nothing(*, room: int) -> SplitLanes:
+def lanes_of_nothing(*, room: int) -> SplitOperations:
     """Lanes without a model, which only say what fits: `room` texts of four tokens."""
-    packing = Packing(CostTable((1,), (1,), ((0.001,),)), max_batch_tokens=4 * room, max_batch_s=100.0)
+    packing = BatchPolicy(LatencyTable((1,), (1,), ((0.001,),)), max_batch_tokens=4 * room, max_batch_s=100.0)
     scorer = cast(SplitScorer, None)
-    return SplitLanes(
+    return SplitOperations(
         (2, 8),
-        MemberLane(scorer, packing),
-        CandidateLane(scorer, packing),
-        AheadLane(scorer, packing),
-        ScoreLane(scorer, packing),
+        MemberOperation(scorer, packing),
+        CandidateOperation(scorer, packing),
+        BackgroundOperation(scorer, packing),
+        ScoreOperation(scorer, packing),
     )

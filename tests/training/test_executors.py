@@ -26,7 +26,7 @@ from models.text import TextEncoder
 from tests.support.split_bundles import write_split_bundle
 from training import executors as engines
 from training.__main__ import main
-from training.executors import LOCAL, Engine, EngineError, Item, Key, LocalEngine, RayEngine, Result, import_ray
+from training.executors import LOCAL, Executor, ExecutorError, Item, Key, LocalExecutor, RayExecutor, Result, import_ray
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.steps import annotate as annotating
 from training.steps import bulk_encode as encoding
@@ -49,7 +49,7 @@ class CutOff(Exception):
     pass
 
 
-class CutsOff(LocalEngine):
+class CutsOff(LocalExecutor):
     """Ends after so many results, as a kill would."""
 
     def __init__(self, results: int) -> None:
@@ -73,11 +73,11 @@ def teacher(backbone: str) -> CrossEncoder:
 @pytest.fixture
 def label(
     teacher: CrossEncoder, encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, Engine], Path]:
+) -> Callable[[str, Executor], Path]:
     """Labels PAIRS in six shards, into a folder of this name."""
     monkeypatch.setattr(annotating, "SHARD_PAIRS", 6)
 
-    def work(name: str, engine: Engine) -> Path:
+    def work(name: str, engine: Executor) -> Path:
         out = tmp_path / name
         out.mkdir(exist_ok=True)
         annotate(PAIRS, [Teacher(["fit"], teacher, {"fit": Calibration(slope=0.5)})], encoder, "demo@1", out, engine)
@@ -90,7 +90,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_a_run_that_was_cut_off_labels_only_what_is_missing(label: Callable[[str, Engine], Path]) -> None:
+def test_a_run_that_was_cut_off_labels_only_what_is_missing(label: Callable[[str, Executor], Path]) -> None:
     whole = label("whole", LOCAL)
     with pytest.raises(CutOff):
         label("cut", CutsOff(2))
@@ -109,8 +109,8 @@ def test_without_ray_its_extra_is_named(
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1", "127.0.0.1:head"])
 def test_an_address_where_no_cluster_is_is_refused_at_once(address: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
-    with pytest.raises(EngineError, match=f"no Ray cluster answers at {address}"):
-        list(RayEngine(address).map(lambda: str, [(1, "word")]))
+    with pytest.raises(ExecutorError, match=f"no Ray cluster answers at {address}"):
+        list(RayExecutor(address).map(lambda: str, [(1, "word")]))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def dying(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         notes = tmp_path / f"notes-{len(added)}"
         notes.mkdir()
         added.append(cluster.add_node(**agent_ports()))
-        return LosingANode(RayEngine(cluster.address), cluster, added[-1], notes, **options)
+        return LosingANode(RayExecutor(cluster.address), cluster, added[-1], notes, **options)
 
     yield add
     for node in added:
@@ -183,7 +183,7 @@ def dying(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 @pytest.mark.slow
 def test_on_ray_the_files_are_the_same_though_a_node_died(
-    label: Callable[[str, Engine], Path], dying: Callable[..., Any]
+    label: Callable[[str, Executor], Path], dying: Callable[..., Any]
 ) -> None:
     whole = label("whole", LOCAL)
     with pytest.raises(CutOff):
@@ -220,7 +220,7 @@ def test_on_ray_each_candidate_is_encoded_once_though_nodes_died(
 
     with monkeypatch.context() as patch:
         patch.setattr(engines, "RETRIES", 0)
-        with pytest.raises(EngineError, match="lost a task"):
+        with pytest.raises(ExecutorError, match="lost a task"):
             encode(table, bundle, tmp_path / "ray", threads=1, engine=dying(others=1))
     kept = entries(tmp_path / "ray", bundle)
     assert len(kept) == 4
@@ -239,15 +239,15 @@ def test_what_work_raises_on_ray_is_what_it_raises_here(cluster: Any) -> None:
     from tests.support.dying_node import where_it_runs
 
     with pytest.raises(LookupError, match="an item without a word"):
-        list(RayEngine(cluster.address).map(where_it_runs, [(1, "")]))
+        list(RayExecutor(cluster.address).map(where_it_runs, [(1, "")]))
 
 
 @pytest.mark.slow
 def test_a_worker_that_fits_on_no_node_is_refused(cluster: Any) -> None:
     from tests.support.dying_node import where_it_runs
 
-    with pytest.raises(EngineError, match="no node of the Ray cluster has 99 CPUs"):
-        list(RayEngine(cluster.address, threads=99).map(where_it_runs, [(1, "word")]))
+    with pytest.raises(ExecutorError, match="no node of the Ray cluster has 99 CPUs"):
+        list(RayExecutor(cluster.address, threads=99).map(where_it_runs, [(1, "word")]))
 
 
 @pytest.mark.slow
@@ -261,8 +261,8 @@ def test_when_the_last_node_that_could_do_it_died_the_run_ends(
     waits = partial(gated, where_it_runs, victim.node_id, tmp_path, 0)
     with ThreadPoolExecutor(1) as pool:
         removed = pool.submit(remove_once_begun, cluster, victim, tmp_path)
-        with pytest.raises(EngineError, match="no node of the Ray cluster has 2 CPUs"):
-            list(RayEngine(cluster.address, threads=2).map(waits, [(1, "word")]))
+        with pytest.raises(ExecutorError, match="no node of the Ray cluster has 2 CPUs"):
+            list(RayExecutor(cluster.address, threads=2).map(waits, [(1, "word")]))
         removed.result()
 
 
@@ -271,8 +271,8 @@ def test_without_an_address_ray_runs_on_this_machine_alone(patient_ray: None) ->
     from tests.support.dying_node import where_it_runs
 
     try:
-        found = list(RayEngine().map(where_it_runs, [(1, "word")]))
-    except EngineError as error:
+        found = list(RayExecutor().map(where_it_runs, [(1, "word")]))
+    except ExecutorError as error:
         pytest.skip(f"this machine is too busy: {error}")
     assert found == [(1, "word 127.0.0.1")]
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

@@ -33,7 +33,7 @@ REFERENCE = "unpruned-fp32"
 
 
 @dataclass(frozen=True)
-class Cost:
+class VariantCost:
     """What a variant takes: units of a feed-forward part, bytes of its graphs, and `pace` (see `served.pace`)."""
 
     units: int
@@ -64,7 +64,7 @@ def measure_variants(
     (out / "variants.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
-def _rows(lists: Lists, head: str, found: Mapping[str, tuple[Cost, np.ndarray]]) -> list[dict[str, Any]]:
+def _rows(lists: Lists, head: str, found: Mapping[str, tuple[VariantCost, np.ndarray]]) -> list[dict[str, Any]]:
     reference = found[REFERENCE][1][:, 0]
     return [
         {"name": name, **dataclasses.asdict(cost), "sources": quality(lists, head, logits[:, 0], reference)}
@@ -89,15 +89,15 @@ def _measure_once(
     encoder: TextEncoder,
     lists: Lists,
     kept: Path,
-) -> tuple[Cost, np.ndarray]:
+) -> tuple[VariantCost, np.ndarray]:
     """Cost and logits f32[pairs, H]; `make` sees to it that graphs of a student stand in `graphs`."""
 
-    def found() -> tuple[Cost, np.ndarray]:
+    def found() -> tuple[VariantCost, np.ndarray]:
         student = make()
         scorer = open_graphs(student, graphs, precision, encoder)
         logits = graph_logits(scorer, encoder, lists)
         size = sum((graphs / f"{each.stem}.{precision}.onnx").stat().st_size for each in traced(student))
-        return Cost(student.backbone.config.intermediate_size, size, pace(scorer, encoder, lists)), logits
+        return VariantCost(student.backbone.config.intermediate_size, size, pace(scorer, encoder, lists)), logits
 
     kept.mkdir(exist_ok=True)
-    return measured_once(kept / f"{name}.json", Cost, found)
+    return measured_once(kept / f"{name}.json", VariantCost, found)

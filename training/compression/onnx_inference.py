@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models.runtime.session import Session
-from models.scorers.cross_encoder import CrossScorer
+from models.scorers.cross_encoder import CrossEncoderScorer
 from models.scorers.split import Block, SplitScorer
 from models.text import TextEncoder
 from training.compression.onnx_export import traced, write_onnx
@@ -40,7 +40,9 @@ def write_graphs(student: Student, folder: Path, precision: str) -> None:
         write_onnx(part, folder / f"{part.stem}.{precision}.onnx")
 
 
-def open_graphs(student: Student, folder: Path, precision: str, encoder: TextEncoder) -> CrossScorer | SplitScorer:
+def open_graphs(
+    student: Student, folder: Path, precision: str, encoder: TextEncoder
+) -> CrossEncoderScorer | SplitScorer:
     """The scorer that serving would open on a student's graphs of one precision; it has no calibration."""
     sessions = {
         part: Session.open((folder / f"{each.stem}.{precision}.onnx").read_bytes(), "cpu", 2)
@@ -48,13 +50,15 @@ def open_graphs(student: Student, folder: Path, precision: str, encoder: TextEnc
         for part in each.parts
     }
     if isinstance(student, CrossEncoder):
-        return CrossScorer(sessions["pair"], encoder, ())
+        return CrossEncoderScorer(sessions["pair"], encoder, ())
     return SplitScorer(sessions["member"], sessions["candidate"], sessions["score"], encoder, ())
 
 
-def graph_logits(scorer: CrossScorer | SplitScorer, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
+def graph_logits(
+    scorer: CrossEncoderScorer | SplitScorer, encoder: TextEncoder, lists: Sequence[CandidateList]
+) -> np.ndarray:
     """Logits f32[pairs of all lists, H], in order; a split scorer reads each distinct candidate once."""
-    if isinstance(scorer, CrossScorer):
+    if isinstance(scorer, CrossEncoderScorer):
         return by_length(encode_lists(encoder, lists), scorer.pair_logits)
     texts = list(dict.fromkeys(text for each in lists for text in each.candidates))
     place = {text: row for row, text in enumerate(texts)}
@@ -76,11 +80,13 @@ def by_length(items: Sequence[Sized], run: Callable[[list[Any]], np.ndarray]) ->
     return np.stack([found[index] for index in range(len(items))])
 
 
-def pace(scorer: CrossScorer | SplitScorer, encoder: TextEncoder, lists: Sequence[CandidateList]) -> dict[str, float]:
+def pace(
+    scorer: CrossEncoderScorer | SplitScorer, encoder: TextEncoder, lists: Sequence[CandidateList]
+) -> dict[str, float]:
     """How much a second, the fastest of a few runs over the same texts: `pairs` (of a split scorer: a member with warm
     candidates) and, of a split scorer, `candidates` that are encoded.
     """
-    if isinstance(scorer, CrossScorer):
+    if isinstance(scorer, CrossEncoderScorer):
         pairs = _spread(encode_lists(encoder, lists))
         return {"pairs": len(pairs) / _fastest(lambda: by_length(pairs, scorer.pair_logits))}
     texts = _spread(encoder.candidates(list(dict.fromkeys(text for each in lists for text in each.candidates))))

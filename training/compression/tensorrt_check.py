@@ -27,7 +27,7 @@ class NoTensorRt(Exception):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class BuildResult:
     """What TensorRT made of a graph: bytes of its engine, or why there is none."""
 
     engine_bytes: int
@@ -38,7 +38,7 @@ class Verdict:
         return f"refused: {self.refusal}" if self.refusal else f"{self.engine_bytes:,} bytes in {self.seconds:.1f} s"
 
 
-def check_bundle(bundle: Bundle) -> dict[str, Verdict]:
+def check_bundle(bundle: Bundle) -> dict[str, BuildResult]:
     """A verdict on every graph that is not int8, by its file and part: onnxruntime's int8 is for CPUs. A file that
     serves two parts is built for the profile of each.
     """
@@ -52,7 +52,7 @@ def check_bundle(bundle: Bundle) -> dict[str, Verdict]:
     return verdicts
 
 
-def build(graph: bytes, profile: Profile) -> Verdict:
+def build(graph: bytes, profile: Profile) -> BuildResult:
     """Parse a graph and build an engine for a range of shapes. Raises NoTensorRt where it is not installed."""
     trt = _tensorrt()
     started = time.perf_counter()
@@ -62,12 +62,12 @@ def build(graph: bytes, profile: Profile) -> Verdict:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph):
-        return Verdict(0, time.perf_counter() - started, f"parser: {parser.get_error(0).desc()}")
+        return BuildResult(0, time.perf_counter() - started, f"parser: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
     config.add_optimization_profile(_profile(builder, profile))
     engine = builder.build_serialized_network(network, config)
     refusal = "" if engine is not None else "builder: no engine came of it; TensorRT says why on stderr"
-    return Verdict(0 if engine is None else int(engine.nbytes), time.perf_counter() - started, refusal)
+    return BuildResult(0 if engine is None else int(engine.nbytes), time.perf_counter() - started, refusal)
 
 
 def _profile(builder: Any, profile: Profile) -> Any:  # noqa: ANN401  # TensorRT has no types

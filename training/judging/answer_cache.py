@@ -29,7 +29,7 @@ class BudgetSpent(Exception):
 
 
 @dataclass(frozen=True)
-class Cost:
+class Spending:
     """Tokens in and out together, and money."""
 
     tokens: int
@@ -42,13 +42,13 @@ class Answer:
 
     content: str | None
     finish: str
-    cost: Cost
+    cost: Spending
 
 
-class Ledger:
+class AnswerCache:
     """Requests and their answers, on disk. `budget` bounds all that this file will ever hold."""
 
-    def __init__(self, path: Path, budget: Cost) -> None:
+    def __init__(self, path: Path, budget: Spending) -> None:
         self._budget = budget
         # Every write is its own transaction, and on disk before the next request goes out.
         self._database = sqlite3.connect(path, isolation_level=None)
@@ -56,7 +56,7 @@ class Ledger:
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.execute(TABLE)
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> AnswerCache:
         return self
 
     def __exit__(
@@ -69,16 +69,16 @@ class Ledger:
         row = self._database.execute(
             "SELECT content, finish, tokens, dollars FROM requests WHERE key = ? AND answered", (key,)
         ).fetchone()
-        return Answer(row[0], row[1], Cost(row[2], row[3])) if row else None
+        return Answer(row[0], row[1], Spending(row[2], row[3])) if row else None
 
-    def spent(self, *, without: str = "") -> Cost:
+    def spent(self, *, without: str = "") -> Spending:
         """What all requests cost: as billed, or at most where no answer came. `without` leaves one request out."""
         row = self._database.execute(
             "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(dollars), 0.0) FROM requests WHERE key != ?", (without,)
         ).fetchone()
-        return Cost(row[0], row[1])
+        return Spending(row[0], row[1])
 
-    def send(self, key: str, at_most: Cost) -> None:
+    def send(self, key: str, at_most: Spending) -> None:
         """Write a request down before it goes out. Raises BudgetSpent when it might not be affordable."""
         spent = self.spent(without=key)
         tokens, dollars = spent.tokens + at_most.tokens, spent.dollars + at_most.dollars

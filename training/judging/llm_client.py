@@ -20,7 +20,7 @@ from httpx2 import Request
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 
-from training.judging.answer_cache import Answer, Cost, Ledger
+from training.judging.answer_cache import Answer, AnswerCache, Spending
 from training.policy.prompt import Message
 
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -42,12 +42,12 @@ class Endpoint:
     retries: int = 5
     answer_tokens: int = 800
 
-    def cost(self, tokens_in: int, tokens_out: int) -> Cost:
+    def cost(self, tokens_in: int, tokens_out: int) -> Spending:
         """What so many tokens cost here."""
         dollars = (tokens_in * self.dollars_in + tokens_out * self.dollars_out) / 1e6
-        return Cost(tokens_in + tokens_out, dollars)
+        return Spending(tokens_in + tokens_out, dollars)
 
-    def at_most(self, messages: Sequence[Message]) -> Cost:
+    def at_most(self, messages: Sequence[Message]) -> Spending:
         """The most that a request can cost."""
         tokens_in = sum(len(each["content"].encode()) + TOKENS_AROUND_A_MESSAGE for each in messages)
         return self.cost(tokens_in, self.answer_tokens)
@@ -84,10 +84,10 @@ class _Completion(BaseModel):
     usage: _Usage | None = None
 
 
-class Connection:
+class LlmClient:
     """The client of one endpoint, with its ledger. Use within one event loop; `close` it at the end."""
 
-    def __init__(self, endpoint: Endpoint, ledger: Ledger) -> None:
+    def __init__(self, endpoint: Endpoint, ledger: AnswerCache) -> None:
         self._endpoint, self._ledger = endpoint, ledger
         # One at a time instead of a burst at the start of each second.
         limiter = AsyncLimiter(1, 1 / endpoint.requests_per_second)

@@ -23,9 +23,9 @@ import polars as pl
 from tqdm import tqdm
 
 from training.evaluation.markdown_report import prompting
-from training.judging.answer_cache import BudgetSpent, Cost, Ledger
+from training.judging.answer_cache import AnswerCache, BudgetSpent, Spending
 from training.judging.golden_set import PAIR, read_golden
-from training.judging.llm_client import Connection, Endpoint, EndpointFailed, EndpointRefused, RequestRefused
+from training.judging.llm_client import Endpoint, EndpointFailed, EndpointRefused, LlmClient, RequestRefused
 from training.metrics.kappa import agreement
 from training.policy.policy import OVERALL, Policy
 from training.policy.prompt import MalformedAnswer, Prompt, Verdict
@@ -50,7 +50,7 @@ class JudgePlan:
     endpoint: Endpoint | None = None
     pairs: int = 500
     asks: int = 3
-    budget: Cost = field(default_factory=lambda: Cost(tokens=5_000_000, dollars=10.0))
+    budget: Spending = field(default_factory=lambda: Spending(tokens=5_000_000, dollars=10.0))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def judge(plan: JudgePlan, policy: Policy, golden: Path, ledger: Path, out: Path
     if plan.endpoint is None:
         _write_report(out, _not_measured(gold, policy))
         return
-    with Ledger(ledger, plan.budget) as book:
+    with AnswerCache(ledger, plan.budget) as book:
         judgements = asyncio.run(judge_pairs(some_pairs(gold, plan.pairs), Prompt.of(policy), plan, book))
         spent = book.spent()
     failed = Counter(each.problem for each in judgements if each.status == "failed")
@@ -112,10 +112,12 @@ def some_pairs(gold: pl.DataFrame, count: int) -> list[TextPair]:
     return sorted(found, key=lambda p: hashlib.sha256(f"{p.member_id} {p.candidate_id}".encode()).digest())[:count]
 
 
-async def judge_pairs(pairs: Sequence[TextPair], prompt: Prompt, plan: JudgePlan, ledger: Ledger) -> list[Judgement]:
+async def judge_pairs(
+    pairs: Sequence[TextPair], prompt: Prompt, plan: JudgePlan, ledger: AnswerCache
+) -> list[Judgement]:
     """One judgement for each pair, in order; at most `concurrency` at a time. Raises EndpointRefused."""
     assert plan.endpoint is not None
-    connection = Connection(plan.endpoint, ledger)
+    connection = LlmClient(plan.endpoint, ledger)
     waiting = iter(enumerate(pairs))
     done: dict[int, Judgement] = {}
 
@@ -143,7 +145,7 @@ async def judge_pairs(pairs: Sequence[TextPair], prompt: Prompt, plan: JudgePlan
     return [done[index] for index in range(len(pairs))]
 
 
-async def _judge_pair(pair: TextPair, prompt: Prompt, asks: int, connection: Connection) -> Judgement:
+async def _judge_pair(pair: TextPair, prompt: Prompt, asks: int, connection: LlmClient) -> Judgement:
     first = messages = prompt.messages(pair.member, pair.candidate)
     problem = ""
     for asked in range(1, asks + 1):
@@ -204,7 +206,7 @@ def _not_measured(gold: pl.DataFrame, policy: Policy) -> dict[str, Any]:
         "policy": policy.stamp,
         "model": None,
         "pairs": {},
-        "spent": dataclasses.asdict(Cost(0, 0.0)),
+        "spent": dataclasses.asdict(Spending(0, 0.0)),
         "agreement": [{"dimension": dimension, "agreement": None} for dimension in dimensions],
     }
 

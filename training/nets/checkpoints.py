@@ -19,7 +19,7 @@ from training.nets.interfaces import PairEncoder
 from training.nets.llm_teacher import Decoder, is_decoder, load_decoder, save_decoder
 from training.nets.split_student import SplitShape, SplitStudent, new_split_student
 from training.policy.policy import Policy, PolicyMismatch, check_stamp
-from training.trainer.distributed import ALONE, Team
+from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
 
 Calibrations = dict[str, Calibration]
 Student = CrossEncoder | SplitStudent
@@ -28,7 +28,9 @@ FlatTeacher = CrossEncoder | Decoder
 """What `teach` makes of grades, either kind."""
 
 
-def save_model(folder: Path, model: Student | Decoder, calibrations: Calibrations, team: Team = ALONE) -> None:
+def save_model(
+    folder: Path, model: Student | Decoder, calibrations: Calibrations, team: ProcessGroup = SINGLE_PROCESS
+) -> None:
     """Write the model to `folder/model` and its calibration beside it. Every process of the team must call it."""
     if isinstance(model, Decoder):
         save_decoder(model, folder / "model", is_main=team.is_main)
@@ -86,7 +88,7 @@ def check_model_stamp(folder: Path, policy: Policy) -> None:
         raise PolicyMismatch(f"{error}; {advice}") from None
 
 
-def made_once(folder: Path, make: Callable[[], CrossEncoder], team: Team = ALONE) -> CrossEncoder:
+def made_once(folder: Path, make: Callable[[], CrossEncoder], team: ProcessGroup = SINGLE_PROCESS) -> CrossEncoder:
     """The model that stands in `folder`; the main process makes it with `make` when none does, and the others wait."""
     if team.is_main and not folder.exists():
         save_cross_encoder(make(), folder)

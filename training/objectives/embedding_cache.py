@@ -27,7 +27,7 @@ CHUNK = 32
 
 
 @dataclass(frozen=True)
-class Texts:
+class EncodedTexts:
     """Readings of some texts: `vectors` f16[N, D], `states[i]` f16[tokens of i, D], `place` of each text."""
 
     vectors: Tensor
@@ -42,19 +42,19 @@ class Texts:
         return Reading(self.vectors[rows].float(), pad_sequence(states, batch_first=True)), mask_NT
 
 
-def encode_members(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], kept: Path) -> Texts:
+def encode_members(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], kept: Path) -> EncodedTexts:
     """Read each text once as a member; `kept` is the folder of readings."""
     return _encode(student, encoder, texts, [encoder.member(text) for text in texts], kept)
 
 
-def encode_candidates(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], kept: Path) -> Texts:
+def encode_candidates(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], kept: Path) -> EncodedTexts:
     """Read each text once as a candidate; `kept` is the folder of readings."""
     return _encode(student, encoder, texts, encoder.candidates(texts), kept)
 
 
 def _encode(
     student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], sides: Sequence[TokenIds], kept: Path
-) -> Texts:
+) -> EncodedTexts:
     kept.mkdir(parents=True, exist_ok=True)
     reader = _fingerprint(student)
     vectors, states = [], []
@@ -68,7 +68,7 @@ def _encode(
         shard = load_file(path)
         vectors.append(shard["vectors"])
         states += shard["states"].split(shard["lengths"].tolist())
-    return Texts(torch.cat(vectors), states, {text: row for row, text in enumerate(texts)})
+    return EncodedTexts(torch.cat(vectors), states, {text: row for row, text in enumerate(texts)})
 
 
 def _fingerprint(student: SplitStudent) -> bytes:

@@ -16,7 +16,7 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.data.lists import CandidateList
 from training.nets.split_student import SplitStudent
-from training.objectives.embedding_cache import Texts, encode_candidates, encode_members
+from training.objectives.embedding_cache import EncodedTexts, encode_candidates, encode_members
 from training.objectives.in_batch_negatives import batch_gains, distinct_candidates
 from training.objectives.losses import list_kl
 from training.objectives.pairwise import ListLoss, label_lists
@@ -27,8 +27,8 @@ from training.trainer.distributed import Objective
 class Sides:
     """Both sides of some lists as the frozen encoder read them."""
 
-    members: Texts
-    candidates: Texts
+    members: EncodedTexts
+    candidates: EncodedTexts
 
 
 def encode_sides(student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList], kept: Path) -> Sides:

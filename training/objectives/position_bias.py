@@ -44,7 +44,7 @@ class Examination(nn.Module):
         return np.concatenate([np.ones(1), later])
 
 
-class Levels(nn.Module):
+class ActionCalibration(nn.Module):
     """How each action hangs together with relevance: logit_h = slope_h * logit of relevance + level_h.
 
     Learnt first, for it says most and needs little: some actions answer what fits, others what does not, and all are

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from models.bundle.files import Calibration
 from models.text import Pair, TextEncoder
 from training.data.tables import check_columns, empty, read_table
-from training.executors import LOCAL, Engine
+from training.executors import LOCAL, Executor
 from training.nets.checkpoints import FlatTeacher, load_teacher, own_encoder
 from training.nets.cross_encoder import predict
 from training.nets.interfaces import PairEncoder
@@ -56,7 +56,7 @@ def annotate(
     encoder: TextEncoder,
     policy: str,
     out: Path,
-    engine: Engine = LOCAL,
+    engine: Executor = LOCAL,
 ) -> None:
     """Write `out/soft-00000.parquet` ...; `pairs` has the columns of `training.data.lists`, `policy` is the stamp.
 

@@ -34,7 +34,7 @@ FLAT = "flat"
 
 
 @dataclass(frozen=True)
-class Cost:
+class PointCost:
     """What a model takes: pairs a second, and bytes of a candidate that is kept (0 where nothing can be)."""
 
     pairs_per_second: float
@@ -70,7 +70,7 @@ def frontier(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, re
     (out / "frontier.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
-def _rows(judged: Judged, found: Mapping[str, tuple[Cost, np.ndarray]]) -> list[dict[str, Any]]:
+def _rows(judged: Judged, found: Mapping[str, tuple[PointCost, np.ndarray]]) -> list[dict[str, Any]]:
     _, reference = next(iter(found.values()))
     return [
         {
@@ -82,10 +82,10 @@ def _rows(judged: Judged, found: Mapping[str, tuple[Cost, np.ndarray]]) -> list[
     ]
 
 
-def _measured(folder: Path, make: Callable[[Path], tuple[Cost, np.ndarray]]) -> tuple[Cost, np.ndarray]:
+def _measured(folder: Path, make: Callable[[Path], tuple[PointCost, np.ndarray]]) -> tuple[PointCost, np.ndarray]:
     """Cost and logits f32[pairs, H] of what `make` makes in `folder`."""
     folder.mkdir(exist_ok=True)
-    return measured_once(folder.with_suffix(".json"), Cost, partial(make, folder))
+    return measured_once(folder.with_suffix(".json"), PointCost, partial(make, folder))
 
 
 def name_of(shape: SplitShape) -> str:
@@ -97,19 +97,19 @@ def name_of(shape: SplitShape) -> str:
 
 def _student(
     teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, judged: Judged, folder: Path
-) -> tuple[Cost, np.ndarray]:
+) -> tuple[PointCost, np.ndarray]:
     student = new_split_student(teacher, shape).eval()
     if shape.joint_layers:
         sides = encode_sides(student, judged.encoder, judged.train, judged.readings)
         fit(student.scorer, judged.train, contrast_jointly(student, sides, judged.heads), schedule, folder)
     logits = score_lists(student, encode_sides(student, judged.encoder, judged.valid, judged.readings), judged.valid)
     width = student.backbone.config.hidden_size
-    return Cost(_pace(student, judged, folder), 2 * (shape.pooled + 1) * width), logits
+    return PointCost(_pace(student, judged, folder), 2 * (shape.pooled + 1) * width), logits
 
 
-def _flat(teacher: CrossEncoder, judged: Judged, folder: Path) -> tuple[Cost, np.ndarray]:
+def _flat(teacher: CrossEncoder, judged: Judged, folder: Path) -> tuple[PointCost, np.ndarray]:
     logits = teacher_logits(teacher, judged.encoder, judged.valid, judged.readings)
-    return Cost(_pace(teacher, judged, folder), 0), logits
+    return PointCost(_pace(teacher, judged, folder), 0), logits
 
 
 def _pace(model: Student, judged: Judged, folder: Path) -> float:

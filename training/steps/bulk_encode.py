@@ -25,7 +25,7 @@ from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import Template
 from training.data.tables import DataError
-from training.executors import LOCAL, Engine
+from training.executors import LOCAL, Executor
 
 ROWS = 4096
 """Rows of one shard: read, looked up and sorted by length together."""
@@ -54,7 +54,7 @@ class Done:
 
 
 def encode(
-    table: Path, bundle: Path, store: Path, *, threads: int, shard: Shard = WHOLE, engine: Engine = LOCAL
+    table: Path, bundle: Path, store: Path, *, threads: int, shard: Shard = WHOLE, engine: Executor = LOCAL
 ) -> Done:
     """Fill `store` (the folder of FITSCORE_STORE=lmdb:FOLDER). Raises DataError, BundleError, StoreError or
     EngineError.

@@ -24,7 +24,7 @@ from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, predic
 from training.nets.split_student import SplitShape, new_split_student
 from training.objectives.late_interaction import encode_sides, score_lists
 from training.objectives.pairwise import ListLoss, label_lists, pair_objective
-from training.objectives.position_bias import Engaged, Examination, Levels, engagement_loss, fit_attractions
+from training.objectives.position_bias import ActionCalibration, Engaged, Examination, engagement_loss, fit_attractions
 from training.recipe import EngagementPlan
 from training.trainer.distributed import Objective
 from training.trainer.loop import fit
@@ -49,7 +49,7 @@ def teach_engagement(
     examination = Examination(plan.places or 1)
     loss = engagement_loss(plan.actions, plan.rare, examination if plan.places else None)
 
-    levels = Levels(len(plan.actions))
+    levels = ActionCalibration(len(plan.actions))
     apart = new_split_student(policy, SplitShape(pooled=0, joint_layers=0)).eval()
     logits = score_lists(apart, encode_sides(apart, encoder, train, readings), train)[:, 0]
     known = by_list(logits, train)
@@ -70,7 +70,7 @@ def teach_engagement(
     save_model(out, model, fit_attractions(plan.actions, predict_lists(model, encoder, valid), valid, curve))
 
 
-def _levels_objective(levels: Levels, relevance: Mapping[str, np.ndarray], loss: ListLoss) -> Objective:
+def _levels_objective(levels: ActionCalibration, relevance: Mapping[str, np.ndarray], loss: ListLoss) -> Objective:
     """Relevance, as the policy teacher has it of each list by its id, is all that is known of a pair."""
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
@@ -81,7 +81,7 @@ def _levels_objective(levels: Levels, relevance: Mapping[str, np.ndarray], loss:
 
 
 @torch.no_grad()
-def at_levels(policy: CrossEncoder, levels: Levels) -> CrossEncoder:
+def at_levels(policy: CrossEncoder, levels: ActionCalibration) -> CrossEncoder:
     """A teacher of actions that says of each pair what `levels` make of the policy teacher's first head."""
     model = with_heads(policy, [0] * len(levels.slope))
     model.weight.mul_(levels.slope.unsqueeze(1))

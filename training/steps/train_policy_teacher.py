@@ -28,7 +28,7 @@ from training.objectives.in_batch_negatives import contrast, imitate, rehearse
 from training.objectives.losses import binary_kl, list_kl
 from training.objectives.pairwise import ListLabels, ListLoss, pair_objective
 from training.recipe import DecoderTeacher, Recipe
-from training.trainer.distributed import ALONE, Team
+from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
 from training.trainer.loop import TrainingStopped, fit
 
 
@@ -54,7 +54,7 @@ def teach(
     out: Path,
     *,
     decoder: Callable[[], Decoder] | None = None,
-    team: Team = ALONE,
+    team: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train the teacher of the heads that people grade and write it, with its calibration, to `out`.
 

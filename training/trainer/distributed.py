@@ -27,7 +27,7 @@ PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """All processes of a launch, as one of them sees them; alone without an accelerator."""
 
     accelerator: Accelerator | None = None
@@ -71,17 +71,17 @@ class Team:
         return joined
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
-def launched() -> Team:
+def launched() -> ProcessGroup:
     """The team that this process was launched in: ALONE without `accelerate launch`."""
     waits = InitProcessGroupKwargs(timeout=PATIENCE)
     # What an objective does not use in one step, it may use in the next.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     # In which precision products run, the objectives say: `training.trainer.precision`.
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[waits, unused])
-    return Team(accelerator) if accelerator.num_processes > 1 else ALONE
+    return ProcessGroup(accelerator) if accelerator.num_processes > 1 else SINGLE_PROCESS
 
 
 class _Joined(nn.Module):

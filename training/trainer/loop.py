@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.data.lists import CandidateList
-from training.trainer.distributed import ALONE, Objective, Team, learnt_state, load_optimiser, whole
+from training.trainer.distributed import SINGLE_PROCESS, Objective, ProcessGroup, learnt_state, load_optimiser, whole
 
 
 class TrainingStopped(Exception):
@@ -80,7 +80,7 @@ def fit(
     folder: Path,
     *,
     lists_at_once: int | None = None,
-    team: Team = ALONE,
+    team: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train `model`, whose loss `objective` computes, in place.
 
@@ -129,14 +129,14 @@ def fit(
     model.eval()
 
 
-def _check_enough(lists: Sequence[CandidateList], schedule: Schedule, team: Team) -> None:
+def _check_enough(lists: Sequence[CandidateList], schedule: Schedule, team: ProcessGroup) -> None:
     if len(lists) < schedule.lists_per_step:
         raise TrainingStopped(f"{len(lists)} lists are fewer than one step's {schedule.lists_per_step}")
     if schedule.lists_per_step % team.size:
         raise TrainingStopped(f"{team.size} processes cannot share a step's {schedule.lists_per_step} lists evenly")
 
 
-def _log(folder: Path, team: Team) -> TextIO:
+def _log(folder: Path, team: ProcessGroup) -> TextIO:
     return (folder / "log.jsonl" if team.is_main else Path(os.devnull)).open("a", encoding="utf-8")
 
 
@@ -147,7 +147,7 @@ def _step(
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
     lists_at_once: int | None,
-    team: Team,
+    team: ProcessGroup,
 ) -> float:
     size = lists_at_once or len(lists)
     optimiser.zero_grad()
@@ -190,7 +190,7 @@ def _save(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
-    team: Team,
+    team: ProcessGroup,
 ) -> None:
     state = {
         "step": step,

@@ -10,22 +10,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.encoding.tokenization import Entry
+from service.encoding.tokenization import Item
 from service.http.schemas import Document, RerankRequest
-from service.scoring.pipeline import Answer
+from service.scoring.pipeline import ScoringResult
 
 # Log odds of 0 and 1 are infinite, which JSON cannot say.
 _SMALLEST = 1e-7
 
 
-def entries_of(body: RerankRequest) -> list[Entry]:
+def entries_of(body: RerankRequest) -> list[Item]:
     """Documents or texts as candidates; their places are their ids."""
     given: Sequence[str | Document] = (body.texts if body.documents is None else body.documents) or ()
     contents = [each if isinstance(each, str) else each.content for each in given]
-    return [Entry(str(index), content) for index, content in enumerate(contents)]
+    return [Item(str(index), content) for index, content in enumerate(contents)]
 
 
-def answer_of(body: RerankRequest, answer: Answer, request_id: str) -> object:
+def answer_of(body: RerankRequest, answer: ScoringResult, request_id: str) -> object:
     """The answer in the shape of the question: best first, equals in the order given."""
     scored = [(index, score) for index, score in enumerate(answer.scores.tolist()) if not math.isnan(score)]
     best = sorted(scored, key=lambda each: (-each[1], each[0]))[: body.top_n]

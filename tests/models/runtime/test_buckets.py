@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.bundle.manifest import Part
-from models.runtime.buckets import Buckets, Limits, Profile, doubling
+from models.runtime.buckets import BatchLimits, Buckets, Profile, doubling
 from models.runtime.shapes import Size, Tensor
 
 PARTS: tuple[Part, ...] = ("pair", "member", "candidate", "score")
@@ -88,18 +88,18 @@ def test_sizes_that_make_no_sense_are_refused(
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_longest_texts_fit_a_bucket_of_their_graph(part: Part) -> None:
-    limits = Limits(member_tokens=194, candidate_tokens=130)
+    limits = BatchLimits(member_tokens=194, candidate_tokens=130)
     longest = {"pair": 324, "member": 194, "candidate": 130, "score": 194}[part]
     assert limits.buckets(part).tokens[-1] == longest
     assert len(limits.buckets(part).every()) <= 120
 
 
 def test_texts_shorter_than_the_shortest_bucket_have_one_of_their_own() -> None:
-    assert Limits(member_tokens=6, candidate_tokens=9).buckets("member").tokens == (6,)
+    assert BatchLimits(member_tokens=6, candidate_tokens=9).buckets("member").tokens == (6,)
 
 
 def test_a_profile_goes_from_the_smallest_to_the_largest_size_of_each_axis() -> None:
-    profile = Profile.of((SLOTS, MASK), Limits(194, 130, members=8, pairs=512).buckets("score"))
+    profile = Profile.of((SLOTS, MASK), BatchLimits(194, 130, members=8, pairs=512).buckets("score"))
     assert profile.least == {"slots": (1, 32, 4, 8), "member_mask": (1, 32)}
     assert profile.usual == {"slots": (1, 512, 4, 8), "member_mask": (1, 128)}
     assert profile.most == {"slots": (8, 512, 4, 8), "member_mask": (8, 194)}

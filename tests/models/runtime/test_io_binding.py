@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import BundleError
-from models.runtime.buckets import Buckets, Limits
+from models.runtime.buckets import BatchLimits, Buckets
 from models.runtime.io_binding import RUNS_BEFORE_CAPTURE, BoundSession
 from models.runtime.session import GRAPH_ID, NO_GRAPH, Session
 from models.runtime.shapes import Size, place
@@ -250,7 +250,7 @@ def test_buffers_are_made_once(graphs: Mapping[str, bytes]) -> None:
 
 
 def test_a_cross_encoder_runs_in_the_buckets_of_its_limits() -> None:
-    ours, plain = bound(graph_bytes(), Limits(18, 18, pairs=8).buckets("pair"))
+    ours, plain = bound(graph_bytes(), BatchLimits(18, 18, pairs=8).buckets("pair"))
     ids = np.random.default_rng(0).integers(1, 90, (11, 20))
     feeds = {name: np.ones_like(ids) for name in ("attention_mask", "token_type_ids")} | {"input_ids": ids}
     np.testing.assert_allclose(ours.run(feeds), plain.run(feeds), atol=1e-6)

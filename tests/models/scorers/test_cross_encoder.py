@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.runtime.session import Session
-from models.scorers.cross_encoder import CrossScorer
+from models.scorers.cross_encoder import CrossEncoderScorer
 from models.text import Pair, TextEncoder
 from tests.support.bundles import HEADS, expected_logits, graph_bytes, tokenizer_json
 
@@ -19,8 +19,8 @@ def encoder() -> TextEncoder:
 
 
 @pytest.fixture(scope="module")
-def scorer(encoder: TextEncoder) -> CrossScorer:
-    return CrossScorer(Session.open(graph_bytes(), "cpu", 1), encoder, HEADS)
+def scorer(encoder: TextEncoder) -> CrossEncoderScorer:
+    return CrossEncoderScorer(Session.open(graph_bytes(), "cpu", 1), encoder, HEADS)
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +28,18 @@ def pairs(encoder: TextEncoder) -> list[Pair]:
     return [Pair(encoder.member(m), c) for m in TEXTS for c in encoder.candidates(TEXTS)]
 
 
-def test_logits_are_those_of_the_formula(scorer: CrossScorer, encoder: TextEncoder, pairs: list[Pair]) -> None:
+def test_logits_are_those_of_the_formula(scorer: CrossEncoderScorer, encoder: TextEncoder, pairs: list[Pair]) -> None:
     expected = [expected_logits(encoder, pair) for pair in pairs]
     np.testing.assert_allclose([scorer.pair_logits([pair])[0] for pair in pairs], expected, atol=1e-5)
 
 
-def test_company_and_padding_change_nothing(scorer: CrossScorer, pairs: list[Pair]) -> None:
+def test_company_and_padding_change_nothing(scorer: CrossEncoderScorer, pairs: list[Pair]) -> None:
     together = scorer.score(pairs)
     np.testing.assert_allclose(together, np.concatenate([scorer.score([pair]) for pair in pairs]), atol=1e-6)
     np.testing.assert_allclose(together[::-1], scorer.score(pairs[::-1]), atol=1e-6)
 
 
-def test_scores_are_calibrated_by_head(scorer: CrossScorer, pairs: list[Pair]) -> None:
+def test_scores_are_calibrated_by_head(scorer: CrossEncoderScorer, pairs: list[Pair]) -> None:
     logits = scorer.pair_logits(pairs)
     np.testing.assert_allclose(scorer.score(pairs)[:, 0], 1 / (1 + np.exp(-(2.0 * logits[:, 0] - 0.5))), atol=1e-6)
 
@@ -49,13 +49,13 @@ def test_no_pairs_run_no_graph(encoder: TextEncoder) -> None:
         def run(self, feeds: object) -> None:
             raise AssertionError("the graph was run")
 
-    scorer = CrossScorer(Untouchable(), encoder, HEADS)  # type: ignore[arg-type]  # a session that may not be used
+    scorer = CrossEncoderScorer(Untouchable(), encoder, HEADS)  # type: ignore[arg-type]  # a session that may not be used
     assert scorer.score([]).shape == (0, 2)
 
 
 def test_a_graph_without_token_types_is_not_given_any(encoder: TextEncoder, pairs: list[Pair]) -> None:
     graph = graph_bytes(inputs=("input_ids", "attention_mask"))
-    scorer = CrossScorer(Session.open(graph, "cpu", 1), encoder, HEADS)
+    scorer = CrossEncoderScorer(Session.open(graph, "cpu", 1), encoder, HEADS)
     assert np.isfinite(scorer.score(pairs)).all()
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from service.admission.cost_estimate import guess_lengths, guess_of
+from service.admission.cost_estimate import estimate_cost, estimate_lengths
 from service.batching.jobs import Priority
 from service.batching.latency_correction import FEWEST
-from service.encoding.tokenization import Entry
+from service.encoding.tokenization import Item
 from service.registry.loading import LiveModel
-from service.registry.operations import PairLane
-from service.request import Order
+from service.registry.operations import PairOperation
+from service.request import ScoringRequest
 from tests.support.fakes import load_tiny
 
 
@@ -20,17 +20,19 @@ def model(bundle: Path) -> LiveModel:
 
 
 def test_longer_texts_are_guessed_to_be_longer_and_unknown_ones_longest() -> None:
-    candidates = [Entry("a", "chef"), Entry("b", {"title": "x" * 90}), Entry("c", None), Entry("d", "x" * 9000)]
-    guessed = guess_lengths(Order(Entry("", "data engineer"), candidates, None, 1.0, Priority.default), 64)
+    candidates = [Item("a", "chef"), Item("b", {"title": "x" * 90}), Item("c", None), Item("d", "x" * 9000)]
+    guessed = estimate_lengths(ScoringRequest(Item("", "data engineer"), candidates, None, 1.0, Priority.default), 64)
     assert guessed[0] < guessed[1] < guessed[2] == guessed[3] == 64
 
 
 def test_a_guess_follows_the_pace_of_the_model_and_of_reading(model: LiveModel) -> None:
-    order = Order(Entry("", "data engineer"), [Entry("a", "chef"), Entry("b", "nurse")], None, 1.0, Priority.default)
-    usual = guess_of(model, order, 0.0, text_s=0.001)
+    order = ScoringRequest(
+        Item("", "data engineer"), [Item("a", "chef"), Item("b", "nurse")], None, 1.0, Priority.default
+    )
+    usual = estimate_cost(model, order, 0.0, text_s=0.001)
     assert usual.prepare_s == pytest.approx(0.003)
-    assert isinstance(model.lanes, PairLane)
+    assert isinstance(model.lanes, PairOperation)
     for _ in range(FEWEST):
         model.lanes.packing.pace.note(0.0, predicted=0.01, measured=0.04)
-    assert guess_of(model, order, 0.0, text_s=0.001).model_s == pytest.approx(4 * usual.model_s)
-    assert guess_of(model, order, 1e6, text_s=0.001) == usual  # long ago
+    assert estimate_cost(model, order, 0.0, text_s=0.001).model_s == pytest.approx(4 * usual.model_s)
+    assert estimate_cost(model, order, 1e6, text_s=0.001) == usual  # long ago

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.admission.controller import Admission
-from service.admission.early_rejection import PAUSE, Claim, Turnstile, priority_in
+from service.admission.early_rejection import PAUSE, Claim, EarlyRejection, priority_in
 from service.batching.jobs import Priority
 from service.errors import Overloaded
 from tests.support.fakes import Clock
@@ -22,7 +22,7 @@ class Gate:
     def __init__(self) -> None:
         self.clock = Clock()
         self.wait_s = 0.7
-        self.turnstile = Turnstile(Admission(max_backlog_s=10.0), lambda: self.wait_s, 30.0, self.clock)
+        self.turnstile = EarlyRejection(Admission(max_backlog_s=10.0), lambda: self.wait_s, 30.0, self.clock)
 
     def lets_in(self, body: bytes = BODY, headers: dict[bytes, bytes] = SECOND, route: str = "/score") -> bool:
         try:

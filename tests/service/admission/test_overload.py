@@ -13,22 +13,22 @@ from itertools import chain
 import pytest
 
 from service.admission.controller import Admission, NoCapacity
-from service.batching.deadline_queue import WorkQueue
-from service.batching.jobs import Batch, Priority, Work
-from service.batching.latency_correction import Pace
-from service.batching.latency_model import CostTable, Packing
+from service.batching.deadline_queue import DeadlineQueue
+from service.batching.jobs import Batch, Job, Priority
+from service.batching.latency_correction import LatencyCorrection
+from service.batching.latency_model import BatchPolicy, LatencyTable
 from tests.service.batching.test_deadline_queue import Idle
 
 DEADLINE_S = 1.0
-TABLE = CostTable((1, 8), (1, 64), ((0.01, 0.01), (0.05, 0.05)))
+TABLE = LatencyTable((1, 8), (1, 64), ((0.01, 0.01), (0.05, 0.05)))
 """A full batch of eight takes 50 ms: 160 requests a second, so long as the table is right."""
-PADDED = CostTable((1, 8), (1, 64), ((0.001, 0.01), (0.005, 0.08)))
+PADDED = LatencyTable((1, 8), (1, 64), ((0.001, 0.01), (0.005, 0.08)))
 """Time goes with length."""
 PER_S = 160.0
 Slow = Callable[[float], float]
 
 
-class Frozen(Pace):
+class Frozen(LatencyCorrection):
     """The negative control: whatever is measured, the table is believed."""
 
     def factor(self, now: float) -> float:
@@ -40,21 +40,21 @@ class Service:
     """One model, one queue and one door; time passes only from event to event."""
 
     slow: Slow
-    pace: Pace = field(default_factory=Pace)
+    pace: LatencyCorrection = field(default_factory=LatencyCorrection)
     now: float = 0.0
     late: int = 0
     done: list[tuple[float, Priority]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        packing = Packing(TABLE, max_batch_tokens=8 * 64, max_batch_s=0.05)
+        packing = BatchPolicy(TABLE, max_batch_tokens=8 * 64, max_batch_s=0.05)
         packing.pace = self.pace
         self.lane = Idle(packing)
         self.length: Callable[[], int] = lambda: 64
-        self.queue = WorkQueue(patience_s=0.5)
+        self.queue = DeadlineQueue(patience_s=0.5)
         self.admission = Admission(max_backlog_s=10.0)
         self.running: Batch | None = None
         self.began = self.ends = 0.0
-        self.priorities: dict[Work, Priority] = {}
+        self.priorities: dict[Job, Priority] = {}
 
     def play(self, arrivals: Sequence[tuple[float, Priority]]) -> None:
         """Let them come, and serve what was let in."""
@@ -74,7 +74,7 @@ class Service:
             )
         except NoCapacity:
             return
-        work = Work.of(self.lane, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
+        work = Job.of(self.lane, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
         self.priorities[work] = priority
         self.queue.put(work)
         if self.running is None:
@@ -193,7 +193,7 @@ def test_lengths_that_differ_do_not_make_all_of_them_late() -> None:
     service = Service(always(1.0))
     rng = random.Random(0)
     service.length = lambda: rng.choice([48, 52, 56, 60, 64])  # which may share batches, padded
-    service.lane = Idle(Packing(PADDED, max_batch_tokens=8 * 64, max_batch_s=0.08))
+    service.lane = Idle(BatchPolicy(PADDED, max_batch_tokens=8 * 64, max_batch_s=0.08))
     service.lane.packing.pace = service.pace
     service.play(list(poisson(10 * PER_S, 0.0, 20.0)))
     assert service.late <= 0.05 * len(service.done)

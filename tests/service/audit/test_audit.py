@@ -12,20 +12,20 @@ import pytest
 
 from service.audit.__main__ import main
 from service.audit.log import AuditLog, AuditPlan, BadAudit, CannotRecord, open_log
-from service.audit.record import BadLine, Keys, Scored
+from service.audit.record import AuditKeys, AuditRecord, BadLine
 from service.audit.segments import Segments, segments, verify
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
 from tests.service.observability.test_metrics import read
 from tests.support.fakes import PATIENCE_S
 
 SECRET = b"s" * 32
-KEYS = Keys.of(SECRET)
+KEYS = AuditKeys.of(SECRET)
 CANARY = "canary-7c1f"
 
 
-def scored(number: int = 0, text: str = "data engineer") -> Scored:
+def scored(number: int = 0, text: str = "data engineer") -> AuditRecord:
     rows = [[float(np.float32(0.1) * number), 0.5]]
-    return Scored(
+    return AuditRecord(
         f"r{number}", "web", "tiny", "1", text, [("j1", "chef")], None, ["scored"], rows, [0.25], degraded=False
     )
 
@@ -114,7 +114,7 @@ def test_lines_missing_at_the_end_are_found_by_the_head_alone(folder: Path, caps
 def test_another_key_fits_nothing(folder: Path) -> None:
     filled(folder, 1)
     with pytest.raises(BadLine, match="another key"):
-        verify(folder, Keys.of(b"t" * 32).chain)
+        verify(folder, AuditKeys.of(b"t" * 32).chain)
 
 
 def test_what_a_kill_cut_off_is_taken_away_and_the_chain_goes_on(folder: Path) -> None:
@@ -302,4 +302,4 @@ def test_503_while_nothing_can_be_written_down(serve: Serve, tmp_path: Path, mon
 def test_lines_of_two_logs_are_not_mixed_up(folder: Path, tmp_path: Path) -> None:
     filled(folder, 1)
     with pytest.raises(BadLine):
-        Segments(folder, Keys.of(b"t" * 32).chain, segment_bytes=1000, total_bytes=10_000)
+        Segments(folder, AuditKeys.of(b"t" * 32).chain, segment_bytes=1000, total_bytes=10_000)

@@ -11,20 +11,20 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from service.batching.deadline_queue import QueueClosed, WorkQueue
-from service.batching.jobs import Batch, Item, Lane, Work
+from service.batching.deadline_queue import DeadlineQueue, QueueClosed
+from service.batching.jobs import Batch, Job, JobItem, Operation
 from service.batching.latency_correction import FEWEST
-from service.batching.latency_model import CostTable, Packing
+from service.batching.latency_model import BatchPolicy, LatencyTable
 
-PER_TOKEN = CostTable((1, 16), (8, 64), ((0.008, 0.064), (0.128, 1.024)))
-FREE_UP_TO_8 = CostTable((1, 8, 16), (8, 64), ((0.1, 0.1), (0.1, 0.1), (0.2, 0.2)))
+PER_TOKEN = LatencyTable((1, 16), (8, 64), ((0.008, 0.064), (0.128, 1.024)))
+FREE_UP_TO_8 = LatencyTable((1, 8, 16), (8, 64), ((0.1, 0.1), (0.1, 0.1), (0.2, 0.2)))
 
 
 @dataclass(frozen=True, eq=False)
 class Idle:
     """A lane that only says what its work costs."""
 
-    packing: Packing
+    packing: BatchPolicy
     name: str = "idle"
     leads_on: bool = False
 
@@ -41,22 +41,22 @@ class Idle:
         raise NotImplementedError
 
 
-def lane_of(cost: CostTable = PER_TOKEN, *, max_batch_tokens: int = 4096, max_batch_s: float = 100.0) -> Idle:
-    return Idle(Packing(cost, max_batch_tokens=max_batch_tokens, max_batch_s=max_batch_s))
+def lane_of(cost: LatencyTable = PER_TOKEN, *, max_batch_tokens: int = 4096, max_batch_s: float = 100.0) -> Idle:
+    return Idle(BatchPolicy(cost, max_batch_tokens=max_batch_tokens, max_batch_s=max_batch_s))
 
 
 USUAL = lane_of()
 
 
-def queue_of(*works: Work) -> WorkQueue:
-    queue = WorkQueue(patience_s=1.0)
+def queue_of(*works: Job) -> DeadlineQueue:
+    queue = DeadlineQueue(patience_s=1.0)
     for work in works:
         queue.put(work)
     return queue
 
 
-def work(*lengths: int, lane: Lane = USUAL, arrived: float = 0.0, deadline: float = 100.0) -> Work:
-    return Work.of(lane, [None] * len(lengths), lengths, arrived=arrived, deadline=deadline)
+def work(*lengths: int, lane: Operation = USUAL, arrived: float = 0.0, deadline: float = 100.0) -> Job:
+    return Job.of(lane, [None] * len(lengths), lengths, arrived=arrived, deadline=deadline)
 
 
 def lengths(batch: Batch | None) -> list[int]:
@@ -164,7 +164,7 @@ def test_a_lane_that_nothing_waits_for_is_forgotten_while_others_are_busy() -> N
 
 
 def test_work_that_stands_behind_goes_after_what_came_later_and_expires_at_its_own_deadline() -> None:
-    shadow = Work.of(USUAL, [None], [64], arrived=0.0, deadline=5.0, behind_s=600.0)
+    shadow = Job.of(USUAL, [None], [64], arrived=0.0, deadline=5.0, behind_s=600.0)
     live = work(10, arrived=3.0, deadline=99.0)
     queue = queue_of(shadow, live)
     first = queue.next_batch(3.0)
@@ -203,8 +203,8 @@ LANES = {
     name: lane_of(cost, max_batch_tokens=tokens, max_batch_s=seconds)
     for name, (tokens, seconds, cost) in CAPS_BY_NAME.items()
 }
-CAPS: dict[Lane, tuple[int, float, CostTable]] = {LANES[name]: caps for name, caps in CAPS_BY_NAME.items()}
-UNCAPPED: dict[Lane, Lane] = {
+CAPS: dict[Operation, tuple[int, float, LatencyTable]] = {LANES[name]: caps for name, caps in CAPS_BY_NAME.items()}
+UNCAPPED: dict[Operation, Operation] = {
     lane: lane_of(CAPS[lane][2], max_batch_tokens=10_000, max_batch_s=1e9) for lane in LANES.values()
 }
 
@@ -212,16 +212,16 @@ UNCAPPED: dict[Lane, Lane] = {
 class QueueMachine(RuleBasedStateMachine):
     """Plays a queue against a model that is only a list: what is put, and what has been handed out."""
 
-    queue_class: ClassVar[type[WorkQueue]] = WorkQueue
+    queue_class: ClassVar[type[DeadlineQueue]] = DeadlineQueue
     patience_s = 3.0
     works = Bundle("works")
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.put_works: list[Work] = []
-        self.waiting: dict[Work, set[Item]] = {}
-        self.handed_out: set[Item] = set()
+        self.put_works: list[Job] = []
+        self.waiting: dict[Job, set[JobItem]] = {}
+        self.handed_out: set[JobItem] = set()
         self.queue = self.queue_class(patience_s=self.patience_s)
 
     @rule(
@@ -230,7 +230,7 @@ class QueueMachine(RuleBasedStateMachine):
         name=st.sampled_from(sorted(LANES)),
         time_left=st.integers(0, 12),
     )
-    def put(self, sizes: list[int], name: str, time_left: int) -> Work:
+    def put(self, sizes: list[int], name: str, time_left: int) -> Job:
         new = work(*sizes, lane=LANES[name], arrived=self.now, deadline=self.now + time_left)
         self.queue.put(new)
         self.put_works.append(new)
@@ -242,11 +242,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(gone=works)
-    def depart(self, gone: Work) -> None:
+    def depart(self, gone: Job) -> None:
         gone.departed = True
 
     @rule(gone=works)
-    def discard(self, gone: Work) -> None:
+    def discard(self, gone: Job) -> None:
         assert self.queue.discard(gone) == len(self.waiting.pop(gone, set()))
 
     @rule()
@@ -268,7 +268,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.check_order(batch.items[0].work, live)
             self.hand_out(batch.items)
 
-    def check_items(self, batch: Batch, live: set[Work]) -> None:
+    def check_items(self, batch: Batch, live: set[Job]) -> None:
         assert len(set(batch.items)) == len(batch.items), "no item twice in one batch"
         for item in batch.items:
             assert item not in self.handed_out, "no item is handed out twice"
@@ -283,18 +283,18 @@ class QueueMachine(RuleBasedStateMachine):
             assert batch.padded <= max_batch_tokens
             assert cost.seconds(len(batch.items), batch.longest) <= max_batch_s
 
-    def check_order(self, lead: Work, live: set[Work]) -> None:
+    def check_order(self, lead: Job, live: set[Job]) -> None:
         for other in live - {lead}:
             overtaken_fairly = lead.arrived < other.arrived + self.patience_s if lead.arrived > other.arrived else True
             assert overtaken_fairly, "nobody who came after a work's patience overtakes it"
             if lead.arrived >= other.arrived:
                 assert lead.deadline < other.deadline or self.came_first(lead, other), "only for a deadline"
 
-    def came_first(self, lead: Work, other: Work) -> bool:
+    def came_first(self, lead: Job, other: Job) -> bool:
         # Equal urgency, or both past their patience: then the order of arrival decides.
         return self.put_works.index(lead) < self.put_works.index(other)
 
-    def hand_out(self, items: Sequence[Item]) -> None:
+    def hand_out(self, items: Sequence[JobItem]) -> None:
         for item in items:
             self.handed_out.add(item)
             self.waiting[item.work].remove(item)
@@ -333,14 +333,14 @@ CONTROL = settings(
 )
 
 
-class LosesAnItem(WorkQueue):
+class LosesAnItem(DeadlineQueue):
     def next_batch(self, now: float) -> Batch | None:
         batch = super().next_batch(now)
         return Batch(batch.lane, batch.items[:-1] or batch.items, batch.longest) if batch else None
 
 
-class RepeatsAnItem(WorkQueue):
-    last: tuple[Item, ...] = ()
+class RepeatsAnItem(DeadlineQueue):
+    last: tuple[JobItem, ...] = ()
 
     def next_batch(self, now: float) -> Batch | None:
         batch = super().next_batch(now)
@@ -349,28 +349,28 @@ class RepeatsAnItem(WorkQueue):
         return Batch(batch.lane, (*batch.items, *again[:1]), batch.longest) if batch else None
 
 
-class ForgetsTheTime(WorkQueue):
+class ForgetsTheTime(DeadlineQueue):
     def next_batch(self, now: float) -> Batch | None:
         return super().next_batch(-1.0)
 
 
-class HasNoPatience(WorkQueue):
-    def put(self, work: Work) -> None:
+class HasNoPatience(DeadlineQueue):
+    def put(self, work: Job) -> None:
         self._patience_s = float("inf")
         super().put(work)
 
 
-class ServesTheLastFirst(WorkQueue):
-    def put(self, work: Work) -> None:
+class ServesTheLastFirst(DeadlineQueue):
+    def put(self, work: Job) -> None:
         arrived, work.arrived = work.arrived, -2 * work.arrived
         super().put(work)
         work.arrived = arrived
 
 
-class _Relabels(WorkQueue):
+class _Relabels(DeadlineQueue):
     """Cuts batches as though each lane were another."""
 
-    relabelled: ClassVar[Mapping[Lane, Lane]]
+    relabelled: ClassVar[Mapping[Operation, Operation]]
 
     def next_batch(self, now: float) -> Batch | None:
         lanes = {work: work.lane for work in self._waiting}
@@ -387,11 +387,11 @@ class IgnoresTheCaps(_Relabels):
 
 
 class MixesLanes(_Relabels):
-    relabelled: ClassVar[Mapping[Lane, Lane]] = dict.fromkeys(LANES.values(), USUAL)
+    relabelled: ClassVar[Mapping[Operation, Operation]] = dict.fromkeys(LANES.values(), USUAL)
 
 
-class PricesAllAlike(WorkQueue):
-    def put(self, work: Work) -> None:
+class PricesAllAlike(DeadlineQueue):
+    def put(self, work: Job) -> None:
         super().put(work)
         if work.items:
             self._backlogs[work.lane].seconds = USUAL.packing.total(item.length for item in work.items)
@@ -410,7 +410,7 @@ class PricesAllAlike(WorkQueue):
         PricesAllAlike,
     ],
 )
-def test_the_machine_catches_a_broken_queue(broken: type[WorkQueue]) -> None:
+def test_the_machine_catches_a_broken_queue(broken: type[DeadlineQueue]) -> None:
     class BrokenMachine(QueueMachine):
         queue_class = broken
 

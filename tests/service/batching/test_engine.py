@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.batching.deadline_queue import WorkQueue
+from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine, EngineDead
 from service.batching.fault_isolation import Failure
-from service.batching.jobs import Batch, Loss, Work, WorkResult
+from service.batching.jobs import Batch, Job, JobResult, NoResult
 from service.batching.latency_correction import FEWEST
-from service.batching.latency_model import CostTable, Packing
-from service.registry.operations import PairLane
+from service.batching.latency_model import BatchPolicy, LatencyTable
+from service.registry.operations import PairOperation
 
-COST = CostTable((1, 64), (1, 512), ((0.001, 0.001), (0.001, 0.001)))
+COST = LatencyTable((1, 64), (1, 512), ((0.001, 0.001), (0.001, 0.001)))
 FAR = 1e6
 PATIENCE_S = 60.0
 
@@ -53,8 +53,8 @@ class Doubler:
     heads = ("number", "double")
 
     def __init__(self, edit: Callable[[list[float]], object] | None = None, *, max_batch_tokens: int = 4096) -> None:
-        packing = Packing(COST, max_batch_tokens=max_batch_tokens, max_batch_s=10.0)
-        self.lane = PairLane(self, packing)  # type: ignore[arg-type]  # numbers stand for pairs
+        packing = BatchPolicy(COST, max_batch_tokens=max_batch_tokens, max_batch_s=10.0)
+        self.lane = PairOperation(self, packing)  # type: ignore[arg-type]  # numbers stand for pairs
         self.edit = edit
         self.runs: list[list[float]] = []
         self.threads: set[int] = set()
@@ -90,7 +90,7 @@ class Clock:
 @asynccontextmanager
 async def running(told: Told | None = None, hang_s: float = 1e3) -> AsyncIterator[tuple[Engine, Clock]]:
     clock = Clock()
-    engine = Engine(WorkQueue(patience_s=1.0), observer=told or Told(), clock=clock, hang_s=hang_s)
+    engine = Engine(DeadlineQueue(patience_s=1.0), observer=told or Told(), clock=clock, hang_s=hang_s)
     await engine.start()
     try:
         yield engine, clock
@@ -98,11 +98,11 @@ async def running(told: Told | None = None, hang_s: float = 1e3) -> AsyncIterato
         await asyncio.wait_for(engine.stop(), PATIENCE_S)
 
 
-def work(scorer: Doubler, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR) -> Work:
-    return Work.of(scorer.lane, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
+def work(scorer: Doubler, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR) -> Job:
+    return Job.of(scorer.lane, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
 
 
-async def result(future: asyncio.Future[WorkResult]) -> WorkResult:
+async def result(future: asyncio.Future[JobResult]) -> JobResult:
     return await asyncio.wait_for(future, PATIENCE_S)
 
 
@@ -110,9 +110,9 @@ async def began(scorer: Gated) -> None:
     assert await asyncio.to_thread(scorer.began.wait, PATIENCE_S)
 
 
-def numbers(done: WorkResult) -> list[float | Loss]:
+def numbers(done: JobResult) -> list[float | NoResult]:
     """Each item's number as the model gave it, or why there is none."""
-    return [outcome if isinstance(outcome, Loss) else float(outcome[0]) for outcome in done.outcomes]
+    return [outcome if isinstance(outcome, NoResult) else float(outcome[0]) for outcome in done.outcomes]
 
 
 def test_scores_stand_in_request_order_whatever_the_lengths() -> None:
@@ -143,7 +143,7 @@ def test_what_waits_while_the_model_runs_shares_the_next_batch() -> None:
     asyncio.run(play())
 
 
-class LeadsOn(PairLane):
+class LeadsOn(PairOperation):
     leads_on = True
 
 
@@ -157,7 +157,7 @@ def test_what_follows_from_results_comes_before_what_waited_already() -> None:
             waits = engine.submit(work(first, 2))
             first.gate.set()
             await done
-            follows = Work.of(then.lane, [3], [10], arrived=-1.0, deadline=FAR)
+            follows = Job.of(then.lane, [3], [10], arrived=-1.0, deadline=FAR)
             await result(engine.submit(follows))
             await result(waits)
         assert [batch.items[0].payload for batch in told.batches] == [1, 3, 2]
@@ -174,7 +174,7 @@ def test_a_failing_item_is_isolated_and_its_neighbours_get_scores() -> None:
         told = Told()
         async with running(told) as (engine, _):
             done = await result(engine.submit(work(Doubler(refuse_13), 1, 2, 13, 4, 5)))
-            assert numbers(done) == [1, 2, Loss.failed, 4, 5]
+            assert numbers(done) == [1, 2, NoResult.failed, 4, 5]
             assert numbers(await result(engine.submit(work(Doubler(), 6)))) == [6]
         assert set(told.failures) == {"error"}
 
@@ -201,7 +201,7 @@ def test_an_answer_of_the_wrong_shape_fails_all_its_pairs(shape: tuple[int, ...]
         told = Told()
         async with running(told) as (engine, _):
             done = await result(engine.submit(work(Doubler(lambda _: np.zeros(shape)), 1, 2, 3)))
-        assert numbers(done) == [Loss.failed] * 3
+        assert numbers(done) == [NoResult.failed] * 3
         assert told.failures == ["shape"]
 
     asyncio.run(play())
@@ -232,7 +232,7 @@ def test_work_that_expires_while_it_waits_is_answered_and_never_run() -> None:
             first = engine.submit(work(scorer, 1))
             await began(scorer)
             expired = await result(engine.submit(work(scorer, 2, 3, deadline=0.01)))
-            assert numbers(expired) == [Loss.late] * 2
+            assert numbers(expired) == [NoResult.late] * 2
             scorer.gate.set()
             await result(first)
         assert scorer.runs == [[1]]
@@ -254,7 +254,7 @@ def test_work_that_expires_while_it_runs_keeps_the_scores_it_has() -> None:
             future = engine.submit(work(scorer, 1, 2, 3, lengths=[10, 50, 20], deadline=1.5))
             await began(scorer)
             done = await result(future)
-            assert numbers(done) == [Loss.late, 2, Loss.late]
+            assert numbers(done) == [NoResult.late, 2, NoResult.late]
             scorer.gate.set()
         assert told.expired == 2
 

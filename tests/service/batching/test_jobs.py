@@ -1,11 +1,11 @@
 import pytest
 
-from service.batching.jobs import Batch, Loss, Work
+from service.batching.jobs import Batch, Job, NoResult
 from tests.service.batching.test_deadline_queue import USUAL
 
 
-def work(*lengths: int) -> Work:
-    return Work.of(USUAL, [f"item {length}" for length in lengths], lengths, arrived=0.0, deadline=1.0)
+def work(*lengths: int) -> Job:
+    return Job.of(USUAL, [f"item {length}" for length in lengths], lengths, arrived=0.0, deadline=1.0)
 
 
 def test_work_holds_one_item_per_payload_in_order() -> None:
@@ -17,21 +17,21 @@ def test_work_holds_one_item_per_payload_in_order() -> None:
 
 def test_a_length_for_every_payload_is_required() -> None:
     with pytest.raises(ValueError, match="zip"):
-        Work.of(USUAL, ["a", "b"], [1], arrived=0.0, deadline=1.0)
+        Job.of(USUAL, ["a", "b"], [1], arrived=0.0, deadline=1.0)
 
 
 def test_the_first_outcome_of_an_item_counts() -> None:
     begun = work(7, 3)
     begun.settle(1, "result")
-    begun.settle(1, Loss.failed)
+    begun.settle(1, NoResult.failed)
     assert (begun.outcomes, begun.remaining) == ([None, "result"], 1)
 
 
 def test_settling_the_rest_leaves_known_outcomes_alone() -> None:
     begun = work(7, 3, 5)
     begun.settle(1, "result")
-    assert begun.settle_rest(Loss.late) == 2
-    assert (begun.outcomes, begun.remaining) == ([Loss.late, "result", Loss.late], 0)
+    assert begun.settle_rest(NoResult.late) == 2
+    assert (begun.outcomes, begun.remaining) == ([NoResult.late, "result", NoResult.late], 0)
 
 
 def test_padding_is_the_share_of_what_is_computed_that_nobody_sent() -> None:

@@ -2,19 +2,19 @@
 
 import pytest
 
-from service.batching.latency_correction import FEWEST, LAST, SECONDS, Pace
+from service.batching.latency_correction import FEWEST, LAST, SECONDS, LatencyCorrection
 
 
-def paced(*ratios: float, now: float = 0.0) -> Pace:
-    pace = Pace()
+def paced(*ratios: float, now: float = 0.0) -> LatencyCorrection:
+    pace = LatencyCorrection()
     for ratio in ratios:
         pace.note(now, predicted=0.02, measured=0.02 * ratio)
     return pace
 
 
 def test_nothing_measured_is_what_was_predicted() -> None:
-    assert Pace().factor(0.0) == 1.0
-    assert Pace(usual=0.25).factor(0.0) == 0.25
+    assert LatencyCorrection().factor(0.0) == 1.0
+    assert LatencyCorrection(usual=0.25).factor(0.0) == 0.25
 
 
 def test_a_lasting_change_shows_after_half_of_what_is_looked_at() -> None:
@@ -54,7 +54,7 @@ def test_few_measurements_are_believed_once_two_agree() -> None:
 
 
 def test_what_was_predicted_to_take_no_time_says_nothing() -> None:
-    pace = Pace()
+    pace = LatencyCorrection()
     for _ in range(LAST):
         pace.note(0.0, predicted=0.0, measured=1.0)
     assert pace.factor(0.0) == 1.0

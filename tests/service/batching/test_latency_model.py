@@ -3,16 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.batching.latency_model import ENOUGH_S, CostTable, Packing
+from service.batching.latency_model import ENOUGH_S, BatchPolicy, LatencyTable
 
-LINEAR = CostTable((1, 10), (10, 100), ((0.001, 0.010), (0.010, 0.100)))
-FLAT = CostTable((1, 10), (10, 100), ((0.005, 0.005), (0.005, 0.005)))
+LINEAR = LatencyTable((1, 10), (10, 100), ((0.001, 0.010), (0.010, 0.100)))
+FLAT = LatencyTable((1, 10), (10, 100), ((0.005, 0.005), (0.005, 0.005)))
 
 grids = st.lists(st.lists(st.floats(1e-6, 1.0), min_size=3, max_size=3), min_size=3, max_size=3)
 
 
-def noisy_table(grid: list[list[float]]) -> CostTable:
-    return CostTable((1, 4, 16), (8, 32, 128), tuple(map(tuple, grid)))
+def noisy_table(grid: list[list[float]]) -> LatencyTable:
+    return LatencyTable((1, 4, 16), (8, 32, 128), tuple(map(tuple, grid)))
 
 
 def test_seconds_are_bilinear_between_the_measured_points() -> None:
@@ -54,7 +54,7 @@ def test_a_table_that_cannot_be_right_is_refused(
     batch_sizes: tuple[int, ...], lengths: tuple[int, ...], grid: tuple[tuple[float, ...], ...]
 ) -> None:
     with pytest.raises(ValueError, match="must"):
-        CostTable(batch_sizes, lengths, grid)
+        LatencyTable(batch_sizes, lengths, grid)
 
 
 def test_measuring_takes_the_fastest_run_after_a_warm_up() -> None:
@@ -66,7 +66,7 @@ def test_measuring_takes_the_fastest_run_after_a_warm_up() -> None:
         runs[pairs, longest] = runs.get((pairs, longest), 0) + 1
         now += 1e-5 * pairs * longest * (9.0 if runs[pairs, longest] == 1 else 1.0 + runs[pairs, longest])
 
-    table = CostTable.measure(run, lambda: now, batch_sizes=(1, 2), lengths=(3, 5), repeats=2)
+    table = LatencyTable.measure(run, lambda: now, batch_sizes=(1, 2), lengths=(3, 5), repeats=2)
     np.testing.assert_allclose(table.grid, [[9e-5, 15e-5], [18e-5, 30e-5]])
     assert set(runs.values()) == {3}
 
@@ -80,7 +80,7 @@ def test_of_long_runs_one_is_timed() -> None:
         runs += 1
         now += 1.5 * ENOUGH_S
 
-    CostTable.measure(run, lambda: now, batch_sizes=(1,), lengths=(3,), repeats=9)
+    LatencyTable.measure(run, lambda: now, batch_sizes=(1,), lengths=(3,), repeats=9)
     assert runs == 2
 
 
@@ -93,38 +93,38 @@ def test_batches_that_would_never_be_cut_are_not_measured() -> None:
         now += pairs
         largest = max(largest, pairs)
 
-    table = CostTable.measure(run, lambda: now, batch_sizes=(1, 2, 4, 8), lengths=(3,), limit_s=1.5)
+    table = LatencyTable.measure(run, lambda: now, batch_sizes=(1, 2, 4, 8), lengths=(3,), limit_s=1.5)
     assert largest == 2
     assert table.grid == ((1.0,), (2.0,), (4.0,), (8.0,))
 
 
 def test_room_is_what_both_caps_allow_and_never_less_than_one_pair() -> None:
-    assert Packing(LINEAR, max_batch_tokens=100, max_batch_s=1.0).room(10) == 10
-    assert Packing(LINEAR, max_batch_tokens=100_000, max_batch_s=0.0305).room(10) == 30
-    assert Packing(LINEAR, max_batch_tokens=5, max_batch_s=1.0).room(10) == 1
+    assert BatchPolicy(LINEAR, max_batch_tokens=100, max_batch_s=1.0).room(10) == 10
+    assert BatchPolicy(LINEAR, max_batch_tokens=100_000, max_batch_s=0.0305).room(10) == 30
+    assert BatchPolicy(LINEAR, max_batch_tokens=5, max_batch_s=1.0).room(10) == 1
 
 
 @given(grids, st.integers(0, 500))
 def test_a_length_is_cut_into_even_parts_that_each_keep_to_the_caps(grid: list[list[float]], length: int) -> None:
     table = noisy_table(grid)
-    parts = Packing(table, max_batch_tokens=100, max_batch_s=0.5).cuts(length)
+    parts = BatchPolicy(table, max_batch_tokens=100, max_batch_s=0.5).cuts(length)
     assert sum(parts) == length
     assert max(parts, default=0) - min(parts, default=0) <= 1
     assert all(part <= 100 and table.seconds(1, part) <= 0.5 for part in parts if part > 1)
 
 
 def test_where_time_follows_tokens_only_lengths_within_a_quarter_share_a_batch() -> None:
-    assert Packing(LINEAR, max_batch_tokens=1000, max_batch_s=1.0).shortest(4, 100) == 80
+    assert BatchPolicy(LINEAR, max_batch_tokens=1000, max_batch_s=1.0).shortest(4, 100) == 80
 
 
 def test_where_another_pair_is_free_any_length_may_join() -> None:
-    packing = Packing(FLAT, max_batch_tokens=1000, max_batch_s=1.0)
+    packing = BatchPolicy(FLAT, max_batch_tokens=1000, max_batch_s=1.0)
     assert packing.shortest(4, 100) == 1
     assert packing.may_grow(4, 10, 100)
 
 
 def test_a_longer_pair_joins_only_while_few_others_are_padded_for_it() -> None:
-    packing = Packing(LINEAR, max_batch_tokens=10_000, max_batch_s=1.0)
+    packing = BatchPolicy(LINEAR, max_batch_tokens=10_000, max_batch_s=1.0)
     assert packing.may_grow(2, 50, 55)
     assert not packing.may_grow(20, 50, 55)
 
@@ -133,5 +133,5 @@ def test_a_longer_pair_joins_only_while_few_others_are_padded_for_it() -> None:
 def test_equal_lengths_always_share_a_batch_however_noisy_the_table(
     grid: list[list[float]], pairs: int, longest: int
 ) -> None:
-    packing = Packing(noisy_table(grid), max_batch_tokens=4096, max_batch_s=2.0)
+    packing = BatchPolicy(noisy_table(grid), max_batch_tokens=4096, max_batch_s=2.0)
     assert packing.shortest(pairs, longest) <= longest

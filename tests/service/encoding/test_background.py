@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from models.text import TokenIds
-from service.batching.deadline_queue import WorkQueue
+from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import EngineDead
-from service.batching.jobs import Lane, Work
-from service.encoding.background import Ahead, NoPlace
-from service.encoding.single_flight import Encoded, Encoding
+from service.batching.jobs import Job, Operation
+from service.encoding.background import BackgroundEncoder, BackgroundFull
+from service.encoding.single_flight import Encoded, SingleFlight
 from tests.service.batching.test_deadline_queue import lane_of
 from tests.support.fakes import lanes_of_nothing
 
@@ -26,7 +26,9 @@ class Noting:
         self.given: list[list[bytes]] = []
         self.whens: list[tuple[float, float]] = []
 
-    async def encode(self, lane: Lane, wanted: Mapping[bytes, TokenIds], *, arrived: float, deadline: float) -> Encoded:
+    async def encode(
+        self, lane: Operation, wanted: Mapping[bytes, TokenIds], *, arrived: float, deadline: float
+    ) -> Encoded:
         if len(self.given) == self._most:
             raise EngineDead
         self.given.append(list(wanted))
@@ -34,15 +36,15 @@ class Noting:
         return Encoded({}, 0.0)
 
 
-def ahead_of(noting: Noting, *, max_candidates: int = 100) -> Ahead:
-    return Ahead(cast(Encoding, noting), max_candidates=max_candidates)
+def ahead_of(noting: Noting, *, max_candidates: int = 100) -> BackgroundEncoder:
+    return BackgroundEncoder(cast(SingleFlight, noting), max_candidates=max_candidates)
 
 
 def texts(*names: str) -> dict[bytes, TokenIds]:
     return {name.encode(): np.ones(4, dtype=np.int32) for name in names}
 
 
-def play(ahead: Ahead) -> None:
+def play(ahead: BackgroundEncoder) -> None:
     async def until_dead() -> None:
         await asyncio.wait_for(ahead.run(), 20.0)
 
@@ -72,7 +74,7 @@ def test_what_does_not_fit_is_dropped_and_told_beforehand_to_who_asks() -> None:
     ahead, lanes = ahead_of(Noting(0), max_candidates=3), lanes_of_nothing(room=8)
     assert ahead.add(lanes, texts("a", "b")) == 0
     ahead.check_place(1, 0.5)
-    with pytest.raises(NoPlace) as refused:
+    with pytest.raises(BackgroundFull) as refused:
         ahead.check_place(3, 0.5)
     assert refused.value.retry_after_s == 1.0
     assert ahead.add(lanes, texts("c", "d", "e")) == 2
@@ -96,11 +98,11 @@ def test_whatever_comes_later_goes_first() -> None:
     [(arrived, deadline)] = noting.whens
     now = time.monotonic()
     works = [  # each in a lane of its own, or all would share a batch
-        Work.of(lane_of(), [None], [4], arrived=arrived, deadline=deadline),
-        Work.of(lane_of(), [None], [4], arrived=now + 60, deadline=now + 660),
-        Work.of(lane_of(), [None], [4], arrived=now + 60, deadline=now + 60.2),
+        Job.of(lane_of(), [None], [4], arrived=arrived, deadline=deadline),
+        Job.of(lane_of(), [None], [4], arrived=now + 60, deadline=now + 660),
+        Job.of(lane_of(), [None], [4], arrived=now + 60, deadline=now + 60.2),
     ]
-    queue = WorkQueue(patience_s=0.5)
+    queue = DeadlineQueue(patience_s=0.5)
     order = []
     for work in works:
         queue.put(work)

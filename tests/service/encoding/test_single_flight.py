@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from models.text import TokenIds
-from service.batching.deadline_queue import WorkQueue
+from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine, EngineDead
-from service.batching.jobs import Loss
-from service.batching.latency_model import CostTable, Packing
-from service.encoding.single_flight import Encoded, Encoding
+from service.batching.jobs import NoResult
+from service.batching.latency_model import BatchPolicy, LatencyTable
+from service.encoding.single_flight import Encoded, SingleFlight
 from tests.service.batching.test_engine import Told
 from tests.support.fakes import PATIENCE_S
 
@@ -34,7 +34,7 @@ class Halving:
     """Half of each number; what `spoil` names becomes NaN. The gate holds each run until it is opened."""
 
     name, leads_on = "member", True
-    packing = Packing(CostTable((1,), (1,), ((1e-6,),)), max_batch_tokens=100, max_batch_s=1.0)
+    packing = BatchPolicy(LatencyTable((1,), (1,), ((1e-6,),)), max_batch_tokens=100, max_batch_s=1.0)
 
     def __init__(self, spoil: int = 0) -> None:
         self.runs: list[list[int]] = []
@@ -70,24 +70,24 @@ class Shelf:
 
 
 @asynccontextmanager
-async def encoding(shelf: Shelf) -> AsyncIterator[tuple[Encoding, Engine]]:
-    engine = Engine(WorkQueue(patience_s=1.0), observer=Told())
+async def encoding(shelf: Shelf) -> AsyncIterator[tuple[SingleFlight, Engine]]:
+    engine = Engine(DeadlineQueue(patience_s=1.0), observer=Told())
     await engine.start()
     try:
-        yield Encoding(engine, shelf.keep), engine
+        yield SingleFlight(engine, shelf.keep), engine
     finally:
         shelf.may.set()
         await asyncio.wait_for(engine.stop(), PATIENCE_S)
 
 
-def ask(through: Encoding, lane: Halving, *keys: bytes, seconds: float = PATIENCE_S) -> asyncio.Task[Encoded]:
+def ask(through: SingleFlight, lane: Halving, *keys: bytes, seconds: float = PATIENCE_S) -> asyncio.Task[Encoded]:
     now = time.monotonic()
     wanted = {key: TEXTS[key] for key in keys}
     return asyncio.ensure_future(through.encode(lane, wanted, arrived=now, deadline=now + seconds))
 
 
-def numbers(encoded: Encoded) -> dict[bytes, float | Loss]:
-    return {key: each if isinstance(each, Loss) else float(each[0]) for key, each in encoded.results.items()}
+def numbers(encoded: Encoded) -> dict[bytes, float | NoResult]:
+    return {key: each if isinstance(each, NoResult) else float(each[0]) for key, each in encoded.results.items()}
 
 
 async def run_began(lane: Halving) -> None:
@@ -189,7 +189,7 @@ def test_what_is_not_finite_is_a_failure_and_never_kept() -> None:
         lane, shelf = Halving(spoil=1), Shelf()
         lane.gate.set()
         async with encoding(shelf) as (through, _):
-            assert numbers(await ask(through, lane, A, B)) == {A: Loss.failed, B: 1.0}
+            assert numbers(await ask(through, lane, A, B)) == {A: NoResult.failed, B: 1.0}
             shelf.may.set()
             while through._flights:
                 await asyncio.sleep(0)

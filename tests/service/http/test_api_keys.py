@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.http.api_keys import ANYONE, BadKeys, Keys, digest_of, main, parse_list
+from service.http.api_keys import ANYONE, ApiKeys, BadKeys, digest_of, main, parse_list
 from tests.service.conftest import Serve
 
 
@@ -21,13 +21,13 @@ def write(path: Path, *entries: dict[str, object]) -> Path:
     return new.replace(path)
 
 
-def names(keys: Keys, *given: str) -> list[str | None]:
+def names(keys: ApiKeys, *given: str) -> list[str | None]:
     found = (keys.caller(f"Bearer {key}") for key in given)
     return [caller.name if caller else None for caller in found]
 
 
 def test_a_key_is_found_by_its_bearer_header_alone() -> None:
-    keys = Keys(parse_list("web:s3cret:score, ops:0ther:candidates+admin"))
+    keys = ApiKeys(parse_list("web:s3cret:score, ops:0ther:candidates+admin"))
     caller = keys.caller("Bearer s3cret")
     assert caller is not None
     assert (caller.name, caller.scopes) == ("web", frozenset({"score"}))
@@ -37,7 +37,7 @@ def test_a_key_is_found_by_its_bearer_header_alone() -> None:
 
 
 def test_without_keys_anyone_may_do_anything() -> None:
-    caller = Keys().caller(None)
+    caller = ApiKeys().caller(None)
     assert caller is not None
     assert (caller.name, len(caller.scopes)) == (ANYONE, 3)
 
@@ -50,7 +50,7 @@ def test_keys_that_cannot_be_read_are_an_error_that_does_not_repeat_them(spec: s
 
 
 def test_every_key_is_compared_whole_whichever_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = Keys(parse_list("a:one:score,b:two:score,c:three:score"))
+    keys = ApiKeys(parse_list("a:one:score,b:two:score,c:three:score"))
     compared: list[bytes] = []
 
     def compare(known: bytes, given: bytes) -> bool:
@@ -66,7 +66,7 @@ def test_every_key_is_compared_whole_whichever_is_given(monkeypatch: pytest.Monk
 
 def test_keys_of_a_file_are_rotated_without_a_moment_in_which_none_counts(tmp_path: Path) -> None:
     file = write(tmp_path / "keys", entry("web", "old", "score"))
-    keys = Keys(parse_list("ops:0ther:admin"), file)
+    keys = ApiKeys(parse_list("ops:0ther:admin"), file)
     assert names(keys, "old", "new", "0ther") == ["web", None, "ops"]
     write(file, entry("web", "old", "score"), entry("web", "new", "score"))
     assert keys.refresh()
@@ -78,7 +78,7 @@ def test_keys_of_a_file_are_rotated_without_a_moment_in_which_none_counts(tmp_pa
 
 
 def test_a_file_without_keys_locks_everyone_out(tmp_path: Path) -> None:
-    keys = Keys(file=write(tmp_path / "keys"))
+    keys = ApiKeys(file=write(tmp_path / "keys"))
     assert keys.caller(None) is None
     assert names(keys, "") == [None]
 
@@ -99,7 +99,7 @@ def test_a_file_without_keys_locks_everyone_out(tmp_path: Path) -> None:
 )
 def test_a_spoilt_file_changes_nothing_and_is_not_repeated(tmp_path: Path, text: str) -> None:
     file = write(tmp_path / "keys", entry("web", "old", "score"))
-    keys = Keys(file=file)
+    keys = ApiKeys(file=file)
     file.write_text(text)
     with pytest.raises(BadKeys, match="is not what it should be") as raised:
         keys.refresh()
@@ -109,7 +109,7 @@ def test_a_spoilt_file_changes_nothing_and_is_not_repeated(tmp_path: Path, text:
 
 def test_a_file_that_is_gone_or_is_no_file_changes_nothing(tmp_path: Path) -> None:
     file = write(tmp_path / "keys", entry("web", "old", "score"))
-    keys = Keys(file=file)
+    keys = ApiKeys(file=file)
     file.unlink()
     with pytest.raises(BadKeys, match="No such file"):
         keys.refresh()
@@ -165,7 +165,7 @@ def test_the_command_makes_a_key_that_counts(capsys: pytest.CaptureFixture[str],
     assert main(["web", "score", "admin"]) == 0
     told = capsys.readouterr()
     key = told.err.split()[-1]
-    keys = Keys(file=write(tmp_path / "keys", json.loads(told.out)))
+    keys = ApiKeys(file=write(tmp_path / "keys", json.loads(told.out)))
     assert names(keys, key, key[:-1]) == ["web", None]
     assert key not in told.out
     assert main(["web", "fly"]) == 2

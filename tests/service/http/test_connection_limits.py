@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.http.header_limits import Hosts
+from service.http.header_limits import AllowedHosts
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
 from tests.service.observability.test_metrics import read
 from tests.support.fakes import PATIENCE_S, GatedScorer, loading
@@ -233,7 +233,7 @@ def test_421_for_a_host_that_is_not_ours_while_probes_are_answered_by_address(se
 
 
 def test_a_host_left_out_is_none_of_the_listed_ones() -> None:
-    hosts = Hosts("a")
+    hosts = AllowedHosts("a")
     with pytest.raises(Exception, match="not served"):
         hosts.check({"headers": [], "http_version": "1.0"})
 

@@ -15,7 +15,7 @@ from models.text import Pair
 from service.lifecycle import Load
 from service.registry import loading as ready
 from service.registry.loading import LiveModel, NotEnoughMemory, check_memory, find_bundle, installed, why
-from service.registry.operations import PairLane, SplitLanes, WarmUpLane
+from service.registry.operations import PairOperation, SplitOperations, WarmUpOperation
 from tests.service.conftest import Running, Serve
 from tests.support.bundles import graph_bytes, manifest, write_tiny_bundle
 from tests.support.fakes import load_tiny
@@ -46,15 +46,15 @@ def version(running: Running) -> str:
     return found
 
 
-def pair_lane(model: LiveModel) -> PairLane:
-    assert isinstance(model.lanes, PairLane)
+def pair_lane(model: LiveModel) -> PairOperation:
+    assert isinstance(model.lanes, PairOperation)
     return model.lanes
 
 
 def test_a_loaded_split_model_knows_what_each_kind_of_work_costs(tmp_path: Path) -> None:
     write_split_bundle(tmp_path / "split")
     lanes = load_tiny(tmp_path / "split").lanes
-    assert isinstance(lanes, SplitLanes)
+    assert isinstance(lanes, SplitOperations)
     assert lanes.shape == (2, 8)
     for lane in (lanes.members, lanes.candidates, lanes.ahead, lanes.scores):
         assert 0 < lane.packing.seconds(1, 1) <= lane.packing.seconds(8, 18)
@@ -117,7 +117,7 @@ class Warmer:
 
 
 def load_with(warmer: Warmer) -> Load:
-    return lambda path: replace(load_tiny(path), warm_up=WarmUpLane.of(warmer))
+    return lambda path: replace(load_tiny(path), warm_up=WarmUpOperation.of(warmer))
 
 
 def test_what_belongs_to_the_model_thread_is_warmed_up_there_before_ready(serve: Serve) -> None:

@@ -12,16 +12,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import BundleError
-from service.registry.sandbox import Children, Trial, try_out
-from service.registry.warmup import Caps
+from service.registry.sandbox import LoadLimits, SandboxProcesses, load_in_sandbox
+from service.registry.warmup import BatchCaps
 from tests.service.conftest import Serve
 from tests.support.bundles import graph_bytes, write_tiny_bundle
 from tests.support.fakes import PATIENCE_S
 
-PATIENT = Trial(
+PATIENT = LoadLimits(
     device="cpu",
     threads=1,
-    caps=Caps(64, 0.01),
+    caps=BatchCaps(64, 0.01),
     way="plain",
     engines=Path("none"),
     signer_file=None,
@@ -82,12 +82,12 @@ def write_poison(path: Path, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def test_a_sound_bundle_stands_its_trial(bundle: Path) -> None:
-    try_out(bundle, PATIENT)
+    load_in_sandbox(bundle, PATIENT)
 
 
 def test_a_graph_that_takes_too_much_memory_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BundleError, match=r"greedy needs more than 400 MiB of memory$"):
-        try_out(write_poison(tmp_path / "greedy", greedy(), monkeypatch), PATIENT)
+        load_in_sandbox(write_poison(tmp_path / "greedy", greedy(), monkeypatch), PATIENT)
 
 
 def test_a_graph_that_hangs_is_refused_and_the_live_model_stays(
@@ -114,7 +114,7 @@ sys.exit(trial.main(sys.argv[1:]))
 """
     bundle = write_poison(tmp_path / "endless", endless(), monkeypatch)
     with pytest.raises(BundleError, match=r"endless took more than 300 s of processor time in a process of its own$"):
-        try_out(bundle, PATIENT, command=(sys.executable, "-c", hurried))
+        load_in_sandbox(bundle, PATIENT, command=(sys.executable, "-c", hurried))
 
 
 @pytest.mark.parametrize(
@@ -132,23 +132,23 @@ sys.exit(trial.main(sys.argv[1:]))
 )
 def test_every_end_of_the_child_is_one_sentence(deed: str, sentence: str) -> None:
     with pytest.raises(BundleError, match=f"^{sentence}$"):
-        try_out(Path("x"), PATIENT, command=(sys.executable, "-c", deed))
+        load_in_sandbox(Path("x"), PATIENT, command=(sys.executable, "-c", deed))
 
 
 def test_the_child_knows_none_of_the_services_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITSCORE_API_KEYS", "web:s3cret:score")
     tell = "import os, sys; print(sorted(n for n in os.environ if 'FITSCORE' in n)); sys.exit(3)"
     with pytest.raises(BundleError, match=r"^\[\]$"):
-        try_out(Path("x"), PATIENT, command=(sys.executable, "-c", tell))
+        load_in_sandbox(Path("x"), PATIENT, command=(sys.executable, "-c", tell))
 
 
 WAITS = (sys.executable, "-c", "import time; time.sleep(600)")
 
 
 def test_a_trial_ends_when_the_service_does_and_none_begins_after_it() -> None:
-    children = Children()
+    children = SandboxProcesses()
     with ThreadPoolExecutor(1) as pool:
-        trying = pool.submit(try_out, Path("x"), PATIENT, WAITS, children)
+        trying = pool.submit(load_in_sandbox, Path("x"), PATIENT, WAITS, children)
         while not children._running:
             pass
         [child] = children._running
@@ -157,10 +157,10 @@ def test_a_trial_ends_when_the_service_does_and_none_begins_after_it() -> None:
             trying.result(PATIENCE_S)
     assert child.returncode == -signal.SIGKILL
     with pytest.raises(BundleError, match="the service is ending"):
-        try_out(Path("x"), PATIENT, WAITS, children)
+        load_in_sandbox(Path("x"), PATIENT, WAITS, children)
 
 
 def test_a_trial_that_nobody_ends_goes_on() -> None:
     """The negative control: the same child, less patience."""
     with pytest.raises(BundleError, match="was not loaded within 1 s"):
-        try_out(Path("x"), replace(PATIENT, seconds=1.0), WAITS, Children())
+        load_in_sandbox(Path("x"), replace(PATIENT, seconds=1.0), WAITS, SandboxProcesses())

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from models.errors import BundleError
 from service.app import create_app
-from service.registry.sandbox import try_out
+from service.registry.sandbox import load_in_sandbox
 from service.settings import BadSetting, Settings
 from tests.models.bundle.test_signature import public, sign
 from tests.service.conftest import Serve
@@ -47,7 +47,7 @@ def test_only_signed_versions_become_live(serve: Serve, shelf: Path) -> None:
 
 def test_the_child_refuses_an_unsigned_bundle_before_it_opens_a_graph(shelf: Path) -> None:
     with pytest.raises(BundleError, match=r"tiny-v3/manifest\.sig is missing"):
-        try_out(shelf / "tiny-v3", replace(PATIENT, signer_file=shelf / "key.pem"))
+        load_in_sandbox(shelf / "tiny-v3", replace(PATIENT, signer_file=shelf / "key.pem"))
 
 
 def test_a_key_that_cannot_be_read_is_a_bad_setting(shelf: Path) -> None:

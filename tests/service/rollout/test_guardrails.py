@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from service.rollout.guardrails import BINS, Tally, Tolerance, drift, even_groups, fault_of, psi
+from service.rollout.guardrails import BINS, GuardrailLimits, WindowStats, drift, even_groups, fault_of, psi
 
-USUAL = Tolerance()
+USUAL = GuardrailLimits()
 
 
-def tally(requests: int, failed: int = 0, each_s: float = 0.01, scores: Sequence[float] = ()) -> Tally:
-    made = Tally(requests, failed, requests * each_s)
+def tally(requests: int, failed: int = 0, each_s: float = 0.01, scores: Sequence[float] = ()) -> WindowStats:
+    made = WindowStats(requests, failed, requests * each_s)
     made.recent_s.extend([each_s] * requests)
     for score in scores:
         made.bins[int(score * BINS)] += 1
@@ -45,7 +45,7 @@ def test_scores_in_one_corner_are_compared_as_finely_as_they_are_counted() -> No
 
 
 def test_a_score_at_either_end_has_a_bin() -> None:
-    made = Tally()
+    made = WindowStats()
     made.add([0.0, 0.009, 1.0], 0.5, failed=True)
     assert (made.bins[0], made.bins[-1], made.requests, made.failed, made.seconds) == (2, 1, 1, 1, 0.5)
 
@@ -86,7 +86,7 @@ def test_nothing_is_judged_on_too_little(few: int) -> None:
     assert fault_of(tally(0, scores=[0.1] * 5000), tally(0, scores=scores), USUAL) is None
 
 
-def alarms(num_scores: int, tolerance: Tolerance, *, shift: float = 0.0) -> int:
+def alarms(num_scores: int, tolerance: GuardrailLimits, *, shift: float = 0.0) -> int:
     """How many of 100 candidates whose scores are drawn alike, or shifted, are thought to drift."""
     chance, found = random.Random(7), 0
     for _ in range(100):

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.registry.loading import LiveModel
-from service.registry.operations import PairLane
+from service.registry.operations import PairOperation
 from tests.service.conftest import Running, Serve
 from tests.support.bundles import HEADS, write_tiny_bundle
 from tests.support.fakes import SumScorer, load_tiny
@@ -35,8 +35,8 @@ def second_is(edit: Edit) -> Callable[[Path], LiveModel]:
         model = load_tiny(path)
         if model.version != "2":
             return model
-        assert isinstance(model.lanes, PairLane)
-        return replace(model, lanes=PairLane(SumScorer(edit), model.lanes.packing))
+        assert isinstance(model.lanes, PairOperation)
+        return replace(model, lanes=PairOperation(SumScorer(edit), model.lanes.packing))
 
     return load
 

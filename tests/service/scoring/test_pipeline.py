@@ -18,7 +18,7 @@ from load_tests.fire.faulty_service import confuse
 from service.errors import Invalid
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.scoring.pipeline import Scoring, blend_weights
+from service.scoring.pipeline import ScoringPipeline, blend_weights
 from tests.service.conftest import Serve
 from tests.support.fakes import PATIENCE_S, GatedScorer, SumScorer, load_tiny, loading
 
@@ -125,7 +125,7 @@ def test_swaps_under_fire_would_notice_a_request_that_does_not_hold_on_to_its_mo
     serve: Serve, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The negative control of the test above, and of the swaps of `make fire`."""
-    monkeypatch.setattr(Scoring, "score", Scoring.score)  # put back afterwards
+    monkeypatch.setattr(ScoringPipeline, "score", ScoringPipeline.score)  # put back afterwards
     confuse()
     old = GatedScorer()
     running = serve(load=loading(old))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import NoRoom
-from service.store.lmdb_store import EmbeddedTexts
+from service.store.lmdb_store import LmdbTextStore
 from tests.support.fakes import Clock
 
 PLENTY = 16 << 20
@@ -16,11 +16,11 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def test_candidates_are_found_after_reopening_and_expire_all_the_same(tmp_path: Path) -> None:
     clock = Clock()
-    store = EmbeddedTexts(tmp_path, PLENTY, clock)
+    store = LmdbTextStore(tmp_path, PLENTY, clock)
     store.put({"a": "one", "b": {"title": "two", "pay": 2.0}}, ttl_s=10)
     store.put({"c": "three"})
     store.close()
-    store = EmbeddedTexts(tmp_path, PLENTY, clock)
+    store = LmdbTextStore(tmp_path, PLENTY, clock)
     assert store.get_many(["a", "b", "c"]) == ["one", {"title": "two", "pay": 2.0}, "three"]
     clock.now += 10
     assert store.get_many(["a", "b", "c"]) == [None, None, "three"]
@@ -31,7 +31,7 @@ def test_candidates_are_found_after_reopening_and_expire_all_the_same(tmp_path: 
 
 def test_a_candidate_written_anew_does_not_expire_with_the_old_one(tmp_path: Path) -> None:
     clock = Clock()
-    store = EmbeddedTexts(tmp_path, PLENTY, clock)
+    store = LmdbTextStore(tmp_path, PLENTY, clock)
     store.put({"a": "short"}, ttl_s=10)
     store.put({"a": "for good"})
     clock.now += 10
@@ -42,7 +42,7 @@ def test_a_candidate_written_anew_does_not_expire_with_the_old_one(tmp_path: Pat
 
 def test_a_put_that_does_not_fit_stores_nothing_and_what_has_expired_makes_room(tmp_path: Path) -> None:
     clock = Clock()
-    store = EmbeddedTexts(tmp_path, 1 << 20, clock)
+    store = LmdbTextStore(tmp_path, 1 << 20, clock)
     store.put({str(number): "x" * 10_000 for number in range(50)}, ttl_s=10)
     more = {f"more {number}": "x" * 10_000 for number in range(60)}
     with pytest.raises(NoRoom):
@@ -55,12 +55,12 @@ def test_a_put_that_does_not_fit_stores_nothing_and_what_has_expired_makes_room(
 
 
 def test_an_entry_with_a_flipped_byte_is_missed(tmp_path: Path) -> None:
-    store = EmbeddedTexts(tmp_path, PLENTY)
+    store = LmdbTextStore(tmp_path, PLENTY)
     store.put({"a": "pastry chef", "b": "nurse"})
     store.close()
     data = (tmp_path / "data.mdb").read_bytes()
     (tmp_path / "data.mdb").write_bytes(data.replace(b"pastry chef", b"pastry chex"))
-    store = EmbeddedTexts(tmp_path, PLENTY)
+    store = LmdbTextStore(tmp_path, PLENTY)
     assert store.get_many(["a", "b"]) == [None, "nurse"]
     assert store.damaged == 1
     store.put({"a": "pastry chef"})
@@ -69,7 +69,7 @@ def test_an_entry_with_a_flipped_byte_is_missed(tmp_path: Path) -> None:
 
 
 def _write_for_ever(folder: Path, said: Connection) -> None:
-    store = EmbeddedTexts(folder, PLENTY)
+    store = LmdbTextStore(folder, PLENTY)
     for number in range(10_000):
         store.put({f"{number}-{place}": f"text {number}" for place in range(5)}, ttl_s=1e6)
         said.send(number)
@@ -84,7 +84,7 @@ def test_every_acknowledged_put_outlives_kill_9(tmp_path: Path) -> None:
         pass
     writer.kill()
     writer.join()
-    store = EmbeddedTexts(tmp_path, PLENTY)
+    store = LmdbTextStore(tmp_path, PLENTY)
     for number in range(16):
         assert store.get_many([f"{number}-{place}" for place in range(5)]) == [f"text {number}"] * 5
     store.close()

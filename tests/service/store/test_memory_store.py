@@ -5,7 +5,7 @@ import pytest
 
 from models.errors import NoRoom
 from models.slots.codec import Slots
-from service.store.memory_store import MemorySlots, MemoryTexts
+from service.store.memory_store import MemorySlotStore, MemoryTextStore
 from tests.support.fakes import Clock
 
 
@@ -18,7 +18,7 @@ def key_of(number: int) -> bytes:
 
 
 def test_a_stored_candidate_is_found_replaced_and_forgotten() -> None:
-    store = MemoryTexts(10_000)
+    store = MemoryTextStore(10_000)
     store.put({"a": "one", "b": {"title": "two"}})
     store.put({"a": "three"})
     assert store.get_many(["a", "b", "c"]) == ["three", {"title": "two"}, None]
@@ -28,7 +28,7 @@ def test_a_stored_candidate_is_found_replaced_and_forgotten() -> None:
 
 
 def test_the_bytes_of_the_store_are_those_of_what_it_holds() -> None:
-    store, other = MemoryTexts(10_000), MemoryTexts(10_000)
+    store, other = MemoryTextStore(10_000), MemoryTextStore(10_000)
     store.put({"a": "x" * 500, "b": "y"})
     store.put({"a": "z"})
     store.delete("b")
@@ -39,7 +39,7 @@ def test_the_bytes_of_the_store_are_those_of_what_it_holds() -> None:
 
 
 def test_a_put_that_does_not_fit_stores_nothing() -> None:
-    store = MemoryTexts(1000)
+    store = MemoryTextStore(1000)
     store.put({"a": "old"})
     with pytest.raises(NoRoom):
         store.put({"a": "new", "b": "x" * 1000})
@@ -49,7 +49,7 @@ def test_a_put_that_does_not_fit_stores_nothing() -> None:
 
 def test_a_candidate_is_gone_when_its_time_is_up() -> None:
     clock = Clock()
-    store = MemoryTexts(10_000, clock)
+    store = MemoryTextStore(10_000, clock)
     store.put({"a": "short"}, ttl_s=10)
     store.put({"b": "for good"})
     clock.now += 9.9
@@ -61,7 +61,7 @@ def test_a_candidate_is_gone_when_its_time_is_up() -> None:
 
 def test_what_has_expired_makes_room_when_it_is_needed_or_swept() -> None:
     clock = Clock()
-    store = MemoryTexts(1000, clock)
+    store = MemoryTextStore(1000, clock)
     store.put({"a": "x" * 700}, ttl_s=10)
     clock.now += 10
     store.put({"b": "x" * 700}, ttl_s=10)
@@ -71,7 +71,7 @@ def test_what_has_expired_makes_room_when_it_is_needed_or_swept() -> None:
 
 
 def test_slots_are_found_under_their_key_and_cannot_be_changed() -> None:
-    store = MemorySlots(100_000)
+    store = MemorySlotStore(100_000)
     batch = np.stack([slots_of(1), slots_of(2)])
     store.put_many({key_of(1): batch[0], key_of(2): batch[1]})
     batch[:] = 9
@@ -81,7 +81,7 @@ def test_slots_are_found_under_their_key_and_cannot_be_changed() -> None:
 
 
 def test_kept_slots_do_not_keep_the_batch_that_they_came_from() -> None:
-    store = MemorySlots(100_000)
+    store = MemorySlotStore(100_000)
     store.put_many({key_of(1): np.zeros((100, 4, 32), dtype=np.float16)[0]})
     (found,) = store.get_many([key_of(1)])
     assert found is not None
@@ -89,7 +89,7 @@ def test_kept_slots_do_not_keep_the_batch_that_they_came_from() -> None:
 
 
 def test_slots_stay_within_their_bytes_and_those_asked_for_often_stay() -> None:
-    store = MemorySlots(20_000)
+    store = MemorySlotStore(20_000)
     often = [key_of(number) for number in range(10)]
     store.put_many({key: slots_of(1) for key in often})
     for _ in range(20):

@@ -8,9 +8,9 @@ import pytest
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, content_key, model_key
 from service.store.factory import Store, open_store
-from service.store.memory_store import MemorySlots
-from service.store.redis_store import TEXTS, RemoteSlots, RemoteTexts
-from service.store.tiering import Gate
+from service.store.memory_store import MemorySlotStore
+from service.store.redis_store import TEXTS, RedisSlotStore, RedisTextStore
+from service.store.tiering import CircuitBreaker
 from tests.service.store.conftest import RedisServer
 
 MODEL = model_key(b"model")
@@ -48,18 +48,18 @@ def test_what_one_replica_puts_the_other_finds(server: RedisServer) -> None:
 
 
 def test_a_server_that_is_full_refuses_all_of_a_put(server: RedisServer) -> None:
-    texts = RemoteTexts(server.client())
+    texts = RedisTextStore(server.client())
     texts.put({"j-1": "old"})
     server.client().config_set("maxmemory", "1mb")
     with pytest.raises(NoRoom):
         texts.put({"j-1": "new", "j-2": "nurse"})
     with pytest.raises(NoRoom):
-        RemoteSlots(server.client()).put_many({content_key(MODEL, "nurse"): slots_of(1)})
+        RedisSlotStore(server.client()).put_many({content_key(MODEL, "nurse"): slots_of(1)})
     assert texts.get_many(["j-1", "j-2"]) == ["old", None]
 
 
 def test_what_expires_is_let_go_by_the_server_as_well(server: RedisServer) -> None:
-    texts = RemoteTexts(server.client())
+    texts = RedisTextStore(server.client())
     texts.put({"j-1": "nurse"}, ttl_s=60)
     texts.put({"j-2": "nurse"})
     (ttls,) = [sorted(map(server.client().pttl, server.client().keys(TEXTS + b"*")))]
@@ -68,7 +68,7 @@ def test_what_expires_is_let_go_by_the_server_as_well(server: RedisServer) -> No
 
 
 def test_an_entry_that_another_program_wrote_over_is_missed(server: RedisServer) -> None:
-    texts, slots, key = RemoteTexts(server.client()), RemoteSlots(server.client()), content_key(MODEL, "nurse")
+    texts, slots, key = RedisTextStore(server.client()), RedisSlotStore(server.client()), content_key(MODEL, "nurse")
     texts.put({"j-1": "nurse"})
     slots.put_many({key: slots_of(1)})
     for each in server.client().keys("*"):
@@ -82,7 +82,7 @@ def test_a_server_that_goes_away_and_comes_back(redis_binary: str) -> None:
     server = RedisServer(redis_binary)
     server.start()
     client = server.client()
-    store = Store(RemoteTexts(client), MemorySlots(10_000), RemoteSlots(client), Gate(rest_s=0.0))
+    store = Store(RedisTextStore(client), MemorySlotStore(10_000), RedisSlotStore(client), CircuitBreaker(rest_s=0.0))
     key = content_key(MODEL, "nurse")
     store.texts.put({"j-1": "nurse"})
     store.slots.put_many({key: slots_of(1)})
@@ -99,7 +99,7 @@ def test_a_server_that_goes_away_and_comes_back(redis_binary: str) -> None:
     store.texts.put({"j-1": "nurse"})
     store.slots.put_many({key: slots_of(3)})
     assert store.texts.get_many(["j-1"]) == ["nurse"]
-    (found,) = RemoteSlots(server.client()).get_many([key])
+    (found,) = RedisSlotStore(server.client()).get_many([key])
     assert found is not None
     np.testing.assert_array_equal(found, slots_of(3))
     assert store.report().up

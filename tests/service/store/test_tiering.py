@@ -8,8 +8,8 @@ import pytest
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, Usage
 from service.store.factory import Store
-from service.store.memory_store import MemorySlots, MemoryTexts
-from service.store.tiering import REST_S, Gate
+from service.store.memory_store import MemorySlotStore, MemoryTextStore
+from service.store.tiering import REST_S, CircuitBreaker
 from tests.support.fakes import Clock
 
 KEYS = [bytes([number]) * 24 for number in range(4)]
@@ -61,7 +61,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(shelf: Shelf, clock: Clock) -> Store:
-    return Store(MemoryTexts(10_000), MemorySlots(100_000), shelf, Gate(clock))
+    return Store(MemoryTextStore(10_000), MemorySlotStore(100_000), shelf, CircuitBreaker(clock))
 
 
 def there(store: Store, keys: Sequence[bytes] = KEYS) -> list[bool]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.scorers.cross_encoder import CrossScorer
+from models.scorers.cross_encoder import CrossEncoderScorer
 from models.scorers.split import SplitScorer
 from models.text import TextEncoder
 from training.compression import compression_report as variants
@@ -124,7 +124,7 @@ def test_each_variant_is_measured_once(
     (tmp_path / "variants.json").unlink()
     opened = []
 
-    def upside_down(scorer: CrossScorer | SplitScorer, *given: Any) -> np.ndarray:
+    def upside_down(scorer: CrossEncoderScorer | SplitScorer, *given: Any) -> np.ndarray:
         opened.append(scorer)
         return -graph_logits(scorer, *given)
 

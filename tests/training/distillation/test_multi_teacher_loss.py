@@ -12,7 +12,7 @@ from training.nets.cross_encoder import new_cross_encoder
 from training.nets.split_student import SplitShape, new_split_student
 from training.objectives.losses import binary_kl
 from training.objectives.pairwise import ListLabels
-from training.objectives.position_bias import Levels
+from training.objectives.position_bias import ActionCalibration
 from training.steps.train_engagement_teacher import at_levels
 
 FULL = torch.ones(1, 2, dtype=torch.bool)
@@ -99,7 +99,7 @@ def test_heads_of_a_split_student_start_as_those_they_are_told_to(backbone: str,
 
 def test_a_teacher_at_its_levels_says_what_they_make_of_relevance(backbone: str) -> None:
     policy = new_cross_encoder(backbone, 1)
-    levels = Levels(2)
+    levels = ActionCalibration(2)
     with torch.no_grad():
         levels.slope.copy_(torch.tensor([0.5, -0.2]))
         levels.level.copy_(torch.tensor([-1.0, 3.0]))

@@ -28,7 +28,7 @@ from tests.support.chat_server import (
     verdicts,
     well,
 )
-from training.judging.answer_cache import Cost, Ledger
+from training.judging.answer_cache import AnswerCache, Spending
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden
 from training.judging.llm_client import Endpoint, EndpointRefused
 from training.judging.llm_judge import JudgePlan, JudgeStopped, TextPair, judge, judge_pairs
@@ -41,7 +41,7 @@ POLICY = read_policy(POLICIES / "demo.md")
 PROMPT = Prompt.of(POLICY)
 PAIRS = [TextPair(f"m{n}", f"j{n}", "x" * n, "y" * (n % 7)) for n in range(1, 13)]
 ROOT = Path(__file__).parents[3]
-PLENTY = Cost(tokens=10_000_000, dollars=100.0)
+PLENTY = Spending(tokens=10_000_000, dollars=100.0)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan_for(
-    server: ChatServer, *, budget: Cost = PLENTY, asks: int = 3, pairs: int = 500, **changes: Any
+    server: ChatServer, *, budget: Spending = PLENTY, asks: int = 3, pairs: int = 500, **changes: Any
 ) -> JudgePlan:
     endpoint = Endpoint(server.url, "small", requests_per_second=1000, concurrency=4, timeout_seconds=20, retries=2)
     return JudgePlan(dataclasses.replace(endpoint, **changes), pairs, asks, budget)
@@ -61,7 +61,7 @@ def run(
 ) -> list[str]:
     """Judge the pairs; what became of each, in order: its status, or its grades when they are the server's own."""
     plan = plan or plan_for(server)
-    with Ledger(folder / "ledger.sqlite", plan.budget) as ledger:
+    with AnswerCache(folder / "ledger.sqlite", plan.budget) as ledger:
         judgements = asyncio.run(judge_pairs(pairs, PROMPT, plan, ledger))
     for judgement in judgements:
         for name, verdict in judgement.verdicts.items():
@@ -184,7 +184,7 @@ def test_an_answer_in_a_code_block_is_read_and_a_null_is_no_grade(tmp_path: Path
         answer = json.dumps(verdicts(asked, seniority={"reason": "neither text says", "grade": None}))
         return completion(f"```json\n{answer}\n```")
 
-    with ChatServer(fenced) as server, Ledger(tmp_path / "l.sqlite", PLENTY) as ledger:
+    with ChatServer(fenced) as server, AnswerCache(tmp_path / "l.sqlite", PLENTY) as ledger:
         (judgement,) = asyncio.run(judge_pairs(PAIRS[:1], PROMPT, plan_for(server), ledger))
     assert judgement.verdicts["seniority"].grade is None
     assert judgement.status == "graded"
@@ -203,8 +203,8 @@ def test_requests_come_no_faster_than_allowed(tmp_path: Path) -> None:
         assert server.arrivals[-1] - server.arrivals[0] >= 11 / 50 * 0.9
 
 
-@pytest.mark.parametrize("budget", [Cost(8000, 100.0), Cost(10_000_000, 0.01)], ids=["tokens", "money"])
-def test_no_more_is_spent_than_the_budget(tmp_path: Path, budget: Cost) -> None:
+@pytest.mark.parametrize("budget", [Spending(8000, 100.0), Spending(10_000_000, 0.01)], ids=["tokens", "money"])
+def test_no_more_is_spent_than_the_budget(tmp_path: Path, budget: Spending) -> None:
     with ChatServer() as server:
         plan = plan_for(server, budget=budget, dollars_in=1.0, dollars_out=2.0)
         statuses = run(server, tmp_path, plan)
@@ -220,7 +220,7 @@ def test_no_more_is_spent_than_the_budget(tmp_path: Path, budget: Cost) -> None:
 def test_an_answer_without_usage_counts_at_its_worst(tmp_path: Path) -> None:
     with ChatServer(lambda asked: completion(json.dumps(verdicts(asked)), usage=False)) as server:
         run(server, tmp_path, pairs=PAIRS[:1])
-        with Ledger(tmp_path / "ledger.sqlite", PLENTY) as ledger:
+        with AnswerCache(tmp_path / "ledger.sqlite", PLENTY) as ledger:
             assert ledger.spent().tokens > len(PROMPT.system) + 800
 
 
@@ -259,7 +259,7 @@ def test_after_kill_9_nothing_is_lost_and_nothing_is_paid_twice(tmp_path: Path) 
         assert server.wait_for(9, timeout=120)  # five are answered, four are in flight
         victim.send_signal(signal.SIGKILL)
         victim.wait()
-        with Ledger(path, PLENTY) as ledger:
+        with AnswerCache(path, PLENTY) as ledger:
             kept = {asked.key for asked in server.asked if ledger.answer(asked.key)}
             assert len(kept) == 5
             assert ledger.in_flight() == 4
@@ -269,7 +269,7 @@ def test_after_kill_9_nothing_is_lost_and_nothing_is_paid_twice(tmp_path: Path) 
         assert not kept & set(again)
         assert sum(asked.before > 0 for asked in server.asked[9:]) == 4  # under their keys
         assert len(server.billed) == len(PAIRS)
-        with Ledger(path, PLENTY) as ledger:
+        with AnswerCache(path, PLENTY) as ledger:
             assert ledger.spent().tokens == 960 * len(PAIRS)
 
 

@@ -34,7 +34,7 @@ from training.policy.parser import read_policy
 from training.step_runner import Run, StepError, run_step
 from training.steps import train_policy_teacher as teach
 from training.steps.annotate import check_soft_labels, read_soft_labels
-from training.trainer.distributed import Team
+from training.trainer.distributed import ProcessGroup
 from training.trainer.loop import TrainingStopped, fit
 
 ROOT = Path(__file__).parents[3]
@@ -178,9 +178,9 @@ def saved_adapter(root: Path) -> dict[str, torch.Tensor]:
     return load_file(root / "runs" / "demo" / "teach" / "model" / "adapter_model.safetensors")
 
 
-def of_two() -> Team:
+def of_two() -> ProcessGroup:
     """As one of two processes sees it."""
-    return Team(cast(Accelerator, SimpleNamespace(num_processes=2, process_index=1, is_main_process=False)))
+    return ProcessGroup(cast(Accelerator, SimpleNamespace(num_processes=2, process_index=1, is_main_process=False)))
 
 
 def test_a_process_takes_its_share_of_a_steps_lists() -> None:
