@@ -1,4 +1,4 @@
-"""create_app: every part made once and wired in one visible place; errors to status codes."""
+"""create_app: every part made once and wired in one visible place."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 
 from models.bundle.signature import BadSigner, TrustedSigner
 from service.admission.controller import Admission, Quotas
@@ -23,14 +20,12 @@ from service.encoding.lookup import Lookup, MemberCache
 from service.encoding.split_inputs import SplitInputs
 from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import Texts
-from service.errors import KINDS, Internal, Overloaded, ServiceError, problem
 from service.http.api_keys import ApiKeys, parse_list, watch
 from service.http.context import Desk
 from service.http.guard import OPERATIONS, PROBES, RequestGuard
 from service.http.header_limits import AllowedHosts, HeaderLimits
-from service.http.openapi import Api
 from service.http.prewarm import prewarm
-from service.http.problems import invalid
+from service.http.problems import Api, add_handlers
 from service.http.routes import router
 from service.lifecycle import Lifecycle, Load, TryOut
 from service.observability.metrics import Metrics
@@ -101,7 +96,8 @@ def create_app(
         hosts=AllowedHosts(settings.hosts),
         keys=keys,
         hidden=OPERATIONS - PROBES if settings.metrics_port else frozenset(),
-        turnstile=EarlyRejection(admission, scoring.wait_seconds, settings.default_deadline_ms / 1000),
+        turnstile=EarlyRejection(admission, scoring.wait_seconds),
+        default_deadline_ms=settings.default_deadline_ms,
     )
 
 
@@ -204,42 +200,5 @@ def _api(desk: Desk, keys: ApiKeys) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.desk = desk
-    app.add_exception_handler(ServiceError, _tell)
-    app.add_exception_handler(RequestValidationError, _tell_invalid)
-    app.add_exception_handler(HTTPException, _tell_http)
-    app.add_exception_handler(Exception, _tell_internal)
+    add_handlers(app)
     return app
-
-
-def _request_id(request: Request) -> str:
-    found: str = request.state.visit.id
-    return found
-
-
-async def _tell(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
-    if isinstance(error, Overloaded):
-        request.state.visit.allowed_s = error.allowed_s
-    return problem(error, _request_id(request))
-
-
-async def _tell_internal(request: Request, _: Exception) -> Response:
-    return problem(Internal(), _request_id(request))
-
-
-async def _tell_http(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals (no such route or method), in our form."""
-    assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, ServiceError):  # raised by us while FastAPI read the body
-        return problem(error.__cause__, _request_id(request))
-    kind = next((kind for kind in KINDS if kind.status == error.status_code), None)
-    told = kind() if kind else Internal(HTTPStatus(error.status_code).phrase)
-    response = problem(told, _request_id(request))
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _tell_invalid(request: Request, error: Exception) -> Response:
-    """Name each field at fault, and never what stood in it."""
-    assert isinstance(error, RequestValidationError)
-    return problem(invalid(error.errors()), _request_id(request))

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, and how each is told: one small tree, mapped to HTTP here alone.
+"""Every error that a request can end with, as one tree of exceptions. `http/problems.py` renders them.
 
     ServiceError
       BadRequest 400 | NotJson 400 | Unauthorized 401 | Forbidden 403 | NotFound 404 | MethodNotAllowed 405
@@ -7,33 +7,29 @@
       Internal 500 | NotReady 503 | Overloaded 503 | Crowded 503 | StoreUnavailable 503 | NotRecorded 503
       DeadlinePassed 504 | StoreFull 507
 
-Bodies are application/problem+json (RFC 9457). They name fields, never values.
+Details name fields, never values. Knows no HTTP but the status codes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import orjson
-from starlette.responses import Response
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """Where in the body, as a JSON pointer (RFC 6901), and what is wrong there."""
+    """A JSON pointer into the body (RFC 6901), and what is wrong at that place."""
 
     pointer: str
     detail: str
 
 
 class ServiceError(Exception):
-    """A refusal or failure that the caller is told of. Class attributes are the stable part of the answer."""
+    """A request's error. `status`, `code` and `title` are the stable part of the response."""
 
     status = 500
     code = "internal"
-    title = "Something failed on our side"
+    title = "Internal error"
 
     def __init__(
         self, detail: str = "", *, errors: Sequence[FieldError] = (), retry_after_s: float | None = None
@@ -45,103 +41,103 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    """Not HTTP as this service speaks it."""
+    """Malformed HTTP, or not exactly one Host header."""
 
-    status, code, title = 400, "bad-request", "The request cannot be read"
+    status, code, title = 400, "bad-request", "Bad request"
 
 
 class NotJson(ServiceError):
-    """The body cannot be read as JSON."""
+    """The body is not valid JSON, is nested too deeply, or repeats a name within an object."""
 
-    status, code, title = 400, "not-json", "The body is not valid JSON"
+    status, code, title = 400, "not-json", "Invalid JSON"
 
 
 class Unauthorized(ServiceError):
-    """No key, or one that is not known."""
+    """The API key is missing or unknown."""
 
-    status, code, title = 401, "unauthorized", "A valid key is needed"
+    status, code, title = 401, "unauthorized", "A valid API key is required"
 
 
 class Forbidden(ServiceError):
-    """A known key without the scope."""
+    """The API key lacks the scope of the route."""
 
-    status, code, title = 403, "forbidden", "This key may not do that"
+    status, code, title = 403, "forbidden", "The API key lacks the required scope"
 
 
 class NotFound(ServiceError):
-    """No such route, candidate or model."""
+    """The route, candidate or model does not exist."""
 
-    status, code, title = 404, "not-found", "There is no such thing here"
+    status, code, title = 404, "not-found", "Not found"
 
 
 class MethodNotAllowed(ServiceError):
-    """The route does not take this method."""
+    """The route does not support the method."""
 
-    status, code, title = 405, "method-not-allowed", "This route does not take that method"
+    status, code, title = 405, "method-not-allowed", "Method not allowed"
 
 
 class TooSlow(ServiceError):
-    """The rest of the request did not come in time."""
+    """The request did not arrive completely in time."""
 
-    status, code, title = 408, "too-slow", "The request came too slowly"
+    status, code, title = 408, "too-slow", "Request timeout"
 
 
 class Conflict(ServiceError):
-    """A model that may not be activated."""
+    """The model cannot be activated, rolled out or rolled back now."""
 
-    status, code, title = 409, "conflict", "That cannot be done to what is there"
+    status, code, title = 409, "conflict", "Conflict with the current state"
 
 
 class TooLarge(ServiceError):
-    """The body is over the limit."""
+    """The body exceeds the limit."""
 
-    status, code, title = 413, "too-large", "The body is too large"
+    status, code, title = 413, "too-large", "Request body too large"
 
 
 class UnsupportedMedia(ServiceError):
-    """Not JSON by its headers, or compressed."""
+    """The content type is not application/json, or the body is compressed."""
 
-    status, code, title = 415, "unsupported-media", "The body must be uncompressed application/json"
+    status, code, title = 415, "unsupported-media", "Unsupported media type"
 
 
 class Misdirected(ServiceError):
-    """Meant for a host that this service is not."""
+    """The Host header names a host that is not allowed."""
 
-    status, code, title = 421, "misdirected", "This host is not served here"
+    status, code, title = 421, "misdirected", "Unknown host"
 
 
 class Invalid(ServiceError):
-    """JSON that does not fit the schema or the model."""
+    """The body or a header does not match the schema, or the model cannot read it."""
 
-    status, code, title = 422, "invalid", "The body does not fit the schema"
+    status, code, title = 422, "invalid", "Request validation failed"
 
 
 class QuotaSpent(ServiceError):
-    """The caller is over its own quota."""
+    """The caller has used up its quota."""
 
-    status, code, title = 429, "quota-spent", "Your quota is used up for now"
+    status, code, title = 429, "quota-spent", "Quota exceeded"
 
 
 class HeadersTooLarge(ServiceError):
-    """Headers over the limits."""
+    """The headers exceed the limits."""
 
-    status, code, title = 431, "headers-too-large", "The headers are too large"
+    status, code, title = 431, "headers-too-large", "Request headers too large"
 
 
 class Internal(ServiceError):
-    """A fault of ours."""
+    """An unexpected error in the service."""
 
 
 class NotReady(ServiceError):
-    """No model is live yet, or none any more."""
+    """No model is live yet, or the engine has stopped."""
 
-    status, code, title = 503, "not-ready", "The service is not ready"
+    status, code, title = 503, "not-ready", "Service not ready"
 
 
 class Overloaded(ServiceError):
-    """Accepted work leaves no time for this request, which might have filled `allowed_s`; 0 where that is not known."""
+    """The request cannot finish before its deadline. `allowed_s` is the backlog that it accepts; 0 if unknown."""
 
-    status, code, title = 503, "overloaded", "There is no capacity to finish in time"
+    status, code, title = 503, "overloaded", "Not enough capacity to meet the deadline"
 
     def __init__(self, *, retry_after_s: float | None = None, allowed_s: float = 0.0) -> None:
         super().__init__(retry_after_s=retry_after_s)
@@ -149,56 +145,30 @@ class Overloaded(ServiceError):
 
 
 class Crowded(ServiceError):
-    """Every connection that may be open at once is at work."""
+    """All connections are open and busy."""
 
-    status, code, title = 503, "crowded", "Too many connections are open"
+    status, code, title = 503, "crowded", "Too many open connections"
 
 
 class StoreUnavailable(ServiceError):
-    """The candidate store cannot be reached, or has too much to write."""
+    """The candidate store is unreachable, or too many writes are in progress."""
 
-    status, code, title = 503, "store-unavailable", "The candidate store cannot be used at the moment"
+    status, code, title = 503, "store-unavailable", "Candidate store unavailable"
 
 
 class NotRecorded(ServiceError):
-    """What would be scored could not be written down."""
+    """The audit log cannot accept a record, so nothing is scored."""
 
-    status, code, title = 503, "not-recorded", "The audit log takes nothing now"
+    status, code, title = 503, "not-recorded", "Audit log unavailable"
 
 
 class DeadlinePassed(ServiceError):
     """The deadline passed before any candidate was scored."""
 
-    status, code, title = 504, "deadline-passed", "The deadline passed while the work was under way"
+    status, code, title = 504, "deadline-passed", "Deadline exceeded"
 
 
 class StoreFull(ServiceError):
     """The candidate store is full."""
 
-    status, code, title = 507, "store-full", "The candidate store is full"
-
-
-KINDS = (
-    NotJson, BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, TooSlow, Conflict, TooLarge,
-    UnsupportedMedia, Misdirected, Invalid, QuotaSpent, HeadersTooLarge, Internal, NotReady, Overloaded, Crowded,
-    StoreUnavailable, NotRecorded, DeadlinePassed, StoreFull,
-)  # fmt: skip
-
-
-def problem(error: ServiceError, request_id: str) -> Response:
-    """The answer that tells of an error; `Retry-After` is in whole seconds, at least 1."""
-    body: dict[str, object] = {
-        "type": f"urn:fitscore:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "request_id": request_id,
-    }
-    if error.errors:
-        body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in error.errors]
-    headers = {}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(orjson.dumps(body), error.status, headers, media_type="application/problem+json")
+    status, code, title = 507, "store-full", "Candidate store full"

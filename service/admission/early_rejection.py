@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.admission.controller import Admission, NoCapacity
 from service.batching.jobs import Priority
 from service.errors import Overloaded
-from service.http.problems import stated_deadline_ms
 
-SCORING = frozenset({"/score", "/rerank"})
 # For so much of the time that it could fill, a refusal stands for all who ask for no less; then one may try again, and
 # what has come free by then is given out at once.
 PAUSE = 0.1
@@ -39,32 +37,31 @@ class Claim:
 
 
 class EarlyRejection:
-    """Stands between a request's head and its parser. `wait_seconds()` is how long new work waits now."""
+    """Rejects requests before their bodies are read or parsed. `wait_seconds()` is how long new work waits now."""
 
     def __init__(
         self,
         admission: Admission,
         wait_seconds: Callable[[], float],
-        default_deadline_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._admission = admission
         self._wait_seconds = wait_seconds
-        self._default_deadline_s = default_deadline_s
         self._clock = clock
         self._refused = Claim(0.0, 0)
         self._until = -math.inf
 
-    def before_body(self, route: str, headers: Mapping[bytes, bytes]) -> None:
-        """Raise Overloaded where not even a critical request could come in; Invalid as the route would."""
-        if route in SCORING:
-            self._admit(self._allowed_s(route, headers, Priority.critical))
+    def before_body(self, deadline_s: float) -> None:
+        """Raise Overloaded if not even a critical request could be admitted.
 
-    def before_parsing(self, route: str, headers: Mapping[bytes, bytes], body: bytes) -> None:
-        """Raise Overloaded where this request could not come in, or one that asked for no more just could not."""
-        if route not in SCORING:
-            return
-        claim = Claim(self._allowed_s(route, headers, priority_in(body)), len(body))
+        `deadline_s`: the latest deadline that the request can have, in seconds from now; infinite if the body may
+        state any.
+        """
+        self._admit(self._admission.allowed_s(Priority.critical, deadline_s))
+
+    def before_parsing(self, deadline_s: float, body: bytes) -> None:
+        """Raise Overloaded if this request could not be admitted, or if one that asked for no more just was not."""
+        claim = Claim(self._admission.allowed_s(priority_in(body), deadline_s), len(body))
         self._admit(claim.allowed_s)
         left_s = self._until - self._clock()
         if left_s > 0 and claim.asks_no_less_than(self._refused):
@@ -83,12 +80,6 @@ class EarlyRejection:
             self._admission.admit(allowed_s=allowed_s, backlog_s=self._wait_seconds(), cost_s=0.0)
         except NoCapacity as refusal:
             raise Overloaded(retry_after_s=refusal.retry_after_s) from None
-
-    def _allowed_s(self, route: str, headers: Mapping[bytes, bytes], priority: Priority) -> float:
-        """At most; a deadline that the body, still unread, may state is taken to be without end."""
-        stated_ms = stated_deadline_ms(headers)
-        unstated_s = math.inf if route == "/score" else self._default_deadline_s
-        return self._admission.allowed_s(priority, unstated_s if stated_ms is None else stated_ms / 1000)
 
 
 def priority_in(body: bytes) -> Priority:

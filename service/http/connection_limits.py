@@ -17,8 +17,9 @@ from typing import ClassVar, Literal, Protocol, cast, get_args
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.errors import BadRequest, Crowded, HeadersTooLarge, ServiceError, TooLarge, TooSlow, problem
+from service.errors import BadRequest, Crowded, HeadersTooLarge, ServiceError, TooLarge, TooSlow
 from service.http.header_limits import request_id
+from service.http.problems import problem
 
 # After a refusal what still comes is dropped for so long: closing at once would destroy the answer on its way. At the
 # end of the service a client that has connected is waited for as long.

@@ -7,10 +7,14 @@ capacity. Reads the body whole (up to its limit) and hands it on; knows nothing 
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.admission.early_rejection import Claim, EarlyRejection
@@ -23,7 +27,6 @@ from service.errors import (
     ServiceError,
     TooLarge,
     Unauthorized,
-    problem,
 )
 from service.http.api_keys import ApiKeys, Caller
 from service.http.context import Desk
@@ -36,6 +39,8 @@ from service.http.header_limits import (
     check_size,
     request_id,
 )
+from service.http.problems import DEADLINE_HEADER, invalid, problem
+from service.http.schemas import DeadlineMs
 from service.observability.timings import Timings
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})
@@ -43,6 +48,7 @@ OPERATIONS = PROBES | {"/metrics"}
 OPEN = OPERATIONS | {"/openapi.json"}
 PATHS = {"/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
 SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/v1/models": "admin"}
+SCORING = frozenset({"/score", "/rerank"})
 WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
 OUTCOMES = {429: "refused", 503: "overload", 504: "deadline"}
 
@@ -71,6 +77,7 @@ class RequestGuard:
         keys: ApiKeys,
         desk: Desk,
         turnstile: EarlyRejection,
+        default_deadline_ms: int,
         hidden: frozenset[str] = frozenset(),
     ) -> None:
         self._app = app
@@ -78,6 +85,7 @@ class RequestGuard:
         self._hosts = hosts
         self._keys = keys
         self._turnstile = turnstile
+        self._default_deadline_ms = default_deadline_ms
         self._hidden = hidden
         self._only: frozenset[str] | None = None
         self.desk = desk
@@ -100,10 +108,15 @@ class RequestGuard:
         answer = visit.noting(send)
         try:
             visit.caller = self._admit(scope, headers)
+            if visit.route in SCORING:
+                visit.deadline_ms = stated_deadline_ms(headers)
+                latest_s = self._latest_s(visit)
+                self._turnstile.before_body(latest_s)
             body = await self._read(receive)
             if (scope["method"], visit.route) in WITH_BODY and not body:
                 raise NotJson("the body is empty")
-            self._turnstile.before_parsing(visit.route, headers, body)
+            if visit.route in SCORING:
+                self._turnstile.before_parsing(latest_s, body)
             visit.timings.lap("read")
             scope["state"] = {**scope.get("state", {}), "visit": visit}
             await self._app(scope, _replay(body, receive), answer)
@@ -139,8 +152,13 @@ class RequestGuard:
         check_length(headers, self._limits)
         if (scope["method"], route) in WITH_BODY:
             check_content(headers)
-            self._turnstile.before_body(route, headers)
         return caller or NOBODY
+
+    def _latest_s(self, visit: RequestContext) -> float:
+        """The latest deadline, in seconds from arrival, that the request can have while its body is unread."""
+        if visit.deadline_ms is not None:
+            return visit.deadline_ms / 1000
+        return math.inf if visit.route == "/score" else self._default_deadline_ms / 1000  # the body may have one
 
     async def _read(self, receive: Receive) -> bytes:
         limit = self._limits.body_bytes
@@ -174,6 +192,7 @@ class RequestContext:
     began: bool = False
     partial: bool = False
     last: bool = False
+    deadline_ms: int | None = None
     allowed_s: float = 0.0
     outcome: str = "error"
 
@@ -190,6 +209,21 @@ class RequestContext:
             await send(message)
 
         return noted
+
+
+_DEADLINE = TypeAdapter(DeadlineMs)
+
+
+def stated_deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:
+    """The deadline header, or None without one. Raises Invalid."""
+    stated = headers.get(DEADLINE_HEADER.lower().encode())
+    if stated is None:
+        return None
+    try:
+        return _DEADLINE.validate_python(stated.decode("latin-1"))
+    except ValidationError as error:
+        found: list[Mapping[str, Any]] = [{**each, "loc": ("header", DEADLINE_HEADER)} for each in error.errors()]
+    raise invalid(found)
 
 
 def route_of(path: str) -> str:

@@ -1,48 +1,106 @@
-"""What does not fit the contract, told by the names of its fields and never by their values. Knows no HTTP app."""
+"""Errors -> RFC 9457 problem details, in responses and in OpenAPI. A problem names fields, never values."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
-from service.errors import FieldError, Invalid
+from service.errors import FieldError, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
 from service.http.schemas import (
     Candidate,
-    DeadlineMs,
     Document,
     Member,
+    Problem,
     PutCandidates,
     RerankRequest,
     ScoreRequest,
     StoredCandidate,
 )
 
-MAX_FAULTS = 20
+PROBLEM_JSON = "application/problem+json"
 DEADLINE_HEADER = "X-Deadline-Ms"
-_DEADLINE = TypeAdapter(DeadlineMs)
+MAX_FIELD_ERRORS = 20
 
 
-def stated_deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:
-    """What the header states, read as the routes read it, body or not. Raises Invalid for what cannot be used."""
-    stated = headers.get(DEADLINE_HEADER.lower().encode())
-    if stated is None:
-        return None
-    try:
-        return _DEADLINE.validate_python(stated.decode("latin-1"))
-    except ValidationError as error:
-        found: list[Mapping[str, Any]] = [{**each, "loc": ("header", DEADLINE_HEADER)} for each in error.errors()]
-    raise invalid(found)
+def problem(error: ServiceError, request_id: str) -> Response:
+    """The response for an error. `Retry-After` is in whole seconds, at least 1."""
+    body: dict[str, object] = {
+        "type": f"urn:fitscore:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "request_id": request_id,
+    }
+    if error.errors:
+        body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in error.errors]
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(orjson.dumps(body), error.status, headers, media_type=PROBLEM_JSON)
+
+
+# Exception handlers of the FastAPI app.
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Render every exception of the app as a problem."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _request_id(request: Request) -> str:
+    found: str = request.state.visit.id
+    return found
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    if isinstance(error, Overloaded):
+        request.state.visit.allowed_s = error.allowed_s
+    return problem(error, _request_id(request))
+
+
+async def _unexpected(request: Request, _: Exception) -> Response:
+    return problem(Internal(), _request_id(request))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own errors, such as an unknown route or method."""
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ServiceError):  # ours, raised while FastAPI read the body
+        return problem(error.__cause__, _request_id(request))
+    kind = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code)
+    response = problem(kind() if kind else Internal(HTTPStatus(error.status_code).phrase), _request_id(request))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem(invalid(error.errors()), _request_id(request))
+
+
+# Validation errors of pydantic.
 
 
 def invalid(found: Iterable[Mapping[str, Any]]) -> Invalid:
-    """The problem that tells of pydantic's errors: each once, and not without end."""
+    """Pydantic's errors as one problem: without duplicates, and at most MAX_FIELD_ERRORS of them."""
     faults = {(pointer(each["loc"]), plain(each)): None for each in found}
-    return Invalid(errors=[FieldError(*fault) for fault in list(faults)[:MAX_FAULTS]])
+    return Invalid(errors=[FieldError(*fault) for fault in list(faults)[:MAX_FIELD_ERRORS]])
 
 
-# What the contract itself calls a field, a header, or a way to read one (the kinds among which pydantic tried).
+# Names of the contract: fields, a header, and the members of a union that pydantic tried.
 NAMES = frozenset(
     name
     for contract in (ScoreRequest, Member, Candidate, RerankRequest, Document, PutCandidates, StoredCandidate)
@@ -51,7 +109,7 @@ NAMES = frozenset(
 
 
 def pointer(location: tuple[object, ...]) -> str:
-    """A JSON pointer into the body, or "header: name". Names that the caller chose may be texts: they become "?"."""
+    """A JSON pointer into the body, or "header: name". Names chosen by the caller may be texts: they become "?"."""
     first, *rest = location
     parts = [str(part) if isinstance(part, int) or part in NAMES else "?" for part in rest]
     if first != "body":
@@ -60,15 +118,46 @@ def pointer(location: tuple[object, ...]) -> str:
 
 
 def plain(error: Mapping[str, object]) -> str:
-    """What is wrong, in words that cannot hold a value of the body."""
+    """What is wrong, in words that cannot contain a value of the body."""
     kind = str(error["type"])
     if kind == "value_error":  # raised by our own validators, whose sentences are fixed
         return str(error["msg"]).removeprefix("Value error, ")
-    return str(error["msg"]) if kind in _FIXED else f"not usable here ({kind})"
+    return str(error["msg"]) if kind in _FIXED else f"not valid here ({kind})"
 
 
-# Kinds whose sentence is made of the schema alone.
+# Error types whose message contains nothing but the schema's own words.
 _FIXED = frozenset(
     "missing extra_forbidden enum string_type string_too_short string_too_long int_type float_type bool_type list_type"
     " dict_type model_type model_attributes_type too_short too_long greater_than_equal less_than_equal".split()
 )
+
+
+# OpenAPI.
+
+
+def problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route that can end with these errors; several may share a status."""
+    titles: dict[int, list[str]] = {}
+    for kind in kinds:
+        titles.setdefault(kind.status, []).append(f"{kind.title} (`{kind.code}`)")
+    content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": "; ".join(titles[status]), "content": content} for status in sorted(titles)}
+
+
+class Api(FastAPI):
+    """FastAPI with the schema of problems in its document, and without its own schema of validation errors."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, built once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            named = document["components"]["schemas"]
+            named["Problem"] = Problem.model_json_schema()
+            for unused in ("HTTPValidationError", "ValidationError"):
+                named.pop(unused, None)
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                        del operation["responses"]["422"]
+        assert self.openapi_schema is not None
+        return self.openapi_schema

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import orjson
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from service.batching.jobs import PairStatus, Priority
 from service.encoding.tokenization import Item
-from service.errors import NotFound
+from service.errors import (
+    BadRequest,
+    Conflict,
+    Crowded,
+    DeadlinePassed,
+    Forbidden,
+    HeadersTooLarge,
+    Internal,
+    Invalid,
+    Misdirected,
+    NotFound,
+    NotJson,
+    NotReady,
+    NotRecorded,
+    Overloaded,
+    QuotaSpent,
+    StoreFull,
+    StoreUnavailable,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    UnsupportedMedia,
+)
 from service.http import schemas
 from service.http.compat.rerank import answer_of, entries_of
 from service.http.context import AtDesk, Desk
 from service.http.guard import ClientDisconnected, RequestContext
-from service.http.openapi import problems
-from service.http.problems import DEADLINE_HEADER
+from service.http.problems import DEADLINE_HEADER, problems
 from service.http.strict_json import read_json
 from service.observability.timings import Timings
 from service.request import ScoringRequest
@@ -46,27 +67,38 @@ class StrictJsonRoute(APIRoute):
         return handle_strictly
 
 
-DeadlineHeader = Annotated[
-    schemas.DeadlineMs | None,
-    Header(alias=DEADLINE_HEADER, description="ms; the smaller of this and the body's counts"),
-]
-SCORING = (400, 401, 403, 413, 415, 422, 429, 431, 500, 503, 504)
-ADMIN = (401, 403, 431, 500)
-ROLLING_OUT = problems(400, 404, 409, 413, 415, 422, *ADMIN)
-NOT_YET: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Probe, "description": "not so"}}
+# The errors of every operation that the guard protects, and of those with a body.
+GUARDED = (
+    BadRequest, Unauthorized, Forbidden, TooSlow, TooLarge, Misdirected, HeadersTooLarge, Internal, Crowded,
+)  # fmt: skip
+WITH_BODY = (NotJson, Invalid, *GUARDED)
+SCORING = problems(UnsupportedMedia, QuotaSpent, NotReady, Overloaded, NotRecorded, DeadlinePassed, *WITH_BODY)
+ROLLING_OUT = problems(NotFound, Conflict, *WITH_BODY)
+NOT_YET: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Probe, "description": "The answer is no"}}
+# The guard reads the header; the routes only document it.
+DEADLINE: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": DEADLINE_HEADER,
+            "in": "header",
+            "required": False,
+            "description": "Deadline in milliseconds from arrival. If the body has one too, the earlier one counts.",
+            "schema": {"type": "integer", "minimum": 1, "maximum": schemas.MAX_DEADLINE_MS},
+        }
+    ]
+}
 router = APIRouter(route_class=StrictJsonRoute)
 
 
-@router.post("/score", response_model=schemas.ScoreResponse, responses=problems(*SCORING))
-async def score(
-    request: Request, body: schemas.ScoreRequest, at: AtDesk, x_deadline_ms: DeadlineHeader = None
-) -> Response:
+@router.post("/score", response_model=schemas.ScoreResponse, responses=SCORING, openapi_extra=DEADLINE)
+async def score(request: Request, body: schemas.ScoreRequest, at: AtDesk) -> Response:
     """Score candidates for one member; answers stand in request order."""
     candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
     member = Item("", body.member.text if body.member.fields is None else body.member.fields)
     at.check_sizes(candidates, "/candidates")
     at.check_length(member, "/member")
-    deadline = at.deadline(visit_of(request).arrived, body.deadline_ms, x_deadline_ms)
+    visit = visit_of(request)
+    deadline = at.deadline(visit.arrived, body.deadline_ms, visit.deadline_ms)
     answer, timings = await _answer(
         request, at, ScoringRequest(member, candidates, body.blend, deadline, body.priority)
     )
@@ -93,20 +125,19 @@ def _wire(candidates: list[Item], answer: ScoringResult) -> dict[str, object]:
 RERANK_ANSWER = schemas.RerankResponse | list[schemas.TeiRank]
 
 
-@router.post("/rerank", response_model=RERANK_ANSWER, responses=problems(*SCORING))
+@router.post("/rerank", response_model=RERANK_ANSWER, responses=SCORING, openapi_extra=DEADLINE)
 @router.post("/v1/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
 @router.post("/v2/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
-async def rerank(
-    request: Request, body: schemas.RerankRequest, at: AtDesk, x_deadline_ms: DeadlineHeader = None
-) -> Response:
+async def rerank(request: Request, body: schemas.RerankRequest, at: AtDesk) -> Response:
     """Cohere's and Jina's shape (`documents`) or TEI's (`texts`); the scores are the model's default blend."""
     member, candidates = Item("", body.query), entries_of(body)
     at.check_sizes(candidates, "/texts" if body.documents is None else "/documents")
     at.check_length(member, "/query")
-    deadline = at.deadline(visit_of(request).arrived, x_deadline_ms)
+    visit = visit_of(request)
+    deadline = at.deadline(visit.arrived, visit.deadline_ms)
     order = ScoringRequest(member, candidates, None, deadline, Priority.default)
     answer, timings = await _answer(request, at, order)
-    return _respond(request, at, answer, timings, answer_of(body, answer, visit_of(request).id))
+    return _respond(request, at, answer, timings, answer_of(body, answer, visit.id))
 
 
 def visit_of(request: Request) -> RequestContext:
@@ -150,7 +181,7 @@ def _respond(request: Request, at: Desk, answer: ScoringResult, timings: Timings
 @router.put(
     "/candidates",
     response_model=schemas.PutResponse,
-    responses=problems(400, 401, 403, 413, 415, 422, 431, 500, 503, 507),
+    responses=problems(UnsupportedMedia, Overloaded, StoreUnavailable, StoreFull, *WITH_BODY),
 )
 async def put_candidates(body: schemas.PutCandidates, at: AtDesk) -> Response:
     """Insert or replace candidates, all or none; they can be scored by id alone, for `ttl_s` seconds or for good.
@@ -166,7 +197,7 @@ async def put_candidates(body: schemas.PutCandidates, at: AtDesk) -> Response:
     return Response(orjson.dumps({"upserted": len(entries), **_progress(at)}), media_type=JSON)
 
 
-@router.get("/candidates:progress", response_model=schemas.Progress, responses=problems(*ADMIN))
+@router.get("/candidates:progress", response_model=schemas.Progress, responses=problems(*GUARDED))
 async def encoding_progress(at: AtDesk) -> Response:
     """How many stored candidates still wait to be encoded, and how many more may."""
     return Response(orjson.dumps(_progress(at)), media_type=JSON)
@@ -177,7 +208,9 @@ def _progress(at: Desk) -> dict[str, int]:
     return {"waiting": ahead.unfinished, "room": ahead.room}
 
 
-@router.delete("/candidates/{candidate_id:path}", status_code=204, responses=problems(404, 503, *ADMIN))
+@router.delete(
+    "/candidates/{candidate_id:path}", status_code=204, responses=problems(NotFound, StoreUnavailable, *GUARDED)
+)
 async def delete_candidate(candidate_id: str, at: AtDesk) -> Response:
     """Forget a candidate."""
     if not await at.forget(candidate_id):
@@ -185,14 +218,16 @@ async def delete_candidate(candidate_id: str, at: AtDesk) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/v1/models", response_model=schemas.ModelsResponse, responses=problems(*ADMIN))
+@router.get("/v1/models", response_model=schemas.ModelsResponse, responses=problems(*GUARDED))
 async def list_models(at: AtDesk) -> Response:
     """The live model, and the sound bundles beside it."""
     listed = {"models": await at.lifecycle.list_models(), "fault": at.traffic.fault}
     return Response(orjson.dumps(listed), media_type=JSON)
 
 
-@router.post("/v1/models/{version}:activate", response_model=schemas.ModelEntry, responses=problems(404, 409, *ADMIN))
+@router.post(
+    "/v1/models/{version}:activate", response_model=schemas.ModelEntry, responses=problems(NotFound, Conflict, *GUARDED)
+)
 async def activate_model(version: str, at: AtDesk) -> Response:
     """Load another version of the live model beside it, verify and warm it, then swap.
 
@@ -216,7 +251,7 @@ async def canary_model(version: str, body: schemas.Share, at: AtDesk) -> Respons
     return Response(orjson.dumps(await at.lifecycle.roll_out(version, "canary", body.share)), media_type=JSON)
 
 
-@router.post("/v1/models/{version}:rollback", response_model=schemas.ModelEntry, responses=problems(409, *ADMIN))
+@router.post("/v1/models/{version}:rollback", response_model=schemas.ModelEntry, responses=problems(Conflict, *GUARDED))
 async def roll_back_model(version: str, at: AtDesk) -> Response:
     """Leave this version, the live one, for the one that was live before it and is still in memory.
 

@@ -31,7 +31,8 @@ FieldIn = Annotated[
 ]
 FieldsIn = Annotated[dict[str, FieldIn], Field(max_length=100)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-DeadlineMs = Annotated[int, Field(ge=1, le=600_000)]
+MAX_DEADLINE_MS = 600_000
+DeadlineMs = Annotated[int, Field(ge=1, le=MAX_DEADLINE_MS)]
 
 EXAMPLE: JsonValue = {
     "member": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from service.admission.controller import Admission
@@ -10,7 +12,7 @@ from service.batching.jobs import Priority
 from service.errors import Overloaded
 from tests.support.fakes import Clock
 
-SECOND = {b"x-deadline-ms": b"1000"}
+SECOND = 1.0
 BODY = b"x" * 100
 REFUSED = Claim(allowed_s=0.74, size=100)
 """What a request of default priority with a second and BODY claimed, a hundredth after it came."""
@@ -22,11 +24,11 @@ class Gate:
     def __init__(self) -> None:
         self.clock = Clock()
         self.wait_s = 0.7
-        self.turnstile = EarlyRejection(Admission(max_backlog_s=10.0), lambda: self.wait_s, 30.0, self.clock)
+        self.turnstile = EarlyRejection(Admission(max_backlog_s=10.0), lambda: self.wait_s, self.clock)
 
-    def lets_in(self, body: bytes = BODY, headers: dict[bytes, bytes] = SECOND, route: str = "/score") -> bool:
+    def lets_in(self, body: bytes = BODY, deadline_s: float = SECOND) -> bool:
         try:
-            self.turnstile.before_parsing(route, headers, body)
+            self.turnstile.before_parsing(deadline_s, body)
         except Overloaded:
             return False
         return True
@@ -46,18 +48,18 @@ def test_after_a_refusal_whoever_asks_for_no_less_is_refused_for_a_moment(gate: 
 
 
 @pytest.mark.parametrize(
-    ("body", "headers"),
+    ("body", "deadline_s"),
     [
         (b"x" * 99, SECOND),
-        (BODY, {b"x-deadline-ms": b"1100"}),
-        (BODY, {}),
+        (BODY, 1.1),
+        (BODY, math.inf),
         (b'{"priority": "critical"}' + BODY, SECOND),
     ],
     ids=["a smaller body", "more time", "time that only the body may state", "a higher priority"],
 )
-def test_whoever_asks_for_less_is_heard(gate: Gate, body: bytes, headers: dict[bytes, bytes]) -> None:
+def test_whoever_asks_for_less_is_heard(gate: Gate, body: bytes, deadline_s: float) -> None:
     gate.turnstile.refused(REFUSED)
-    assert gate.lets_in(body, headers)
+    assert gate.lets_in(body, deadline_s)
 
 
 def test_a_refusal_of_less_counts_for_more_callers(gate: Gate) -> None:
@@ -92,17 +94,11 @@ def test_what_waits_longer_than_a_request_allows_is_known_before_parsing(gate: G
     gate.wait_s = 0.8
     assert not gate.lets_in()
     assert gate.lets_in(b'"critical"')
-    gate.turnstile.before_body("/score", SECOND)
+    gate.turnstile.before_body(SECOND)
     gate.wait_s = 0.95
     with pytest.raises(Overloaded) as refusal:
-        gate.turnstile.before_body("/score", SECOND)
+        gate.turnstile.before_body(SECOND)
     assert refusal.value.retry_after_s == pytest.approx(0.05)
-
-
-def test_what_scores_nothing_passes(gate: Gate) -> None:
-    gate.wait_s = 1000.0
-    gate.turnstile.before_body("/candidates", SECOND)
-    assert gate.lets_in(route="/candidates")
 
 
 @pytest.mark.parametrize(

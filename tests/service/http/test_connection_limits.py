@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.errors import Misdirected
 from service.http.header_limits import AllowedHosts
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
 from tests.service.observability.test_metrics import read
@@ -234,7 +235,7 @@ def test_421_for_a_host_that_is_not_ours_while_probes_are_answered_by_address(se
 
 def test_a_host_left_out_is_none_of_the_listed_ones() -> None:
     hosts = AllowedHosts("a")
-    with pytest.raises(Exception, match="not served"):
+    with pytest.raises(Misdirected):
         hosts.check({"headers": [], "http_version": "1.0"})
 
 

@@ -5,15 +5,15 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Header
 from starlette.testclient import TestClient
 
 from service.errors import Invalid
-from service.http.guard import outcome_of, route_of
-from service.http.problems import stated_deadline_ms
-from service.http.routes import DeadlineHeader
+from service.http.guard import outcome_of, route_of, stated_deadline_ms
+from service.http.schemas import DeadlineMs
 from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
 from tests.service.observability.test_metrics import read
 from tests.support.fakes import PATIENCE_S, GatedScorer, loading
@@ -139,12 +139,11 @@ def test_a_closed_door_says_of_a_deadline_that_cannot_be_used_what_an_open_one_s
 
 
 @pytest.mark.parametrize("stated", ["0", "-5", "600001", "soon", "1e3", "9" * 400, "", "1", "+60", "1_0", "007", "5.0"])
-def test_the_door_reads_a_deadline_as_the_routes_do(stated: str) -> None:
-    """A route that would read it otherwise would let in what the door did not mean."""
+def test_the_guard_reads_the_deadline_header_as_fastapi_would(stated: str) -> None:
     api = FastAPI()
 
     @api.get("/")
-    async def read(x_deadline_ms: DeadlineHeader = None) -> int | None:
+    async def read(x_deadline_ms: Annotated[DeadlineMs | None, Header()] = None) -> int | None:
         return x_deadline_ms
 
     answer = TestClient(api).get("/", headers={"X-Deadline-Ms": stated})
@@ -193,6 +192,12 @@ def test_the_door_does_not_guess_at_a_deadline_that_the_body_states(serve: Serve
         assert not patient.done(), patient.result().text
         assert running.client.post("/rerank", json={"query": "chef", "documents": ["cook"]}).status_code == 503
     assert patient.result().status_code == 200
+
+
+def test_a_full_service_still_takes_requests_that_score_nothing(serve: Serve) -> None:
+    running = serve(max_backlog_s=0)
+    answer = running.client.put("/candidates", json={"candidates": CANDIDATES}, headers={"X-Deadline-Ms": "1"})
+    assert answer.status_code == 200
 
 
 def test_a_loop_that_cannot_keep_up_refuses_before_any_body_comes(serve: Serve) -> None:

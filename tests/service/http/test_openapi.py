@@ -1,5 +1,7 @@
 """/openapi.json: what callers generate their clients from."""
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -28,6 +30,36 @@ def test_scoring_routes_name_every_error_of_the_contract_as_a_problem(document: 
     for code in (400, 401, 403, 413, 415, 422, 429, 431, 500, 503, 504):
         content = responses[str(code)]["content"]
         assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def codes(document: dict[str, Any], method: str, path: str) -> dict[str, list[str]]:
+    """The problem types that an operation documents, by status."""
+    responses = document["paths"][path][method]["responses"]
+    return {status: re.findall(r"`([a-z-]+)`", each["description"]) for status, each in responses.items()}
+
+
+def test_each_operation_describes_the_problems_that_it_can_answer_with(document: dict[str, Any]) -> None:
+    score = codes(document, "post", "/score")
+    assert sorted(score["400"]) == ["bad-request", "not-json"]
+    assert sorted(score["503"]) == ["crowded", "not-ready", "not-recorded", "overloaded"]
+    assert score["504"] == ["deadline-passed"]
+    assert sorted(codes(document, "put", "/candidates")["503"]) == ["crowded", "overloaded", "store-unavailable"]
+    assert codes(document, "put", "/candidates")["507"] == ["store-full"]
+    assert sorted(codes(document, "delete", "/candidates/{candidate_id}")["503"]) == ["crowded", "store-unavailable"]
+    assert codes(document, "post", "/v1/models/{version}:rollback")["409"] == ["conflict"]
+    assert codes(document, "get", "/v1/models")["400"] == ["bad-request"]
+    assert "422" not in codes(document, "get", "/v1/models")
+
+
+def test_no_operation_promises_errors_in_another_shape(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in json.dumps(document)
+
+
+def test_scoring_operations_document_the_deadline_header(document: dict[str, Any]) -> None:
+    for path in ("/score", "/rerank"):
+        (header,) = document["paths"][path]["post"]["parameters"]
+        assert (header["name"], header["in"]) == ("X-Deadline-Ms", "header")
+        assert header["schema"] == {"type": "integer", "minimum": 1, "maximum": 600_000}
 
 
 @pytest.mark.parametrize("name", ["ScoreRequest", "ScoreResponse", "RerankRequest", "RerankResponse"])
