@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from models.bundle.files import Bundle
+from models.loading import graphs_for
 from models.runtime.session import DTYPES
 
 
@@ -57,7 +58,7 @@ class BareLoop:
     """`session.run` and nothing else, on the graphs that the service runs on the CPU, with its threads."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
-        graphs = bundle.graphs_for("cpu")
+        graphs = graphs_for(bundle, "cpu")
         digests = {part: hashlib.sha256(bundle.contents[graph.file]).hexdigest() for part, graph in graphs.items()}
         tokenizer = bundle.contents[bundle.manifest.text.tokenizer].decode()
         self._num_ids = Tokenizer.from_str(tokenizer).get_vocab_size()

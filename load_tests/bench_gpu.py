@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from load_tests.report import json_line, quantile, table
 from models.bundle.files import Bundle
 from models.errors import DeviceError
-from models.runtime.providers import Way
+from models.loading import graphs_for, open_encoder, open_scorer
+from models.runtime.providers import RunMode
 from models.scorers.cross_encoder import CrossEncoderScorer
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair
@@ -57,7 +58,7 @@ class Workload:
 
 def flat_requests(bundle: Bundle, scorer: CrossEncoderScorer, work: Workload) -> Callable[[int], Scores]:
     """Score so many members against all candidates, every pair read whole."""
-    encoder = bundle.encoder()
+    encoder = open_encoder(bundle)
     members, candidates = [encoder.member(each) for each in work.members], encoder.candidates(work.candidates)
 
     def run(num_members: int) -> Scores:
@@ -68,7 +69,7 @@ def flat_requests(bundle: Bundle, scorer: CrossEncoderScorer, work: Workload) ->
 
 def split_requests(bundle: Bundle, scorer: SplitScorer, work: Workload) -> Callable[[int], Scores]:
     """Score so many members against all candidates: members are encoded, candidates were before."""
-    encoder = bundle.encoder()
+    encoder = open_encoder(bundle)
     members = [encoder.member(each) for each in work.members]
     slots = scorer.encode_candidates(encoder.candidates(work.candidates))
 
@@ -107,21 +108,21 @@ def _repeat(run: Callable[[], Scores], seconds: float) -> tuple[Scores, list[flo
 def compare(path: Path, work: Workload, options: argparse.Namespace) -> list[Outcome]:
     """Every way of running one bundle, a row each; a way that this machine does not have says why."""
     bundle = Bundle.load(path)
-    tolerance = max(graph.tolerance for graph in bundle.graphs_for(options.device).values())
+    tolerance = max(graph.tolerance for graph in graphs_for(bundle, options.device).values())
     rows: list[Outcome] = []
     plain: Scores | None = None
-    for way in options.ways:
+    for run_mode in options.run_modes:
         row: Outcome = {
             "model": f"{bundle.manifest.name} {bundle.manifest.version}, {bundle.manifest.kind}",
-            "way": way,
+            "way": run_mode,
         }
         try:
-            answer, found = one_way(bundle, way, work, options)
+            answer, found = one_run_mode(bundle, run_mode, work, options)
         except Exception as error:  # whatever one way makes the runtime raise, the other figures are kept
-            if way == "plain":
+            if run_mode == "plain":
                 raise
             # A GPU that has plain runs has no excuse for the others but a TensorRT that is not installed.
-            absent = isinstance(error, DeviceError) and (options.device == "cpu" or way == "tensorrt")
+            absent = isinstance(error, DeviceError) and (options.device == "cpu" or run_mode == "tensorrt")
             row |= {"why not": _reason(error), "ok": absent}
             rows.append(_told(row))
             continue
@@ -143,11 +144,13 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {sentence[:400]}"
 
 
-def one_way(bundle: Bundle, way: Way, work: Workload, options: argparse.Namespace) -> tuple[Scores, Outcome]:
+def one_run_mode(
+    bundle: Bundle, run_mode: RunMode, work: Workload, options: argparse.Namespace
+) -> tuple[Scores, Outcome]:
     """Scores of all members, and the figures."""
     start = time.perf_counter()
-    scorer = bundle.open(
-        options.device, options.threads, way=way, most_pairs=options.most_pairs, engines=options.engines
+    scorer = open_scorer(
+        bundle, options.device, options.threads, run_mode=run_mode, max_pairs=options.max_pairs, engines=options.engines
     )
     scorer.warm_up()
     ready = time.perf_counter() - start
@@ -198,11 +201,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m load_tests.bench_gpu", description=__doc__)
     parser.add_argument("bundles", type=Path, nargs="+", help="flat and split models, in the table's order")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="cuda fails where there is none")
-    parser.add_argument("--ways", nargs="+", choices=get_args(Way), default=["plain", "bound", "graphs"])
+    parser.add_argument("--run-modes", nargs="+", choices=get_args(RunMode), default=["plain", "bound", "graphs"])
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument("--members", type=int, default=4, help="scored at once at saturation")
     parser.add_argument("--candidates", type=int, default=250, help="of each member")
-    parser.add_argument("--most-pairs", type=int, default=1024, help="of the largest bucket; a larger batch is cut")
+    parser.add_argument("--max-pairs", type=int, default=1024, help="of the largest bucket; a larger batch is cut")
     parser.add_argument("--member-words", type=int, default=120)
     parser.add_argument("--candidate-words", type=int, default=90)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements")

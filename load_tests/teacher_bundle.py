@@ -15,8 +15,10 @@ from pathlib import Path
 
 import torch
 
-from models.bundle.files import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
-from models.heads import calibrate
+from models.bundle.files import Bundle, save_bundle
+from models.bundle.manifest import Graph, KnownAnswer, Manifest, TextSpec
+from models.heads import Head, calibrate
+from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import pair_graph, write_onnx
 from training.nets.checkpoints import load_model
@@ -68,7 +70,7 @@ def teacher_bundle(recipe: Recipe, teach: Path, tokenizer: str, folder: Path) ->
     saved = save_bundle(
         folder, manifest, {"teacher.fp32.onnx": _graph(model), "tokenizer.json": tokenizer.encode()}, overwrite=True
     )
-    saved.check_known_answers(saved.open("cpu"), saved.encoder(), saved.graphs_for("cpu"))
+    check_known_answers(saved, open_scorer(saved, "cpu"), open_encoder(saved), "cpu")
     return saved
 
 

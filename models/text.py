@@ -1,97 +1,21 @@
-"""Fields -> text -> token ids: the only place where that happens, for training and serving alike.
+"""Text to token ids. Training and serving share this code.
 
 Knows tokens, not models: what a graph does with ids is not its concern.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
-FieldValue = str | list[str] | int | float
-Fields = Mapping[str, FieldValue]
+from models.template import Layout
+
 TokenIds = NDArray[np.int32]
 Inputs = dict[str, NDArray[np.int64]]
-
-Layout = Literal["pair", "texts"]
-"""Where the special tokens of a pair stand.
-
-pair:  [CLS] member [SEP] candidate [SEP], as cross-encoders are commonly trained.
-texts: [CLS] member [SEP] [CLS] candidate [SEP], each side as a sentence encoder reads it alone. Without its [CLS]
-       a short candidate is not what such a backbone was pretrained on.
-"""
-
-
-class FieldFormat(BaseModel):
-    """A field that a template names; with a label it is rendered as "label: value"."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    label: str = ""
-
-
-class Template(BaseModel):
-    """How the fields of a member and of a candidate become one text each.
-
-    Fields come in the template's order. Those that it does not name follow in the order of their names as
-    "name: value", so that nothing a caller sends is lost. Empty values are skipped and white space is
-    collapsed.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    member: tuple[FieldFormat, ...]
-    candidate: tuple[FieldFormat, ...]
-
-    def render_member(self, fields: Fields) -> str:
-        """The member's text; empty when no field has a value."""
-        return _render(self._member_labels, fields)
-
-    def render_candidate(self, fields: Fields) -> str:
-        """The candidate's text; empty when no field has a value."""
-        return _render(self._candidate_labels, fields)
-
-    # Made once: thousands of candidates a second are rendered.
-    @cached_property
-    def _member_labels(self) -> dict[str, str]:
-        return {each.name: each.label for each in self.member}
-
-    @cached_property
-    def _candidate_labels(self) -> dict[str, str]:
-        return {each.name: each.label for each in self.candidate}
-
-
-def _render(labels: Mapping[str, str], fields: Fields) -> str:
-    parts = [_labelled(label, fields[name]) for name, label in labels.items() if name in fields]
-    parts += [_labelled(name, fields[name]) for name in sorted(fields.keys() - labels.keys())]
-    return ". ".join(filter(None, parts))
-
-
-def _labelled(label: str, value: FieldValue) -> str:
-    text = _plain(value)
-    return f"{label}: {text}" if label and text else text
-
-
-def _plain(value: FieldValue) -> str:
-    if isinstance(value, list):
-        return ", ".join(filter(None, map(_plain, value)))
-    return collapsed(str(value)).rstrip(" .,;")
-
-
-def collapsed(text: str) -> str:
-    """The text with one space for each run of white space, and none at its ends."""
-    # Most texts are so already, and to see that takes a seventh of the time: only the space is printable white space.
-    if text.isprintable() and "  " not in text:
-        return text.strip()
-    return " ".join(text.split())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

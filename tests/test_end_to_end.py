@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from models.bundle.files import Bundle
+from models.loading import open_encoder, open_scorer
 from models.text import Pair
 from tests.service.conftest import Serve, serve  # noqa: F401  a fixture is used by its name
 from tests.support.chat_server import ChatServer
@@ -125,7 +126,7 @@ def test_the_service_answers_what_the_student_says(bundle: Path, serve: Serve) -
     assert running.failures == []
     lists = list(demo.lists(bundle))[-3:]
     loaded = Bundle.load(bundle)
-    encoder, scorer = loaded.encoder(), loaded.open("cpu", 1)
+    encoder, scorer = open_encoder(loaded), open_scorer(loaded, "cpu", 1)
     for each in lists:
         candidates = [{"id": str(index), "fields": dict(fields)} for index, fields in enumerate(each.candidates)]
         scores = running.score(member={"fields": dict(each.member)}, candidates=candidates).json()["scores"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.text import Template
+from models.template import Template
 from training.data.lists import FieldList
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan

@@ -16,8 +16,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from models.bundle.files import Bundle, Calibration, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
-from models.text import FieldFormat, Template
+from models.bundle.files import Bundle, save_bundle
+from models.bundle.manifest import Graph, KnownAnswer, Manifest, TextSpec
+from models.heads import Calibration, Head
+from models.template import FieldFormat, Template
 from training.compression.onnx_export import PAIR_INPUTS, pair_graph, write_onnx
 
 

@@ -1,1 +1,1 @@
-"""The files of a bundle: manifest, signature, reading and writing. No onnxruntime here."""
+"""The files of a bundle: manifest, signature, reading and writing. Needs neither onnxruntime nor numpy."""

@@ -1,11 +1,12 @@
-"""A bundle: the folder that training writes and the service loads. Save, load, and verify every byte.
+"""A bundle: the folder that training writes and the service loads. Reads, verifies and saves it.
 
     manifest.json     what the model is, with the sha256 and size of every other file
-    manifest.sha256   the manifest's own digest, in the form of `sha256sum`
-    manifest.sig      where it is signed, its signature (see `signature.py`)
+    manifest.sha256   the manifest's own digest, as `sha256sum` writes it
+    manifest.sig      the signature of a signed bundle (see `signature.py`)
     *.onnx  tokenizer.json  card.md
 
-Every file is read once; what was hashed is what is loaded. Knows files, not how a graph runs.
+Every file is read once: the bytes that were hashed are the bytes that are used. Knows files only; `models.loading`
+makes a scorer of them.
 """
 
 from __future__ import annotations
@@ -17,34 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
 
-from models.bundle.manifest import PARTS, FileEntry, Graph, KnownAnswer, Manifest, Part, TextSpec
+from models.bundle.manifest import FileEntry, Manifest
 from models.bundle.signature import TrustedSigner
 from models.errors import BundleError
-from models.heads import Calibration, Head
-from models.runtime.buckets import BatchLimits
-from models.runtime.io_binding import open_runner
-from models.runtime.providers import Way
-from models.runtime.session import Device, Runner, resolve_device
-from models.scorers.cross_encoder import CrossEncoderScorer
-from models.scorers.interface import Scorer
-from models.scorers.split import SplitScorer
-from models.slots.codec import model_key
-from models.text import Pair, TextEncoder
-
-__all__ = [
-    "Bundle",
-    "Calibration",
-    "FileEntry",
-    "Graph",
-    "Head",
-    "KnownAnswer",
-    "Manifest",
-    "TextSpec",
-    "save_bundle",
-]
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.sha256"
@@ -70,98 +48,6 @@ class Bundle:
         contents = {name: _read_verified(path / name, entry) for name, entry in manifest.files.items()}
         _check_references(path, manifest)
         return cls(path, manifest, contents)
-
-    def encoder(self) -> TextEncoder:
-        """The encoder that this model was trained with."""
-        text = self.manifest.text
-        try:
-            tokenizer = self.contents[text.tokenizer].decode()
-            return TextEncoder(tokenizer, text.member_tokens, text.candidate_tokens, layout=text.layout)
-        except Exception as error:  # tokenizers raises bare Exception
-            raise BundleError(f"{self.path / text.tokenizer} is not a usable tokenizer") from error
-
-    def limits(self, most_pairs: int = 1024) -> BatchLimits:
-        """What bounds this model's batches: its buckets and profiles come from it."""
-        encoder = self.encoder()
-        return BatchLimits(encoder.longest_member, encoder.longest_candidate, pairs=most_pairs)
-
-    def graphs_for(self, device: Device) -> dict[Part, Graph]:
-        """The graphs made for a device, by what they compute; a part made for the CPU alone serves both.
-
-        Raises BundleError when a part that this kind of model needs is missing.
-        """
-        wanted = resolve_device(device)
-        found: dict[Part, Graph] = {}
-        for part in PARTS[self.manifest.kind]:
-            graphs = [graph for graph in self.manifest.graphs if graph.part == part]
-            chosen = next(
-                (graph for graph in graphs if graph.device == wanted), graphs[0] if len(graphs) == 1 else None
-            )
-            if chosen is None:
-                raise BundleError(f"{self.path / MANIFEST} lists no {part} graph for device {wanted!r}")
-            found[part] = chosen
-        return found
-
-    def key_of(self, graph: Graph) -> bytes:
-        """The same for two graphs only where they make the same of the same rendered text; see `slots.model_key`."""
-        text = self.manifest.text
-        handling = text.model_dump_json(exclude={"template"}).encode()
-        return model_key(self.contents[graph.file], self.contents[text.tokenizer], handling)
-
-    def open(
-        self,
-        device: Device = "auto",
-        threads: int = 1,
-        *,
-        way: Way = "plain",
-        most_pairs: int = 1024,
-        engines: Path = Path("engines"),
-    ) -> CrossEncoderScorer | SplitScorer:
-        """Load the device's graphs, to be run in a way of `open_runner`; `most_pairs` is of its largest bucket.
-
-        Raises DeviceError or BundleError.
-        """
-        limits = self.limits(most_pairs)
-
-        def opened(part: Part, graph: Graph) -> Runner:
-            raw, buckets = self.contents[graph.file], limits.buckets(part)
-            try:
-                return open_runner(
-                    raw, device, threads, way=way, buckets=buckets, precision=graph.precision, engines=engines
-                )
-            except BundleError as error:
-                raise BundleError(f"{self.path / graph.file}: {error}") from error
-
-        graphs = self.graphs_for(device)
-        runners: dict[str, Runner] = {}
-        for part, graph in graphs.items():
-            # Parts that share a file share its memory, unless each has shapes of its own.
-            key = graph.file if way == "plain" else part
-            runners[key] = runners.get(key) or opened(part, graph)
-        sessions = {part: runners[graph.file if way == "plain" else part] for part, graph in graphs.items()}
-        if self.manifest.kind == "cross":
-            return CrossEncoderScorer(sessions["pair"], self.encoder(), self.manifest.heads)
-        parts = (sessions["member"], sessions["candidate"], sessions["score"])
-        return SplitScorer(*parts, self.encoder(), self.manifest.heads)
-
-    def check_known_answers(self, scorer: Scorer, encoder: TextEncoder, graphs: Mapping[Part, Graph]) -> None:
-        """Score the manifest's own pairs in one batch.
-
-        Raises BundleError when an answer is off by more than the tolerance of the graphs that made it.
-        """
-        known = self.manifest.known_answers
-        if not known:
-            return
-        candidates = encoder.candidates([each.candidate for each in known])
-        pairs = [Pair(encoder.member(each.member), ids) for each, ids in zip(known, candidates, strict=True)]
-        found = scorer.score(pairs)
-        expected = np.array([each.probabilities for each in known])
-        worst = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
-        tolerance = max(graph.tolerance for graph in graphs.values())
-        if not worst <= tolerance:
-            files = ", ".join(str(self.path / graph.file) for graph in graphs.values())
-            verb = "do not give their" if len(graphs) > 1 else "does not give its"
-            raise BundleError(f"{files} {verb} known answers: off by {worst:.3g}, allowed {tolerance:.3g}")
 
 
 def _read_manifest(path: Path, signer: TrustedSigner | None) -> Manifest:

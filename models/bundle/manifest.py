@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from models.heads import Head
-from models.text import Layout, Template
+from models.template import Layout, Template
 
 
 class _Part(BaseModel):

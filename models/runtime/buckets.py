@@ -33,33 +33,33 @@ class Cut:
 
 @dataclass(frozen=True)
 class Buckets:
-    """The sizes that each axis may take, ascending; a bucket has one of each, and at most `most_pairs` places
+    """The sizes that each axis may take, ascending; a bucket has one of each, and at most `max_pairs` places
     (rows times candidates).
     """
 
     rows: tuple[int, ...]
     tokens: tuple[int, ...] = (1,)
     candidates: tuple[int, ...] = (1,)
-    most_pairs: int = 1 << 30
+    max_pairs: int = 1 << 30
 
     def __post_init__(self) -> None:
         for sizes in (self.rows, self.candidates, self.tokens):
             if not sizes or sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
                 raise ValueError("the sizes of an axis must be positive and strictly increasing")
-        if self.rows[0] * self.candidates[-1] > self.most_pairs:
-            raise ValueError("most_pairs must leave room for the fewest rows with the most candidates")
+        if self.rows[0] * self.candidates[-1] > self.max_pairs:
+            raise ValueError("max_pairs must leave room for the fewest rows with the most candidates")
 
     def every(self) -> tuple[Size, ...]:
         """All buckets, small ones first."""
         grid = (Size(r, c, t) for r in self.rows for c in self.candidates for t in self.tokens)
-        kept = (size for size in grid if size.rows * size.candidates <= self.most_pairs)
+        kept = (size for size in grid if size.rows * size.candidates <= self.max_pairs)
         return tuple(sorted(kept, key=lambda size: size.rows * size.candidates * size.tokens))
 
     def fit(self, size: Size) -> Size | None:
         """The smallest bucket that holds a batch of this size; None when there is none."""
         rows, candidates = _smallest(self.rows, size.rows), _smallest(self.candidates, size.candidates)
         tokens = _smallest(self.tokens, size.tokens)
-        if rows is None or candidates is None or tokens is None or rows * candidates > self.most_pairs:
+        if rows is None or candidates is None or tokens is None or rows * candidates > self.max_pairs:
             return None
         return Size(rows, candidates, tokens)
 
@@ -68,7 +68,7 @@ class Buckets:
         cuts = []
         for candidates in _slices(size.candidates, self.candidates[-1]):
             num_candidates = candidates.stop - candidates.start
-            room = self.most_pairs // (_smallest(self.candidates, num_candidates) or num_candidates)
+            room = self.max_pairs // (_smallest(self.candidates, num_candidates) or num_candidates)
             for rows in _slices(size.rows, max(each for each in self.rows if each <= room)):
                 cuts.append(Cut(rows, candidates, Size(rows.stop - rows.start, num_candidates, size.tokens)))
         return cuts
@@ -107,7 +107,7 @@ class BatchLimits:
         if part == "member":
             return Buckets(members, lengths)
         candidates = doubling(min(self.fewest_candidates, self.pairs), self.pairs)
-        return Buckets(members, lengths, candidates, most_pairs=self.pairs)
+        return Buckets(members, lengths, candidates, max_pairs=self.pairs)
 
     def _lengths(self, longest: int) -> tuple[int, ...]:
         return doubling(min(self.shortest, longest), longest)

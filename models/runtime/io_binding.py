@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from models.errors import DeviceError
 from models.runtime.buckets import Buckets, Profile
-from models.runtime.providers import Cuda, Gpu, Precision, TensorRt, Way, engine_folder
+from models.runtime.providers import Cuda, Gpu, Precision, RunMode, TensorRt, engine_folder
 from models.runtime.session import NO_GRAPH, Device, Feeds, Outputs, Runner, Session, resolve_device, run_options
 from models.runtime.shapes import AnyArray, Size, Tensor, corner, place, size_of
 
@@ -24,19 +24,26 @@ RUNS_BEFORE_CAPTURE = 2
 
 
 def open_runner(
-    graph: bytes, device: Device, threads: int, *, way: Way, buckets: Buckets, precision: Precision, engines: Path
+    graph: bytes,
+    device: Device,
+    threads: int,
+    *,
+    run_mode: RunMode,
+    buckets: Buckets,
+    precision: Precision,
+    engines: Path,
 ) -> Runner:
     """Open a graph to be run in one of four ways; TensorRT keeps what it builds under `engines`.
 
-    Raises DeviceError when the device or the way is not there, BundleError when the graph is not sound.
+    Raises DeviceError when the device or the run mode is not available, BundleError when the graph is not sound.
     """
-    if way == "plain":
+    if run_mode == "plain":
         return Session.open(graph, device, threads)
-    if way == "bound":
+    if run_mode == "bound":
         return BoundSession(Session.open(graph, device, threads), buckets)
     if resolve_device(device) != "cuda":
-        raise DeviceError(f"{way!r} was asked for, which needs a GPU")
-    if way == "graphs":
+        raise DeviceError(f"{run_mode!r} was asked for, which needs a GPU")
+    if run_mode == "graphs":
         providers = [Cuda(graphs=True).provider()]
     else:
         inputs, _ = Session.open(graph, "cpu", threads).tensors()

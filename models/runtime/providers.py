@@ -19,7 +19,7 @@ from models.runtime.buckets import Profile
 
 Provider = tuple[str, dict[str, str]]
 Precision = Literal["fp32", "fp16", "int8"]
-Way = Literal["plain", "bound", "graphs", "tensorrt"]
+RunMode = Literal["plain", "bound", "graphs", "tensorrt"]
 """How a graph is run: any shape as it comes; in buckets; in buckets with CUDA graphs; by TensorRT, in buckets."""
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.text import Fields
+from models.template import Fields
 from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
 from service.request import ScoringRequest

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from models.text import Fields
+from models.template import Fields
 
 Content = str | Fields | None
 Line = Mapping[str, object]

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from models.bundle.files import Bundle
+from models.loading import open_encoder, open_scorer
 from models.scorers.interface import Scorer
 from models.text import Pair, TextEncoder
 from service.audit.encryption import cipher, unseal
@@ -45,7 +46,7 @@ class Replayer:
     def open(cls, path: Path) -> Replayer:
         """Raises BundleError."""
         bundle = Bundle.load(path)
-        return cls(bundle, bundle.open("cpu", 1), bundle.encoder())
+        return cls(bundle, open_scorer(bundle, "cpu", 1), open_encoder(bundle))
 
     def rows(self, member: Content, candidates: list[Content]) -> np.ndarray:
         """Probabilities f32[candidates, heads]."""

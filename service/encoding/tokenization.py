@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.errors import StoreDown
-from models.text import Fields, Pair
+from models.template import Fields
+from models.text import Pair
 from service.batching.jobs import Operation, PairStatus
 from service.encoding.token_cache import TokenCache
 from service.registry.loading import LiveModel

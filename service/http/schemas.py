@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from models.text import Fields
+from models.template import Fields
 from service.batching.jobs import PairStatus, Priority
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]

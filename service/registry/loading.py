@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from models.bundle.files import MANIFEST, Bundle, Manifest
-from models.bundle.manifest import Part
+from models.bundle.files import MANIFEST, Bundle
+from models.bundle.manifest import Manifest, Part
 from models.bundle.signature import TrustedSigner
 from models.errors import BundleError, DeviceError
-from models.runtime.providers import Way
+from models.loading import check_known_answers, graph_key, graphs_for, open_encoder, open_scorer
+from models.runtime.providers import RunMode
 from models.runtime.session import Device
-from models.text import Template, TextEncoder
+from models.template import Template
+from models.text import TextEncoder
 from service.registry.operations import PairOperation, SplitOperations, WarmUpOperation
 from service.registry.warmup import BatchCaps, operations_of
 
@@ -64,20 +66,20 @@ def load_model(
     device: Device,
     threads: int,
     caps: BatchCaps,
-    way: Way = "plain",
+    run_mode: RunMode = "plain",
     engines: Path = Path("engines"),
     signer: TrustedSigner | None = None,
 ) -> LiveModel:
     """Load a bundle and make it ready to serve, in seconds. Raises BundleError, DeviceError or NotEnoughMemory."""
     check_memory(path)
     bundle = Bundle.load(path, signer)
-    graphs = bundle.graphs_for(device)
+    graphs = graphs_for(bundle, device)
     graph = next(iter(graphs.values()))
-    encoder, scorer = bundle.encoder(), bundle.open(device, threads, way=way, engines=engines)
+    encoder, scorer = open_encoder(bundle), open_scorer(bundle, device, threads, run_mode=run_mode, engines=engines)
     manifest = bundle.manifest
     try:
         scorer.warm_up()
-        bundle.check_known_answers(scorer, encoder, graphs)
+        check_known_answers(bundle, scorer, encoder, device)
         lanes = operations_of(scorer, encoder, caps)
     except (BundleError, MemoryError):
         raise
@@ -90,13 +92,13 @@ def load_model(
         template=manifest.text.template,
         encoder=encoder,
         text_key=_text_key(bundle),
-        keys={part: bundle.key_of(each) for part, each in graphs.items()},
+        keys={part: graph_key(bundle, each) for part, each in graphs.items()},
         lanes=lanes,
         heads=scorer.heads,
         default_blend=manifest.default_blend,
         device=graph.device,
         precision=graph.precision,
-        warm_up=WarmUpOperation.of(scorer) if way == "graphs" else None,
+        warm_up=WarmUpOperation.of(scorer) if run_mode == "graphs" else None,
     )
 
 

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from models.bundle.signature import TrustedSigner
 from models.errors import BundleError
-from models.runtime.providers import Way
+from models.runtime.providers import RunMode
 from models.runtime.session import Device, resolve_device
 from service.registry.loading import load_model, why
 from service.registry.warmup import BatchCaps
@@ -39,7 +39,7 @@ class LoadLimits:
     device: Device
     threads: int
     caps: BatchCaps
-    way: Way
+    run_mode: RunMode
     engines: Path
     signer_file: Path | None
     seconds: float
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str]) -> int:
             device=trial.device,
             threads=trial.threads,
             caps=trial.caps,
-            way=trial.way,
+            run_mode=trial.run_mode,
             engines=trial.engines,
             signer=TrustedSigner.read(trial.signer_file) if trial.signer_file else None,
         )

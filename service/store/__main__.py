@@ -13,6 +13,7 @@ from pathlib import Path
 
 from models.bundle.files import Bundle
 from models.errors import BundleError, StoreError
+from models.loading import graph_key
 from service.settings import BadSetting, read_settings
 from service.store.factory import open_store
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def keys_of(bundle: Bundle) -> list[bytes]:
     """Keys of what a bundle makes of candidates, on any device. Raises BundleError when it makes nothing to keep."""
-    found = [bundle.key_of(graph) for graph in bundle.manifest.graphs if graph.part == "candidate"]
+    found = [graph_key(bundle, graph) for graph in bundle.manifest.graphs if graph.part == "candidate"]
     if not found:
         raise BundleError(f"{bundle.path} keeps no slots: it reads member and candidate together")
     return found

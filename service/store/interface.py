@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from models.slots.codec import Slots, Usage
-from models.text import Fields
+from models.template import Fields
 
 Content = str | Fields
 

@@ -22,6 +22,7 @@ from load_tests.throughput import Round
 from load_tests.traffic import Mix
 from load_tests.warm_lists import Lists, WarmTraffic
 from models.bundle.files import Bundle
+from models.loading import open_encoder, open_scorer
 from models.runtime.session import Session
 from models.text import Pair
 from tests.support.bundles import write_tiny_bundle
@@ -42,7 +43,7 @@ def recorded(bundle: Bundle, log: Path, *, members: int, candidates: int) -> lis
     """The runs of a scorer that scores so many candidates for so many members."""
     with log.open("w", buffering=1) as file:
         record_runs(file, 0.0)
-        scorer, encoder = bundle.open("cpu"), bundle.encoder()
+        scorer, encoder = open_scorer(bundle, "cpu"), open_encoder(bundle)
         sides = [encoder.member(f"data engineer {'python ' * number}") for number in range(members)]
         others = encoder.candidates(["senior data engineer"] * candidates)
         scorer.score([Pair(member, candidate) for member in sides for candidate in others])

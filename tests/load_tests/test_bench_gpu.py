@@ -19,9 +19,7 @@ from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
 
 ROOT = Path(__file__).parents[2]
-SMALL = (
-    "--device cpu --seconds 0 --members 2 --candidates 3 --member-words 5 --candidate-words 4 --most-pairs 4".split()
-)
+SMALL = "--device cpu --seconds 0 --members 2 --candidates 3 --member-words 5 --candidate-words 4 --max-pairs 4".split()
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +84,11 @@ def test_cuda_without_a_gpu_is_an_error_and_never_the_cpu(bundles: list[str], mo
 def test_pieces_come_together_and_run_with_nothing_but_the_folder(bundles: list[str], tmp_path: Path) -> None:
     app = tmp_path / "app"
     (tmp_path / "wheels").mkdir()
-    for folder, pattern in (("models", "*.py"), ("load_tests", "__init__.py"), ("load_tests", "[br]e*.py")):
-        (app / folder).mkdir(parents=True, exist_ok=True)
-        for file in (ROOT / folder).glob(pattern):
-            shutil.copy(file, app / folder)
+    for pattern in ("models/**/*.py", "load_tests/__init__.py", "load_tests/[br]e*.py"):
+        for file in ROOT.glob(pattern):
+            copy = app / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
     shutil.copytree(bundles[0], app / "models" / "flat")
     tokenizer = app / "models" / "flat" / "tokenizer.json"
     whole = tokenizer.read_bytes()

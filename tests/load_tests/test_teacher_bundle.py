@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from load_tests.teacher_bundle import TOLERANCE, teacher_bundle
-from models.bundle.files import Calibration
+from models.heads import Calibration
 from training.nets.checkpoints import save_model
 from training.nets.cross_encoder import new_cross_encoder, read_tokenizer
 from training.nets.tiny_backbone import write_tiny_backbone

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.processors import BertProcessing
 
-from models.text import FieldFormat, Pair, Template, TextEncoder, collapsed
+from models.template import FieldFormat, Template, collapsed
+from models.text import Pair, TextEncoder
 from tests.support.bundles import tokenizer_json
 
 TEMPLATE = Template(

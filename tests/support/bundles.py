@@ -10,17 +10,11 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from models.bundle.files import (
-    Bundle,
-    Calibration,
-    Graph,
-    Head,
-    KnownAnswer,
-    Manifest,
-    TextSpec,
-    save_bundle,
-)
-from models.text import FieldFormat, Pair, Template, TextEncoder
+from models.bundle.files import Bundle, save_bundle
+from models.bundle.manifest import Graph, KnownAnswer, Manifest, TextSpec
+from models.heads import Calibration, Head
+from models.template import FieldFormat, Template
+from models.text import Pair, TextEncoder
 
 WORDS = "data engineer python spark chef pastry bake nurse ward senior junior platform hotel skills".split()
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime.providers import Way
+from models.runtime.providers import RunMode
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots.codec import Slots
@@ -72,9 +72,9 @@ class GatedScorer(SumScorer):
         return rows
 
 
-def load_tiny(path: Path, way: Way = "plain") -> LiveModel:
+def load_tiny(path: Path, run_mode: RunMode = "plain") -> LiveModel:
     """Load a bundle as the service does."""
-    return load_model(path, device="cpu", threads=1, caps=BatchCaps(512, 0.04), way=way)
+    return load_model(path, device="cpu", threads=1, caps=BatchCaps(512, 0.04), run_mode=run_mode)
 
 
 def loading(scorer: Scorer, *, run_s: float = 0.001, max_batch_tokens: int = 8192) -> Load:

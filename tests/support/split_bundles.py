@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from models.bundle.files import Bundle, Graph, KnownAnswer, save_bundle
+from models.bundle.files import Bundle, save_bundle
+from models.bundle.manifest import Graph, KnownAnswer
 from models.text import TextEncoder, TokenIds
 from tests.support.bundles import HEADS, manifest, tokenizer_json
 

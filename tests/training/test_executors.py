@@ -19,7 +19,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.bundle.files import Bundle, Calibration
+from models.bundle.files import Bundle
+from models.heads import Calibration
+from models.loading import graph_key, graphs_for
 from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import TextEncoder
@@ -198,7 +200,7 @@ def test_on_ray_the_files_are_the_same_though_a_node_died(
 def entries(store: Path, bundle: Path) -> dict[str, Slots]:
     """What a store has of TEXTS; fails where it has anything else."""
     loaded = Bundle.load(bundle)
-    model = loaded.key_of(loaded.graphs_for("cpu")["candidate"])
+    model = graph_key(loaded, graphs_for(loaded, "cpu")["candidate"])
     file = SlotFile(store / IN_STORE, MAX_BYTES)
     found = zip(TEXTS, file.get_many([content_key(model, text) for text in TEXTS]), strict=True)
     kept = {text: slots for text, slots in found if slots is not None}

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle.files import Bundle
-from models.runtime.buckets import Profile
+from models.loading import open_encoder
+from models.runtime.buckets import BatchLimits, Profile
 from models.runtime.session import Session
 
 NOT_CHECKED = 2
@@ -42,7 +43,8 @@ def check_bundle(bundle: Bundle) -> dict[str, BuildResult]:
     """A verdict on every graph that is not int8, by its file and part: onnxruntime's int8 is for CPUs. A file that
     serves two parts is built for the profile of each.
     """
-    limits = bundle.limits()
+    encoder = open_encoder(bundle)
+    limits = BatchLimits(encoder.longest_member, encoder.longest_candidate)
     verdicts = {}
     for graph in bundle.manifest.graphs:
         if graph.precision != "int8":

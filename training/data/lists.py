@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from models.text import Fields, Template
+from models.template import Fields, Template
 from training.data.tables import DataError, check_columns, empty, read_table
 
 Split = Literal["train", "valid", "test"]

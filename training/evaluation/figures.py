@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle.files import Calibration
+from models.heads import Calibration
 from training.data.lists import CandidateList, by_list
 from training.evaluation.slices import slice_figures
 from training.metrics import ranking

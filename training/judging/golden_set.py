@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from models.text import Fields, Template
+from models.template import Fields, Template
 from training.data.lists import split_of
 from training.data.tables import DataError, check_columns, empty, read_table
 from training.metrics.kappa import Agreement, agreement

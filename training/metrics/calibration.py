@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.bundle.files import Calibration
+from models.heads import Calibration
 from training.data.lists import CandidateList
 
 TINY = 1e-12

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from models.bundle.files import Calibration
+from models.heads import Calibration
 from models.text import TextEncoder
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, new_cross_encoder, save_cross_encoder
 from training.nets.interfaces import PairEncoder

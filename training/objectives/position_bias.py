@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.bundle.files import Calibration
+from models.heads import Calibration
 from training.data.impressions import POSITION
 from training.data.lists import CandidateList
 from training.metrics.calibration import fit_platt

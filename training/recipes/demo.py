@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.text import FieldFormat, Template
+from models.template import FieldFormat, Template
 from training.data.lists import FieldList
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan

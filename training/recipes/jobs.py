@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.text import FieldFormat, Template
+from models.template import FieldFormat, Template
 from training.data.lists import FieldList
 from training.nets.split_student import SplitShape
 from training.policy.documents import POLICIES

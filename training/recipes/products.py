@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from models.text import FieldFormat, Template
+from models.template import FieldFormat, Template
 from training.data.lists import FieldList
 from training.nets.split_student import SplitShape
 from training.policy.documents import POLICIES

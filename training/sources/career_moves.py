@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from models.text import Fields
+from models.template import Fields
 from training.data.lists import FieldList, Split
 
 

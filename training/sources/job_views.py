@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from models.text import Fields
+from models.template import Fields
 from training.data.lists import FieldList, Split
 
 VALID_FROM, TEST_FROM = "2015-01-25", "2015-02-01"

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from models.text import Fields
+from models.template import Fields
 from training.data.lists import FieldList, Split
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 

@@ -17,7 +17,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from models.text import Fields
+from models.template import Fields
 from training.data.lists import FieldList
 from training.sources.taxonomies import (
     Job,

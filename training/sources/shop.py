@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from models.text import Fields
+from models.template import Fields
 from training.data.lists import FieldList, Split, split_of
 
 LABELS = {"E": 4, "S": 2, "C": 1, "I": 0}

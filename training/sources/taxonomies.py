@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from models.text import Fields
+from models.template import Fields
 from training.data.lists import Split
 
 GAINS = {"exactMatch": 1.0, "closeMatch": 2 / 3, "narrowMatch": 1 / 3, "broadMatch": 1 / 3}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from models.text import Fields
+from models.template import Fields
 from training.data.lists import FieldList, Split, split_of
 
 # Words that tell the level or form of a job apart, not its kind: titles that differ only in them are one cluster.

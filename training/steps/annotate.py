@@ -20,7 +20,7 @@ import polars as pl
 import torch
 from tqdm import tqdm
 
-from models.bundle.files import Calibration
+from models.heads import Calibration
 from models.text import Pair, TextEncoder
 from training.data.tables import check_columns, empty, read_table
 from training.executors import LOCAL, Executor

@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 from models.bundle.files import Bundle
 from models.errors import BundleError
+from models.loading import graph_key, graphs_for, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
 from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
-from models.text import Template
+from models.template import Template
 from training.data.tables import DataError
 from training.executors import LOCAL, Executor
 
@@ -63,7 +64,7 @@ def encode(
     if loaded.manifest.kind != "split":
         raise BundleError(f"{bundle} reads member and candidate together: there is nothing to store")
     file = SlotFile(store / IN_STORE, MAX_BYTES)
-    filling = _Filling(file, loaded.key_of(loaded.graphs_for("cpu")["candidate"]))
+    filling = _Filling(file, graph_key(loaded, graphs_for(loaded, "cpu")["candidate"]))
     try:
         batches = filling.missing(_shards(table, loaded.manifest.text.template, shard))
         for keys, slots in engine.map(partial(_encoding, loaded, threads), batches):
@@ -75,7 +76,7 @@ def encode(
 
 def _encoding(bundle: Bundle, threads: int) -> Callable[[list[str]], NDArray[np.float16]]:
     """What encodes a batch of texts, ready to run where this is called."""
-    scorer, encoder = bundle.open("cpu", threads), bundle.encoder()
+    scorer, encoder = open_scorer(bundle, "cpu", threads), open_encoder(bundle)
     assert isinstance(scorer, SplitScorer)
     return lambda texts: scorer.encode_candidates(encoder.candidates(texts))
 

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle.files import Bundle, Calibration
+from models.bundle.files import Bundle
+from models.heads import Calibration
+from models.loading import open_encoder, open_scorer
 from models.text import TextEncoder
 from training.compression.onnx_inference import graph_logits, open_graphs
 from training.data.impressions import read_impressions
@@ -117,7 +119,7 @@ def _compare(live: Path, head: str, lists: Sequence[CandidateList], scores: Sequ
     names = [each.name for each in bundle.manifest.heads]
     if head not in names:
         return None
-    logits = graph_logits(bundle.open("cpu", 2), bundle.encoder(), lists)
+    logits = graph_logits(open_scorer(bundle, "cpu", 2), open_encoder(bundle), lists)
     found = by_list(logits[:, names.index(head)], lists)
     gains = [each.labels[head] for each in lists]
     new, old = (ranking.evaluate_lists(ranking.ndcg_at_10, each, gains) for each in (scores, found))

@@ -11,8 +11,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from models.bundle.files import Bundle, Graph, Head, KnownAnswer, Manifest, TextSpec, save_bundle
-from models.heads import calibrate
+from models.bundle.files import Bundle, save_bundle
+from models.bundle.manifest import Graph, KnownAnswer, Manifest, TextSpec
+from models.heads import Head, calibrate
+from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced
 from training.evaluation.model_card import model_card
@@ -72,7 +74,7 @@ def export(
     contents["tokenizer.json"] = tokenizer.encode()
     contents["card.md"] = model_card(recipe, policy, report).encode()
     saved = save_bundle(bundle, manifest, contents, overwrite=True)
-    saved.check_known_answers(saved.open("cpu", threads=2), saved.encoder(), saved.graphs_for("cpu"))
+    check_known_answers(saved, open_scorer(saved, "cpu", threads=2), open_encoder(saved), "cpu")
     return saved
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from models.text import FieldFormat, Template
+from models.template import FieldFormat, Template
 from training.data.lists import CandidateList, Split, by_list, candidate_lists, render_lists
 from training.evaluation.baselines import bm25_scores, embed_texts
 from training.evaluation.markdown_report import interval

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from models.bundle.files import MANIFEST, MANIFEST_DIGEST, Bundle, _digest_line, save_bundle
 from models.errors import BundleError, DeviceError
+from models.loading import check_known_answers, open_encoder, open_scorer
 from tests.support.bundles import graph_bytes, known_answers, manifest, tokenizer_json, write_tiny_bundle
 
 FILES = ("manifest.json", "manifest.sha256", "tiny.onnx", "tokenizer.json")
@@ -27,6 +30,13 @@ def rewrite_manifest(path: Path, change: Callable[[dict[str, object]], object]) 
     raw = json.dumps(document).encode()
     (path / MANIFEST).write_bytes(raw)
     (path / MANIFEST_DIGEST).write_bytes(_digest_line(raw))
+
+
+def test_reading_a_bundle_imports_neither_onnxruntime_nor_numpy() -> None:
+    heavy = {"onnxruntime", "numpy", "tokenizers", "cryptography"}
+    program = f"import sys, models.bundle.files; sys.exit(' '.join({heavy} & set(sys.modules)) or 0)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_saved_bundle_loads_equal(tmp_path: Path) -> None:
@@ -104,24 +114,24 @@ def test_another_graph_does_not_give_the_known_answers(tmp_path: Path) -> None:
     contents = {"tiny.onnx": graph_bytes(seed=1), "tokenizer.json": tokenizer_json().encode()}
     bundle = save_bundle(tmp_path / "b", manifest(known_answers=known_answers(seed=0)), contents)
     with pytest.raises(BundleError, match=r"tiny\.onnx does not give its known answers: off by 0\.\d+, allowed 1e-05"):
-        bundle.check_known_answers(bundle.open("cpu", 1), bundle.encoder(), bundle.graphs_for("cpu"))
+        check_known_answers(bundle, open_scorer(bundle, "cpu", 1), open_encoder(bundle), "cpu")
 
 
 def test_the_right_graph_gives_them(path: Path) -> None:
     bundle = Bundle.load(path)
-    bundle.check_known_answers(bundle.open("cpu", 1), bundle.encoder(), bundle.graphs_for("cpu"))
+    check_known_answers(bundle, open_scorer(bundle, "cpu", 1), open_encoder(bundle), "cpu")
 
 
 def test_a_graph_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     contents = {"tiny.onnx": b"not a graph", "tokenizer.json": tokenizer_json().encode()}
     bundle = save_bundle(tmp_path / "b", manifest(), contents)
     with pytest.raises(BundleError, match=r"tiny\.onnx: onnxruntime cannot load the graph"):
-        bundle.open("cpu", 1)
+        open_scorer(bundle, "cpu", 1)
 
 
 def test_cuda_without_a_gpu_is_an_error_and_never_the_cpu(path: Path) -> None:
     with pytest.raises(DeviceError, match="'cuda' was asked for"):
-        Bundle.load(path).open("cuda", 1)
+        open_scorer(Bundle.load(path), "cuda", 1)
 
 
 def test_saving_does_not_replace_unless_told_to(path: Path) -> None:

@@ -23,7 +23,7 @@ sizes = st.builds(Size, st.integers(0, 90), st.integers(0, 90), st.integers(1, 4
 def buckets(draw: st.DrawFn) -> Buckets:
     rows, candidates, tokens = draw(ladders), draw(ladders), draw(ladders)
     least = rows[0] * candidates[-1]
-    return Buckets(rows, tokens, candidates, most_pairs=draw(st.integers(least, least + 500)))
+    return Buckets(rows, tokens, candidates, max_pairs=draw(st.integers(least, least + 500)))
 
 
 def holds(bucket: Size, size: Size) -> bool:
@@ -64,7 +64,7 @@ def test_doubling_ends_at_the_most_and_never_more_than_doubles(least: int, most:
 
 
 def test_sizes_are_worked_out_by_hand() -> None:
-    small = Buckets((1, 2, 4), tokens=(16, 32), candidates=(8, 16), most_pairs=32)
+    small = Buckets((1, 2, 4), tokens=(16, 32), candidates=(8, 16), max_pairs=32)
     assert small.fit(Size(1, 3, 10)) == Size(1, 8, 16)
     assert small.fit(Size(3, 9, 17)) is None  # 4 x 16 would be more than 32 pairs
     assert [(cut.rows, cut.candidates) for cut in small.cut(Size(3, 9, 17))] == [

@@ -23,7 +23,7 @@ from models.runtime.shapes import Size, place
 from tests.support.bundles import graph_bytes
 from tests.support.split_bundles import WIDTH, write_split_bundle
 
-BUCKETS = Buckets((1, 2, 4), tokens=(4, 8), candidates=(2, 4), most_pairs=8)
+BUCKETS = Buckets((1, 2, 4), tokens=(4, 8), candidates=(2, 4), max_pairs=8)
 BUNDLE = Path(__file__).parents[3] / "models" / "jobs-v1"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from models.bundle.files import Bundle
 from models.errors import BundleError
+from models.loading import check_known_answers, graphs_for, open_encoder, open_scorer
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair
 from tests.support.split_bundles import GRAPHS, expected_logits, write_split_bundle
@@ -24,13 +25,13 @@ def bundle(tmp_path: Path) -> Bundle:
 
 @pytest.fixture
 def scorer(bundle: Bundle) -> SplitScorer:
-    opened = bundle.open("cpu", 1)
+    opened = open_scorer(bundle, "cpu", 1)
     assert isinstance(opened, SplitScorer)
     return opened
 
 
 def pairs_of(bundle: Bundle) -> list[Pair]:
-    encoder = bundle.encoder()
+    encoder = open_encoder(bundle)
     members = [encoder.member(text) for text in MEMBERS]
     return [Pair(member, ids) for member in members for ids in encoder.candidates(CANDIDATES)]
 
@@ -49,7 +50,7 @@ def test_a_pair_scores_the_same_alone_and_in_company(bundle: Bundle, scorer: Spl
 
 
 def test_blocks_of_unlike_sizes_share_a_batch(bundle: Bundle, scorer: SplitScorer) -> None:
-    encoder = bundle.encoder()
+    encoder = open_encoder(bundle)
     states = scorer.encode_members([encoder.member(text) for text in MEMBERS])
     slots = scorer.encode_candidates(encoder.candidates(CANDIDATES))
     blocks = [Block(states[0], slots), Block(states[1], slots[:1])]
@@ -60,7 +61,7 @@ def test_blocks_of_unlike_sizes_share_a_batch(bundle: Bundle, scorer: SplitScore
 
 
 def test_a_member_is_kept_at_its_own_length(bundle: Bundle, scorer: SplitScorer) -> None:
-    encoder = bundle.encoder()
+    encoder = open_encoder(bundle)
     members = [encoder.member(text) for text in MEMBERS]
     for ids, state in zip(members, scorer.encode_members(members), strict=True):
         assert state.keys_values is not None
@@ -73,7 +74,7 @@ def test_no_pairs_need_no_run(scorer: SplitScorer) -> None:
 
 
 def test_its_known_answers_hold(bundle: Bundle, scorer: SplitScorer) -> None:
-    bundle.check_known_answers(scorer, bundle.encoder(), bundle.graphs_for("cpu"))
+    check_known_answers(bundle, scorer, open_encoder(bundle), "cpu")
 
 
 def test_known_answers_of_other_weights_are_refused_by_file_name(tmp_path: Path) -> None:
@@ -81,11 +82,11 @@ def test_known_answers_of_other_weights_are_refused_by_file_name(tmp_path: Path)
     bundle = write_split_bundle(tmp_path / "wrong", seed=1)
     other = Bundle(bundle.path, bundle.manifest.model_copy(update={"known_answers": right}), bundle.contents)
     with pytest.raises(BundleError, match=r"member\.onnx.*score\.onnx do not give their known answers"):
-        other.check_known_answers(other.open("cpu", 1), other.encoder(), other.graphs_for("cpu"))
+        check_known_answers(other, open_scorer(other, "cpu", 1), open_encoder(other), "cpu")
 
 
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
     bundle = write_split_bundle(tmp_path / "split")
     partial = Bundle(bundle.path, bundle.manifest.model_copy(update={"graphs": GRAPHS[:2]}), bundle.contents)
     with pytest.raises(BundleError, match="no score graph for device 'cpu'"):
-        partial.graphs_for("cpu")
+        graphs_for(partial, "cpu")

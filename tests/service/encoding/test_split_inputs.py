@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from models.bundle.files import Bundle
+from models.loading import open_encoder, open_scorer
 from models.scorers.split import Block
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
@@ -63,7 +64,7 @@ def statuses(answer: httpx.Response) -> list[str]:
 def expected(bundle: Path, texts: Sequence[str] = TEXTS, member: str = MEMBER) -> list[float]:
     """Scores as the bundle gives them for one pair at a time, without a service."""
     loaded = Bundle.load(bundle)
-    scorer, encoder = loaded.open("cpu"), loaded.encoder()
+    scorer, encoder = open_scorer(loaded, "cpu"), open_encoder(loaded)
     ids = encoder.member(member)
     rows = [scorer.score([Pair(ids, candidate)])[0] for candidate in encoder.candidates(texts)]
     return [0.7 * float(row[0]) + 0.3 * float(row[1]) for row in rows]
@@ -157,7 +158,7 @@ def test_a_caller_that_leaves_takes_nothing_from_one_that_waits_for_the_same(
 
 
 def test_a_candidate_that_cannot_be_encoded_fails_alone(running: Running, model: WatchedModel, shelf: Path) -> None:
-    chef = Bundle.load(shelf / "tiny-v1").encoder().candidates(["pastry chef"])[0]
+    chef = open_encoder(Bundle.load(shelf / "tiny-v1")).candidates(["pastry chef"])[0]
 
     def refuse(candidates: Sequence[TokenIds]) -> None:
         if any(np.array_equal(ids, chef) for ids in candidates):
@@ -173,7 +174,7 @@ def test_a_candidate_that_cannot_be_encoded_fails_alone(running: Running, model:
 
 def test_a_block_that_fails_is_cut_down_to_the_candidate(running: Running, model: WatchedModel, shelf: Path) -> None:
     loaded = Bundle.load(shelf / "tiny-v1")
-    chef = model.scorer.encode_candidates(loaded.encoder().candidates(["pastry chef"]))[0]
+    chef = model.scorer.encode_candidates(open_encoder(loaded).candidates(["pastry chef"]))[0]
 
     def refuse(blocks: Sequence[Block]) -> None:
         if any(np.array_equal(slots, chef) for block in blocks for slots in block.slots):

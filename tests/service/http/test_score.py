@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.bundle.files import Bundle
+from models.loading import open_encoder, open_scorer
 from models.text import Pair
 from tests.service.conftest import CANDIDATES, OPEN, Running, Serve
 
@@ -24,7 +25,7 @@ def test_the_answer_has_the_shape_of_the_contract(usual: Running) -> None:
 
 def test_heads_are_what_the_bundle_says_of_the_rendered_texts(usual: Running, bundle: Path) -> None:
     loaded = Bundle.load(bundle)
-    encoder, scorer = loaded.encoder(), loaded.open("cpu", 1)
+    encoder, scorer = open_encoder(loaded), open_scorer(loaded, "cpu", 1)
     member = encoder.member("data engineer. skills: python, spark")
     texts = ["senior data engineer. python platform", "pastry chef. bake"]
     expected = scorer.score([Pair(member, ids) for ids in encoder.candidates(texts)])

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle.files import KnownAnswer, Manifest, save_bundle
+from models.bundle.files import save_bundle
+from models.bundle.manifest import KnownAnswer, Manifest
 from models.errors import BundleError, DeviceError
 from models.runtime.io_binding import BoundSession
 from models.runtime.session import Feeds, Outputs
@@ -82,7 +83,7 @@ def test_a_loaded_model_is_warm_and_knows_its_cost(bundle: Path) -> None:
 
 
 def test_a_model_in_fixed_shapes_gives_its_known_answers_too(bundle: Path) -> None:
-    model = load_tiny(bundle, way="bound")
+    model = load_tiny(bundle, run_mode="bound")
     pair = Pair(model.encoder.member("data engineer"), model.encoder.candidates(["chef"])[0])
     np.testing.assert_allclose(
         pair_lane(model).run([pair] * 3), pair_lane(load_tiny(bundle)).run([pair] * 3), atol=1e-6
@@ -98,7 +99,7 @@ def test_every_fixed_shape_has_run_before_the_model_is_live(bundle: Path, monkey
         return run_all(self, feeds)
 
     monkeypatch.setattr(BoundSession, "run_all", noting)
-    load_tiny(bundle, way="bound")
+    load_tiny(bundle, run_mode="bound")
     assert held[0] > 0
     assert len(set(held)) == 1  # what runs first already finds all buffers
 
@@ -134,7 +135,7 @@ def test_a_model_that_cannot_be_warmed_up_never_becomes_ready(serve: Serve) -> N
 
 def test_tensorrt_without_a_gpu_is_refused_at_start(bundle: Path) -> None:
     with pytest.raises(DeviceError, match="'tensorrt' was asked for, which needs a GPU"):
-        load_tiny(bundle, way="tensorrt")
+        load_tiny(bundle, run_mode="tensorrt")
 
 
 def test_models_share_ids_only_where_they_cut_and_lay_out_texts_alike(shelf: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.text import FieldFormat, Template
+from models.template import FieldFormat, Template
 from training.data.lists import FieldList, candidate_lists, check_pairs, read_lists, read_pairs, render_lists
 from training.data.tables import DataError
 

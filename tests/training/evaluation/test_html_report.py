@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.bundle.files import Calibration
+from models.heads import Calibration
 from training.data.lists import CandidateList
 from training.evaluation.fairness import audit
 from training.evaluation.figures import head_figures

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from models.text import FieldFormat, Template
+from models.template import FieldFormat, Template
 from training.data.tables import DataError
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden, read_golden
 from training.policy.documents import POLICIES

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from models.text import FieldFormat, Template
+from models.template import FieldFormat, Template
 from tests.support.chat_server import (
     DIMENSIONS,
     Asked,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.bundle.files import Bundle
+from models.loading import check_known_answers, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
 from models.text import TextEncoder
 from training.dag import STEPS
@@ -126,6 +127,6 @@ def test_a_recipe_with_a_split_student_ends_in_a_split_bundle(tmp_path: Path) ->
     assert variants[-1]["name"] == "pruned-50-int8"
     assert variants[-1]["pace"].keys() == {"candidates", "pairs"}
     bundle = Bundle.load(tmp_path / "bundles" / "demo-v1")
-    scorer = bundle.open("cpu", 1)
+    scorer = open_scorer(bundle, "cpu", 1)
     assert isinstance(scorer, SplitScorer)
-    bundle.check_known_answers(scorer, bundle.encoder(), bundle.graphs_for("cpu"))
+    check_known_answers(bundle, scorer, open_encoder(bundle), "cpu")

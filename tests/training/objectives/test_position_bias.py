@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.text import FieldFormat, Template
+from models.template import FieldFormat, Template
 from training.data.impressions import POSITION
 from training.data.lists import CandidateList, FieldList, candidate_lists, render_lists
 from training.metrics.calibration import expected_calibration_error

@@ -11,6 +11,7 @@ import pytest
 
 from models.bundle.files import Bundle
 from models.errors import BundleError
+from models.loading import graph_key, graphs_for, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
 from models.slots.codec import content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
@@ -41,9 +42,9 @@ def table(tmp_path: Path) -> Path:
 def kept(store: Path, bundle: Path, texts: list[str]) -> int:
     """How many of the texts have slots in the store; fails for slots that are not the model's."""
     loaded = Bundle.load(bundle)
-    scorer, encoder = loaded.open("cpu"), loaded.encoder()
+    scorer, encoder = open_scorer(loaded, "cpu"), open_encoder(loaded)
     assert isinstance(scorer, SplitScorer)
-    model = loaded.key_of(loaded.graphs_for("cpu")["candidate"])
+    model = graph_key(loaded, graphs_for(loaded, "cpu")["candidate"])
     file = SlotFile(store / IN_STORE, MAX_BYTES)
     found = file.get_many([content_key(model, text) for text in texts])
     file.close()
