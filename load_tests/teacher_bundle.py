@@ -22,7 +22,8 @@ from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import pair_graph, write_onnx
 from training.nets.checkpoints import load_model
-from training.nets.cross_encoder import CrossEncoder, read_tokenizer, to_tensors
+from training.nets.cross_encoder import CrossEncoder, read_tokenizer
+from training.nets.inference import to_tensors
 from training.recipe import Recipe
 from training.recipes.registry import find
 from training.step_runner import Run

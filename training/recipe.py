@@ -13,7 +13,7 @@ from training.judging.llm_judge import JudgePlan
 from training.nets.llm_teacher import Lora
 from training.nets.split_student import SplitShape
 from training.objectives.losses import RankingTerm
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
 from training.trainer import precision
 from training.trainer.distributed import launched
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 SIDES = Schedule(steps=2, lists_per_step=4, learning_rate=1e-3)
 # So slow that all gradients are taken at nearly the same place: Adam makes whole steps of rounding errors.

@@ -20,7 +20,7 @@ import numpy as np
 
 from models.text import TextEncoder
 from training.compression.onnx_export import traced
-from training.compression.onnx_inference import graph_logits, measured_once, open_graphs, pace, write_graphs
+from training.compression.onnx_inference import measured_once, open_graphs, write_graphs
 from training.compression.pruned_student import narrow_student, student_moments
 from training.data.lists import CandidateList, read_lists, some_of_each
 from training.evaluation.figures import quality
@@ -94,10 +94,10 @@ def _measure_once(
 
     def found() -> tuple[VariantCost, np.ndarray]:
         student = make()
-        scorer = open_graphs(student, graphs, precision, encoder)
-        logits = graph_logits(scorer, encoder, lists)
+        opened = open_graphs(student, graphs, precision, encoder)
         size = sum((graphs / f"{each.stem}.{precision}.onnx").stat().st_size for each in traced(student))
-        return VariantCost(student.backbone.config.intermediate_size, size, pace(scorer, encoder, lists)), logits
+        cost = VariantCost(student.backbone.config.intermediate_size, size, opened.throughput(lists))
+        return cost, opened.logits(lists)
 
     kept.mkdir(exist_ok=True)
     return measured_once(kept / f"{name}.json", VariantCost, found)

@@ -18,14 +18,15 @@ from models.text import TextEncoder
 from training.compression.structured_pruning import prune, second_moments
 from training.data.lists import CandidateList, some_drawn
 from training.nets.checkpoints import Student, made_once
-from training.nets.cross_encoder import CrossEncoder, to_tensors
+from training.nets.cross_encoder import CrossEncoder
+from training.nets.inference import length_batches, to_tensors
 from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import imitate
-from training.trainer.loop import Schedule, fit
+from training.trainer.loop import fit
+from training.trainer.schedule import Schedule
 
 CALIBRATION_LISTS = 128
 """Training lists of which a member and a candidate each are read to see which units matter."""
-CHUNK = 16
 
 
 def narrow_student(
@@ -83,9 +84,9 @@ def layers_alone(model: CrossEncoder) -> None:
 
 
 def _calibration(encoder: TextEncoder, lists: Sequence[CandidateList]) -> Iterator[dict[str, Tensor]]:
-    """A member and a candidate of each list, in chunks of like length."""
+    """A member and a candidate of each list, in batches of similar length."""
     members = [encoder.member(each.member) for each in lists]
     candidates = encoder.candidates([each.candidates[row % len(each)] for row, each in enumerate(lists)])
-    sides = sorted([*members, *candidates], key=len)
-    for start in range(0, len(sides), CHUNK):
-        yield to_tensors(encoder.collate_sides(sides[start : start + CHUNK]), torch.device("cpu"))
+    sides = [*members, *candidates]
+    for rows in length_batches(sides, 16):
+        yield to_tensors(encoder.collate_sides([sides[row] for row in rows]), torch.device("cpu"))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from training.data.lists import CandidateList, by_list
-from training.metrics.ranking import Interval, auc, bootstrap, evaluate_lists, ndcg_at_10
+from training.metrics.bootstrap import Interval, bootstrap
+from training.metrics.ranking import auc, evaluate_lists, ndcg_at_10
 
 Judge = Callable[[Sequence[CandidateList]], np.ndarray]
 """Lists to a student's logits f32[pairs, H], in order."""

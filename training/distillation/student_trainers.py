@@ -17,13 +17,15 @@ import numpy as np
 from models.text import TextEncoder
 from training.data.lists import CandidateList, some_drawn
 from training.nets.checkpoints import Student, made_once
-from training.nets.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, predict_lists, train_embeddings
+from training.nets.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, train_embeddings
+from training.nets.inference import predict_lists
 from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.in_batch_negatives import imitate
 from training.objectives.late_interaction import contrast_jointly, encode_sides, own_lists, score_lists
 from training.objectives.pairwise import ListLoss, pair_objective
 from training.recipe import Recipe
-from training.trainer.loop import Schedule, fit
+from training.trainer.loop import fit
+from training.trainer.schedule import Schedule
 
 Lists = Sequence[CandidateList]
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import bm25s
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 from training.data.lists import CandidateList
+from training.nets.cross_encoder import pool
+from training.nets.inference import MULTIPLE, in_length_order
 from training.trainer.precision import autocast
 
 
@@ -43,21 +46,18 @@ def embed_texts(texts: Sequence[str], backbone: str, max_tokens: int) -> np.ndar
     """Normalised mean-pooled embeddings f32[texts, D] of an untouched backbone, in order."""
     tokenizer = AutoTokenizer.from_pretrained(Path(backbone))
     model = AutoModel.from_pretrained(Path(backbone), dtype=torch.float32).eval()
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    vectors = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-    for start in range(0, len(order), 64):
-        chosen = order[start : start + 64]
-        batch = tokenizer(
-            [texts[i] for i in chosen],
+
+    def run(batch: list[str]) -> Tensor:
+        inputs = tokenizer(
+            batch,
             padding=True,
-            pad_to_multiple_of=16,  # few shapes, each of which costs the CPU a compilation
+            pad_to_multiple_of=MULTIPLE,
             truncation=True,
             max_length=max_tokens,
             return_tensors="pt",
         )
         with autocast(torch.device("cpu")):
-            hidden_NTD = model(**batch).last_hidden_state.float()
-        mask_NT1 = batch["attention_mask"].unsqueeze(-1)
-        pooled_ND = (hidden_NTD * mask_NT1).sum(1) / mask_NT1.sum(1)
-        vectors[chosen] = torch.nn.functional.normalize(pooled_ND, dim=1).numpy()
-    return vectors
+            states_NTD = model(**inputs).last_hidden_state
+        return pool(states_NTD, inputs["attention_mask"])
+
+    return torch.stack(in_length_order(texts, run, size=64)).numpy()

@@ -12,7 +12,7 @@ import numpy as np
 from models.text import TextEncoder
 from training.data.lists import CandidateList
 from training.nets.checkpoints import FlatTeacher, own_encoder
-from training.nets.cross_encoder import predict_lists
+from training.nets.inference import predict_lists
 from training.trainer.distributed import learnt_state
 
 

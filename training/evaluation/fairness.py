@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from training.data.lists import CandidateList, by_list
-from training.metrics.ranking import bootstrap
+from training.metrics.bootstrap import bootstrap
 
 Score = Callable[[Sequence[CandidateList]], np.ndarray]
 """Lists to probabilities f64[pairs of all lists], in order."""

@@ -12,6 +12,7 @@ from models.heads import Calibration
 from training.data.lists import CandidateList, by_list
 from training.evaluation.slices import slice_figures
 from training.metrics import ranking
+from training.metrics.bootstrap import Interval, bootstrap
 from training.metrics.calibration import expected_calibration_error, reliability
 from training.metrics.kappa import K, agreement
 
@@ -59,7 +60,7 @@ def quality(
         )
         same = np.array([found[row].argmax() == wanted[row].argmax() for row in rows], dtype=np.float64)
         named = {"ndcg@10": ndcg, "minus_reference": ndcg - base, "top1": same}
-        intervals = {name: dataclasses.asdict(ranking.bootstrap(values)) for name, values in named.items()}
+        intervals = {name: dataclasses.asdict(bootstrap(values)) for name, values in named.items()}
         figures[source] = {"lists": len(rows), **intervals}
     return figures
 
@@ -72,13 +73,13 @@ def _source_figures(
         for name, each in scores.items()
     }
     systems: dict[str, dict[str, Any]] = {
-        name: {metric: dataclasses.asdict(ranking.bootstrap(row)) for metric, row in rows.items()}
+        name: {metric: dataclasses.asdict(bootstrap(row)) for metric, row in rows.items()}
         for name, rows in values.items()
     }
     for name in systems.keys() & calibrations.keys():
         systems[name]["kappa"] = dataclasses.asdict(_kappa(calibrations[name], scores[name], gains))
     leads = {
-        name: dataclasses.asdict(ranking.bootstrap(values[shipped]["ndcg@10"] - rows["ndcg@10"]))
+        name: dataclasses.asdict(bootstrap(values[shipped]["ndcg@10"] - rows["ndcg@10"]))
         for name, rows in values.items()
         if name != shipped
     }
@@ -94,7 +95,7 @@ def _source_figures(
     }
 
 
-def _kappa(calibration: Calibration, scores: Sequence[np.ndarray], gains: Sequence[np.ndarray]) -> ranking.Interval:
+def _kappa(calibration: Calibration, scores: Sequence[np.ndarray], gains: Sequence[np.ndarray]) -> Interval:
     """Agreement of a system's grades with people's, as the judge's is told; the bootstrap draws whole lists."""
     stated, golden = calibration.apply(np.concatenate(scores)), np.concatenate(gains)
     lists = np.repeat(np.arange(len(gains)), [len(each) for each in gains])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.metrics.ranking import Interval, bootstrap
+from training.metrics.bootstrap import Interval, bootstrap
 
 LEAST_DIFFERENCE = -0.002
 """0.2 points of NDCG@10: what the lower bound of the difference may lose and no more."""

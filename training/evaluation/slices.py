@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.data.lists import CandidateList
-from training.metrics.ranking import bootstrap
+from training.metrics.bootstrap import bootstrap
 
 SENIOR = frozenset("senior sr lead head chief director manager principal executive supervisor".split())
 JUNIOR = frozenset("junior jr intern trainee apprentice assistant entry graduate student".split())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.metrics.ranking import Interval
+from training.metrics.bootstrap import Interval
 from training.policy.policy import GRADES
 
 K = len(GRADES)

@@ -1,14 +1,13 @@
-"""Ranking metrics of one list, and bootstrap intervals over lists. Pure numpy; knows no model and no file.
+"""Ranking metrics of one list. Pure numpy; knows no model and no file.
 
 A list without any gain above 0 has no ranking to judge: its metrics are NaN, and means leave it out.
-Among equal scores the smaller gain comes first, so that a constant scorer earns nothing from the order in
-which lists stand.
+Among equal scores the smaller gain comes first, so that a constant scorer earns nothing from the order of
+the candidates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +15,7 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 def ranked_gains(scores: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """Gains in the order of falling score; among equal scores the smaller gain comes first."""
+    """Gains by falling score; among equal scores the smaller gain comes first."""
     return gains[np.lexsort((gains, -scores))]
 
 
@@ -36,7 +35,7 @@ def reciprocal_rank(scores: np.ndarray, gains: np.ndarray) -> float:
 
 
 def auc(scores: np.ndarray, gains: np.ndarray) -> float:
-    """Chance that a candidate with a gain stands above one without (ties count half): Mann-Whitney."""
+    """Chance that a candidate with a gain ranks above one without (ties count half): Mann-Whitney."""
     above, below = scores[gains > 0], scores[gains <= 0]
     if not len(above) or not len(below):
         return float("nan")
@@ -51,30 +50,8 @@ def _dcg(gains: np.ndarray) -> float:
     return float((gains / np.log2(np.arange(2, len(gains) + 2))).sum())
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over lists with its bootstrap 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def bootstrap(values: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Percentile bootstrap (Efron, 1979) of the mean of `values` f64[lists]; NaN lists are left out."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return Interval(float("nan"), float("nan"), float("nan"))
-    picks = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
-    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
 def evaluate_lists(metric: Metric, scores: Sequence[np.ndarray], gains: Sequence[np.ndarray]) -> np.ndarray:
-    """The metric of each list, f64[lists]; places without a judgement are left out first.
-
-    A list that was not scored (NaN) has no value.
-    """
+    """The metric of each list, f64[lists]. Unjudged candidates are left out; a list without scores (NaN) is NaN."""
     values = []
     for score, gain in zip(scores, gains, strict=True):
         judged = ~np.isnan(gain)

@@ -10,18 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import AutoConfig, AutoModel, PreTrainedModel
-
-from models.text import Inputs, Pair
-from training.data.lists import CandidateList
-from training.nets.interfaces import PairEncoder, PairModel
-from training.trainer.precision import autocast
 
 SCALE = 20.0
 """Cosine to logit, as sentence encoders are trained with (MultipleNegativesRankingLoss of sentence-transformers)."""
@@ -168,44 +161,3 @@ def train_embeddings(model: CrossEncoder, wanted: bool) -> CrossEncoder:
 def read_tokenizer(name: str) -> str:
     """The tokenizer.json of a local model folder, as text."""
     return (Path(name) / "tokenizer.json").read_text(encoding="utf-8")
-
-
-def to_tensors(inputs: Inputs, device: torch.device, *, multiple: int = 1) -> dict[str, Tensor]:
-    """Arrays i64[N, ..., T] as tensors, T padded up to a `multiple`."""
-    padding = (0, -inputs["input_ids"].shape[-1] % multiple)
-    return {name: functional.pad(torch.from_numpy(array), padding).to(device) for name, array in inputs.items()}
-
-
-@torch.inference_mode()
-def predict(model: PairModel, encoder: PairEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192) -> np.ndarray:
-    """Logits f32[len(pairs), H], in the order given.
-
-    Runs in batches of like length so that little is padded, and of few shapes: each costs the CPU a compilation.
-    """
-    model.eval()
-    device = model.device
-    order = sorted(range(len(pairs)), key=lambda index: len(pairs[index]), reverse=True)
-    out = np.zeros((len(pairs), model.num_heads), dtype=np.float32)
-    start = 0
-    with tqdm(total=len(pairs), desc="predict", mininterval=5, leave=False) as progress:
-        while start < len(order):
-            longest = len(pairs[order[start]])
-            chosen = order[start : start + max(1, batch_tokens // (longest + -longest % 16))]
-            inputs = to_tensors(encoder.collate([pairs[index] for index in chosen]), device, multiple=16)
-            with autocast(device):
-                out[chosen] = model(**inputs).float().cpu().numpy()
-            start += len(chosen)
-            progress.update(len(chosen))
-    return out
-
-
-def encode_lists(encoder: PairEncoder, lists: Sequence[CandidateList]) -> list[Pair]:
-    """All pairs of all lists, in order; a member is tokenised once."""
-    ids = iter(encoder.candidates([text for each in lists for text in each.candidates]))
-    members = [encoder.member(each.member) for each in lists]
-    return [Pair(member, next(ids)) for member, each in zip(members, lists, strict=True) for _ in each.candidates]
-
-
-def predict_lists(model: PairModel, encoder: PairEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
-    """Logits f32[pairs of all lists, H], in order."""
-    return predict(model, encoder, encode_lists(encoder, lists))

@@ -18,12 +18,11 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from models.text import TextEncoder, TokenIds
-from training.nets.cross_encoder import to_tensors
+from training.nets.inference import MULTIPLE, in_length_order, to_tensors
 from training.nets.split_student import Reading, SplitStudent
 from training.trainer.precision import autocast
 
 SHARD = 2048
-CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -89,22 +88,14 @@ def _name(reader: bytes, sides: Sequence[TokenIds]) -> str:
 
 @torch.inference_mode()
 def _shard(student: SplitStudent, encoder: TextEncoder, sides: Sequence[TokenIds]) -> dict[str, Tensor]:
-    """Chunks of like length, so that little is padded; rows come back in order."""
     device = student.scorer.bias.device
-    order = sorted(range(len(sides)), key=lambda index: len(sides[index]))
-    vectors: dict[int, Tensor] = {}
-    states: dict[int, Tensor] = {}
-    for start in range(0, len(order), CHUNK):
-        rows = order[start : start + CHUNK]
-        inputs = encoder.collate_sides([sides[row] for row in rows])
+
+    def run(batch: list[TokenIds]) -> list[tuple[Tensor, Tensor]]:
         with autocast(device):
-            reading = student.read(**to_tensors(inputs, device, multiple=16))
-        for place, row in enumerate(rows):
-            vectors[row] = reading.vector[place].half().cpu()
-            states[row] = reading.states[place, : len(sides[row])].half().cpu()
-    everything = range(len(sides))
-    return {
-        "vectors": torch.stack([vectors[row] for row in everything]),
-        "states": torch.cat([states[row] for row in everything]),
-        "lengths": torch.tensor([len(each) for each in sides]),
-    }
+            reading = student.read(**to_tensors(encoder.collate_sides(batch), device, multiple=MULTIPLE))
+        rows = zip(batch, reading.vector, reading.states, strict=True)
+        return [(vector.half().cpu(), states[: len(ids)].half().cpu()) for ids, vector, states in rows]
+
+    vectors, states = zip(*in_length_order(sides, run), strict=True)
+    lengths = torch.tensor([len(each) for each in sides])
+    return {"vectors": torch.stack(vectors), "states": torch.cat(states), "lengths": lengths}

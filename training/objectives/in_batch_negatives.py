@@ -14,12 +14,11 @@ from torch import Tensor
 
 from models.text import TextEncoder, TokenIds
 from training.data.lists import CandidateList
-from training.nets.cross_encoder import CrossEncoder, to_tensors
+from training.nets.cross_encoder import CrossEncoder
+from training.nets.inference import MULTIPLE, in_length_order, to_tensors
 from training.objectives.losses import list_kl
 from training.trainer.distributed import Objective
 from training.trainer.precision import autocast
-
-CHUNK = 32
 
 
 def contrast(model: CrossEncoder, encoder: TextEncoder, heads: Sequence[str]) -> Objective:
@@ -116,13 +115,11 @@ def batch_gains(lists: Sequence[CandidateList], head: str) -> tuple[Tensor, Tens
 
 
 def _embed(model: CrossEncoder, encoder: TextEncoder, sides: Sequence[TokenIds]) -> Tensor:
-    """f32[len(sides), D], in order; read in chunks of like length so that little is padded."""
-    device = model.bias.device
-    order = sorted(range(len(sides)), key=lambda index: len(sides[index]))
-    parts = []
-    for start in range(0, len(order), CHUNK):
-        chunk = [sides[index] for index in order[start : start + CHUNK]]
+    """f32[len(sides), D], in order."""
+    device = model.device
+
+    def run(batch: list[TokenIds]) -> Tensor:
         with autocast(device):
-            parts.append(model.embed(**to_tensors(encoder.collate_sides(chunk), device, multiple=16)))
-    back = torch.tensor(order, device=device).argsort()
-    return torch.cat(parts)[back]
+            return model.embed(**to_tensors(encoder.collate_sides(batch), device, multiple=MULTIPLE))
+
+    return torch.stack(in_length_order(sides, run))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.data.lists import CandidateList
-from training.nets.cross_encoder import encode_lists, to_tensors
+from training.nets.inference import encode_lists, to_tensors
 from training.nets.interfaces import PairEncoder, PairModel
 from training.trainer.distributed import Objective
 from training.trainer.precision import autocast

@@ -17,7 +17,7 @@ from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe
 from training.sources.market import market_attraction, market_grades, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 TEMPLATE = Template(
     member=(

@@ -16,7 +16,7 @@ from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.simulated_clicks import ACTIONS, attraction_of_texts, power_law, simulated_log
 from training.sources.taxonomies import MajorGroups, read_taxonomies
 from training.steps.ablate import LEVERS
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 TEMPLATE = Template(
     member=(

@@ -16,7 +16,7 @@ from pathlib import Path
 from training.nets.llm_teacher import Lora
 from training.recipe import DecoderTeacher, Recipe
 from training.recipes import jobs
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 BASE = "The teacher: LoRA on Qwen2.5-7B-Instruct (Alibaba Cloud, Apache-2.0), which is no part of the student."

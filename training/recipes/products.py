@@ -16,7 +16,7 @@ from training.sources import shop
 from training.sources.esci import read_shop, shopping_grades
 from training.sources.simulated_clicks import attraction_of_texts, power_law, simulated_log
 from training.steps.ablate import LEVERS
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 TEMPLATE = Template(
     member=(FieldFormat(name="query"),),

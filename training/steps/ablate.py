@@ -16,7 +16,8 @@ import numpy as np
 from models.text import TextEncoder
 from training.data.lists import by_list
 from training.distillation.student_trainers import Learner
-from training.metrics.ranking import auc, bootstrap, evaluate_lists, ndcg_at_10
+from training.metrics.bootstrap import bootstrap
+from training.metrics.ranking import auc, evaluate_lists, ndcg_at_10
 from training.nets.checkpoints import Student, load_student
 from training.recipe import Recipe
 from training.steps.distill import Material, learn_actions, learn_relevance, new_learner, read_material

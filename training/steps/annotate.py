@@ -21,12 +21,11 @@ import torch
 from tqdm import tqdm
 
 from models.heads import Calibration
-from models.text import Pair, TextEncoder
+from models.text import TextEncoder
 from training.data.tables import check_columns, empty, read_table
 from training.executors import LOCAL, Executor
 from training.nets.checkpoints import FlatTeacher, load_teacher, own_encoder
-from training.nets.cross_encoder import predict
-from training.nets.interfaces import PairEncoder
+from training.nets.inference import encode_pairs, predict
 from training.policy.policy import Policy, check_stamps
 from training.recipe import Recipe
 
@@ -88,18 +87,12 @@ def label_shard(shard: pl.DataFrame, teachers: Sequence[Teacher], encoder: TextE
     columns = []
     for teacher in teachers:
         reading = own_encoder(teacher.model, encoder)
-        columns += _columns(shard, teacher, predict(teacher.model, reading, encode_pairs(reading, shard)))
+        pairs = encode_pairs(reading, shard["member"].to_list(), shard["candidate"].to_list())
+        columns += _columns(shard, teacher, predict(teacher.model, reading, pairs))
     gold = [head for teacher in teachers for head in teacher.heads if head in shard.columns]
     file = io.BytesIO()
     shard.drop(gold).with_columns(*columns, pl.lit(policy).alias("policy")).write_parquet(file)
     return file.getvalue()
-
-
-def encode_pairs(encoder: PairEncoder, pairs: pl.DataFrame) -> list[Pair]:
-    """Token ids of each row; a member that stands in many rows is tokenised once."""
-    members = {text: encoder.member(text) for text in pairs["member"].unique()}
-    candidates = encoder.candidates(pairs["candidate"].to_list())
-    return [Pair(members[text], ids) for text, ids in zip(pairs["member"], candidates, strict=True)]
 
 
 def _columns(pairs: pl.DataFrame, teacher: Teacher, logits: np.ndarray) -> list[pl.Series]:

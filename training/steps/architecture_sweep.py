@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from models.text import TextEncoder
-from training.compression.onnx_inference import measured_once, open_graphs, pace, write_graphs
+from training.compression.onnx_inference import measured_once, open_graphs, write_graphs
 from training.data.lists import CandidateList, read_lists, some_drawn
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.figures import quality
@@ -27,7 +27,8 @@ from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.split_student import SplitShape, new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, score_lists
 from training.recipe import Recipe
-from training.trainer.loop import Schedule, fit
+from training.trainer.loop import fit
+from training.trainer.schedule import Schedule
 
 FLAT = "flat"
 """The model that all shapes start from, reading every pair whole."""
@@ -114,4 +115,4 @@ def _flat(teacher: CrossEncoder, judged: Judged, folder: Path) -> tuple[PointCos
 
 def _pace(model: Student, judged: Judged, folder: Path) -> float:
     write_graphs(model, folder, "fp32")
-    return pace(open_graphs(model, folder, "fp32", judged.encoder), judged.encoder, judged.valid)["pairs"]
+    return open_graphs(model, folder, "fp32", judged.encoder).throughput(judged.valid)["pairs"]

@@ -27,6 +27,7 @@ from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.template import Template
 from training.data.tables import DataError
 from training.executors import LOCAL, Executor
+from training.nets.inference import length_batches
 
 ROWS = 4096
 """Rows of one shard: read, looked up and sorted by length together."""
@@ -95,9 +96,9 @@ class _Filling:
         for texts in shards:
             self.done = replace(self.done, rows=self.done.rows + len(texts), empty=self.done.empty + texts.count(""))
             wanted = {content_key(self._model, text): text for text in texts if text}
-            keys = sorted(self._absent(list(wanted)), key=lambda key: len(wanted[key]))
-            for start in range(0, len(keys), BATCH):
-                batch = keys[start : start + BATCH]
+            keys = self._absent(list(wanted))
+            for rows in length_batches([wanted[key] for key in keys], BATCH):
+                batch = [keys[row] for row in rows]
                 self._under_way.update(batch)
                 yield batch, [wanted[key] for key in batch]
 

@@ -20,7 +20,8 @@ from training.compression.onnx_export import check_parity
 from training.compression.onnx_inference import open_graphs, write_graphs
 from training.data.lists import read_lists
 from training.nets.checkpoints import Student, load_student
-from training.nets.cross_encoder import CrossEncoder, encode_lists
+from training.nets.cross_encoder import CrossEncoder
+from training.nets.inference import encode_lists
 from training.recipe import Recipe
 
 PROBE_LISTS = 12

@@ -26,7 +26,7 @@ from training.objectives.position_bias import fit_attractions
 from training.recipe import Recipe
 from training.steps.annotate import read_soft_labels
 from training.steps.train_engagement_teacher import read_examination
-from training.trainer.loop import Schedule
+from training.trainer.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from models.bundle.files import Bundle
 from models.heads import Calibration
 from models.loading import open_encoder, open_scorer
 from models.text import TextEncoder
-from training.compression.onnx_inference import graph_logits, open_graphs
+from training.compression.onnx_inference import graphs_of, open_graphs
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list, labelled_for, read_lists, some_of_each
 from training.evaluation.baselines import bm25_scores, cosine_scores
@@ -119,7 +119,7 @@ def _compare(live: Path, head: str, lists: Sequence[CandidateList], scores: Sequ
     names = [each.name for each in bundle.manifest.heads]
     if head not in names:
         return None
-    logits = graph_logits(open_scorer(bundle, "cpu", 2), open_encoder(bundle), lists)
+    logits = graphs_of(open_scorer(bundle, "cpu", 2), open_encoder(bundle)).logits(lists)
     found = by_list(logits[:, names.index(head)], lists)
     gains = [each.labels[head] for each in lists]
     new, old = (ranking.evaluate_lists(ranking.ndcg_at_10, each, gains) for each in (scores, found))
@@ -138,7 +138,7 @@ def _audit(
         return None
     graphs = open_graphs(load_student(folders["distill"])[0], folders["compress"], "int8", encoder)
     audited = some_of_each(lists, recipe.audited_lists, recipe.seed)
-    return audit(audited, lambda told: calibration.apply(graph_logits(graphs, encoder, told)[:, 0]))
+    return audit(audited, lambda told: calibration.apply(graphs.logits(told)[:, 0]))
 
 
 def _logits_of_some(
@@ -161,8 +161,8 @@ def _logits(
     graphs = {name: open_graphs(student, folders["compress"], name, encoder) for name in ("fp32", "int8")}
     return {
         "teacher": np.concatenate(taught, axis=1),
-        "student": graph_logits(graphs["fp32"], encoder, lists),
-        SHIPPED: graph_logits(graphs["int8"], encoder, lists),
+        "student": graphs["fp32"].logits(lists),
+        SHIPPED: graphs["int8"].logits(lists),
     }
 
 

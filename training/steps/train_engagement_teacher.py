@@ -20,7 +20,8 @@ from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list
 from training.distillation.multi_teacher_loss import with_heads
 from training.nets.checkpoints import encoder_folder, save_model
-from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, predict_lists, train_embeddings
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
+from training.nets.inference import predict_lists
 from training.nets.split_student import SplitShape, new_split_student
 from training.objectives.late_interaction import encode_sides, score_lists
 from training.objectives.pairwise import ListLoss, label_lists, pair_objective

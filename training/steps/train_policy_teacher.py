@@ -16,13 +16,8 @@ from models.text import TextEncoder
 from training.data.lists import read_lists, some_of_each
 from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import FlatTeacher, made_once, own_encoder, save_model
-from training.nets.cross_encoder import (
-    CrossEncoder,
-    mix_in_backbone,
-    new_cross_encoder,
-    predict_lists,
-    train_embeddings,
-)
+from training.nets.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, train_embeddings
+from training.nets.inference import predict_lists
 from training.nets.llm_teacher import Decoder
 from training.objectives.in_batch_negatives import contrast, imitate, rehearse
 from training.objectives.losses import binary_kl, list_kl

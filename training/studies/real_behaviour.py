@@ -26,11 +26,13 @@ from training.data.lists import CandidateList, Split, by_list, candidate_lists, 
 from training.evaluation.baselines import bm25_scores, embed_texts
 from training.evaluation.markdown_report import interval
 from training.metrics import ranking
+from training.metrics.bootstrap import bootstrap
 from training.objectives.position_bias import engagement_loss
 from training.sources.career_moves import moves_by_member
 from training.sources.job_views import next_views
 from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objective, predict_frozen
-from training.trainer.loop import Schedule, fit
+from training.trainer.loop import fit
+from training.trainer.schedule import Schedule
 
 TEMPLATE = Template(
     member=(FieldFormat(name="headline"), FieldFormat(name="experience")), candidate=(FieldFormat(name="title"),)
@@ -130,7 +132,7 @@ def _by_member(values: np.ndarray, lists: Sequence[CandidateList]) -> np.ndarray
 
 
 def _interval(values: np.ndarray) -> dict[str, float]:
-    return dataclasses.asdict(ranking.bootstrap(values))
+    return dataclasses.asdict(bootstrap(values))
 
 
 def _embeddings(pairs: pl.DataFrame, backbone: str, out: Path) -> Embeddings:

@@ -12,7 +12,6 @@ import os
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -22,36 +21,11 @@ from tqdm import tqdm
 
 from training.data.lists import CandidateList
 from training.trainer.distributed import SINGLE_PROCESS, Objective, ProcessGroup, learnt_state, load_optimiser, whole
+from training.trainer.schedule import Schedule
 
 
 class TrainingStopped(Exception):
     """Training cannot go on; the sentence says at which step and why."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast. Steps are optimiser steps of `lists_per_step` lists each.
-
-    `learning_rate` moves the pretrained backbone; what was added to it starts from nothing learnt and moves faster.
-    """
-
-    steps: int
-    lists_per_step: int
-    learning_rate: float
-    added_learning_rate: float = 1e-2
-    warmup_share: float = 0.06
-    weight_decay: float = 0.01
-    max_gradient_norm: float = 1.0
-    checkpoint_every: int = 200
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Phases:
-    """A model's two phases: first both sides apart, every member against the batch's candidates; then in pairs."""
-
-    sides: Schedule
-    pairs: Schedule
 
 
 def shuffled(lists: Sequence[CandidateList], schedule: Schedule) -> Iterator[list[CandidateList]]:

@@ -6,17 +6,14 @@ import copy
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from models.scorers.cross_encoder import CrossEncoderScorer
-from models.scorers.split import SplitScorer
 from models.text import TextEncoder
 from training.compression import compression_report as variants
-from training.compression.onnx_inference import graph_logits, write_graphs
+from training.compression.onnx_inference import FlatGraphs, write_graphs
 from training.compression.pruned_student import apart, layers_alone, narrow_student, student_moments, with_encoder_of
 from training.data.lists import CandidateList
 from training.evaluation.figures import quality
@@ -26,7 +23,7 @@ from training.nets.split_student import SplitShape, new_split_student
 from training.objectives.in_batch_negatives import embed_lists, imitate
 from training.recipe import Pruned, Recipe
 from training.recipes.registry import find
-from training.trainer.loop import Schedule
+from training.trainer.schedule import Schedule
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
 LISTS = [
@@ -124,11 +121,13 @@ def test_each_variant_is_measured_once(
     (tmp_path / "variants.json").unlink()
     opened = []
 
-    def upside_down(scorer: CrossEncoderScorer | SplitScorer, *given: Any) -> np.ndarray:
-        opened.append(scorer)
-        return -graph_logits(scorer, *given)
+    logits = FlatGraphs.logits
 
-    monkeypatch.setattr(variants, "graph_logits", upside_down)
+    def upside_down(graphs: FlatGraphs, lists: list[CandidateList]) -> np.ndarray:
+        opened.append(graphs)
+        return -logits(graphs, lists)
+
+    monkeypatch.setattr(FlatGraphs, "logits", upside_down)
     monkeypatch.setattr("training.compression.pruned_student.fit", lambda *_: pytest.fail("trained again"))
     variants.measure_variants(wanted, encoder, encoder, tmp_path, student, tmp_path)
     again = {row["name"]: row for row in json.loads((tmp_path / "variants.json").read_text())}

@@ -13,13 +13,8 @@ from transformers import PreTrainedModel
 from models.text import TextEncoder
 from tests.training.conftest import WORDS
 from training.compression.structured_pruning import keep_units, prune, second_moments
-from training.nets.cross_encoder import (
-    CrossEncoder,
-    load_cross_encoder,
-    new_cross_encoder,
-    save_cross_encoder,
-    to_tensors,
-)
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, new_cross_encoder, save_cross_encoder
+from training.nets.inference import to_tensors
 
 UNITS = 64
 TEXTS = [" ".join(WORDS[place % 6] for place in range(start, start + 1 + start % 5)) for start in range(24)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from training.data.lists import CandidateList
 from training.distillation.loss_weight_sweep import Judge, Point, kept, trace
-from training.metrics.ranking import Interval
+from training.metrics.bootstrap import Interval
 
 RANDOM = np.random.default_rng(0)
 LISTS = [

@@ -15,9 +15,11 @@ from tests.support.two_questions import HEADS, labelled
 from training.data.lists import CandidateList
 from training.distillation.loss_weight_sweep import Judge, trace
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, with_heads
-from training.nets.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists
+from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
+from training.nets.inference import predict_lists
 from training.objectives.pairwise import pair_objective
-from training.trainer.loop import Schedule, fit
+from training.trainer.loop import fit
+from training.trainer.schedule import Schedule
 
 SCHEDULE = Schedule(steps=80, lists_per_step=6, learning_rate=2e-3, added_learning_rate=1e-2)
 

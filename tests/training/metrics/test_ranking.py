@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from training.metrics.ranking import Metric, auc, bootstrap, evaluate_lists, ndcg_at_10, reciprocal_rank
+from training.metrics.bootstrap import bootstrap
+from training.metrics.ranking import Metric, auc, evaluate_lists, ndcg_at_10, reciprocal_rank
 
 
 def test_ndcg_matches_hand_calculation() -> None:

@@ -17,16 +17,14 @@ from training.nets.cross_encoder import (
     NEVER,
     SCALE,
     CrossEncoder,
-    encode_lists,
     keep_layers,
     load_cross_encoder,
     mix_in_backbone,
     new_cross_encoder,
-    predict,
     save_cross_encoder,
-    to_tensors,
     train_embeddings,
 )
+from training.nets.inference import encode_lists, predict, to_tensors
 
 LISTS = [CandidateList("a", "s", "baker nurse", ("oven", "steel ward steel", "ward oven"), {"fit": np.zeros(3)})]
 CPU = torch.device("cpu")

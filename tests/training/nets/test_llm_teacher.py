@@ -20,7 +20,7 @@ from models.text import Pair
 from tests.support.decoders import write_tiny_decoder
 from tests.training.conftest import WORDS
 from training.data.lists import CandidateList
-from training.nets.cross_encoder import encode_lists, predict, predict_lists, to_tensors
+from training.nets.inference import encode_lists, predict, predict_lists, to_tensors
 from training.nets.llm_teacher import (
     Decoder,
     Lora,
@@ -38,7 +38,8 @@ from training.policy.parser import read_policy
 from training.recipe import DecoderTeacher
 from training.recipes.registry import find
 from training.steps.train_policy_teacher import gold_loss
-from training.trainer.loop import Schedule, TrainingStopped, fit
+from training.trainer.loop import TrainingStopped, fit
+from training.trainer.schedule import Schedule
 
 CPU = torch.device("cpu")
 PROMPT = PairPrompt("Member: ", "\nCandidate: ", ("\nFit? ", "\nApply? "), 8, 8)

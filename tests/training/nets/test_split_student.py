@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from models.text import TextEncoder
-from training.nets.cross_encoder import CrossEncoder, new_cross_encoder, to_tensors
+from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
+from training.nets.inference import to_tensors
 from training.nets.split_student import JointLayer, Reading, SplitShape, SplitStudent, new_split_student
 from training.steps.architecture_sweep import name_of
 

@@ -22,7 +22,8 @@ from training.objectives.in_batch_negatives import (
     rehearse,
 )
 from training.trainer.distributed import Objective
-from training.trainer.loop import Schedule, fit
+from training.trainer.loop import fit
+from training.trainer.schedule import Schedule
 
 LISTS = [
     CandidateList(a, "s", a, (WORDS[3 + i], WORDS[3 + (i + 1) % 3]), {"fit": np.array([1.0, 0.0])})

@@ -25,7 +25,8 @@ from training.recipe import Pruned, Sweep
 from training.recipes.registry import find
 from training.sources.market import market_lists
 from training.step_runner import Run, run_step
-from training.trainer.loop import Phases, Schedule, fit
+from training.trainer.loop import fit
+from training.trainer.schedule import Phases, Schedule
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
 SHAPE = SplitShape(pooled=2, joint_layers=1, pooling="queries")

@@ -18,7 +18,8 @@ from training.metrics.ranking import ndcg_at_10
 from training.objectives.position_bias import Engaged, Examination, engagement_loss, fit_attractions
 from training.sources.simulated_clicks import ACTIONS, impressions, power_law
 from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objective, predict_frozen
-from training.trainer.loop import Schedule, fit
+from training.trainer.loop import fit
+from training.trainer.schedule import Schedule
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from training.recipe import HeadPlan, Recipe
 from training.recipes.registry import find
 from training.steps.ablate import LEVERS, figures
 from training.steps.distill import Material, learn_actions, learn_relevance
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 SCHEDULE = Schedule(steps=60, lists_per_step=6, learning_rate=2e-3, added_learning_rate=1e-2)
 

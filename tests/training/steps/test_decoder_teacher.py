@@ -27,7 +27,7 @@ from tests.support.miniature import PAIRS, in_fp32, run_in
 from training.dag import STEPS, decoder_of
 from training.data.lists import read_lists
 from training.nets.checkpoints import load_teacher
-from training.nets.cross_encoder import predict_lists
+from training.nets.inference import predict_lists
 from training.nets.llm_teacher import Decoder
 from training.objectives.pairwise import pair_objective
 from training.policy.parser import read_policy

@@ -15,7 +15,7 @@ from training.sources.market import market_lists
 from training.step_runner import Run, run_step
 from training.steps.ablate import LEVERS
 from training.steps.evaluate import FloorBroken
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 pytestmark = pytest.mark.slow
 SHORT = Phases(*(Schedule(steps=2, lists_per_step=2, learning_rate=1e-3) for _ in range(2)))

@@ -17,7 +17,7 @@ from training.sources.market import market_attraction, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
 from training.steps import train_policy_teacher as teach
-from training.trainer.loop import Phases, Schedule
+from training.trainer.schedule import Phases, Schedule
 
 SHORT = Schedule(steps=2, lists_per_step=2, learning_rate=1e-3)
 

@@ -16,10 +16,12 @@ import torch
 from models.text import TextEncoder
 from tests.training.conftest import WORDS
 from training.data.lists import CandidateList
-from training.nets.cross_encoder import CrossEncoder, new_cross_encoder, predict_lists
+from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
+from training.nets.inference import predict_lists
 from training.objectives.pairwise import pair_objective
 from training.steps.train_policy_teacher import gold_loss
-from training.trainer.loop import Schedule, TrainingStopped, fit
+from training.trainer.loop import TrainingStopped, fit
+from training.trainer.schedule import Schedule
 
 LISTS = [
     CandidateList(f"{a}", "s", a, tuple(WORDS[3:]), {"fit": np.array([1.0 if b == i else 0.0 for b in range(3)])})

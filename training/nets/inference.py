@@ -1,0 +1,93 @@
+"""Inference over many texts or pairs: batches of similar length, results in the order given. Knows no losses.
+
+N pairs, T tokens, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from models.text import Inputs, Pair
+from training.data.lists import CandidateList
+from training.nets.interfaces import PairEncoder, PairModel
+from training.trainer.precision import autocast
+
+Item = TypeVar("Item", bound=Sized)
+Result = TypeVar("Result")
+MULTIPLE = 16
+"""Lengths are padded up to a multiple of this: each distinct shape costs the CPU's kernels a compilation."""
+
+
+def length_batches(items: Sequence[Sized], size: int, *, tokens: int | None = None) -> Iterator[list[int]]:
+    """Row numbers in batches of similar length, longest first, so that little is padded.
+
+    A batch has `size` rows, or as many as fit `tokens` when each is padded to the longest.
+    """
+    order = sorted(range(len(items)), key=lambda row: len(items[row]), reverse=True)
+    start = 0
+    while start < len(order):
+        longest = len(items[order[start]])
+        count = size if tokens is None else max(1, tokens // (longest + -longest % MULTIPLE))
+        yield order[start : start + count]
+        start += count
+
+
+def in_length_order(
+    items: Sequence[Item],
+    run: Callable[[list[Item]], Iterable[Result]],
+    *,
+    size: int = 32,
+    tokens: int | None = None,
+    progress: str = "",
+) -> list[Result]:
+    """`run` over batches of similar length (see `length_batches`); one result for each item, in the order given."""
+    found: dict[int, Result] = {}
+    with tqdm(total=len(items), desc=progress, mininterval=5, leave=False, disable=not progress) as bar:
+        for rows in length_batches(items, size, tokens=tokens):
+            found.update(zip(rows, run([items[row] for row in rows]), strict=True))
+            bar.update(len(rows))
+    return [found[row] for row in range(len(items))]
+
+
+def to_tensors(inputs: Inputs, device: torch.device, *, multiple: int = 1) -> dict[str, Tensor]:
+    """Arrays i64[N, ..., T] as tensors, T padded up to a `multiple`."""
+    padding = (0, -inputs["input_ids"].shape[-1] % multiple)
+    return {name: functional.pad(torch.from_numpy(array), padding).to(device) for name, array in inputs.items()}
+
+
+@torch.inference_mode()
+def predict(model: PairModel, encoder: PairEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192) -> np.ndarray:
+    """Logits f32[len(pairs), H], in the order given."""
+    model.eval()
+    device = model.device
+
+    def run(batch: list[Pair]) -> np.ndarray:
+        with autocast(device):
+            return model(**to_tensors(encoder.collate(batch), device, multiple=MULTIPLE)).float().cpu().numpy()
+
+    rows = in_length_order(pairs, run, tokens=batch_tokens, progress="predict")
+    return np.array(rows, dtype=np.float32).reshape(-1, model.num_heads)
+
+
+def encode_pairs(encoder: PairEncoder, members: Sequence[str], candidates: Sequence[str]) -> list[Pair]:
+    """Token ids of each member with the candidate beside it. Each distinct member is tokenized once."""
+    ids = {text: encoder.member(text) for text in dict.fromkeys(members)}
+    return [Pair(ids[text], other) for text, other in zip(members, encoder.candidates(candidates), strict=True)]
+
+
+def encode_lists(encoder: PairEncoder, lists: Sequence[CandidateList]) -> list[Pair]:
+    """All pairs of all lists, in order."""
+    members = [each.member for each in lists for _ in each.candidates]
+    return encode_pairs(encoder, members, [text for each in lists for text in each.candidates])
+
+
+def predict_lists(model: PairModel, encoder: PairEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
+    """Logits f32[pairs of all lists, H], in order."""
+    return predict(model, encoder, encode_lists(encoder, lists))
