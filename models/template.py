@@ -13,13 +13,15 @@ from pydantic import BaseModel, ConfigDict
 
 FieldValue = str | list[str] | int | float
 Fields = Mapping[str, FieldValue]
+Content = str | Fields
+"""A member or a candidate: a text that is already rendered, or fields."""
 
 Layout = Literal["pair", "texts"]
-"""Where the special tokens of a pair stand.
+"""Where the special tokens of a pair are.
 
 pair:  [CLS] member [SEP] candidate [SEP], as cross-encoders are commonly trained.
-texts: [CLS] member [SEP] [CLS] candidate [SEP], each side as a sentence encoder reads it alone. Without its [CLS]
-       a short candidate is not what such a backbone was pretrained on.
+texts: [CLS] member [SEP] [CLS] candidate [SEP], each side as a sentence encoder reads it alone. Such a backbone
+       was pretrained with [CLS] before each text; a short candidate without it would be new to the backbone.
 """
 
 
@@ -35,9 +37,8 @@ class FieldFormat(BaseModel):
 class Template(BaseModel):
     """How the fields of a member and of a candidate become one text each.
 
-    Fields come in the template's order. Those that it does not name follow in the order of their names as
-    "name: value", so that nothing a caller sends is lost. Empty values are skipped and white space is
-    collapsed.
+    Fields come in the template's order. Fields that it does not name follow as "name: value", sorted by name, so that
+    nothing that a caller sends is lost. Empty values are skipped, and white space is collapsed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,15 +46,15 @@ class Template(BaseModel):
     member: tuple[FieldFormat, ...]
     candidate: tuple[FieldFormat, ...]
 
-    def render_member(self, fields: Fields) -> str:
-        """The member's text; empty when no field has a value."""
-        return _render(self._member_labels, fields)
+    def render_member(self, content: Content | None) -> str:
+        """The member's text; empty without content, and when no field has a value."""
+        return _render(self._member_labels, content)
 
-    def render_candidate(self, fields: Fields) -> str:
-        """The candidate's text; empty when no field has a value."""
-        return _render(self._candidate_labels, fields)
+    def render_candidate(self, content: Content | None) -> str:
+        """The candidate's text; empty without content, and when no field has a value."""
+        return _render(self._candidate_labels, content)
 
-    # Made once: thousands of candidates a second are rendered.
+    # Cached: thousands of candidates a second are rendered.
     @cached_property
     def _member_labels(self) -> dict[str, str]:
         return {each.name: each.label for each in self.member}
@@ -63,7 +64,10 @@ class Template(BaseModel):
         return {each.name: each.label for each in self.candidate}
 
 
-def _render(labels: Mapping[str, str], fields: Fields) -> str:
+def _render(labels: Mapping[str, str], content: Content | None) -> str:
+    if isinstance(content, str):
+        return content.strip()
+    fields = content or {}
     parts = [_labelled(label, fields[name]) for name, label in labels.items() if name in fields]
     parts += [_labelled(name, fields[name]) for name in sorted(fields.keys() - labels.keys())]
     return ". ".join(filter(None, parts))
@@ -82,7 +86,7 @@ def _plain(value: FieldValue) -> str:
 
 def collapsed(text: str) -> str:
     """The text with one space for each run of white space, and none at its ends."""
-    # Most texts are so already, and to see that takes a seventh of the time: only the space is printable white space.
+    # Most texts need no change, and this test takes a seventh of the time: the space is the only printable white space.
     if text.isprintable() and "  " not in text:
         return text.strip()
     return " ".join(text.split())

@@ -13,8 +13,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.slots.lmdb_file import MAX_BYTES
-
 PREFIX = "FITSCORE_"
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
@@ -80,7 +78,7 @@ class Settings(BaseModel):
     )
     store_bytes: Positive = Field(256 << 20, description="bytes of texts; a Redis server has its own maxmemory")
     slots_bytes: Positive = Field(256 << 20, description="bytes of candidates' slots in memory; one takes a few KiB")
-    slots_file_bytes: Positive = Field(MAX_BYTES, description="bytes of slots in an lmdb folder; 1 M take 3.9 GiB")
+    slots_file_bytes: Positive = Field(8 << 30, description="bytes of slots in an lmdb folder; 1 M take 3.9 GiB")
     # "name:key:scope+scope,..." with the scopes score, candidates and admin
     api_keys: str = Field("", repr=False, description="who may call, and what; empty: open to whoever reaches it")
     keys_file: Path | None = Field(None, description="JSON with digests of keys; read again when it changes")

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from models.scorers.split import MemberState
 from models.slots.codec import Slots, content_key
+from models.template import Content
 from models.text import TokenIds
 from service.batching.jobs import PairStatus
 from service.encoding.tokenization import Item, Texts, candidate_text, member_text
 from service.registry.loading import LiveModel
-from service.store.interface import Content, SlotStore
+from service.store.interface import ENTRY_BYTES, SlotStore
 
-_ENTRY_BYTES = 200
-"""What a cached state costs beside its numbers: key, dictionary slot, object headers."""
 _MAX_STORED_KEYS = 1_000_000
 
 
@@ -41,7 +40,7 @@ class MemberCache:
 
 
 def _weight(key: bytes, state: MemberState) -> int:
-    return len(key) + state.nbytes + _ENTRY_BYTES
+    return len(key) + state.nbytes + ENTRY_BYTES
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from cachetools import LRUCache
 
 from models.text import TokenIds
+from service.store.interface import ENTRY_BYTES
 
 Digest = bytes
-_ENTRY_BYTES = 200
-"""What an entry costs beside its content: key, dictionary slot, object headers."""
 
 
 def _ids_size(ids: TokenIds) -> int:
-    return ids.nbytes + _ENTRY_BYTES
+    return ids.nbytes + ENTRY_BYTES
 
 
 class TokenCache:

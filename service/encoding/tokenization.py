@@ -5,16 +5,16 @@ Knows nothing of queues, deadlines or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.errors import StoreDown
-from models.template import Fields
+from models.template import Content
 from models.text import Pair
 from service.batching.jobs import Operation, PairStatus
 from service.encoding.token_cache import TokenCache
 from service.registry.loading import LiveModel
-from service.store.interface import Content, TextStore
+from service.store.interface import TextStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Item:
     """A member or a candidate as it was sent: a text, fields, or (candidates only) nothing but an id."""
 
     id: str
-    content: str | Fields | None
+    content: Content | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Texts:
 
 def member_text(model: LiveModel, member: Item) -> str:
     """What the model reads of a member. Raises EmptyMember."""
-    text = _text(member.content, model.template.render_member)
+    text = model.template.render_member(member.content)
     if not text:
         raise EmptyMember
     return text
@@ -89,8 +89,4 @@ def member_text(model: LiveModel, member: Item) -> str:
 
 def candidate_text(model: LiveModel, content: Content) -> str:
     """What the model reads of a candidate; empty when there is nothing to read."""
-    return _text(content, model.template.render_candidate)
-
-
-def _text(content: str | Fields | None, render: Callable[[Fields], str]) -> str:
-    return content.strip() if isinstance(content, str) else render(content or {})
+    return model.template.render_candidate(content)

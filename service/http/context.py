@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from models.errors import NoRoom, StoreDown
+from models.template import Content
 from service.admission.controller import QuotaExceeded, Quotas
 from service.audit.audited import resolved, scored_of
 from service.audit.log import AuditLog, CannotRecord
@@ -20,7 +21,7 @@ from service.observability.metrics import Metrics
 from service.request import ScoringRequest
 from service.rollout.router import RolloutRouter
 from service.scoring.pipeline import ScoringPipeline, ScoringResult
-from service.store.interface import Content, TextStore
+from service.store.interface import TextStore
 
 T = TypeVar("T")
 MAX_WRITES = 8

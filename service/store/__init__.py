@@ -1,4 +1,4 @@
-"""What is known of candidates before a request comes: their texts by id, and their slots by content.
+"""The candidate store: candidates' texts by id, and their slots by content.
 
-contract.py says what a store can do; each back end is a file; opening.py picks by the setting.
+interface.py says what a store can do; each back end is a file; factory.py opens the one that the setting names.
 """

@@ -1,6 +1,6 @@
 """`python -m service.store keep BUNDLE...`: drop the slots of every other model from the store of FITSCORE_STORE.
 
-May run beside the service. Slots in the memory of a running service go by themselves: nobody asks for them.
+May run beside the service. A running service evicts such slots from its memory by itself.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from service.store.factory import open_store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when it is done, 1 with one line on stderr when it cannot be, 2 for a bad setting."""
+    """Returns 0 when done, 1 with one line on stderr for a bundle or store error, 2 for a bad setting."""
     parser = argparse.ArgumentParser(prog="python -m service.store", description=__doc__)
-    parser.add_argument("word", choices=["keep"])
+    parser.add_argument("command", choices=["keep"])
     parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE")
     options = parser.parse_args(arguments)
     try:
@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def keys_of(bundle: Bundle) -> list[bytes]:
-    """Keys of what a bundle makes of candidates, on any device. Raises BundleError when it makes nothing to keep."""
+    """Keys of the bundle's candidate graphs, for any device. Raises BundleError when it has none."""
     found = [graph_key(bundle, graph) for graph in bundle.manifest.graphs if graph.part == "candidate"]
     if not found:
-        raise BundleError(f"{bundle.path} keeps no slots: it reads member and candidate together")
+        raise BundleError(f"{bundle.path} keeps no slots: its model reads member and candidate together")
     return found
 
 

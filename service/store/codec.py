@@ -1,6 +1,6 @@
-"""A candidate's text or fields as one entry of a store that outlives the process: id, when it expires, checksum.
+"""A candidate's text or fields as one entry of a store that outlives the process: id, expiry, checksum.
 
-The id stands in the entry, so that two ids whose keys are the same are told apart.
+The id is part of the entry, so that two ids with the same key are not confused.
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import orjson
 
 from models.errors import DamagedEntry
-from service.store.interface import Content
+from models.template import Content
 
 _MAGIC = b"fst1"
 _HEADER = struct.Struct("<4sqI")
 NEVER = 0
-"""Stands for "does not expire" among milliseconds since the epoch."""
+"""The `expires_ms` of an entry that does not expire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,9 @@ class StoredRecord:
     content: Content
     expires_ms: int
 
-    def live(self, now_s: float) -> bool:
-        """Whether its time is not up."""
-        return self.expires_ms == NEVER or self.expires_ms > now_s * 1000
-
 
 def expires_ms(now_s: float, ttl_s: float | None) -> int:
-    """When what is stored now expires."""
+    """When an entry that is stored now expires."""
     return NEVER if ttl_s is None else round((now_s + ttl_s) * 1000)
 
 
@@ -44,43 +41,47 @@ def key_of(candidate_id: str) -> bytes:
     return hashlib.blake2b(candidate_id.encode(), digest_size=16).digest()
 
 
-def pack(entry: StoredRecord) -> bytes:
-    """The bytes that are stored under the entry's key."""
-    body = orjson.dumps([entry.id, entry.content])
-    return _HEADER.pack(_MAGIC, entry.expires_ms, _checksum(entry.expires_ms, body)) + body
+def pack(record: StoredRecord) -> bytes:
+    """The bytes that are stored under the record's key."""
+    body = orjson.dumps([record.id, record.content])
+    return _HEADER.pack(_MAGIC, record.expires_ms, _checksum(record.expires_ms, body)) + body
 
 
 def unpack(stored: bytes) -> StoredRecord:
-    """Read back what `pack` made. Raises DamagedEntry for anything else."""
+    """Read what `pack` wrote. Raises DamagedEntry for anything else."""
     if len(stored) < _HEADER.size:
         raise DamagedEntry("an entry is shorter than its header")
     magic, expires, stated = _HEADER.unpack_from(stored)
     body = stored[_HEADER.size :]
     if magic != _MAGIC or _checksum(expires, body) != stated:
-        raise DamagedEntry("an entry does not have its checksum")
+        raise DamagedEntry("an entry does not match its checksum")
     candidate_id, content = orjson.loads(body)
     return StoredRecord(candidate_id, content, expires)
 
 
 class RecordReader:
-    """Reads what a store has under candidates' keys."""
+    """Reads a store's entries and counts damaged ones. `clock` gives seconds since the epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self.damaged = 0
-        """Entries that were read and were not what had been written."""
 
     def read(self, stored: bytes | None) -> StoredRecord | None:
-        """The entry; None where there is none, and, which is counted, where it is damaged."""
+        """The record; None where there is none, or a damaged one."""
         try:
             return None if stored is None else unpack(stored)
         except DamagedEntry:
             self.damaged += 1
             return None
 
-    def live_content(self, candidate_id: str, stored: bytes | None, now_s: float) -> Content | None:
-        """What is stored of this candidate, unless nothing is, or another's, or its time is up."""
-        entry = self.read(stored)
-        return entry.content if entry and entry.id == candidate_id and entry.live(now_s) else None
+    def is_live(self, record: StoredRecord | None) -> bool:
+        """Whether there is a record that has not expired."""
+        return record is not None and (record.expires_ms == NEVER or record.expires_ms > self._clock() * 1000)
+
+    def contents(self, ids: Iterable[str], stored: Iterable[bytes | None]) -> list[Content | None]:
+        """What is stored of each candidate; None where its entry is missing, damaged, expired or of another id."""
+        records = zip(ids, map(self.read, stored), strict=True)
+        return [r.content if r and r.id == each and self.is_live(r) else None for each, r in records]
 
 
 def _checksum(expires: int, body: bytes) -> int:

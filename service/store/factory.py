@@ -1,8 +1,8 @@
-"""Which store: one word picks the back ends and puts them together.
+"""Opens the store that FITSCORE_STORE names.
 
-memory          in this process, gone with it
-lmdb:FOLDER     in a folder, for the processes of one machine
-redis://...     in a Redis server, for several replicas; also rediss:// and unix://
+memory          in this process; lost when it ends
+lmdb:FOLDER     in a folder, shared by the processes of one machine
+redis://...     in a Redis server, shared by several replicas; also rediss:// and unix://
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from pathlib import Path
 from models.errors import StoreDown
 from models.slots.codec import Usage
 from models.slots.lmdb_file import IN_STORE, SlotFile
-from service.store.interface import KeptSlots, SlotStore, TextStore
+from service.store.interface import DurableSlotStore, SlotStore, TextStore
 from service.store.lmdb_store import LmdbTextStore
 from service.store.memory_store import MemorySlotStore, MemoryTextStore
 from service.store.redis_store import RedisSlotStore, RedisTextStore, connect
 from service.store.tiering import CircuitBreaker, GuardedTexts, TieredSlots
 
-PATTERN = r"memory|lmdb:.+|rediss?://.+|unix://.+"
 REDIS_TIMEOUT_S = 0.01
-"""What a request waits for a server that does not answer, once a second at most."""
+"""How long a request waits for a server that does not answer, at most once a second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What the store has to say of itself. Counts grow from the start of the process."""
+class StoreReport:
+    """The store's figures. Counts begin with the process."""
 
     up: bool
     errors: int
@@ -43,33 +42,32 @@ class Report:
 
 
 class Store:
-    """Both sides, and what concerns them together."""
+    """Candidates' texts and slots behind one circuit breaker. `durable` slots outlive the process."""
 
     def __init__(
         self,
         texts: TextStore,
         memory: MemorySlotStore,
-        kept: KeptSlots | None = None,
-        gate: CircuitBreaker | None = None,
+        durable: DurableSlotStore | None = None,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
-        """`kept` is what outlives the process, if anything does, and `gate` whether it is up."""
-        self._gate = gate or CircuitBreaker()
+        self._breaker = breaker or CircuitBreaker()
         self._memory = memory
-        self._kept = kept
-        self._tiers = None if kept is None else TieredSlots(memory, kept, self._gate)
+        self._durable = durable
+        self._tiers = None if durable is None else TieredSlots(memory, durable, self._breaker)
         self._usages = (Usage(0, 0), Usage(0, 0))
-        self.texts: TextStore = texts if kept is None else GuardedTexts(texts, self._gate)
+        self.texts: TextStore = texts if durable is None else GuardedTexts(texts, self._breaker)
         self.slots: SlotStore = self._tiers or memory
 
-    def report(self) -> Report:
+    def report(self) -> StoreReport:
         """Figures for the metrics; never waits and never raises."""
-        with contextlib.suppress(StoreDown):  # the last ones stand
+        with contextlib.suppress(StoreDown):  # then the last usage counts
             self._usages = self.texts.usage(), self.slots.usage()
         hits = self._tiers.hits if self._tiers else 0
-        return Report(
-            up=self._gate.up,
-            errors=self._gate.errors,
-            damaged=self.texts.damaged + (self._kept.damaged if self._kept else 0),
+        return StoreReport(
+            up=self._breaker.up,
+            errors=self._breaker.errors,
+            damaged=self.texts.damaged + (self._durable.damaged if self._durable else 0),
             texts=self._usages[0],
             slots=self._usages[1],
             memory=self._memory.usage(),
@@ -79,19 +77,19 @@ class Store:
         )
 
     def maintain(self) -> None:
-        """Give back the room of what has expired. To be called now and then; never raises for a store that is down."""
-        with contextlib.suppress(StoreDown):  # the gate has told
+        """Delete expired texts. Call it periodically; never raises for a store that is down."""
+        with contextlib.suppress(StoreDown):  # the breaker has logged it
             self.texts.sweep()
 
     def keep_only(self, models: Collection[bytes]) -> int:
-        """Drop the slots of all other models from what outlives the process; returns how many. Raises StoreDown."""
-        return 0 if self._kept is None else self._kept.keep_only(models)
+        """Drop the durable slots of all other models; returns how many. Raises StoreDown."""
+        return 0 if self._durable is None else self._durable.keep_only(models)
 
     def close(self) -> None:
-        """Let files and connections go."""
+        """Close files and connections."""
         self.texts.close()
-        if self._kept is not None:
-            self._kept.close()
+        if self._durable is not None:
+            self._durable.close()
 
 
 def open_store(
@@ -99,9 +97,9 @@ def open_store(
 ) -> Store:
     """Open the store that `spec` names.
 
-    `texts_bytes` bounds texts and `slots_bytes` slots that outlive the process (in Redis the server's own limit
-    does); `memory_bytes` bounds the slots in memory, alone or in front. Raises StoreDown for a folder that cannot be
-    used, and ValueError for another word. A Redis server that is down is waited for.
+    `texts_bytes` bounds texts, `slots_bytes` durable slots, and `memory_bytes` the slots in memory. In Redis the
+    server's own limit bounds texts and durable slots. Raises StoreDown for a folder that cannot be used, and
+    ValueError for an unknown spec. A Redis server may be down at first.
     """
     kind, _, rest = spec.partition(":")
     memory = MemorySlotStore(memory_bytes)
@@ -110,12 +108,9 @@ def open_store(
     if kind == "lmdb" and rest:
         folder = Path(rest)
         return Store(
-            LmdbTextStore(folder / "texts", texts_bytes, clock),
-            memory,
-            SlotFile(folder / IN_STORE, slots_bytes),
-            CircuitBreaker(),
+            LmdbTextStore(folder / "texts", texts_bytes, clock), memory, SlotFile(folder / IN_STORE, slots_bytes)
         )
     if kind in ("redis", "rediss", "unix"):
         client = connect(spec, REDIS_TIMEOUT_S)
-        return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client), CircuitBreaker())
+        return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client))
     raise ValueError("a store is memory, lmdb:FOLDER or redis://HOST")

@@ -1,7 +1,7 @@
-"""What every store can do. The seam between the service and its back ends; how they fail stands in `models.errors`.
+"""What every store can do: the seam between the service and its back ends. Failures are in `models.errors`.
 
-Knows no back end. Every method may be called from several threads; none may be called on the event loop unless it
-says so, since a back end may wait for a disk or a network.
+Knows no back end. Every method may be called from several threads, and none on the event loop unless its docstring
+says so: a back end may wait for a disk or a network.
 """
 
 from __future__ import annotations
@@ -10,33 +10,40 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from models.slots.codec import Slots, Usage
-from models.template import Fields
+from models.template import Content
 
-Content = str | Fields
+ENTRY_BYTES = 200
+"""Estimated memory of an entry beside its content: key, dictionary slot, object headers."""
+
+
+def memory_of(candidate_id: str, content: Content | None) -> int:
+    """Estimated bytes of a candidate in memory."""
+    texts = content.items() if isinstance(content, Mapping) else [(content or "",)]
+    return ENTRY_BYTES + len(candidate_id) + sum(len(str(value)) for each in texts for value in each)
 
 
 class TextStore(Protocol):
-    """Candidates by id, as they were sent. What does not fit is refused; nothing is dropped to make room."""
+    """Candidates by id, as they were sent. A full store refuses new entries; it drops none to make room."""
 
     @property
     def damaged(self) -> int:
-        """Entries that were read and were not what had been written; they counted as not there."""
+        """Entries that failed their checksum when read; they counted as missing."""
         ...
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """The text or fields under each id; None where there are none, or no more. Raises StoreDown."""
+        """The text or fields under each id; None where the id is unknown or expired. Raises StoreDown."""
         ...
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
-        """Insert or replace all, for `ttl_s` seconds or for good. Raises NoRoom or StoreDown: then none."""
+        """Insert or replace all entries; None: they never expire. Raises NoRoom or StoreDown: then none is stored."""
         ...
 
     def delete(self, candidate_id: str) -> bool:
-        """Forget an id; False when it was not there. Raises StoreDown."""
+        """Delete an id; False when it was unknown or expired. Raises StoreDown."""
         ...
 
     def sweep(self) -> int:
-        """Give back the room of what has expired; returns how many. Raises StoreDown."""
+        """Delete expired entries; returns how many. Raises StoreDown."""
         ...
 
     def usage(self) -> Usage:
@@ -44,14 +51,14 @@ class TextStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Let files and connections go. What was acknowledged is kept."""
+        """Close files and connections. Acknowledged entries are kept."""
         ...
 
 
 class SlotStore(Protocol):
-    """Slots by `models.slots.codec.content_key`. A cache: an entry may be gone at any time, and is never another's.
+    """Slots by `models.slots.codec.content_key`. A cache: an entry may disappear at any time, even right after a put.
 
-    A caller that has just put an entry must not count on reading it back.
+    It never returns the slots of another key.
     """
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
@@ -59,7 +66,7 @@ class SlotStore(Protocol):
         ...
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
-        """Keep the slots under each key."""
+        """Store the slots under each key."""
         ...
 
     def usage(self) -> Usage:
@@ -67,12 +74,12 @@ class SlotStore(Protocol):
         ...
 
 
-class KeptSlots(SlotStore, Protocol):
-    """Slots that outlive the process. `put_many` may raise NoRoom as well, and every method StoreDown."""
+class DurableSlotStore(SlotStore, Protocol):
+    """Slots that outlive the process. `put_many` may also raise NoRoom, and every method StoreDown."""
 
     @property
     def damaged(self) -> int:
-        """Entries that were read and were not what had been written; they counted as not there."""
+        """Entries that failed their checksum when read; they counted as missing."""
         ...
 
     def keep_only(self, models: Collection[bytes]) -> int:
@@ -80,5 +87,5 @@ class KeptSlots(SlotStore, Protocol):
         ...
 
     def close(self) -> None:
-        """Let files and connections go. What was acknowledged is kept."""
+        """Close files and connections. Acknowledged entries are kept."""
         ...

@@ -1,6 +1,6 @@
 """Candidates' texts in a folder: one LMDB file, shared by the processes of one machine. Survives kill -9.
 
-Beside the entries stands an index by time, so that a sweep touches only what has expired.
+A second database indexes entries by expiry, so that a sweep touches expired entries only.
 """
 
 from __future__ import annotations
@@ -14,41 +14,40 @@ import lmdb
 from models.errors import NoRoom
 from models.slots.codec import Usage
 from models.slots.lmdb_environment import open_environment
+from models.template import Content
 from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, pack
-from service.store.interface import Content
 
 FORM = "fitscore-texts-1"
-_AT_ONCE = 1000
-"""Entries swept in one transaction: a put waits for it."""
-_MOMENT_BYTES = 8
+_SWEEP_BATCH = 1000
+"""Entries that one transaction of a sweep deletes: a put waits for it."""
+_EXPIRY_BYTES = 8
 _INDEX_BYTES = 64
-"""What an entry costs beside its content: keys and places in two trees."""
+"""Bytes of an entry beside its content: its keys in two trees."""
 
 
 class LmdbTextStore:
-    """See `contract.TextStore`. `clock` gives seconds since the epoch."""
+    """See `interface.TextStore`. `clock` gives seconds since the epoch."""
 
     def __init__(self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
         self._environment = open_environment(folder, form=FORM, databases=["texts", "expiry"], max_bytes=max_bytes)
         self._texts, self._expiry = self._environment.databases
         self._clock = clock
-        self._entries = RecordReader()
+        self._reader = RecordReader(clock)
 
     @property
     def damaged(self) -> int:
-        """Entries that were read and were not what had been written."""
-        return self._entries.damaged
+        """See `interface.TextStore`."""
+        return self._reader.damaged
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """See `contract.TextStore`."""
-        now = self._clock()
+        """See `interface.TextStore`."""
         with self._environment.reading() as txn:
             stored = [txn.get(key_of(each), db=self._texts) for each in ids]
             copies = [None if one is None else bytes(one) for one in stored]
-        return [self._entries.live_content(each, one, now) for each, one in zip(ids, copies, strict=True)]
+        return self._reader.contents(ids, copies)
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
-        """See `contract.TextStore`."""
+        """See `interface.TextStore`."""
         expires = expires_ms(self._clock(), ttl_s)
         try:
             self._put(entries, expires)
@@ -65,56 +64,54 @@ class LmdbTextStore:
                 self._drop(txn, key)
                 txn.put(key, stored, db=self._texts)
                 if expires != NEVER:
-                    txn.put(_moment(expires) + key, b"", db=self._expiry)
+                    txn.put(_expiry_key(expires) + key, b"", db=self._expiry)
 
     def _drop(self, txn: lmdb.Transaction[bytes], key: bytes) -> StoredRecord | None:
-        """Take an entry and its place in the index away. None when there was none, or a damaged one."""
-        stored = txn.pop(key, db=self._texts)
-        entry = self._entries.read(stored)
-        if entry is not None and entry.expires_ms != NEVER:
-            txn.delete(_moment(entry.expires_ms) + key, db=self._expiry)
-        return entry
+        """Delete an entry and its place in the index; returns its record unless it was damaged."""
+        record = self._reader.read(txn.pop(key, db=self._texts))
+        if record is not None and record.expires_ms != NEVER:
+            txn.delete(_expiry_key(record.expires_ms) + key, db=self._expiry)
+        return record
 
     def delete(self, candidate_id: str) -> bool:
-        """See `contract.TextStore`."""
+        """See `interface.TextStore`."""
         with self._environment.writing() as txn:
-            entry = self._drop(txn, key_of(candidate_id))
-        return entry is not None and entry.live(self._clock())
+            record = self._drop(txn, key_of(candidate_id))
+        return self._reader.is_live(record)
 
     def sweep(self) -> int:
-        """See `contract.TextStore`."""
-        end, swept = _moment(int(self._clock() * 1000) + 1), 0
+        """See `interface.TextStore`."""
+        end, swept = _expiry_key(int(self._clock() * 1000) + 1), 0
         while expired := self._expired(end):
             with self._environment.writing() as txn:
                 swept += sum(self._sweep_one(txn, place) for place in expired)
         return swept
 
     def _sweep_one(self, txn: lmdb.Transaction[bytes], place: bytes) -> bool:
-        key = place[_MOMENT_BYTES:]
+        key = place[_EXPIRY_BYTES:]
         txn.delete(place, db=self._expiry)
-        stored = txn.get(key, db=self._texts)
-        entry = self._entries.read(stored)
-        # Where a damaged entry was written anew, the place of the old one stayed: what stands there now may be live.
-        return not (entry and entry.live(self._clock())) and txn.delete(key, db=self._texts)
+        # A put over a damaged entry leaves the old entry's place in the index: the key may hold a live entry.
+        record = self._reader.read(txn.get(key, db=self._texts))
+        return not self._reader.is_live(record) and txn.delete(key, db=self._texts)
 
     def _expired(self, end: bytes) -> list[bytes]:
         with self._environment.reading() as txn:
             found: list[bytes] = []
             for place in txn.cursor(self._expiry).iternext(keys=True, values=False):
-                if bytes(place[:_MOMENT_BYTES]) >= end or len(found) == _AT_ONCE:
+                if bytes(place[:_EXPIRY_BYTES]) >= end or len(found) == _SWEEP_BATCH:
                     break
                 found.append(bytes(place))
             return found
 
     def usage(self) -> Usage:
-        """See `contract.TextStore`. Bytes of pages in use."""
+        """See `interface.TextStore`. Bytes of the pages in use."""
         return Usage(*self._environment.usage())
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._environment.close()
 
 
-def _moment(milliseconds: int) -> bytes:
-    """In an order that is that of time."""
-    return milliseconds.to_bytes(_MOMENT_BYTES, "big")
+def _expiry_key(milliseconds: int) -> bytes:
+    """Keys sort by time."""
+    return milliseconds.to_bytes(_EXPIRY_BYTES, "big")

@@ -1,4 +1,4 @@
-"""Both sides of the store in this process's own memory, bounded by bytes. Gone when the process ends."""
+"""Candidates' texts and slots in this process's memory, bounded by bytes. Lost when the process ends."""
 
 from __future__ import annotations
 
@@ -12,94 +12,82 @@ from moka_py import Moka
 
 from models.errors import NoRoom
 from models.slots.codec import HEADER_BYTES, Slots, Usage
-from service.store.interface import Content
-
-ENTRY_BYTES = 200
-"""What an entry costs beside its content: key, dictionary slot, object headers."""
+from models.template import Content
+from service.store.interface import ENTRY_BYTES, memory_of
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Entry:
     content: Content
-    expires: float | None
+    expires: float
     bytes: int
 
 
 class MemoryTextStore:
-    """See `contract.TextStore`. `clock` gives seconds since the epoch."""
+    """See `interface.TextStore`. `clock` gives seconds since the epoch."""
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
         self._max_bytes = max_bytes
         self._clock = clock
-        self._entries: dict[str, _Kept] = {}
+        self._entries: dict[str, _Entry] = {}
         self._bytes = 0
         self._lock = threading.Lock()
         self.damaged = 0
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """See `contract.TextStore`."""
+        """See `interface.TextStore`."""
         now = self._clock()
-        found = (self._entries.get(each) for each in ids)
-        return [None if kept is None or _expired(kept, now) else kept.content for kept in found]
+        found = map(self._entries.get, ids)
+        return [entry.content if entry and entry.expires > now else None for entry in found]
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
-        """See `contract.TextStore`."""
+        """See `interface.TextStore`."""
         now = self._clock()
-        expires = None if ttl_s is None else now + ttl_s
-        fresh = {name: _Kept(content, expires, size_of(name, content)) for name, content in entries.items()}
+        expires = float("inf") if ttl_s is None else now + ttl_s
+        fresh = {name: _Entry(content, expires, memory_of(name, content)) for name, content in entries.items()}
         with self._lock:
             if self._growth(fresh) > self._max_bytes - self._bytes:
                 self._drop_expired(now)
             if self._growth(fresh) > self._max_bytes - self._bytes:
-                raise NoRoom("the store has no room for all of these")
+                raise NoRoom("the store has no room for all entries")
             self._bytes += self._growth(fresh)
             self._entries.update(fresh)
 
     def delete(self, candidate_id: str) -> bool:
-        """See `contract.TextStore`."""
+        """See `interface.TextStore`."""
         with self._lock:
-            kept = self._entries.pop(candidate_id, None)
-            if kept is None:
+            entry = self._entries.pop(candidate_id, None)
+            if entry is None:
                 return False
-            self._bytes -= kept.bytes
-        return not _expired(kept, self._clock())
+            self._bytes -= entry.bytes
+        return entry.expires > self._clock()
 
     def sweep(self) -> int:
-        """See `contract.TextStore`."""
+        """See `interface.TextStore`."""
         with self._lock:
             return self._drop_expired(self._clock())
 
     def usage(self) -> Usage:
-        """See `contract.TextStore`."""
+        """See `interface.TextStore`."""
         return Usage(len(self._entries), self._bytes)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Nothing to close."""
 
-    def _growth(self, fresh: Mapping[str, _Kept]) -> int:
+    def _growth(self, fresh: Mapping[str, _Entry]) -> int:
         replaced = (self._entries.get(name) for name in fresh)
-        return sum(kept.bytes for kept in fresh.values()) - sum(kept.bytes for kept in replaced if kept is not None)
+        return sum(entry.bytes for entry in fresh.values()) - sum(entry.bytes for entry in replaced if entry)
 
     def _drop_expired(self, now: float) -> int:
-        expired = [name for name, kept in self._entries.items() if _expired(kept, now)]
+        expired = [name for name, entry in self._entries.items() if entry.expires <= now]
         self._bytes -= sum(self._entries.pop(name).bytes for name in expired)
         return len(expired)
 
 
-def _expired(kept: _Kept, now: float) -> bool:
-    return kept.expires is not None and kept.expires <= now
-
-
-def size_of(name: str, content: Content) -> int:
-    """Bytes that a candidate takes in memory, about."""
-    texts = [content] if isinstance(content, str) else [str(value) for pair in content.items() for value in pair]
-    return ENTRY_BYTES + len(name) + sum(map(len, texts))
-
-
 class MemorySlotStore:
-    """See `contract.SlotStore`. Keeps what is asked for often (TinyLFU): when full, a newcomer may not be let in.
+    """See `interface.SlotStore`. Keeps what is asked for often (TinyLFU): when full, it may reject a new entry.
 
-    Slots of a model that is no more are asked for by nobody, and so make room by themselves.
+    Nothing asks for the slots of a retired model, so they make room by themselves.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -107,7 +95,7 @@ class MemorySlotStore:
         self.hits = self.misses = 0
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
-        """See `contract.SlotStore`."""
+        """See `interface.SlotStore`."""
         get = self._cache.get
         found = [get(key) for key in keys]
         misses = sum(slots is None for slots in found)
@@ -116,13 +104,13 @@ class MemorySlotStore:
         return found
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
-        """See `contract.SlotStore`."""
+        """See `interface.SlotStore`."""
         for key, slots in entries.items():
             self._cache.set(key, _own(slots))
 
     def usage(self) -> Usage:
-        """See `contract.SlotStore`."""
-        self._cache.run_pending_tasks()  # else both figures lag behind
+        """See `interface.SlotStore`."""
+        self._cache.run_pending_tasks()  # without this both figures lag behind
         return Usage(self._cache.count(), self._cache.weighted_size())
 
 
@@ -131,7 +119,7 @@ def _weight(key: bytes, slots: Slots) -> int:
 
 
 def _own(slots: Slots) -> Slots:
-    """Slots that keep no larger array alive, and that no reader can change."""
+    """Read-only slots that keep no larger array alive."""
     base: object = slots.base
     if isinstance(base, bytes) and len(base) <= slots.nbytes + HEADER_BYTES:
         return slots

@@ -1,8 +1,8 @@
-"""Both sides of the store in a Redis server that several replicas share.
+"""Candidates' texts and slots in a Redis server that several replicas share.
 
-Entries are what the embedded store writes. Redis lets expired texts go by itself; the time in the entry decides all
-the same, so that a reader's clock and not the server's counts. When the server may keep no more (`maxmemory` with
-`noeviction`), a put is refused as a whole.
+Entries have the format of the LMDB store. Redis deletes expired texts by itself; the expiry in the entry still decides,
+so that the reader's clock counts and not the server's. A server at its limit (`maxmemory` with `noeviction`) refuses a
+put as a whole.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from models.errors import DamagedEntry, NoRoom, StoreDown
 from models.slots.codec import MODEL_KEY_BYTES, Slots, Usage
 from models.slots.codec import pack as pack_slots
 from models.slots.codec import unpack as unpack_slots
+from models.template import Content
 from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, pack
-from service.store.interface import Content
 
 TEXTS, SLOTS = b"fitscore:t:", b"fitscore:s:"
-_AT_ONCE = 1000
+_SCAN_BATCH = 1000
 
 
 def connect(url: str, timeout_s: float) -> redis.Redis:
-    """A client that tries once and waits no longer than `timeout_s`; the URL may state other timeouts in its query."""
+    """A client that tries once and waits at most `timeout_s`; the URL's query may state other timeouts."""
     return redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
@@ -38,96 +38,80 @@ def connect(url: str, timeout_s: float) -> redis.Redis:
 
 
 @contextmanager
-def _asking() -> Iterator[None]:
+def _store_errors() -> Iterator[None]:
+    """Turns the client's errors into NoRoom and StoreDown."""
     try:
         yield
     except (redis.exceptions.OutOfMemoryError, redis.exceptions.ExecAbortError) as error:
-        raise NoRoom("the store has no room for all of these") from error
+        raise NoRoom("the store has no room for all entries") from error
     except (redis.exceptions.RedisError, OSError) as error:
-        raise StoreDown(f"Redis cannot be asked ({type(error).__name__})") from error
-
-
-class _Counted:
-    """How much the server holds, as it was when it was last asked: a reader of figures must not wait for a network."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-        self._usage = Usage(0, 0)
-
-    def ask(self) -> None:
-        self._usage = Usage(int(self._client.dbsize()), int(self._client.info("memory")["used_memory"]))
-
-    def usage(self) -> Usage:
-        return self._usage
+        raise StoreDown(f"Redis does not answer ({type(error).__name__})") from error
 
 
 class RedisTextStore:
-    """See `contract.TextStore`. `clock` gives seconds since the epoch. `usage` is the server's, at the last sweep."""
+    """See `interface.TextStore`. `clock` gives seconds since the epoch. `usage` is the server's, at the last sweep."""
 
     def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._clock = clock
-        self._counted = _Counted(client)
-        self._entries = RecordReader()
+        self._usage = Usage(0, 0)
+        self._reader = RecordReader(clock)
 
     @property
     def damaged(self) -> int:
-        """Entries that were read and were not what had been written."""
-        return self._entries.damaged
+        """See `interface.TextStore`."""
+        return self._reader.damaged
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """See `contract.TextStore`."""
-        now = self._clock()
-        with _asking():
+        """See `interface.TextStore`."""
+        with _store_errors():
             stored = _values(self._client, [_text_key(each) for each in ids])
-        return [self._entries.live_content(each, one, now) for each, one in zip(ids, stored, strict=True)]
+        return self._reader.contents(ids, stored)
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
-        """See `contract.TextStore`. One MULTI, so that all are there at once or none is."""
+        """See `interface.TextStore`. One MULTI stores all entries or none."""
         expires = expires_ms(self._clock(), ttl_s)
-        with _asking(), self._client.pipeline(transaction=True) as pipeline:
+        with _store_errors(), self._client.pipeline(transaction=True) as pipeline:
             for each, content in entries.items():
                 stored = pack(StoredRecord(each, content, expires))
                 pipeline.set(_text_key(each), stored, pxat=None if expires == NEVER else expires)
             pipeline.execute()
 
     def delete(self, candidate_id: str) -> bool:
-        """See `contract.TextStore`."""
-        with _asking():
+        """See `interface.TextStore`."""
+        with _store_errors():
             stored = cast("bytes | None", self._client.getdel(_text_key(candidate_id)))
-        entry = self._entries.read(stored)
-        return entry is not None and entry.live(self._clock())
+        return self._reader.is_live(self._reader.read(stored))
 
     def sweep(self) -> int:
-        """Redis does it by itself; only the figures are asked for."""
-        with _asking():
-            self._counted.ask()
+        """Redis deletes expired entries itself. Only reads the usage, so that `usage` never waits for the network."""
+        with _store_errors():
+            self._usage = Usage(int(self._client.dbsize()), int(self._client.info("memory")["used_memory"]))
         return 0
 
     def usage(self) -> Usage:
-        """See `contract.TextStore`."""
-        return self._counted.usage()
+        """See `interface.TextStore`."""
+        return self._usage
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._client.close()
 
 
 class RedisSlotStore:
-    """See `contract.KeptSlots`. `usage` is counted with the texts."""
+    """See `interface.DurableSlotStore`. Its usage is counted with the texts."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self.damaged = 0
-        """Entries that were read and were not what had been written."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
-        """See `contract.SlotStore`. Raises StoreDown."""
-        with _asking():
+        """See `interface.SlotStore`. Raises StoreDown."""
+        with _store_errors():
             stored = _values(self._client, [_slots_key(key) for key in keys])
-        return [None if one is None else self._sound(key, one) for key, one in zip(keys, stored, strict=True)]
+        return [None if one is None else self._read(key, one) for key, one in zip(keys, stored, strict=True)]
 
-    def _sound(self, key: bytes, stored: bytes) -> Slots | None:
+    def _read(self, key: bytes, stored: bytes) -> Slots | None:
         try:
             return unpack_slots(key, stored)
         except DamagedEntry:
@@ -135,29 +119,29 @@ class RedisSlotStore:
             return None
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
-        """See `contract.SlotStore`. Raises NoRoom or StoreDown."""
+        """See `interface.SlotStore`. Raises NoRoom or StoreDown."""
         if not entries:
             return
-        with _asking():
+        with _store_errors():
             self._client.mset({_slots_key(key): pack_slots(key, slots) for key, slots in entries.items()})
 
     def keep_only(self, models: Collection[bytes]) -> int:
-        """See `contract.KeptSlots`."""
+        """See `interface.DurableSlotStore`."""
         kept = {model.hex().encode() for model in models}
         dropped = 0
-        with _asking():
-            found = self._client.scan_iter(match=SLOTS + b"*", count=_AT_ONCE)
+        with _store_errors():
+            found = self._client.scan_iter(match=SLOTS + b"*", count=_SCAN_BATCH)
             for key in cast("Iterator[bytes]", found):
                 if key[len(SLOTS) :][: 2 * MODEL_KEY_BYTES] not in kept:
                     dropped += self._client.unlink(key)
         return dropped
 
     def usage(self) -> Usage:
-        """Nothing of its own."""
+        """Zero: see the class."""
         return Usage(0, 0)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._client.close()
 
 

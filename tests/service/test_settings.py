@@ -2,6 +2,7 @@
 
 import pytest
 
+from models.slots.lmdb_file import MAX_BYTES
 from service.settings import BadSetting, Settings, read_settings
 
 
@@ -9,6 +10,10 @@ def test_without_an_environment_the_defaults_count() -> None:
     settings = read_settings({"PATH": "/bin", "OTHER_PORT": "1"})
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.threads >= 1
+
+
+def test_the_service_and_bulk_encoding_give_the_slot_file_the_same_size() -> None:
+    assert Settings().slots_file_bytes == MAX_BYTES
 
 
 def test_every_knob_is_described_and_can_be_set() -> None:

@@ -131,7 +131,6 @@ def _shards(table: Path, template: Template, shard: Shard) -> Iterator[list[str]
 
 
 def _text(value: str | Mapping[str, object] | None, template: Template) -> str:
-    if isinstance(value, str):
-        return value.strip()
-    fields = {name: each for name, each in (value or {}).items() if each is not None}
-    return template.render_candidate(fields)  # type: ignore[arg-type]  # Parquet's types are those of fields
+    if isinstance(value, Mapping):  # Parquet has None for a field that a row lacks
+        value = {name: each for name, each in value.items() if each is not None}
+    return template.render_candidate(value)  # type: ignore[arg-type]  # Parquet's types are those of fields

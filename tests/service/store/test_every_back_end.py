@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from models.slots.codec import Slots, content_key, model_key
+from models.template import Content
 from service.store.factory import Store, open_store
-from service.store.interface import Content
 from tests.service.store.conftest import RedisServer
 from tests.support.fakes import Clock
 

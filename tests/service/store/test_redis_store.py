@@ -82,7 +82,7 @@ def test_a_server_that_goes_away_and_comes_back(redis_binary: str) -> None:
     server = RedisServer(redis_binary)
     server.start()
     client = server.client()
-    store = Store(RedisTextStore(client), MemorySlotStore(10_000), RedisSlotStore(client), CircuitBreaker(rest_s=0.0))
+    store = Store(RedisTextStore(client), MemorySlotStore(10_000), RedisSlotStore(client), CircuitBreaker(open_s=0.0))
     key = content_key(MODEL, "nurse")
     store.texts.put({"j-1": "nurse"})
     store.slots.put_many({key: slots_of(1)})

@@ -9,7 +9,7 @@ from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, Usage
 from service.store.factory import Store
 from service.store.memory_store import MemorySlotStore, MemoryTextStore
-from service.store.tiering import REST_S, CircuitBreaker
+from service.store.tiering import OPEN_S, CircuitBreaker
 from tests.support.fakes import Clock
 
 KEYS = [bytes([number]) * 24 for number in range(4)]
@@ -95,7 +95,7 @@ def test_it_is_asked_again_after_a_rest_and_told_of_once(
     shelf.raises = StoreDown("gone")
     for _ in range(3):
         there(store)
-        clock.now += REST_S
+        clock.now += OPEN_S
     shelf.raises = None
     shelf.entries[KEYS[2]] = SLOTS
     assert there(store) == [False, False, True, False]
