@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
+from training.errors import UserError
+
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +30,7 @@ LOOK_S = 10.0
 LOOPBACK = "127.0.0.1"
 
 
-class ExecutorError(Exception):
+class ExecutorError(UserError):
     """An engine that cannot run, or lost its workers; the sentence says what is missing."""
 
 

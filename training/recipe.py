@@ -10,8 +10,7 @@ from models.template import Template
 from training.data.lists import FieldList
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
-from training.nets.llm_teacher import Lora
-from training.nets.split_student import SplitShape
+from training.nets.shapes import Lora, SplitShape
 from training.objectives.losses import RankingTerm
 from training.trainer.schedule import Phases, Schedule
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.errors import UserError
 from training.executors import LOCAL, Executor
 from training.recipe import Recipe
 from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
@@ -27,7 +28,7 @@ from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
 VERSIONED = ("torch", "transformers", "tokenizers", "onnxruntime", "onnxscript", "numpy", "polars")
 
 
-class StepError(Exception):
+class StepError(UserError):
     """A step that cannot run; the sentence says what is missing."""
 
 

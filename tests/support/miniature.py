@@ -21,8 +21,7 @@ from accelerate.utils import DistributedType
 from tests.support.decoders import write_tiny_decoder
 from training.dag import STEPS
 from training.data.lists import FieldList
-from training.nets.llm_teacher import Lora
-from training.nets.split_student import SplitShape
+from training.nets.shapes import Lora, SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import DecoderTeacher, Recipe
 from training.recipes.registry import find

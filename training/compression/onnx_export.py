@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle.manifest import Part
+from training.errors import UserError
 from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder
 from training.nets.split_student import SplitStudent
@@ -24,7 +25,7 @@ PAIR_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 NAMES = {0: "batch", 1: "length"}
 
 
-class ExportError(Exception):
+class ExportError(UserError):
     """A graph that does not do what the torch model does; the sentence gives the worst difference."""
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import polars as pl
 
+from training.errors import UserError
+
 READ_ERRORS = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
-class DataError(Exception):
+class DataError(UserError):
     """A row that cannot be used; the sentence names file, row and column."""
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.errors import UserError
 from training.metrics.bootstrap import Interval, bootstrap
 
 LEAST_DIFFERENCE = -0.002
 """0.2 points of NDCG@10: what the lower bound of the difference may lose and no more."""
 
 
-class NotPromoted(Exception):
+class NotPromoted(UserError):
     """The new student may be worse than the live one; the sentence gives the difference with its interval."""
 
 

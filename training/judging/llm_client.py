@@ -20,6 +20,7 @@ from httpx2 import Request
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 
+from training.errors import UserError
 from training.judging.answer_cache import Answer, AnswerCache, Spending
 from training.policy.prompt import Message
 
@@ -53,7 +54,7 @@ class Endpoint:
         return self.cost(tokens_in, self.answer_tokens)
 
 
-class EndpointRefused(Exception):
+class EndpointRefused(UserError):
     """The endpoint will not answer anything: key, address or model are wrong. The sentence names the status."""
 
 

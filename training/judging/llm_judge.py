@@ -22,6 +22,7 @@ from typing import Any, Literal, Never
 import polars as pl
 from tqdm import tqdm
 
+from training.errors import UserError
 from training.evaluation.markdown_report import prompting
 from training.judging.answer_cache import AnswerCache, BudgetSpent, Spending
 from training.judging.golden_set import PAIR, read_golden
@@ -35,7 +36,7 @@ Status = Literal["graded", "malformed", "refused", "over budget", "failed"]
 DOWN_AFTER = 20
 
 
-class JudgeStopped(Exception):
+class JudgeStopped(UserError):
     """The endpoint did not answer for some pairs; the sentence says for how many and why. What came is kept."""
 
 

@@ -17,7 +17,8 @@ from models.text import TextEncoder
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, new_cross_encoder, save_cross_encoder
 from training.nets.interfaces import PairEncoder
 from training.nets.llm_teacher import Decoder, is_decoder, load_decoder, save_decoder
-from training.nets.split_student import SplitShape, SplitStudent, new_split_student
+from training.nets.shapes import SplitShape
+from training.nets.split_student import SplitStudent, new_split_student
 from training.policy.policy import Policy, PolicyMismatch, check_stamp
 from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from models.text import Inputs, Pair, TokenIds
+from training.nets.shapes import Lora
 from training.policy.policy import Policy
 from training.policy.prompt import policy_text
 from training.trainer.distributed import learnt_state, whole
@@ -31,14 +32,6 @@ from training.trainer.precision import weights_dtype
 YES, NO = "Yes", "No"
 # Private use characters mark where a prompt is cut: no policy and no chat template has them.
 MEMBER, CANDIDATE, QUESTION = "\ue000", "\ue001", "\ue002"
-
-
-@dataclass(frozen=True)
-class Lora:
-    """How much a decoder may learn: updates of `rank`, scaled by `alpha` / `rank`."""
-
-    rank: int
-    alpha: int
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,12 @@ N texts, T tokens, D width, P pooled slots.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from training.nets.cross_encoder import NEVER
+from training.nets.shapes import Pooling
 
-Pooling = Literal["means", "firsts", "queries"]
-"""Each run's mean; its first token alone; or what a learnt query finds, which starts out looking at its run."""
 OUTSIDE = -4.0
 """Where a learnt query starts: a token outside its run weighs e^-4 of one inside."""
 

@@ -19,33 +19,8 @@ from torch.nn import functional
 from transformers import PretrainedConfig, PreTrainedModel
 
 from training.nets.cross_encoder import NEVER, SCALE, CrossEncoder, pool
-from training.nets.pooling import Pooling, new_pooling
-
-
-@dataclass(frozen=True)
-class SplitShape:
-    """How a candidate is compressed and how it meets a member.
-
-    `pooled` slots a candidate beside its embedding (0: a dot product of embeddings), made of its tokens by `pooling`;
-    `joint_layers` layers in which they read the member, each with a feed-forward part of `feed_forward` (None: the
-    backbone's own width).
-    """
-
-    pooled: int
-    joint_layers: int
-    feed_forward: int | None = None
-    pooling: Pooling = "means"
-
-    @property
-    def depth(self) -> int:
-        """How many of the encoder's last layers lie above the states that slots are made of; without joint layers no
-        slot is, and whoever keeps readings may share them.
-        """
-        return max(1, self.joint_layers)
-
-    def __post_init__(self) -> None:
-        if (self.pooled == 0) != (self.joint_layers == 0):
-            raise ValueError("pooled slots and joint layers go together: both or neither must be 0")
+from training.nets.pooling import new_pooling
+from training.nets.shapes import SplitShape
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from training.errors import UserError
 
-class DocumentError(Exception):
+
+class DocumentError(UserError):
     """A document that cannot be read; the sentence begins with `origin:line:`."""
 
     def __init__(self, origin: str, line: int, sentence: str) -> None:

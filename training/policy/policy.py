@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from training.errors import UserError
+
 GRADES = (4, 3, 2, 1, 0)
 OVERALL = "overall"
 
 
-class PolicyMismatch(Exception):
+class PolicyMismatch(UserError):
     """Something made under another policy; the sentence names both."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.template import FieldFormat, Template
 from training.data.lists import FieldList
-from training.nets.split_student import SplitShape
+from training.nets.shapes import SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe, Sweep
 from training.sources import career_moves, esci, onet_esco, usajobs

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from training.nets.llm_teacher import Lora
+from training.nets.shapes import Lora
 from training.recipe import DecoderTeacher, Recipe
 from training.recipes import jobs
 from training.trainer.schedule import Phases, Schedule

@@ -24,7 +24,8 @@ from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.figures import quality
 from training.nets.checkpoints import Student, encoder_folder
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
-from training.nets.split_student import SplitShape, new_split_student
+from training.nets.shapes import SplitShape
+from training.nets.split_student import new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, score_lists
 from training.recipe import Recipe
 from training.trainer.loop import fit

@@ -23,6 +23,7 @@ from models.text import TextEncoder
 from training.compression.onnx_inference import graphs_of, open_graphs
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list, labelled_for, read_lists, some_of_each
+from training.errors import UserError
 from training.evaluation.baselines import bm25_scores, cosine_scores
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.fairness import audit
@@ -40,7 +41,7 @@ SHIPPED = "student-int8"
 SHOWN_BREAKS = 6
 
 
-class FloorBroken(Exception):
+class FloorBroken(UserError):
     """A figure under the recipe's floor; the sentence names the figure, its value and the floor."""
 
 

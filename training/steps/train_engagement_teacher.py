@@ -22,7 +22,8 @@ from training.distillation.multi_teacher_loss import with_heads
 from training.nets.checkpoints import encoder_folder, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
-from training.nets.split_student import SplitShape, new_split_student
+from training.nets.shapes import SplitShape
+from training.nets.split_student import new_split_student
 from training.objectives.late_interaction import encode_sides, score_lists
 from training.objectives.pairwise import ListLoss, label_lists, pair_objective
 from training.objectives.position_bias import ActionCalibration, Engaged, Examination, engagement_loss, fit_attractions

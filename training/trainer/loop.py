@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.data.lists import CandidateList
+from training.errors import UserError
 from training.trainer.distributed import SINGLE_PROCESS, Objective, ProcessGroup, learnt_state, load_optimiser, whole
 from training.trainer.schedule import Schedule
 
 
-class TrainingStopped(Exception):
+class TrainingStopped(UserError):
     """Training cannot go on; the sentence says at which step and why."""
 
 

@@ -19,7 +19,8 @@ from training.data.lists import CandidateList
 from training.evaluation.figures import quality
 from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
-from training.nets.split_student import SplitShape, new_split_student
+from training.nets.shapes import SplitShape
+from training.nets.split_student import new_split_student
 from training.objectives.in_batch_negatives import embed_lists, imitate
 from training.recipe import Pruned, Recipe
 from training.recipes.registry import find

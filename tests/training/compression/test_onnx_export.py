@@ -12,8 +12,8 @@ import torch
 
 from training.compression.onnx_export import EncoderGraph, traced, write_onnx
 from training.nets.cross_encoder import new_cross_encoder
-from training.nets.pooling import Pooling
-from training.nets.split_student import SplitShape, SplitStudent, new_split_student
+from training.nets.shapes import Pooling, SplitShape
+from training.nets.split_student import SplitStudent, new_split_student
 
 IDS = torch.tensor([[2, 5, 6, 7, 8, 9, 3], [2, 5, 3, 0, 0, 0, 0], [2, 3, 0, 0, 0, 0, 0], [2, 9, 8, 7, 6, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0]])

@@ -9,7 +9,8 @@ import torch
 
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.nets.cross_encoder import new_cross_encoder
-from training.nets.split_student import SplitShape, new_split_student
+from training.nets.shapes import SplitShape
+from training.nets.split_student import new_split_student
 from training.objectives.losses import binary_kl
 from training.objectives.pairwise import ListLabels
 from training.objectives.position_bias import ActionCalibration

@@ -23,7 +23,6 @@ from training.data.lists import CandidateList
 from training.nets.inference import encode_lists, predict, predict_lists, to_tensors
 from training.nets.llm_teacher import (
     Decoder,
-    Lora,
     PairPrompt,
     PromptEncoder,
     add_lora,
@@ -32,6 +31,7 @@ from training.nets.llm_teacher import (
     pair_prompt,
     save_decoder,
 )
+from training.nets.shapes import Lora
 from training.objectives.pairwise import pair_objective
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy

@@ -10,7 +10,8 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import to_tensors
-from training.nets.split_student import JointLayer, Reading, SplitShape, SplitStudent, new_split_student
+from training.nets.shapes import SplitShape
+from training.nets.split_student import JointLayer, Reading, SplitStudent, new_split_student
 from training.steps.architecture_sweep import name_of
 
 MEMBERS = ("senior baker. dough, ovens", "nurse")

@@ -18,7 +18,8 @@ from models.text import TextEncoder
 from training.dag import STEPS
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import new_cross_encoder
-from training.nets.split_student import SplitShape, SplitStudent, new_split_student
+from training.nets.shapes import SplitShape
+from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, own_lists, score_lists
 from training.objectives.pairwise import ListLabels
 from training.recipe import Pruned, Sweep
