@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from service.audit.record import AuditRecord, Content
+from models.template import Content
+from service.audit.record import AuditRecord
 from service.encoding.tokenization import Item
 from service.request import ScoringRequest
 from service.scoring.pipeline import ScoringResult

@@ -1,5 +1,6 @@
-"""Texts of members and candidates in the audit log: by keyed digest alone, or sealed as well so that owners of the
-key can read and replay them (AES-256-GCM, the request's id bound in). Never in the clear.
+"""A record becomes a line without readable text: keyed digests of all texts, and on request their ciphertext.
+
+AES-256-GCM, with the request's id as associated data. Owners of the key can decrypt and replay the texts.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from service.audit.record import AuditKeys, AuditRecord, Content
+from models.template import Content
+from service.audit.record import AuditKeys, AuditRecord
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,20 +20,20 @@ if TYPE_CHECKING:
 NONCE_BYTES = 12
 
 
-class CannotSeal(Exception):
-    """Sealing was asked for and the library for it is not installed."""
+class CannotEncrypt(Exception):
+    """Encryption is switched on, and its library is not installed."""
 
 
-class Sealer:
-    """Turns what was scored into a line that holds no text."""
+class LineEncoder:
+    """Turns a record into a line."""
 
-    def __init__(self, keys: AuditKeys, *, sealing: bool) -> None:
-        """Raises CannotSeal."""
+    def __init__(self, keys: AuditKeys, *, encrypt_texts: bool) -> None:
+        """Raises CannotEncrypt."""
         self._keys = keys
-        self._cipher = cipher(keys) if sealing else None
+        self._cipher = cipher(keys) if encrypt_texts else None
 
     def line(self, scored: AuditRecord, when: str, dropped: int) -> dict[str, object]:
-        """`when` is the wall clock's time; `dropped` is how many records were lost before this one, ever."""
+        """`when` is wall-clock time; `dropped` counts the records lost since the process started."""
         line: dict[str, object] = {
             "when": when,
             "request": scored.request_id,
@@ -50,28 +52,28 @@ class Sealer:
             "dropped": dropped,
         }
         if self._cipher is not None:
-            line["sealed"] = self._seal(scored)
+            line["sealed"] = _encrypt(scored, self._cipher)
         return line
 
-    def _seal(self, scored: AuditRecord) -> str:
-        assert self._cipher is not None
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        raw = orjson.dumps([scored.member, [list(each) for each in scored.candidates]])
-        return base64.b64encode(nonce + self._cipher.encrypt(nonce, raw, scored.request_id.encode())).decode()
+
+def _encrypt(scored: AuditRecord, key: AESGCM) -> str:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    raw = orjson.dumps([scored.member, [list(each) for each in scored.candidates]])
+    return base64.b64encode(nonce + key.encrypt(nonce, raw, scored.request_id.encode())).decode()
 
 
-def unseal(line: dict[str, object], sealed_by: AESGCM) -> tuple[Content, list[tuple[str, Content]]]:
+def decrypt(line: dict[str, object], key: AESGCM) -> tuple[Content | None, list[tuple[str, Content | None]]]:
     """The member, and the candidates with their ids. Raises the cipher's InvalidTag for another key or a change."""
     raw = base64.b64decode(str(line["sealed"]))
-    clear = sealed_by.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], str(line["request"]).encode())
+    clear = key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], str(line["request"]).encode())
     member, candidates = orjson.loads(clear)
     return member, [(name, content) for name, content in candidates]
 
 
 def cipher(keys: AuditKeys) -> AESGCM:
-    """AES-256-GCM with the sealing key. Raises CannotSeal."""
+    """AES-256-GCM with the encryption key. Raises CannotEncrypt."""
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError:
-        raise CannotSeal("sealed texts need the package `cryptography` (the extra `audit`)") from None
-    return AESGCM(keys.seal)
+        raise CannotEncrypt("sealed texts need the package `cryptography` (the extra `audit`)") from None
+    return AESGCM(keys.encryption)

@@ -1,7 +1,7 @@
-"""The audit log as the service sees it: hand over what was scored, and know whether that can be done.
+"""The audit log as the service sees it: accepts records without waiting for the disk.
 
-One thread writes, off the event loop. What waits is bounded in bytes. When it is full, or the disk is, the setting
-decides: `refuse` scoring until it can be written down, or `drop` records, which a counter and the next line tell.
+One thread writes, off the event loop. The queue is bounded in bytes. When the queue or the disk is full, the setting
+decides: `refuse` scoring until records can be written, or `drop` records, which a counter and the next line state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from service.audit.encryption import CannotSeal, Sealer
+from service.audit.encryption import CannotEncrypt, LineEncoder
 from service.audit.record import AuditKeys, AuditRecord, BadLine, chained
 from service.audit.segments import LogTaken, Segments
 
@@ -25,20 +25,20 @@ SECRET_BYTES = 32
 
 
 class BadAudit(Exception):
-    """The log cannot be written as the settings want it; the sentence says why."""
+    """The settings' log cannot be written; the sentence says why."""
 
 
 class CannotRecord(Exception):
-    """Nothing may be scored now, because it could not be written down."""
+    """No request may be scored now: its record could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditPlan:
-    """Where and how to write: `key_file` holds the secret, `sealing` keeps texts readable for its owner."""
+    """Where and how to write: `key_file` holds the secret; with `encrypt_texts` its owner can read the texts."""
 
     folder: Path
     key_file: Path | None
-    sealing: bool
+    encrypt_texts: bool
     segment_bytes: int
     total_bytes: int
     waiting_bytes: int
@@ -46,7 +46,7 @@ class AuditPlan:
 
 
 def open_log(plan: AuditPlan) -> AuditLog:
-    """Continue the log in the plan's folder, or begin it. Raises BadAudit."""
+    """Continue the log in the plan's folder, or start one. Raises BadAudit."""
     if plan.key_file is None:
         raise BadAudit("FITSCORE_AUDIT_KEY_FILE: an audit log needs a secret of 32 bytes or more")
     try:
@@ -54,25 +54,25 @@ def open_log(plan: AuditPlan) -> AuditLog:
         if len(secret) < SECRET_BYTES:
             raise BadAudit(f"{plan.key_file} holds less than {SECRET_BYTES} bytes")
         keys = AuditKeys.of(secret)
-        sealer = Sealer(keys, sealing=plan.sealing)
+        encoder = LineEncoder(keys, encrypt_texts=plan.encrypt_texts)
         segments = Segments(plan.folder, keys.chain, segment_bytes=plan.segment_bytes, total_bytes=plan.total_bytes)
     except OSError as error:
         raise BadAudit(f"the audit log cannot be written: {error.filename}: {error.strerror}") from None
     except BadLine as fault:
         raise BadAudit(f"{plan.folder}: the last line {fault}") from None
-    except (LogTaken, CannotSeal) as error:
+    except (LogTaken, CannotEncrypt) as error:
         raise BadAudit(str(error)) from None
-    return AuditLog(segments, sealer, keys, waiting_bytes=plan.waiting_bytes, when_full=plan.when_full)
+    return AuditLog(segments, encoder, keys, waiting_bytes=plan.waiting_bytes, when_full=plan.when_full)
 
 
 class AuditLog:
-    """`note` and `check` are called on the event loop and never wait for the disk."""
+    """`note` and `check` run on the event loop and never wait for the disk."""
 
     def __init__(
-        self, segments: Segments, sealer: Sealer, keys: AuditKeys, *, waiting_bytes: int, when_full: WhenFull
+        self, segments: Segments, encoder: LineEncoder, keys: AuditKeys, *, waiting_bytes: int, when_full: WhenFull
     ) -> None:
         self._segments = segments
-        self._sealer = sealer
+        self._encoder = encoder
         self._key = keys.chain
         self._waiting_bytes = waiting_bytes
         self._when_full = when_full
@@ -81,29 +81,29 @@ class AuditLog:
         self._changed = threading.Condition()
         self._closing = False
         self.written = self.dropped = 0
-        self.sound = True  # False while the disk takes nothing
+        self.writable = True  # False after a failed write, until one succeeds
         self._thread = threading.Thread(target=self._write, name="audit", daemon=True)
         self._thread.start()
 
     @property
     def waiting_bytes(self) -> int:
-        """About how many bytes wait to be written."""
+        """Estimated bytes that wait to be written."""
         return self._bytes
 
     @property
     def full(self) -> bool:
-        """Whether no more may wait."""
+        """Whether the queue takes no more records."""
         return self._bytes >= self._waiting_bytes
 
     def check(self) -> None:
-        """Raise CannotRecord when scoring must wait for the log."""
-        if self._when_full == "refuse" and (self.full or not self.sound):
+        """Raise CannotRecord while scoring must wait for the log."""
+        if self._when_full == "refuse" and (self.full or not self.writable):
             raise CannotRecord
 
     def note(self, scored: AuditRecord) -> None:
-        """Have this written. One that was let in by `check` is never dropped; what is dropped is counted."""
+        """Queue a record. A record whose request passed `check` is never dropped; dropped records are counted."""
         with self._changed:
-            if self._when_full == "drop" and (self.full or not self.sound):
+            if self._when_full == "drop" and (self.full or not self.writable):
                 self.dropped += 1
                 return
             self._waiting.append((datetime.now(UTC).isoformat(), scored))
@@ -111,7 +111,7 @@ class AuditLog:
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what waits, once more even where the disk was full, and let the files go."""
+        """Write what waits, with one more try on a full disk, and close the files."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -120,7 +120,7 @@ class AuditLog:
         if self._waiting:
             log.error("audit: %d records could not be written", len(self._waiting))
         self._segments.close()
-        log.info("audit: ends with line %d, %s", self._segments.number, self._segments.previous)
+        log.info("audit: last line %d, mac %s", self._segments.number, self._segments.previous)
 
     # On the writing thread.
 
@@ -144,15 +144,15 @@ class AuditLog:
             return self._waiting[0] if self._waiting else None
 
     def _written(self, when: str, scored: AuditRecord) -> bool:
-        """Whether the record is on the disk; it stays first in line until it is."""
-        line = self._sealer.line(scored, when, self.dropped)
+        """Append the record; False when the disk does not take it, and then it stays first in the queue."""
+        line = self._encoder.line(scored, when, self.dropped)
         raw, mac = chained(line, self._segments.number + 1, self._segments.previous, self._key)
         try:
             self._segments.append(raw, mac)
         except OSError as error:
-            if self.sound:
+            if self.writable:
                 log.error("audit: cannot write: %s", error.strerror)
-            self.sound = False
+            self.writable = False
             return False
-        self.sound = True
+        self.writable = True
         return True

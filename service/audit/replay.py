@@ -1,6 +1,6 @@
-"""Scores again what the audit log says was scored, and compares bit for bit.
+"""Scores the requests of the audit log again, and compares the probabilities bit for bit.
 
-Texts come out of sealed lines, or, where the log has digests alone, from a file of texts that the owner still has.
+Texts come from the log's ciphertext, or, for a log of digests, from a file of texts that the owner has kept.
 """
 
 from __future__ import annotations
@@ -13,30 +13,33 @@ import numpy as np
 import orjson
 
 from models.bundle.files import Bundle
+from models.errors import BundleError
 from models.loading import open_encoder, open_scorer
 from models.scorers.interface import Scorer
+from models.template import Content
 from models.text import Pair, TextEncoder
-from service.audit.encryption import cipher, unseal
-from service.audit.record import AuditKeys, Content
+from service.audit.encryption import cipher, decrypt
+from service.audit.record import AuditKeys
 from service.audit.segments import segments
+from service.registry.loading import find_bundle
 
 Texts = Mapping[str, Content]
 
 
 @dataclass
-class Replayed:
-    """How many pairs came out how; `largest` is the largest difference of a probability."""
+class ReplayResult:
+    """Numbers of pairs, the largest difference of a probability, and the ids of the requests that differ."""
 
     identical: int = 0
     different: int = 0
     without_text: int = 0
-    largest: float = 0.0
+    max_difference: float = 0.0
     requests: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Replayer:
-    """One version of a model, opened as the service opens it."""
+    """One version of a model on the CPU."""
 
     bundle: Bundle
     scorer: Scorer
@@ -48,36 +51,37 @@ class Replayer:
         bundle = Bundle.load(path)
         return cls(bundle, open_scorer(bundle, "cpu", 1), open_encoder(bundle))
 
-    def rows(self, member: Content, candidates: list[Content]) -> np.ndarray:
+    def rows(self, member: Content | None, candidates: list[Content | None]) -> np.ndarray:
         """Probabilities f32[candidates, heads]."""
         template = self.bundle.manifest.text.template
-        ids = self.encoder.member(_text(member, template.render_member))
-        texts = [_text(each, template.render_candidate) for each in candidates]
+        ids = self.encoder.member(template.render_member(member))
+        texts = [template.render_candidate(each) for each in candidates]
         return self.scorer.score([Pair(ids, each) for each in self.encoder.candidates(texts)])
 
 
-def _text(content: Content, render: object) -> str:
-    assert callable(render)
-    return content.strip() if isinstance(content, str) else str(render(content or {}))
-
-
 def texts_of(path: Path, keys: AuditKeys) -> dict[str, Content]:
-    """Contents by digest, from a file with one JSON value a line: a text, or fields."""
+    """Contents by digest, from a file with one JSON value a line: a text, or an object of fields."""
     with path.open("rb") as lines:
         contents = [orjson.loads(line) for line in lines if line.strip()]
     return {keys.digest_of(each): each for each in contents}
 
 
-def replay(folder: Path, keys: AuditKeys, models: Path, texts: Texts, *, every: int = 1) -> Replayed:
-    """Score each `every`-th line again with the model that it names, out of the bundles in `models`."""
-    done = Replayed()
+def replay(folder: Path, keys: AuditKeys, models: Path, texts: Texts, *, every: int = 1) -> ReplayResult:
+    """Score every `every`-th line again with the model that it names, from the bundles in `models`.
+
+    Raises BundleError, also when no bundle is the model.
+    """
+    done = ReplayResult()
     opened: dict[tuple[str, str], Replayer] = {}
     for number, line in enumerate(_lines(folder)):
         if number % every:
             continue
         named = (str(line["model"]), str(line["version"]))
         if named not in opened:
-            opened[named] = Replayer.open(_find(models, *named))
+            path = find_bundle(models, *named)
+            if path is None:
+                raise BundleError(f"no bundle of {named[0]} version {named[1]} in {models}")
+            opened[named] = Replayer.open(path)
         _compare(line, opened[named], _contents(line, keys, texts), done)
     return done
 
@@ -88,23 +92,17 @@ def _lines(folder: Path) -> Iterator[dict[str, object]]:
             yield from map(orjson.loads, lines)
 
 
-def _find(models: Path, name: str, version: str) -> Path:
-    for path in sorted(models.glob("*/manifest.json")):
-        said = orjson.loads(path.read_bytes())
-        if (said["name"], said["version"]) == (name, version):
-            return path.parent
-    raise FileNotFoundError(f"no bundle of {name} version {version} in {models}")
-
-
-def _contents(line: dict[str, object], keys: AuditKeys, texts: Texts) -> tuple[Content, list[Content]]:
+def _contents(line: dict[str, object], keys: AuditKeys, texts: Texts) -> tuple[Content | None, list[Content | None]]:
     if "sealed" in line:
-        member, candidates = unseal(line, cipher(keys))
+        member, candidates = decrypt(line, cipher(keys))
         return member, [content for _, content in candidates]
-    digests: list[list[str]] = line["candidates"]  # type: ignore[assignment]  # as `Sealer.line` writes it
+    digests: list[list[str]] = line["candidates"]  # type: ignore[assignment]  # as `LineEncoder.line` writes it
     return texts.get(str(line["member"])), [texts.get(content) for _, content in digests]
 
 
-def _compare(line: dict[str, object], model: Replayer, contents: tuple[Content, list[Content]], done: Replayed) -> None:
+def _compare(
+    line: dict[str, object], model: Replayer, contents: tuple[Content | None, list[Content | None]], done: ReplayResult
+) -> None:
     member, candidates = contents
     statuses, said = line["statuses"], line["rows"]
     assert isinstance(statuses, list)
@@ -119,6 +117,6 @@ def _compare(line: dict[str, object], model: Replayer, contents: tuple[Content, 
     same = (again.view(np.uint32) == before.view(np.uint32)).all(axis=1)
     done.identical += int(same.sum())
     done.different += int((~same).sum())
-    done.largest = max(done.largest, float(np.abs(again - before).max()))
+    done.max_difference = max(done.max_difference, float(np.abs(again - before).max()))
     if not same.all():
         done.requests.append(str(line["request"]))

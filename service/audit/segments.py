@@ -1,6 +1,6 @@
-"""The files of an audit log: numbered segments in one folder, bounded in bytes, one process at a time.
+"""The files of an audit log: numbered segments in one folder, bounded in bytes, written by one process at a time.
 
-Appends whole lines or nothing: what a full disk or a kill cut off is taken away again. Knows nothing of what lines say.
+Appends whole lines or nothing: a line that a full disk or a kill cut off is removed. Does not know what lines contain.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from service.audit.record import START, BadLine, checked
 
 
 class LogTaken(Exception):
-    """Another process writes this log."""
+    """Another process is writing this log."""
 
 
 def segments(folder: Path) -> list[Path]:
@@ -22,10 +22,10 @@ def segments(folder: Path) -> list[Path]:
 
 
 class Segments:
-    """Appends lines; starts a new file when one is full, and removes the oldest when all together are too large."""
+    """Appends lines. Starts a new file when one is full, and deletes the oldest files to stay within `total_bytes`."""
 
     def __init__(self, folder: Path, key: bytes, *, segment_bytes: int, total_bytes: int) -> None:
-        """Raises LogTaken, OSError, or BadLine when the last line is not one of this log."""
+        """Raises LogTaken, OSError, or BadLine when the last line is not of this log."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._segment_bytes = segment_bytes
@@ -37,12 +37,11 @@ class Segments:
             os.close(self._lock)
             raise LogTaken(f"{folder} is written by another process") from None
         self.number, self.previous = self._last(key)
-        self.removed = 0
         self._file = -1
         self._size = 0
 
     def _last(self, key: bytes) -> tuple[int, str]:
-        """Number and mac of the last whole line; a torn one after it, which a kill left, is cut off."""
+        """Number and mac of the last whole line. A torn line after it, left by a kill, is cut off."""
         for path in reversed(segments(self._folder)):
             raw = path.read_bytes()
             whole = raw[: raw.rfind(b"\n") + 1]
@@ -55,7 +54,7 @@ class Segments:
         return 0, START
 
     def append(self, line: bytes, mac: str) -> None:
-        """Write one line, the next in number. Raises OSError, and then the file is as before."""
+        """Write the next line. Raises OSError, and then the file is unchanged."""
         if self._file < 0 or self._size + len(line) > self._segment_bytes:
             self._begin_segment(len(line))
         try:
@@ -85,15 +84,9 @@ class Segments:
         while files and sum(sizes) + max(needed, self._segment_bytes) > self._total_bytes:
             files.pop(0).unlink()
             sizes.pop(0)
-            self.removed += 1
-
-    def sync(self) -> None:
-        """See that what was appended outlives a loss of power."""
-        if self._file >= 0:
-            os.fsync(self._file)
 
     def close(self) -> None:
-        """Let other processes write."""
+        """Close the files, so that another process can write."""
         self._end_segment()
         os.close(self._lock)
 
@@ -105,7 +98,7 @@ def _write_all(file: int, raw: bytes) -> None:
 
 
 def verify(folder: Path, key: bytes) -> tuple[int, int, str]:
-    """Numbers of the first and the last line, and the last mac. Raises BadLine that names file and line."""
+    """Numbers of the first and the last line, and the last mac. Raises BadLine with file and line."""
     first, number, previous = 0, None, None
     for path in segments(folder):
         with path.open("rb") as lines:

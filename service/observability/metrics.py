@@ -158,7 +158,7 @@ class Metrics:
 
     def watch_audit(self, audit: AuditLog) -> None:
         """Show how the audit log does, read whenever it is asked for."""
-        self._gauge("audit_sound", "1 while the audit log can be written").set_function(lambda: audit.sound)
+        self._gauge("audit_sound", "1 while the audit log can be written").set_function(lambda: audit.writable)
         self._gauge("audit_waiting_bytes", "Bytes that wait to be written").set_function(lambda: audit.waiting_bytes)
         self._gauge("audit_written", "Records written since start").set_function(lambda: audit.written)
         self._gauge("audit_dropped", "Records lost since start").set_function(lambda: audit.dropped)

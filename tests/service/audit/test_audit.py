@@ -34,7 +34,7 @@ def plan(folder: Path, **changes: object) -> AuditPlan:
     key = folder.parent / "secret"
     key.write_bytes(SECRET)
     usual: dict[str, object] = {
-        "sealing": False, "segment_bytes": 1 << 20, "total_bytes": 1 << 24, "waiting_bytes": 1 << 20,
+        "encrypt_texts": False, "segment_bytes": 1 << 20, "total_bytes": 1 << 24, "waiting_bytes": 1 << 20,
         "when_full": "refuse",
     }  # fmt: skip
     return AuditPlan(folder=folder, key_file=key, **{**usual, **changes})  # type: ignore[arg-type]  # named above
@@ -169,7 +169,7 @@ class FullDisk:
 
 def unsound(log: AuditLog, disk: FullDisk) -> None:
     assert disk.tried.wait(PATIENCE_S)
-    while log.sound:
+    while log.writable:
         pass
 
 
@@ -249,7 +249,7 @@ def test_the_service_writes_down_what_it_scored_and_it_comes_out_again_bit_for_b
 def test_a_score_that_was_changed_by_the_owner_of_the_key_is_found_by_replay(
     folder: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log = open_log(plan(folder, sealing=True))
+    log = open_log(plan(folder, encrypt_texts=True))
     log.note(scored(3))
     log.close()
     options = [str(folder), "--key", str(folder.parent / "secret"), "--models", str(bundle.parent)]
@@ -266,7 +266,7 @@ def test_with_digests_alone_the_texts_are_needed_from_elsewhere(
         pass
     options = [str(folder), "--key", str(tmp_path / "secret"), "--models", str(bundle.parent)]
     assert main(["replay", *options]) == 0
-    assert "2 whose text is not known" in capsys.readouterr().out
+    assert "2 pairs whose text is not known" in capsys.readouterr().out
     known = [MEMBER["fields"], *(each.get("fields", each.get("text")) for each in CANDIDATES)]
     texts = tmp_path / "texts.jsonl"
     texts.write_text("\n".join(map(json.dumps, known)))
