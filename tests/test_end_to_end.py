@@ -12,8 +12,8 @@ import pytest
 from models.bundle.files import Bundle
 from models.loading import open_encoder, open_scorer
 from models.text import Pair
-from tests.service.conftest import Serve, serve  # noqa: F401  a fixture is used by its name
 from tests.support.chat_server import ChatServer
+from tests.support.service import Serve
 from training.__main__ import main
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
@@ -86,7 +86,7 @@ def test_the_card_and_the_manifest_say_where_the_model_comes_from(bundle: Path) 
 
 
 @pytest.mark.slow
-def test_the_policy_travels_from_its_document_to_every_answer(runs: Path, bundle: Path, serve: Serve) -> None:  # noqa: F811
+def test_the_policy_travels_from_its_document_to_every_answer(runs: Path, bundle: Path, serve: Serve) -> None:
     policy = read_policy(POLICIES / "demo.md")
     assert json.loads((runs / "policy" / "policy.json").read_text())["stamp"] == policy.stamp
     for labels in (runs / "golden" / "golden.parquet", runs / "annotate" / "soft-00000.parquet"):
@@ -121,7 +121,7 @@ def test_the_judge_is_measured_where_an_endpoint_is_given(runs: Path, monkeypatc
 
 
 @pytest.mark.slow
-def test_the_service_answers_what_the_student_says(bundle: Path, serve: Serve) -> None:  # noqa: F811
+def test_the_service_answers_what_the_student_says(bundle: Path, serve: Serve) -> None:
     running = serve(bundle=bundle)
     assert running.failures == []
     lists = list(demo.lists(bundle))[-3:]

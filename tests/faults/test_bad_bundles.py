@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import BundleError
-from tests.service.conftest import Running, Serve
 from tests.support.bundles import graph_bytes, write_tiny_bundle
 from tests.support.fakes import load_tiny
+from tests.support.service import Running, Serve
 
 GRAPH, MANIFEST, TOKENIZER = "tiny.onnx", "manifest.json", "tokenizer.json"
 Spoil = Callable[[Path], object]

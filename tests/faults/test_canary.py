@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from service.http.schemas import PutCandidates, RerankRequest, ScoreRequest
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
-from tests.support.fakes import PATIENCE_S, SumScorer, loading
+from tests.support.fakes import SumScorer, loading
+from tests.support.service import CANDIDATES, MEMBER, Listening, Serve, ServeOnPort
+from tests.support.waiting import PATIENCE_S
 
 CANARY = "canary7c1f"
 JSON = {"Content-Type": "application/json"}
@@ -58,7 +59,7 @@ def raw_bodies() -> Iterator[bytes]:
     yield b'{"member":{"text":"%s"},"candidates":[{"id":"a","fields":{"%s":"\\ud800"}}]}' % ((CANARY.encode(),) * 2)
 
 
-def ask(running: Running) -> Iterator[httpx.Response]:
+def ask(running: Listening) -> Iterator[httpx.Response]:
     """Every planted request, one after the other."""
     client = running.client
     for path, body in BODIES.items():
@@ -86,7 +87,7 @@ def raw_requests() -> Iterator[bytes]:
     yield b"GET /livez HTTP/1.1\r\nHost: x\r\nX-%s: %s\r\n\r\n" % (text, text * 10_000)
 
 
-def spoken(running: Running, raw: bytes) -> bytes:
+def spoken(running: Listening, raw: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as connection:
         connection.sendall(raw)
         connection.shutdown(socket.SHUT_WR)
@@ -100,7 +101,7 @@ def failing(*_: object) -> None:
     raise RuntimeError(CANARY)
 
 
-def hits(running: Running, told: Callable[[], str]) -> tuple[set[int], list[str]]:
+def hits(running: Listening, told: Callable[[], str]) -> tuple[set[int], list[str]]:
     """Statuses that were seen, and what repeated a canary."""
     statuses, found = set(), []
     for answer in ask(running):
@@ -116,12 +117,12 @@ def hits(running: Running, told: Callable[[], str]) -> tuple[set[int], list[str]
 
 
 def test_no_canary_comes_out_on_any_way_to_an_error(
-    serve: Serve, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    serve_on_port: ServeOnPort, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         logging.getLogger("httpx").setLevel(logging.WARNING)  # the caller's own log, which names its addresses
         logging.getLogger("httpcore").setLevel(logging.WARNING)
-        running = serve(log_level="debug")
+        running = serve_on_port(log_level="debug")
         statuses, found = hits(running, lambda: caplog.text + "".join(capfd.readouterr()))
     assert found == []
     assert {200, 400, 404, 405, 415, 422} <= statuses

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from service.http.context import Desk
-from tests.service.conftest import Running, Serve
-from tests.support.fakes import PATIENCE_S, GatedScorer, loading
+from tests.support.fakes import GatedScorer, loading
+from tests.support.service import Running, Serve
+from tests.support.waiting import PATIENCE_S, eventually
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 JUMPS = (HOUR_S, -HOUR_S, DAY_S, -DAY_S)
@@ -23,8 +24,7 @@ def answered_across(running: Running, scorer: GatedScorer, jump: Callable[[], No
         asked = [pool.submit(running.score, deadline_ms=20_000)]
         assert scorer.began.wait(PATIENCE_S)
         asked.append(pool.submit(running.score, deadline_ms=20_000))
-        while running.app.desk.scoring._engine._queue.works == 0:
-            pass
+        eventually(lambda: running.app.desk.scoring._engine._queue.works != 0)
         jump()
         scorer.gate.set()
         return [each.result().status_code for each in asked]

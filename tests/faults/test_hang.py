@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.graphs import WORD, write_poison_bundle
-from tests.service.conftest import CANDIDATES, MEMBER
-from tests.service.test_main import PATIENCE_S, process
+from tests.support.poison_bundles import WORD, write_poison_bundle
+from tests.support.service import CANDIDATES, MEMBER
+from tests.support.service_process import process
+from tests.support.waiting import PATIENCE_S, eventually
 
 DEADLINE_S = 5.0
 SOUND = {"member": MEMBER, "candidates": CANDIDATES, "deadline_ms": 1000 * DEADLINE_S}
@@ -33,8 +34,7 @@ def test_a_graph_that_loops_for_ever_is_noticed_and_every_caller_answered(tmp_pa
             for status, seconds in (each.result() for each in answers):
                 assert status in (200, 503, 504)
                 assert seconds < 4 * DEADLINE_S  # a slow machine may be late, but not without end
-        while client.get("/livez").status_code == 200:
-            pass
+        eventually(lambda: client.get("/livez").status_code != 200)
         assert client.get("/readyz").status_code == 503
         assert timed(client, SOUND)[0] == 503
         started.send_signal(signal.SIGTERM)

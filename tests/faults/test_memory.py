@@ -13,8 +13,8 @@ import pytest
 from load_tests.fire.leaking import _KEPT, leak
 from service.observability.metrics import Metrics
 from tests.faults.test_process import BODY
-from tests.service.conftest import Running, Serve
-from tests.service.test_main import process
+from tests.support.service import Running, Serve
+from tests.support.service_process import process
 
 ROOM_BYTES = 4 << 20
 LARGE = {

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from load_tests.open_loop import Limits, arrivals, open_loop
 from load_tests.payloads import Call
 from load_tests.report import Sample
-from tests.service.conftest import MEMBER, Running, Serve
 from tests.support.fakes import SumScorer, loading
+from tests.support.service import MEMBER, Listening, ServeOnPort
+from tests.support.waiting import eventually
 
 RUN_S = 0.05
 PER_S = 1 / RUN_S
@@ -33,9 +34,9 @@ def one(deadline_ms: int) -> Call:
     return Call("/score", json.dumps(body).encode(), 1)
 
 
-def flooded(serve: Serve, deadline_ms: int, **settings: object) -> tuple[Running, list[Sample]]:
+def flooded(serve_on_port: ServeOnPort, deadline_ms: int, **settings: object) -> tuple[Listening, list[Sample]]:
     """A service that is told to do ten times what it can, and what became of it."""
-    running = serve(load=loading(SumScorer(slow), run_s=RUN_S), **settings)
+    running = serve_on_port(load=loading(SumScorer(slow), run_s=RUN_S), **settings)
     url = str(running.client.base_url)
     times = arrivals(10 * PER_S, SECONDS, seed=0)
     samples = asyncio.run(open_loop(url, [one(deadline_ms)], times, Limits(in_flight=2000, timeout_s=2.0)))
@@ -47,18 +48,17 @@ def in_time(samples: list[Sample]) -> int:
 
 
 @pytest.mark.slow
-def test_a_flood_is_turned_away_and_leaves_nothing_behind(serve: Serve) -> None:
-    running, samples = flooded(serve, DEADLINE_MS)
+def test_a_flood_is_turned_away_and_leaves_nothing_behind(serve_on_port: ServeOnPort) -> None:
+    running, samples = flooded(serve_on_port, DEADLINE_MS)
     assert {each.outcome for each in samples} <= {"200", "503", "504"}
     assert in_time(samples) >= 0.5 * PER_S * SECONDS  # a loaded machine may be slow, but does not collapse
     assert sum(each.outcome == "503" for each in samples) > len(samples) / 2
-    while running.app.desk.scoring.backlog_seconds() > 0:
-        pass
+    eventually(lambda: running.app.desk.scoring.backlog_seconds() <= 0)
     assert all(running.score(deadline_ms=10_000).status_code == 200 for _ in range(3))
 
 
 @pytest.mark.slow
-def test_with_the_door_open_hardly_any_is_in_time(serve: Serve) -> None:
+def test_with_the_door_open_hardly_any_is_in_time(serve_on_port: ServeOnPort) -> None:
     """The negative control: all say that they have ten minutes, and all are believed."""
-    _, samples = flooded(serve, 600_000, max_backlog_s=3600)
+    _, samples = flooded(serve_on_port, 600_000, max_backlog_s=3600)
     assert in_time(samples) < 0.5 * PER_S * SECONDS

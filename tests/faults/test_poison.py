@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.graphs import WORD, Poison, write_poison_bundle
-from tests.service.conftest import MEMBER, Running, Serve
-from tests.service.observability.test_metrics import read
+from tests.support.metrics import read
+from tests.support.poison_bundles import WORD, Poison, write_poison_bundle
+from tests.support.service import MEMBER, Running, Serve
 
 CANDIDATES = [
     {"id": str(place), "text": text} for place, text in enumerate(["chef", "nurse", "data", "python", "bake"])

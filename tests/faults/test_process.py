@@ -17,8 +17,9 @@ import pytest
 
 from load_tests.fire.hostile_clients import STOCK
 from load_tests.server import free_port
-from tests.service.conftest import CANDIDATES, MEMBER
-from tests.service.test_main import PATIENCE_S, process
+from tests.support.service import CANDIDATES, MEMBER
+from tests.support.service_process import process
+from tests.support.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[2]
 BODY = {"member": MEMBER, "candidates": CANDIDATES}
@@ -37,8 +38,7 @@ class Callers:
         ]
         for thread in self._threads:
             thread.start()
-        while not all(self.heard):
-            pass
+        eventually(lambda: all(self.heard))
 
     def _call(self, client: httpx.Client, heard: list[str]) -> None:
         while True:

@@ -14,6 +14,7 @@ import pytest
 from load_tests.client import BrokenAnswer, Connections
 from load_tests.open_loop import Limits, arrivals, closed_loop, open_loop
 from load_tests.payloads import Call
+from tests.support.waiting import eventually_here
 
 
 class EchoServer:
@@ -120,9 +121,9 @@ def test_a_connection_that_the_server_let_go_while_idle_is_opened_anew() -> None
         async with started() as (url, echo), Connections(url) as connections:
             assert (await connections.post("/score", b"last")).body == b"last"
             (idle,) = connections._idle
-            assert idle._streams is not None
-            while not idle._streams[0].at_eof():
-                await asyncio.sleep(0)
+            streams = idle._streams
+            assert streams is not None
+            await eventually_here(streams[0].at_eof)
             assert (await connections.post("/score", b"next")).body == b"next"
             return echo.num_connections
 

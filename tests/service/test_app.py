@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from service.lifecycle import Load
 from service.registry.loading import LiveModel
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
-from tests.support.fakes import PATIENCE_S, GatedScorer, SumScorer, loading
+from tests.support.fakes import GatedScorer, SumScorer, loading
+from tests.support.service import CANDIDATES, MEMBER, Running, Serve, busy
+from tests.support.waiting import PATIENCE_S, eventually
 
 CANARY = "canary-7c1f"
 JSON = {"Content-Type": "application/json"}
@@ -185,8 +186,7 @@ def test_503_before_a_model_is_loaded_while_the_probes_answer(serve: Serve) -> N
     problem_of(answer, 503, "not-ready")
     assert int(answer.headers["retry-after"]) >= 1
     gate.set()
-    while client.get("/readyz").json()["phase"] == "loading":
-        pass
+    eventually(lambda: client.get("/readyz").json()["phase"] != "loading")
     assert [client.get(probe).status_code for probe in ("/livez", "/readyz", "/startupz")] == [200, 200, 200]
     assert running.score().status_code == 200
 
@@ -276,10 +276,8 @@ def test_a_model_that_cannot_be_loaded_is_told_once(serve: Serve) -> None:
 def test_a_service_told_to_end_while_it_loads_never_becomes_ready(serve: Serve) -> None:
     gate = threading.Event()
     running = serve(load=loading_behind(gate), wait=False)
-    while running.client.get("/startupz").json()["phase"] != "loading":
-        pass
+    eventually(lambda: running.client.get("/startupz").json()["phase"] == "loading")
     running.app.desk.lifecycle.drain()
     gate.set()
-    while running.client.get("/startupz").status_code != 200:
-        pass
+    eventually(lambda: running.client.get("/startupz").status_code == 200)
     assert running.client.get("/readyz").json() == {"phase": "draining"}

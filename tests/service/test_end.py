@@ -16,8 +16,8 @@ from service.app import create_app
 from service.http import connection_limits as connections
 from service.lifecycle import Lifecycle
 from service.settings import Settings
-from tests.service.conftest import CANDIDATES, MEMBER, OPEN
-from tests.support.fakes import PATIENCE_S
+from tests.support.service import CANDIDATES, MEMBER, OPEN
+from tests.support.waiting import PATIENCE_S, eventually
 
 BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
 HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
@@ -88,8 +88,7 @@ def _started(bundle: Path) -> Iterator[Start]:
             thread.join()
 
         ends.append(end)
-        while app.desk.lifecycle.phase == "loading":
-            pass
+        eventually(lambda: app.desk.lifecycle.phase != "loading")
         return started
 
     yield start
@@ -141,8 +140,7 @@ def test_whoever_has_only_just_connected_may_ask(start: Start, monkeypatch: pyte
     started.begin_to_end()
     with started.connect() as client:
         started.server.over.set()
-        while started.server.server_state.connections == set():
-            pass
+        eventually(lambda: started.server.server_state.connections != set())
         client.sendall(HEAD)
         client.sendall(BODY)
         assert is_last(heard(client))

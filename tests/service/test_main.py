@@ -1,14 +1,10 @@
 """`python -m service` as a process: one clear line and an exit code when it cannot run, a quiet end when told to."""
 
-import os
-import re
 import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,20 +12,10 @@ import httpx
 from service.__main__ import _server
 from service.http.connection_limits import Connection, ConnectionTimeouts
 from service.settings import read_settings
-from tests.service.conftest import CANDIDATES, MEMBER, OPEN
-from tests.service.registry.test_loading import flip_a_bit
-from tests.support.bundles import write_tiny_bundle
-
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
-
-
-def environment(settings: dict[str, str]) -> dict[str, str]:
-    """This process's own, without the settings that it may carry."""
-    own = {name: text for name, text in os.environ.items() if not name.startswith("FITSCORE_")}
-    usual = {"PORT": "0", "THREADS": "1", **{name.upper(): str(value) for name, value in OPEN.items()}}
-    settings = {**usual, **settings}
-    return {**own, **{f"FITSCORE_{name}": text for name, text in settings.items()}}
+from tests.support.bundles import flip_a_bit, write_tiny_bundle
+from tests.support.service import CANDIDATES, MEMBER
+from tests.support.service_process import ROOT, environment, process
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 def refused(**settings: str) -> tuple[int, str]:
@@ -47,24 +33,6 @@ def refused(**settings: str) -> tuple[int, str]:
     lines = [line for line in done.stderr.splitlines() if line.startswith("fitscore: ")]
     assert len(lines) == 1, done.stderr
     return done.returncode, lines[0]
-
-
-@contextmanager
-def process(**settings: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """A service that is ready, and a client for it."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "service"], cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True
-    )
-    assert started.stderr is not None
-    try:
-        port = next(found[1] for line in started.stderr if (found := re.search(r"listening on .*:(\d+)", line)))
-        assert any("ready: " in line for line in started.stderr)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
-            yield started, client
-    finally:
-        started.kill()
-        started.stderr.close()
-        started.wait()
 
 
 def test_a_bad_setting_is_named(bundle: Path) -> None:
@@ -139,8 +107,7 @@ def test_a_signal_ends_it_quietly_after_it_was_not_ready_for_a_while(bundle: Pat
         body = {"member": MEMBER, "candidates": CANDIDATES}
         assert client.post("/score", json=body).status_code == 200
         started.send_signal(signal.SIGTERM)
-        while client.get("/readyz").status_code == 200:
-            pass
+        eventually(lambda: client.get("/readyz").status_code != 200)
         assert client.get("/readyz").json() == {"phase": "draining"}
         assert client.get("/livez").status_code == 200
         assert client.post("/score", json=body).status_code == 200

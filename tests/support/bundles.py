@@ -129,3 +129,9 @@ def write_tiny_bundle(path: Path, *, seed: int = 0, **changes: object) -> Bundle
     described = manifest(**{"known_answers": known_answers(seed), **changes})
     contents = {"tiny.onnx": graph_bytes(seed=seed), "tokenizer.json": tokenizer_json().encode()}
     return save_bundle(path, described, contents)
+
+
+def flip_a_bit(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)

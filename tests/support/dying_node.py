@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import ray
 
+from tests.support.waiting import eventually
 from training.executors import Item, Key, RayExecutor, Result
 
 
@@ -29,8 +29,7 @@ def gated(
 
     def work(item: Item) -> Result:
         (notes / f"{here}-{uuid.uuid4().hex}").touch()
-        while waits():
-            time.sleep(0.02)
+        eventually(lambda: not waits(), within=300)
         return worker(item)
 
     return work
@@ -67,8 +66,7 @@ class LosingANode:
 
 def remove_once_begun(cluster: Any, victim: Any, notes: Path) -> None:
     """Kill the node as soon as it has left a file in `notes`."""
-    while not any(notes.iterdir()):
-        time.sleep(0.02)
+    eventually(lambda: any(notes.iterdir()), within=300)
     cluster.remove_node(victim, allow_graceful=False)
 
 

@@ -27,9 +27,9 @@ from service.registry.operations import (
     ScoreOperation,
     SplitOperations,
 )
+from service.registry.sandbox import LoadLimits
 from service.registry.warmup import BatchCaps
-
-PATIENCE_S = 60.0
+from tests.support.waiting import PATIENCE_S
 
 
 class Clock:
@@ -157,3 +157,15 @@ def lanes_of_nothing(*, room: int) -> SplitOperations:
         BackgroundOperation(scorer, packing),
         ScoreOperation(scorer, packing),
     )
+
+
+PATIENT = LoadLimits(
+    device="cpu",
+    threads=1,
+    caps=BatchCaps(64, 0.01),
+    run_mode="plain",
+    engines=Path("none"),
+    signer_file=None,
+    seconds=300.0,
+    bytes=400 << 20,
+)

@@ -9,13 +9,11 @@ import pytest
 import torch
 
 from models.text import TextEncoder
+from tests.support.bundles import WORDS
 from training.nets.cross_encoder import read_tokenizer
 from training.nets.tiny_backbone import write_tiny_backbone
 
 torch.set_num_threads(1)
-
-WORDS = "baker welder nurse oven steel ward".split()
-"""All that the tiny encoder knows; the last three fit the first three, in this order."""
 
 
 @pytest.fixture(scope="module")

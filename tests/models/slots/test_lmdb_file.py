@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, content_key, model_key
 from models.slots.lmdb_environment import SUSPECT, open_environment
 from models.slots.lmdb_file import FORM, SlotFile
+from tests.support.waiting import PATIENCE_S, eventually
 
 OLD, NEW = model_key(b"old"), model_key(b"new")
 PLENTY = 64 << 20
@@ -78,14 +80,20 @@ def _write_for_ever(folder: Path, said: Connection) -> None:
         said.send(start + 7)
 
 
+def received(heard: Connection, at_least: int) -> int:
+    """The next number that the writer sent, or 0 below `at_least`."""
+    assert heard.poll(PATIENCE_S)
+    number: int = heard.recv()
+    return number if number >= at_least else 0
+
+
 def test_every_acknowledged_entry_outlives_kill_9(tmp_path: Path) -> None:
     for _ in range(2):
         heard, said = SPAWN.Pipe(duplex=False)
         writer = SPAWN.Process(target=_write_for_ever, args=(tmp_path, said))
         writer.start()
         said.close()
-        while (acknowledged := heard.recv()) < 70:
-            pass
+        acknowledged = eventually(partial(received, heard, 70))
         writer.kill()
         writer.join()
         assert writer.exitcode == -signal.SIGKILL

@@ -17,7 +17,7 @@ from service.batching.deadline_queue import DeadlineQueue
 from service.batching.jobs import Batch, Job, Priority
 from service.batching.latency_correction import LatencyCorrection
 from service.batching.latency_model import BatchPolicy, LatencyTable
-from tests.service.batching.test_deadline_queue import Idle
+from tests.support.batching import Idle
 
 DEADLINE_S = 1.0
 TABLE = LatencyTable((1, 8), (1, 64), ((0.01, 0.01), (0.05, 0.05)))

@@ -14,9 +14,9 @@ from service.audit.__main__ import main
 from service.audit.log import AuditLog, AuditPlan, BadAudit, CannotRecord, open_log
 from service.audit.record import AuditKeys, AuditRecord, BadLine
 from service.audit.segments import Segments, segments, verify
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
-from tests.service.observability.test_metrics import read
-from tests.support.fakes import PATIENCE_S
+from tests.support.metrics import read
+from tests.support.service import CANDIDATES, MEMBER, Running, Serve
+from tests.support.waiting import PATIENCE_S, eventually
 
 SECRET = b"s" * 32
 KEYS = AuditKeys.of(SECRET)
@@ -169,8 +169,7 @@ class FullDisk:
 
 def unsound(log: AuditLog, disk: FullDisk) -> None:
     assert disk.tried.wait(PATIENCE_S)
-    while log.writable:
-        pass
+    eventually(lambda: not log.writable)
 
 
 def test_a_full_disk_stops_scoring_and_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,8 +182,7 @@ def test_a_full_disk_stops_scoring_and_loses_nothing(folder: Path, monkeypatch: 
         log.check()
     log.note(scored(1))  # was being scored when the disk filled up
     disk.room.set()
-    while log.written < 2:
-        pass
+    eventually(lambda: log.written >= 2)
     log.check()
     log.close()
     assert log.dropped == 0
@@ -201,8 +199,7 @@ def test_a_full_disk_drops_records_and_says_how_many(folder: Path, monkeypatch: 
         log.note(scored(number))
     assert log.dropped == 5
     disk.room.set()
-    while log.written < 1:
-        pass
+    eventually(lambda: log.written >= 1)
     log.note(scored(9))
     log.close()
     lines = [json.loads(line) for line in segments(folder)[0].read_bytes().splitlines()]
@@ -236,8 +233,7 @@ def test_the_service_writes_down_what_it_scored_and_it_comes_out_again_bit_for_b
     said = running.score(candidates=candidates).json()["scores"]
     running.client.post("/rerank", json={"query": "chef", "documents": ["bake pastry", {"text": "hotel"}]})
     running.client.put("/candidates", json={"candidates": [{"id": "kept", "text": "something else"}]})
-    while read(running)["fitscore_audit_written"] < 2:
-        pass
+    eventually(lambda: read(running)["fitscore_audit_written"] >= 2)
     first = json.loads(segments(folder)[0].read_bytes().splitlines()[0])
     assert first["statuses"] == [each["status"] for each in said]
     assert [row[0] for row in first["rows"][:3]] == [each["heads"]["relevance"] for each in said[:3]]
@@ -262,8 +258,7 @@ def test_with_digests_alone_the_texts_are_needed_from_elsewhere(
 ) -> None:
     running, folder = audited(serve, tmp_path)
     running.score()
-    while read(running)["fitscore_audit_written"] < 1:
-        pass
+    eventually(lambda: read(running)["fitscore_audit_written"] >= 1)
     options = [str(folder), "--key", str(tmp_path / "secret"), "--models", str(bundle.parent)]
     assert main(["replay", *options]) == 0
     assert "2 pairs whose text is not known" in capsys.readouterr().out
@@ -278,8 +273,7 @@ def test_with_digests_alone_the_texts_are_needed_from_elsewhere(
 def test_no_text_and_no_id_stands_in_the_log(serve: Serve, tmp_path: Path, texts: str) -> None:
     running, folder = audited(serve, tmp_path, audit_texts=texts)
     running.score(member={"id": CANARY, "text": CANARY}, candidates=[{"id": CANARY, "fields": {CANARY: CANARY}}])
-    while read(running)["fitscore_audit_written"] < 1:
-        pass
+    eventually(lambda: read(running)["fitscore_audit_written"] >= 1)
     assert all(CANARY.encode() not in path.read_bytes() for path in folder.iterdir())
 
 
@@ -294,8 +288,7 @@ def test_503_while_nothing_can_be_written_down(serve: Serve, tmp_path: Path, mon
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:fitscore:not-recorded")
     assert read(running)["fitscore_audit_sound"] == 0
     disk.room.set()
-    while running.score().status_code == 503:
-        pass
+    eventually(lambda: running.score().status_code != 503)
     assert running.client.get("/readyz").status_code == 200
 
 

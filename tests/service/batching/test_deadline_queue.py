@@ -3,8 +3,7 @@
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from hypothesis import Phase, settings
@@ -14,38 +13,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from service.batching.deadline_queue import DeadlineQueue, QueueClosed
 from service.batching.jobs import Batch, Job, JobItem, Operation
 from service.batching.latency_correction import FEWEST
-from service.batching.latency_model import BatchPolicy, LatencyTable
+from service.batching.latency_model import LatencyTable
+from tests.support.batching import PER_TOKEN, USUAL, lane_of
 
-PER_TOKEN = LatencyTable((1, 16), (8, 64), ((0.008, 0.064), (0.128, 1.024)))
 FREE_UP_TO_8 = LatencyTable((1, 8, 16), (8, 64), ((0.1, 0.1), (0.1, 0.1), (0.2, 0.2)))
-
-
-@dataclass(frozen=True, eq=False)
-class Idle:
-    """A lane that only says what its work costs."""
-
-    packing: BatchPolicy
-    name: str = "idle"
-    leads_on: bool = False
-
-    def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
-        raise NotImplementedError
-
-    def sound(self, result: Any) -> bool:
-        raise NotImplementedError
-
-    def halves(self, payload: Any) -> Sequence[Any]:
-        raise NotImplementedError
-
-    def join(self, halves: Sequence[Any], results: Sequence[Any]) -> Any:
-        raise NotImplementedError
-
-
-def lane_of(cost: LatencyTable = PER_TOKEN, *, max_batch_tokens: int = 4096, max_batch_s: float = 100.0) -> Idle:
-    return Idle(BatchPolicy(cost, max_batch_tokens=max_batch_tokens, max_batch_s=max_batch_s))
-
-
-USUAL = lane_of()
 
 
 def queue_of(*works: Job) -> DeadlineQueue:

@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -12,39 +11,15 @@ from numpy.typing import NDArray
 
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine, EngineDead
-from service.batching.fault_isolation import Failure
-from service.batching.jobs import Batch, Job, JobResult, NoResult
+from service.batching.jobs import Job, JobResult, NoResult
 from service.batching.latency_correction import FEWEST
 from service.batching.latency_model import BatchPolicy, LatencyTable
 from service.registry.operations import PairOperation
+from tests.support.batching import Told
 
 COST = LatencyTable((1, 64), (1, 512), ((0.001, 0.001), (0.001, 0.001)))
 FAR = 1e6
 PATIENCE_S = 60.0
-
-
-@dataclass
-class Told:
-    """An observer that remembers."""
-
-    batches: list[Batch] = field(default_factory=list)
-    expired: int = 0
-    departed: int = 0
-    failures: list[Failure] = field(default_factory=list)
-
-    def batch_done(self, batch: Batch, seconds: float) -> None:
-        self.batches.append(batch)
-
-    def items_expired(self, lane: str, num_items: int) -> None:
-        assert lane == "pair"
-        self.expired += num_items
-
-    def items_departed(self, lane: str, num_items: int) -> None:
-        assert lane == "pair"
-        self.departed += num_items
-
-    def run_failed(self, kind: Failure) -> None:
-        self.failures.append(kind)
 
 
 class Doubler:

@@ -1,7 +1,7 @@
 import pytest
 
 from service.batching.jobs import Batch, Job, NoResult
-from tests.service.batching.test_deadline_queue import USUAL
+from tests.support.batching import USUAL
 
 
 def work(*lengths: int) -> Job:

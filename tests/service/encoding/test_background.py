@@ -14,7 +14,7 @@ from service.batching.engine import EngineDead
 from service.batching.jobs import Job, Operation
 from service.encoding.background import BackgroundEncoder, BackgroundFull
 from service.encoding.single_flight import Encoded, SingleFlight
-from tests.service.batching.test_deadline_queue import lane_of
+from tests.support.batching import lane_of
 from tests.support.fakes import lanes_of_nothing
 
 

@@ -18,8 +18,8 @@ from service.batching.engine import Engine, EngineDead
 from service.batching.jobs import NoResult
 from service.batching.latency_model import BatchPolicy, LatencyTable
 from service.encoding.single_flight import Encoded, SingleFlight
-from tests.service.batching.test_engine import Told
-from tests.support.fakes import PATIENCE_S
+from tests.support.batching import Told
+from tests.support.waiting import PATIENCE_S, eventually_here
 
 A, B = b"a", b"b"
 MANY = [bytes([number]) for number in range(10, 18)]
@@ -142,8 +142,7 @@ def test_a_result_is_found_here_until_it_is_kept() -> None:
                 assert numbers(await ask(through, lane, A)) == {A: 0.5}
             assert shelf.kept == {}
             shelf.may.set()
-            while through._flights:
-                await asyncio.sleep(0)
+            await eventually_here(lambda: not through._flights)
             assert {key: float(each[0]) for key, each in shelf.kept.items()} == {A: 0.5}
         assert lane.runs == [[1]]
 
@@ -191,8 +190,7 @@ def test_what_is_not_finite_is_a_failure_and_never_kept() -> None:
         async with encoding(shelf) as (through, _):
             assert numbers(await ask(through, lane, A, B)) == {A: NoResult.failed, B: 1.0}
             shelf.may.set()
-            while through._flights:
-                await asyncio.sleep(0)
+            await eventually_here(lambda: not through._flights)
         assert set(shelf.kept) == {B}
 
     playing(play)

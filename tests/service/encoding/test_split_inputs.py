@@ -16,11 +16,12 @@ from models.loading import open_encoder, open_scorer
 from models.scorers.split import Block
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
-from tests.service.conftest import Running, Serve
-from tests.service.http.test_guard import connect, send
-from tests.service.observability.test_metrics import read
-from tests.support.fakes import PATIENCE_S, WatchedModel
+from tests.support.fakes import WatchedModel
+from tests.support.metrics import read
+from tests.support.raw_http import connect, send
+from tests.support.service import Running, Serve, ServeOnPort
 from tests.support.split_bundles import write_split_bundle
+from tests.support.waiting import PATIENCE_S, eventually
 
 MEMBER = "data engineer python"
 FAR_MS, NEAR_MS = 600_000, 10_000
@@ -132,26 +133,24 @@ def test_two_requests_that_miss_the_same_candidate_encode_it_once(
     first = pool.submit(ask, running, ["pastry chef"])
     assert gate.began.wait(PATIENCE_S)
     second = pool.submit(ask, running, ["pastry chef", "hotel"], "nurse")
-    while read(running)["fitscore_queue_items"] < 2:  # the other member, and the hotel
-        pass
+    eventually(lambda: read(running)["fitscore_queue_items"] >= 2)  # the other member, and the hotel
     gate.opened.set()
     assert statuses(first.result()) + statuses(second.result()) == ["scored"] * 3
     assert model.scorer.num_candidates == 2
 
 
 def test_a_caller_that_leaves_takes_nothing_from_one_that_waits_for_the_same(
-    running: Running, model: WatchedModel, pool: ThreadPoolExecutor
+    serve_on_port: ServeOnPort, shelf: Path, model: WatchedModel, pool: ThreadPoolExecutor
 ) -> None:
+    running = serve_on_port(bundle=shelf / "tiny-v1", load=model)
     gate = model.scorer.before_candidates = Gate()
     body = json.dumps({"member": {"text": MEMBER}, "candidates": [{"id": "a", "text": "pastry chef"}]}).encode()
     with connect(running) as leaving:
         send(leaving, f"Content-Length: {len(body)}", body=body)
         assert gate.began.wait(PATIENCE_S)
         staying = pool.submit(ask, running, ["pastry chef"])
-        while read(running)['fitscore_slot_lookups_total{result="miss"}'] < 2:
-            pass
-    while read(running)['fitscore_requests_total{outcome="cancelled",route="/score"}'] < 1:
-        pass
+        eventually(lambda: read(running)['fitscore_slot_lookups_total{result="miss"}'] >= 2)
+    eventually(lambda: read(running)['fitscore_requests_total{outcome="cancelled",route="/score"}'] >= 1)
     gate.opened.set()
     assert statuses(staying.result()) == ["scored"]
     assert model.scorer.num_candidates == 1
@@ -257,15 +256,13 @@ def put(running: Running, texts: Sequence[str] = TEXTS) -> httpx.Response:
 def test_what_was_cold_is_encoded_after_the_answer_and_warm_the_next_time(serve: Serve, shelf: Path) -> None:
     running = serve(bundle=shelf / "tiny-v1", load=WatchedModel(encode_s=LONG_S))
     assert statuses(ask(running, deadline_ms=NEAR_MS)) == ["cold"] * 5
-    while encoded_ahead(running) < 5:
-        pass
+    eventually(lambda: encoded_ahead(running) >= 5)
     assert statuses(ask(running, deadline_ms=NEAR_MS)) == ["scored"] * 5
 
 
 def test_stored_candidates_are_encoded_before_anybody_asks(running: Running, model: WatchedModel) -> None:
     assert put(running).status_code == 200
-    while encoded_ahead(running) < len(TEXTS):
-        pass
+    eventually(lambda: encoded_ahead(running) >= len(TEXTS))
     answer = running.score(member={"text": MEMBER}, candidates=[{"id": text} for text in TEXTS])
     assert statuses(answer) == ["scored"] * 5
     assert model.scorer.num_candidates == len(TEXTS)
@@ -285,8 +282,7 @@ def test_whoever_stores_candidates_sees_how_far_they_are(running: Running, model
     assert gate.began.wait(PATIENCE_S)
     assert progress(running)["waiting"] == len(TEXTS)  # those that are just being encoded too
     gate.opened.set()
-    while progress(running)["waiting"]:
-        pass
+    eventually(lambda: not progress(running)["waiting"])
     assert statuses(ask(running)) == ["scored"] * len(TEXTS)
     assert model.scorer.num_candidates == len(TEXTS)
 
@@ -302,8 +298,7 @@ def test_whoever_sends_no_more_than_there_is_room_for_is_never_refused(
     assert put(running, TEXTS[1:]).json() == {"upserted": 4, "waiting": 5, "room": 0}
     assert put(running, ["cook"]).status_code == 503
     gate.opened.set()
-    while not progress(running)["room"]:
-        pass
+    eventually(lambda: progress(running)["room"])
     assert put(running, ["cook"]).status_code == 200
 
 
@@ -335,15 +330,13 @@ def test_requests_go_before_what_is_encoded_ahead(serve: Serve, shelf: Path, poo
     put(running)
     assert gate.began.wait(PATIENCE_S)
     asked = pool.submit(ask, running, ["cook"])
-    while read(running)["fitscore_queue_items"] < 2:  # its member and its candidate
-        pass
+    eventually(lambda: read(running)["fitscore_queue_items"] >= 2)  # its member and its candidate
     order: list[str] = []
     model.scorer.before_blocks = lambda _: order.append("scored")
     model.scorer.before_candidates = lambda candidates: order.append(f"encoded {len(candidates)}")
     gate.opened.set()
     assert statuses(asked.result()) == ["scored"]
-    while encoded_ahead(running) < len(TEXTS):
-        pass
+    eventually(lambda: encoded_ahead(running) >= len(TEXTS))
     assert order.index("scored") <= 2
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.http.api_keys import ANYONE, ApiKeys, BadKeys, digest_of, main, parse_list
-from tests.service.conftest import Serve
+from tests.support.service import Serve
+from tests.support.waiting import eventually
 
 
 def entry(name: str, key: str, *scopes: str) -> dict[str, object]:
@@ -130,8 +131,7 @@ def test_the_service_follows_the_file_while_it_runs(tmp_path: Path, serve: Serve
     old, new = ({"Authorization": f"Bearer {key}"} for key in ("old", "new"))
     assert client.post("/score", headers=new, json={}).status_code == 401
     write(file, entry("web", "new", "score"))
-    while client.post("/score", headers=new, json={}).status_code == 401:
-        pass
+    eventually(lambda: client.post("/score", headers=new, json={}).status_code != 401)
     assert client.post("/score", headers=new, json={}).status_code == 422
     assert client.post("/score", headers=old, json={}).status_code == 401
 

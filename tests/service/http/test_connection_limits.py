@@ -9,24 +9,21 @@ import pytest
 
 from service.errors import Misdirected
 from service.http.header_limits import AllowedHosts
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
-from tests.service.observability.test_metrics import read
-from tests.support.fakes import PATIENCE_S, GatedScorer, loading
+from tests.support.fakes import GatedScorer, loading
+from tests.support.metrics import read
+from tests.support.raw_http import BODY, connect
+from tests.support.service import Listening, Running, Serve, ServeOnPort
+from tests.support.waiting import PATIENCE_S, eventually
 
-BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
 HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
 HASTE = {"head_s": 0.5, "body_s": 0.5}
 CHUNKED = HEAD.replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked")
 
 
 @pytest.fixture
-def hasty(serve: Serve) -> Running:
+def hasty(serve_on_port: ServeOnPort) -> Listening:
     """A service whose patience is short."""
-    return serve(**HASTE)
-
-
-def connect(running: Running) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S)
+    return serve_on_port(**HASTE)
 
 
 def rest(connection: socket.socket) -> bytes:
@@ -44,7 +41,7 @@ def _receive(connection: socket.socket) -> bytes:
         return b""
 
 
-def cuts(running: Running) -> dict[str, float]:
+def cuts(running: Listening) -> dict[str, float]:
     """What the service ended, by reason."""
     name = "fitscore_connections_cut_total"
     found = {each: count for each, count in read(running).items() if each.startswith(name) and count}
@@ -55,13 +52,13 @@ def status(answer: bytes) -> bytes:
     return answer.split()[1]
 
 
-def test_a_client_that_says_nothing_is_let_go_of(hasty: Running) -> None:
+def test_a_client_that_says_nothing_is_let_go_of(hasty: Listening) -> None:
     with connect(hasty) as silent:
         assert rest(silent) == b""
     assert cuts(hasty) == {"idle": 1}
 
 
-def test_a_head_that_does_not_end_in_time_is_told_so(hasty: Running) -> None:
+def test_a_head_that_does_not_end_in_time_is_told_so(hasty: Listening) -> None:
     with connect(hasty) as slow:
         slow.sendall(HEAD[:40])
         answer = rest(slow)
@@ -100,7 +97,7 @@ def drip(connection: socket.socket, pieces: Iterator[bytes]) -> bytes:
     ],
     ids=["headers", "empty lines", "body", "chunks", "a body that was refused"],
 )
-def test_dripping_byte_after_byte_buys_no_time(hasty: Running, start: bytes, piece: bytes, reason: str) -> None:
+def test_dripping_byte_after_byte_buys_no_time(hasty: Listening, start: bytes, piece: bytes, reason: str) -> None:
     def pieces() -> Iterator[bytes]:
         yield start
         while True:
@@ -113,17 +110,16 @@ def test_dripping_byte_after_byte_buys_no_time(hasty: Running, start: bytes, pie
     assert cuts(hasty) == {reason: 1}
 
 
-def test_a_body_that_stops_is_told_so_and_frees_its_handler(hasty: Running) -> None:
+def test_a_body_that_stops_is_told_so_and_frees_its_handler(hasty: Listening) -> None:
     with connect(hasty) as slow:
         slow.sendall(HEAD + BODY[:10])
         assert status(rest(slow)) == b"408"
-    while read(hasty)['fitscore_requests_total{outcome="cancelled",route="/score"}'] != 1:
-        pass
+    eventually(lambda: read(hasty)['fitscore_requests_total{outcome="cancelled",route="/score"}'] == 1)
 
 
-def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve: Serve) -> None:
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve_on_port: ServeOnPort) -> None:
     scorer = GatedScorer()
-    running = serve(load=loading(scorer), keep_alive_s=1)
+    running = serve_on_port(load=loading(scorer), keep_alive_s=1)
     with connect(running) as busy, connect(running) as idle:
         busy.sendall(HEAD + BODY)
         assert scorer.began.wait(PATIENCE_S)
@@ -133,33 +129,32 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve: Serve) -> Non
         assert status(busy.recv(1 << 16)) == b"200"
 
 
-def test_a_client_that_takes_no_answer_is_cut_off(serve: Serve) -> None:
-    running = serve(answer_s=0.2, max_body_bytes=32 << 20)
+def test_a_client_that_takes_no_answer_is_cut_off(serve_on_port: ServeOnPort) -> None:
+    running = serve_on_port(answer_s=0.2, max_body_bytes=32 << 20)
     echoed = {"fields": {"title": "chef"}, "passed over": "x" * (20 << 20)}
     body = json.dumps({"query": "chef", "documents": [echoed], "return_documents": True}).encode()
     with socket.socket() as greedy:
         greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
         greedy.connect(("127.0.0.1", running.port))
         greedy.sendall(HEAD.replace(b"/score", b"/rerank").replace(b"%d" % len(BODY), b"%d" % len(body)) + body)
-        while "slow_reader" not in cuts(running):
-            pass
+        eventually(lambda: "slow_reader" in cuts(running))
 
 
-def test_a_head_too_large_to_be_one_is_refused_while_it_comes(usual: Running) -> None:
-    with connect(usual) as large:
+def test_a_head_too_large_to_be_one_is_refused_while_it_comes(usual_on_port: Listening) -> None:
+    with connect(usual_on_port) as large:
         large.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: ")
         answer = drip(large, iter([b"x" * 100_000] * 100))
     assert status(answer) == b"431"
 
 
-def test_the_path_counts_as_part_of_the_head(usual: Running) -> None:
-    with connect(usual) as large:
+def test_the_path_counts_as_part_of_the_head(usual_on_port: Listening) -> None:
+    with connect(usual_on_port) as large:
         large.sendall(b"GET /livez?" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
         assert status(large.recv(4096)) == b"431"
 
 
-def test_a_million_pieces_do_not_make_a_small_body_large(serve: Serve) -> None:
-    running = serve(max_body_bytes=100_000)
+def test_a_million_pieces_do_not_make_a_small_body_large(serve_on_port: ServeOnPort) -> None:
+    running = serve_on_port(max_body_bytes=100_000)
     with connect(running) as many:
         many.sendall(CHUNKED)
         answer = drip(many, iter([b"1\r\n \r\n" * 10_000] * 100))
@@ -167,27 +162,27 @@ def test_a_million_pieces_do_not_make_a_small_body_large(serve: Serve) -> None:
     assert cuts(running) == {"large_body": 1}
 
 
-def test_trailers_are_no_headers(serve: Serve) -> None:
-    running = serve(api_keys="web:s3cret:score")
+def test_trailers_are_no_headers(serve_on_port: ServeOnPort) -> None:
+    running = serve_on_port(api_keys="web:s3cret:score")
     with connect(running) as sly:
         chunk = b"%x\r\n%s\r\n0\r\nAuthorization: Bearer s3cret\r\n\r\n" % (len(BODY), BODY)
         sly.sendall(CHUNKED + chunk)
         assert status(sly.recv(4096)) == b"401"
 
 
-def test_requests_sent_ahead_are_answered_in_turn_and_only_so_many(usual: Running) -> None:
+def test_requests_sent_ahead_are_answered_in_turn_and_only_so_many(usual_on_port: Listening) -> None:
     ask = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-    with connect(usual) as eager:
+    with connect(usual_on_port) as eager:
         eager.sendall(ask * 10 + ask.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert rest(eager).count(b"HTTP/1.1 200") == 11
-    with connect(usual) as flood:
+    with connect(usual_on_port) as flood:
         flood.sendall(ask * 1000)
         assert rest(flood).count(b"HTTP/1.1") < 1000
 
 
-def test_a_wish_for_another_protocol_is_passed_over(usual: Running) -> None:
+def test_a_wish_for_another_protocol_is_passed_over(usual_on_port: Listening) -> None:
     wish = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA"
-    with connect(usual) as polite:
+    with connect(usual_on_port) as polite:
         for _ in range(2):
             polite.sendall(HEAD.replace(b"Host: x", wish) + BODY)
             assert status(polite.recv(1 << 16)) == b"200"
@@ -208,8 +203,10 @@ def test_a_wish_for_another_protocol_is_passed_over(usual: Running) -> None:
     ],
     ids="http2 connect space path two-framings two-lengths negative bad-chunk tls".split(),
 )
-def test_400_for_what_is_no_http_of_ours(usual: Running, raw: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    with connect(usual) as odd:
+def test_400_for_what_is_no_http_of_ours(
+    usual_on_port: Listening, raw: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(usual_on_port) as odd:
         odd.sendall(raw)
         answer = rest(odd)
     assert status(answer) == b"400"
@@ -218,8 +215,8 @@ def test_400_for_what_is_no_http_of_ours(usual: Running, raw: bytes, caplog: pyt
 
 
 @pytest.mark.parametrize("lines", ["", "Host: a\r\nHost: a\r\n"], ids=["none", "two"])
-def test_400_unless_one_host_is_named(usual: Running, lines: str) -> None:
-    with connect(usual) as odd:
+def test_400_unless_one_host_is_named(usual_on_port: Listening, lines: str) -> None:
+    with connect(usual_on_port) as odd:
         odd.sendall(f"GET /metrics HTTP/1.1\r\n{lines}\r\n".encode())
         assert status(odd.recv(4096)) == b"400"
 
@@ -244,30 +241,25 @@ def test_405_for_methods_that_no_route_has(usual: Running, method: str) -> None:
     assert usual.client.request(method, "/score").status_code == 405
 
 
-def test_when_too_many_are_open_the_idle_ones_go_and_nobody_is_locked_out(serve: Serve) -> None:
-    running = serve(max_connections=20)
+def test_when_too_many_are_open_the_idle_ones_go_and_nobody_is_locked_out(serve_on_port: ServeOnPort) -> None:
+    running = serve_on_port(max_connections=20)
     idle = [connect(running) for _ in range(60)]
     assert running.score().status_code == 200
-    until = time.monotonic() + PATIENCE_S
-    while cuts(running).get("crowded", 0) < 40 and time.monotonic() < until:  # the last to connect may still be let in
-        pass
-    assert cuts(running)["crowded"] >= 40
+    eventually(lambda: cuts(running).get("crowded", 0) >= 40)  # the last to connect may still be let in
     for each in idle:
         each.close()
 
 
-def test_503_when_all_that_are_open_are_at_work(serve: Serve) -> None:
+def test_503_when_all_that_are_open_are_at_work(serve_on_port: ServeOnPort) -> None:
     scorer = GatedScorer()
-    running = serve(load=loading(scorer), max_connections=3)
+    running = serve_on_port(load=loading(scorer), max_connections=3)
     running.client.close()
-    while running.connections:
-        pass
+    eventually(lambda: not running.connections)
     at_work = [connect(running) for _ in range(3)]
     for each in at_work:
         each.sendall(HEAD + BODY)
     assert scorer.began.wait(PATIENCE_S)
-    while len(running.connections) < 3 or any(each.idle for each in list(running.connections)):
-        pass
+    eventually(lambda: [each.idle for each in list(running.connections)] == [False] * 3)
     with connect(running) as late:
         answer = rest(late)
     assert status(answer) == b"503"

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from load_tests.fire.mutate_json import damaged
 from service.http.schemas import DeadlineMs
-from tests.service.conftest import CANDIDATES, MEMBER, Running
+from tests.support.service import CANDIDATES, MEMBER, Running
 
 BODIES: dict[str, dict[str, Any]] = {
     "/score": {

@@ -1,11 +1,9 @@
 """The door: labels, callers that leave, and what is decided without reading the body."""
 
-import json
-import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import pytest
 from fastapi import FastAPI, Header
@@ -14,21 +12,14 @@ from starlette.testclient import TestClient
 from service.errors import Invalid
 from service.http.guard import outcome_of, route_of, stated_deadline_ms
 from service.http.schemas import DeadlineMs
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve, busy
-from tests.service.observability.test_metrics import read
-from tests.support.fakes import PATIENCE_S, GatedScorer, loading
+from tests.support.fakes import GatedScorer, loading
+from tests.support.metrics import read
+from tests.support.raw_http import BODY, connect, send
+from tests.support.service import CANDIDATES, Listening, Running, Serve, ServeOnPort, busy
+from tests.support.waiting import PATIENCE_S, eventually
 
 JSON = {"Content-Type": "application/json"}
-BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
-
-
-def connect(running: Running) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S)
-
-
-def send(connection: socket.socket, *headers: str, body: bytes = b"", kind: str = "application/json") -> None:
-    lines = ["POST /score HTTP/1.1", "Host: x", f"Content-Type: {kind}", *headers]
-    connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+R = TypeVar("R", bound=Running)
 
 
 @pytest.mark.parametrize(
@@ -53,18 +44,18 @@ def test_every_status_has_an_outcome() -> None:
     assert found == "ok ok invalid invalid invalid refused error overload deadline error".split()
 
 
-def test_a_caller_that_hangs_up_frees_its_place(serve: Serve) -> None:
+def test_a_caller_that_hangs_up_frees_its_place(serve_on_port: ServeOnPort) -> None:
     scorer = GatedScorer()
-    running = serve(load=loading(scorer), default_deadline_ms=600_000)  # nobody leaves because of a slow machine
+    running = serve_on_port(
+        load=loading(scorer), default_deadline_ms=600_000
+    )  # nobody leaves because of a slow machine
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(running.score)
         assert scorer.began.wait(PATIENCE_S)
         with connect(running) as leaving:
             send(leaving, f"Content-Length: {len(BODY)}", body=BODY)
-            while read(running)["fitscore_queue_items"] < 2:
-                pass
-        while read(running)['fitscore_departed_items_total{lane="pair"}'] < 2:
-            pass
+            eventually(lambda: read(running)["fitscore_queue_items"] >= 2)
+        eventually(lambda: read(running)['fitscore_departed_items_total{lane="pair"}'] >= 2)
         assert read(running)["fitscore_queue_items"] == 0
         scorer.gate.set()
         assert first.result().status_code == 200
@@ -72,12 +63,11 @@ def test_a_caller_that_hangs_up_frees_its_place(serve: Serve) -> None:
     assert read(running)['fitscore_requests_total{outcome="cancelled",route="/score"}'] == 1
 
 
-def test_a_caller_that_leaves_while_sending_is_let_go(serve: Serve) -> None:
-    running = serve()
+def test_a_caller_that_leaves_while_sending_is_let_go(serve_on_port: ServeOnPort) -> None:
+    running = serve_on_port()
     with connect(running) as leaving:
         send(leaving, "Content-Length: 1000", body=b"{")
-    while not read(running)['fitscore_requests_total{outcome="cancelled",route="/score"}']:
-        pass
+    eventually(lambda: read(running)['fitscore_requests_total{outcome="cancelled",route="/score"}'])
     assert running.score().status_code == 200
 
 
@@ -90,15 +80,15 @@ def test_a_caller_that_leaves_while_sending_is_let_go(serve: Serve) -> None:
     ],
 )
 def test_what_the_headers_decide_is_answered_before_any_body_comes(
-    usual: Running, headers: tuple[str, ...], status: bytes
+    usual_on_port: Listening, headers: tuple[str, ...], status: bytes
 ) -> None:
-    with connect(usual) as connection:
+    with connect(usual_on_port) as connection:
         send(connection, *headers)
         assert connection.recv(4096).split()[1] == status
 
 
-def test_a_busy_service_refuses_before_any_body_comes(serve: Serve) -> None:
-    with busy(serve) as running, connect(running) as connection:
+def test_a_busy_service_refuses_before_any_body_comes(serve_on_port: ServeOnPort) -> None:
+    with busy(serve_on_port) as running, connect(running) as connection:
         send(connection, "Content-Length: 100", "X-Deadline-Ms: 50")
         told = connection.recv(4096)
         while b"request_id" not in told:
@@ -117,7 +107,7 @@ def test_after_a_refusal_what_brings_no_less_is_refused_unread(serve: Serve) -> 
         assert [post(body) for body in (BODY, b"x" * len(BODY), b"x")] == [503, 503, 400]
 
 
-def closed(serve: Serve, **settings: object) -> Running:
+def closed(serve: Callable[..., R], **settings: object) -> R:
     """A service whose door lets nothing in that could ever be let in later."""
     running = serve(max_backlog_s=0, **settings)
     for stated in ("60000", "1"):
@@ -172,9 +162,9 @@ def test_of_two_deadlines_the_first_counts_for_door_and_route(serve: Serve) -> N
     ],
 )
 def test_a_closed_door_asks_nobody_to_come_back_with_what_it_will_never_take(
-    serve: Serve, headers: tuple[str, ...], status: bytes
+    serve_on_port: ServeOnPort, headers: tuple[str, ...], status: bytes
 ) -> None:
-    running = closed(serve, max_body_bytes=1000)
+    running = closed(serve_on_port, max_body_bytes=1000)
     with connect(running) as connection:
         kind = "text/plain" if status == b"415" else "application/json"  # the first of two counts
         send(connection, *headers, kind=kind)
@@ -187,8 +177,7 @@ def test_the_door_does_not_guess_at_a_deadline_that_the_body_states(serve: Serve
         waiting = read(running)["fitscore_queue_items"]
         assert running.score().status_code == 503
         patient = pool.submit(running.score, candidates=CANDIDATES[:1], deadline_ms=200_000, priority="critical")
-        while read(running)["fitscore_queue_items"] == waiting and not patient.done():
-            pass
+        eventually(lambda: read(running)["fitscore_queue_items"] != waiting or patient.done())
         assert not patient.done(), patient.result().text
         assert running.client.post("/rerank", json={"query": "chef", "documents": ["cook"]}).status_code == 503
     assert patient.result().status_code == 200
@@ -216,18 +205,16 @@ def test_a_loop_that_cannot_keep_up_refuses_before_any_body_comes(serve: Serve) 
             loop.call_soon(hold)
 
     loop.call_soon_threadsafe(hold)
-    while running.app.desk.metrics.loop_lag_s < 0.3:
-        pass
+    eventually(lambda: running.app.desk.metrics.loop_lag_s >= 0.3)
     answer = running.client.post("/score", content=BODY, headers=asked)
     held.append(hold)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:fitscore:overloaded")
-    while running.app.desk.metrics.loop_lag_s > 0.1:
-        pass
+    eventually(lambda: running.app.desk.metrics.loop_lag_s <= 0.1)
     assert running.client.post("/score", content=BODY, headers={**asked, "X-Deadline-Ms": "600000"}).status_code == 200
 
 
-def test_garbage_instead_of_http_is_no_fault_of_ours(usual: Running) -> None:
-    with connect(usual) as connection:
+def test_garbage_instead_of_http_is_no_fault_of_ours(usual_on_port: Listening) -> None:
+    with connect(usual_on_port) as connection:
         connection.sendall(b"\x00\xff garbage\r\n\r\n")
         assert connection.recv(4096).split()[1] == b"400"
-    assert usual.client.get("/livez").status_code == 200
+    assert usual_on_port.client.get("/livez").status_code == 200

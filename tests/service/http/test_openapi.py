@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.http import schemas
-from tests.service.conftest import Running
+from tests.support.service import Running
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.service.conftest import Running
+from tests.support.service import Listening
 
 # A deadline of 1 ms earns a documented 503 or 504; only an undocumented status, or 500, is a fault.
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture(scope="session")
-def published(usual: Running) -> BaseSchema:
+def published(usual_on_port: Listening) -> BaseSchema:
     """The schema of the running service, without the routes whose 503 is an answer and not a fault."""
-    loaded = schemathesis.openapi.from_url(f"http://127.0.0.1:{usual.port}/openapi.json")
+    loaded = schemathesis.openapi.from_url(f"http://127.0.0.1:{usual_on_port.port}/openapi.json")
     return loaded.exclude(path=["/readyz", "/startupz", "/livez"]).exclude(path_regex="activate")
 
 

@@ -10,7 +10,7 @@ import pytest
 from models.bundle.files import Bundle
 from models.loading import open_encoder, open_scorer
 from models.text import Pair
-from tests.service.conftest import CANDIDATES, OPEN, Running, Serve
+from tests.support.service import CANDIDATES, OPEN, Running, Serve
 
 
 def test_the_answer_has_the_shape_of_the_contract(usual: Running) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.__main__ import main
-from tests.service.conftest import CANDIDATES, MEMBER, Running, Serve
+from tests.support.service import CANDIDATES, MEMBER, Running, Serve
 
 BY_ID = [{"id": "j1"}, {"id": "j2"}]
 

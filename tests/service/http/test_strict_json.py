@@ -8,7 +8,7 @@ import pytest
 from load_tests.fire.invalid_json import invalid_texts
 from service.errors import NotJson
 from service.http.strict_json import MAX_DEPTH, read_json
-from tests.service.conftest import Running
+from tests.support.service import Running
 
 
 def test_there_are_as_many_as_in_the_suite() -> None:

@@ -7,19 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.batching.jobs import PairStatus
-from service.observability.metrics import LANES, LOOP_LAG_EVERY_S, OUTCOMES, ROUTES, STAGES, Metrics
-from tests.service.conftest import Running, Serve
+from service.observability.metrics import LANES, OUTCOMES, ROUTES, STAGES, Metrics
 from tests.support.fakes import SumScorer, loading
-
-
-def series(text: str) -> dict[str, float]:
-    """Name with labels -> value."""
-    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in lines}
-
-
-def read(running: Running) -> dict[str, float]:
-    return series(running.client.get("/metrics").text)
+from tests.support.metrics import read, series
+from tests.support.service import Serve
+from tests.support.waiting import eventually_here
 
 
 def test_every_label_stands_before_anything_has_happened() -> None:
@@ -95,9 +87,9 @@ def test_collector_pauses_do_not_heap_up_where_nobody_asks() -> None:
 
     async def watched() -> None:
         watching = asyncio.create_task(metrics.watch_loop())
-        async with asyncio.timeout(10):
-            while not metrics.registry.get_sample_value("fitscore_gc_pause_seconds_count", {"generation": "2"}):
-                await asyncio.sleep(LOOP_LAG_EVERY_S)
+        await eventually_here(
+            lambda: metrics.registry.get_sample_value("fitscore_gc_pause_seconds_count", {"generation": "2"})
+        )
         watching.cancel()
 
     asyncio.run(watched())

@@ -17,16 +17,10 @@ from service.lifecycle import Load
 from service.registry import loading as ready
 from service.registry.loading import LiveModel, NotEnoughMemory, check_memory, find_bundle, installed, why
 from service.registry.operations import PairOperation, SplitOperations, WarmUpOperation
-from tests.service.conftest import Running, Serve
-from tests.support.bundles import graph_bytes, manifest, write_tiny_bundle
+from tests.support.bundles import flip_a_bit, graph_bytes, manifest, write_tiny_bundle
 from tests.support.fakes import load_tiny
+from tests.support.service import Running, Serve
 from tests.support.split_bundles import write_split_bundle
-
-
-def flip_a_bit(path: Path) -> None:
-    raw = bytearray(path.read_bytes())
-    raw[len(raw) // 2] ^= 1
-    path.write_bytes(raw)
 
 
 @pytest.fixture

@@ -12,22 +12,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import BundleError
-from service.registry.sandbox import LoadLimits, SandboxProcesses, load_in_sandbox
-from service.registry.warmup import BatchCaps
-from tests.service.conftest import Serve
+from service.registry.sandbox import SandboxProcesses, load_in_sandbox
 from tests.support.bundles import graph_bytes, write_tiny_bundle
-from tests.support.fakes import PATIENCE_S
+from tests.support.fakes import PATIENT
+from tests.support.service import Serve
+from tests.support.waiting import PATIENCE_S, eventually
 
-PATIENT = LoadLimits(
-    device="cpu",
-    threads=1,
-    caps=BatchCaps(64, 0.01),
-    run_mode="plain",
-    engines=Path("none"),
-    signer_file=None,
-    seconds=300.0,
-    bytes=400 << 20,
-)
 LATE = "was not loaded within {} s in a process of its own"
 
 
@@ -149,8 +139,7 @@ def test_a_trial_ends_when_the_service_does_and_none_begins_after_it() -> None:
     children = SandboxProcesses()
     with ThreadPoolExecutor(1) as pool:
         trying = pool.submit(load_in_sandbox, Path("x"), PATIENT, WAITS, children)
-        while not children._running:
-            pass
+        eventually(lambda: children._running)
         [child] = children._running
         children.end()
         with pytest.raises(BundleError, match=r"^x was not tried to its end: the service is ending$"):

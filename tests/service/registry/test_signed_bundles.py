@@ -13,10 +13,10 @@ from models.errors import BundleError
 from service.app import create_app
 from service.registry.sandbox import load_in_sandbox
 from service.settings import BadSetting, Settings
-from tests.models.bundle.test_signature import public, sign
-from tests.service.conftest import Serve
-from tests.service.registry.test_sandbox import PATIENT
 from tests.support.bundles import write_tiny_bundle
+from tests.support.fakes import PATIENT
+from tests.support.service import Serve
+from tests.support.signing import public, sign
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 from service.lifecycle import Load
 from service.registry.loading import LiveModel
-from tests.service.conftest import Running, Serve
 from tests.support.bundles import write_tiny_bundle
-from tests.support.fakes import PATIENCE_S, load_tiny
+from tests.support.fakes import load_tiny
+from tests.support.service import Running, Serve
 
 SWAPS = 50
 ORDER = "2121231"
@@ -59,10 +59,8 @@ def scores_by_version(running: Running) -> dict[str, list[float]]:
 
 def traffic(running: Running, told: list[httpx.Response], ended: threading.Event) -> Callable[[], None]:
     def ask() -> None:
-        with httpx.Client(base_url=running.client.base_url, timeout=PATIENCE_S) as client:
-            mine = Running(client, running.app, running.port, [])
-            while not ended.is_set():
-                told.append(mine.score())
+        while not ended.is_set():
+            told.append(running.score())
 
     return ask
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from service.registry.loading import LiveModel
 from service.registry.operations import PairOperation
-from tests.service.conftest import Running, Serve
 from tests.support.bundles import HEADS, write_tiny_bundle
 from tests.support.fakes import SumScorer, load_tiny
+from tests.support.service import Running, Serve
+from tests.support.waiting import eventually
 
 Edit = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 SMALL_SAMPLE = {"rollout_min_requests": 20, "rollout_min_scores": 40, "rollout_slowness": 100}
@@ -81,8 +82,7 @@ def test_a_shadow_scores_its_share_and_answers_nothing(serve: Serve, shelf: Path
     running = serve(bundle=shelf / "tiny-v1")
     roll_out(running, "shadow", 0.5)
     assert versions(running, 20) == {"1": 20}
-    while figure(running, "version_requests_total", "2") != 10:
-        pass  # they come after the answers
+    eventually(lambda: figure(running, "version_requests_total", "2") == 10)
     assert figure(running, "version_requests_total", "1") == 10
     assert figure(running, "rollout_psi", "2") == 0.0  # the very same graph
     assert rollout_of(running) == {"mode": "shadow", "share": 0.5}

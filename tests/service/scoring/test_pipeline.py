@@ -19,8 +19,9 @@ from service.errors import Invalid
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.scoring.pipeline import ScoringPipeline, blend_weights
-from tests.service.conftest import Serve
-from tests.support.fakes import PATIENCE_S, GatedScorer, SumScorer, load_tiny, loading
+from tests.support.fakes import GatedScorer, SumScorer, load_tiny, loading
+from tests.support.service import Serve
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,10 @@ def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(
     monkeypatch.setattr(scoring._texts, "pairs", noted)
     scoring._tokenizer_thread.submit(gate.wait, PATIENCE_S)
     with ThreadPoolExecutor(1) as pool:
-        late = pool.submit(running.score, deadline_ms=1000)
-        while scoring._preparing_s == 0 and not late.done():
-            pass
-        time.sleep(1.1)  # its deadline
+        late = pool.submit(running.score, deadline_ms=500)
+        eventually(lambda: scoring._preparing_s or late.done())
+        deadline = time.monotonic() + 0.51
+        eventually(lambda: time.monotonic() > deadline)
         gate.set()
         assert late.result().status_code == 504
     assert orders == []

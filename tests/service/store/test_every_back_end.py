@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from models.slots.codec import Slots, content_key, model_key
 from models.template import Content
 from service.store.factory import Store, open_store
-from tests.service.store.conftest import RedisServer
 from tests.support.fakes import Clock
+from tests.support.redis_server import RedisServer
 
 IDS = ["j-1", "j-2", "j\u00e9 3", "x" * 256, "\U0001f9c1"]
 VALUES = st.one_of(

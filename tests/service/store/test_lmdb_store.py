@@ -9,6 +9,7 @@ import pytest
 from models.errors import NoRoom
 from service.store.lmdb_store import LmdbTextStore
 from tests.support.fakes import Clock
+from tests.support.waiting import PATIENCE_S, eventually
 
 PLENTY = 16 << 20
 SPAWN = multiprocessing.get_context("spawn")
@@ -80,8 +81,7 @@ def test_every_acknowledged_put_outlives_kill_9(tmp_path: Path) -> None:
     writer = SPAWN.Process(target=_write_for_ever, args=(tmp_path, said))
     writer.start()
     said.close()
-    while heard.recv() < 15:
-        pass
+    eventually(lambda: heard.poll(PATIENCE_S) and heard.recv() >= 15)
     writer.kill()
     writer.join()
     store = LmdbTextStore(tmp_path, PLENTY)

@@ -11,7 +11,7 @@ from service.store.factory import Store, open_store
 from service.store.memory_store import MemorySlotStore
 from service.store.redis_store import TEXTS, RedisSlotStore, RedisTextStore
 from service.store.tiering import CircuitBreaker
-from tests.service.store.conftest import RedisServer
+from tests.support.redis_server import RedisServer
 
 MODEL = model_key(b"model")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from models.text import TextEncoder
-from tests.training.conftest import WORDS
+from tests.support.tiny_encoder import WORDS
 from training.compression.structured_pruning import keep_units, prune, second_moments
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, new_cross_encoder, save_cross_encoder
 from training.nets.inference import to_tensors

@@ -28,20 +28,14 @@ from tests.support.chat_server import (
     verdicts,
     well,
 )
+from tests.support.judging import PAIRS, PLENTY, POLICY, PROMPT
 from training.judging.answer_cache import AnswerCache, Spending
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden
 from training.judging.llm_client import Endpoint, EndpointRefused
 from training.judging.llm_judge import JudgePlan, JudgeStopped, TextPair, judge, judge_pairs
-from training.policy.documents import POLICIES
-from training.policy.parser import read_policy
-from training.policy.prompt import Prompt
 
 TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldFormat(name="title"),))
-POLICY = read_policy(POLICIES / "demo.md")
-PROMPT = Prompt.of(POLICY)
-PAIRS = [TextPair(f"m{n}", f"j{n}", "x" * n, "y" * (n % 7)) for n in range(1, 13)]
 ROOT = Path(__file__).parents[3]
-PLENTY = Spending(tokens=10_000_000, dollars=100.0)
 
 
 @pytest.fixture(autouse=True)
@@ -238,24 +232,11 @@ def test_a_missing_key_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         run(server, tmp_path)
 
 
-SCRIPT = """
-import asyncio, sys
-from pathlib import Path
-from tests.training.judging.test_llm_judge import PAIRS, PLENTY, PROMPT
-from training.judging.llm_client import Endpoint
-from training.judging.llm_judge import JudgePlan, judge_pairs
-from training.judging.answer_cache import Ledger
-plan = JudgePlan(Endpoint(sys.argv[1], "small", requests_per_second=1000, concurrency=4))
-with Ledger(Path(sys.argv[2]), PLENTY) as ledger:
-    asyncio.run(judge_pairs(PAIRS, PROMPT, plan, ledger))
-"""
-
-
 @pytest.mark.slow
 def test_after_kill_9_nothing_is_lost_and_nothing_is_paid_twice(tmp_path: Path) -> None:
     with ChatServer(lambda asked: Reply(hold=True) if asked.number >= 5 else None) as server:
         path = tmp_path / "ledger.sqlite"
-        victim = subprocess.Popen([sys.executable, "-c", SCRIPT, server.url, str(path)], cwd=ROOT)
+        victim = subprocess.Popen([sys.executable, "-m", "tests.support.judging", server.url, str(path)], cwd=ROOT)
         assert server.wait_for(9, timeout=120)  # five are answered, four are in flight
         victim.send_signal(signal.SIGKILL)
         victim.wait()

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 
 from models.text import Pair
 from tests.support.decoders import write_tiny_decoder
-from tests.training.conftest import WORDS
+from tests.support.tiny_encoder import WORDS
 from training.data.lists import CandidateList
 from training.nets.inference import encode_lists, predict, predict_lists, to_tensors
 from training.nets.llm_teacher import (

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from models.text import TextEncoder
-from tests.training.conftest import WORDS
+from tests.support.tiny_encoder import WORDS
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import CrossEncoder, keep_layers, new_cross_encoder
 from training.objectives.in_batch_negatives import (

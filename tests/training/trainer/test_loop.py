@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from models.text import TextEncoder
-from tests.training.conftest import WORDS
+from tests.support.tiny_encoder import WORDS
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import predict_lists

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tests.service.conftest import Running
+from tests.support.service import Running
 
 QUERY, DOCUMENTS = "data engineer python", ["pastry chef", "senior data engineer", "nurse ward"]
 

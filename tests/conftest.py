@@ -1,0 +1,59 @@
+"""Services with the tiny bundle; most tests need no socket."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from service.lifecycle import Load
+from tests.support.bundles import write_tiny_bundle
+from tests.support.service import Listening, Running, Serve, ServeOnPort, in_process, on_port, settings_of
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle, version 1, in a folder of its own."""
+    path = tmp_path_factory.mktemp("bundles") / "tiny-v1"
+    write_tiny_bundle(path)
+    return path
+
+
+@pytest.fixture
+def serve(bundle: Path) -> Iterator[Serve]:
+    """Start a service in this process: serve(max_body_bytes=10, ...)."""
+    with ExitStack() as stack:
+
+        def start(*, load: Load | None = None, wait: bool = True, **changes: object) -> Running:
+            return stack.enter_context(
+                in_process(settings_of(changes.pop("bundle", bundle), **changes), load=load, wait=wait)
+            )
+
+        yield start
+
+
+@pytest.fixture
+def serve_on_port(bundle: Path) -> Iterator[ServeOnPort]:
+    """Start a service on a port, for tests of connections."""
+    with ExitStack() as stack:
+
+        def start(*, load: Load | None = None, wait: bool = True, **changes: object) -> Listening:
+            return stack.enter_context(
+                on_port(settings_of(changes.pop("bundle", bundle), **changes), load=load, wait=wait)
+            )
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def usual(bundle: Path) -> Iterator[Running]:
+    """One service with usual settings, shared by tests that change nothing in it."""
+    with in_process(settings_of(bundle)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def usual_on_port(bundle: Path) -> Iterator[Listening]:
+    """The same on a port."""
+    with on_port(settings_of(bundle)) as running:
+        yield running
