@@ -52,7 +52,7 @@ def create_app(
     metrics = Metrics()
     store, cache = _store(settings), TokenCache(settings.token_cache_bytes)
     metrics.registry.register(StoreMetrics(store.report))
-    queue = DeadlineQueue(patience_s=settings.patience_ms / 1000)
+    queue = DeadlineQueue(max_overtake_s=settings.patience_ms / 1000)
     engine = Engine(queue, observer=metrics, hang_s=settings.hang_s)
     admission = Admission(max_backlog_s=settings.max_backlog_s)
     texts, members = Texts(store.texts, cache), MemberCache(settings.member_cache_bytes)

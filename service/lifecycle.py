@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from models.bundle.manifest import Manifest
 from models.errors import BundleError
@@ -19,7 +20,9 @@ from service.batching.jobs import Job
 from service.encoding.token_cache import TokenCache
 from service.errors import Conflict, NotFound
 from service.observability.metrics import Metrics
-from service.registry.loading import LiveModel, Phase, find_bundle, installed, settle_memory, why
+from service.registry.catalog import find_bundle, installed
+from service.registry.loading import LiveModel, load_failure
+from service.registry.memory import freeze_objects
 from service.rollout.router import Mode, Rollout, RolloutRouter
 from service.scoring.pipeline import ScoringPipeline
 from service.store.factory import Store
@@ -28,6 +31,7 @@ log = logging.getLogger("fitscore")
 Load = Callable[[Path], LiveModel]
 TryOut = Callable[[Path], None]
 Entry = dict[str, object]
+Phase = Literal["loading", "ready", "draining", "failed", "dead"]
 MAINTAIN_EVERY_S = 30.0
 WARM_UP_S = 600.0
 
@@ -95,7 +99,7 @@ class Lifecycle:
             model = await self._load_warm(self._bundle)
         except Exception as error:  # whatever a bundle makes the runtime raise ends in one sentence
             self._phase = "failed"
-            self._on_failure(why(error, self._bundle))
+            self._on_failure(load_failure(error, self._bundle))
             return
         self._make_live(model)
         if self._phase == "loading":  # told to end meanwhile: it stays not ready
@@ -122,7 +126,7 @@ class Lifecycle:
         self._traffic.end()  # its candidate was compared with another model
         self._scoring.use(model)
         self._metrics.describe(model)
-        settle_memory()
+        freeze_objects()
 
     async def list_models(self) -> list[Entry]:
         """Sound bundles in the live bundle's folder, and the live one whatever became of its files."""
@@ -196,7 +200,7 @@ class Lifecycle:
             await asyncio.to_thread(self._try_out, path)
             return await self._load_warm(path)
         except Exception as error:  # as at start; the caller learns no more of the disk than the bundle's own folder
-            sentence = why(error, path)
+            sentence = load_failure(error, path)
             log.error("activation failed: %s", sentence)
             raise Conflict(f"the live model stays: {sentence.replace(f'{folder}/', '')}") from None
 

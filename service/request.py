@@ -1,21 +1,66 @@
-"""What a caller wants: one member, candidates, how to blend, by when."""
+"""A scoring request and the states of its candidates: the leaf types that every room shares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
-from service.batching.jobs import Priority
-from service.encoding.tokenization import Item
+from models.template import Fields
+
+
+class Priority(StrEnum):
+    """Under overload, sheddable requests are rejected first and critical ones last."""
+
+    critical = "critical"
+    default = "default"
+    sheddable = "sheddable"
+
+
+class ItemStatus(StrEnum):
+    """The outcome of one candidate, as the response states it."""
+
+    scored = "scored"
+    failed = "failed"
+    not_scored = "not_scored"
+    cold = "cold"
+    unknown_candidate = "unknown_candidate"
+    invalid = "invalid"
+    store_down = "store_down"
+
+
+def num_chars(content: str | Fields | None, *, with_names: bool = False) -> int:
+    """Characters of a text, or of the values of fields; `with_names` adds the names of the fields."""
+    if content is None or isinstance(content, str):
+        return len(content or "")
+    return sum(len(str(value)) + with_names * len(name) for name, value in content.items())
+
+
+@dataclass(slots=True)
+class Item:
+    """A member or a candidate as sent: a text, fields, or (candidates only) an id alone.
+
+    `num_chars` is counted once, for the limits and for the cost estimate. Not frozen: a request makes up to 1,000.
+    """
+
+    id: str
+    content: str | Fields | None
+    num_chars: int = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.num_chars = num_chars(self.content)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringRequest:
-    """One member and the candidates to score for it; the deadline in monotonic seconds, `behind_s` as in `Work`."""
+    """One member and the candidates to score for it. `deadline` is in monotonic seconds.
+
+    `priority_penalty_s` delays its turn in the queue, not its deadline.
+    """
 
     member: Item
     candidates: Sequence[Item]
     blend: Mapping[str, float] | None
     deadline: float
     priority: Priority
-    behind_s: float = 0.0
+    priority_penalty_s: float = 0.0

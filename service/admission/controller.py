@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from service.batching.jobs import Priority
+from service.request import Priority
 
 # The share of the allowed time that each priority may fill: sheddable work is refused first. The rest is for what no
 # prediction sees. It costs no work done (the model is busy all the same), and without it all would be a little late.

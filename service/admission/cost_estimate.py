@@ -35,20 +35,22 @@ class CostEstimate:
 
 
 def estimate_cost(model: LiveModel, order: ScoringRequest, now: float, text_s: float) -> CostEstimate:
-    """What an order will cost at the lanes' present pace, where reading a text takes `text_s`.
+    """What an order will cost at the operations' present pace, where reading a text takes `text_s`.
 
     A split model's candidates are taken to be known, since time decides how many others are encoded.
     """
-    lanes, encoder = model.lanes, model.encoder
+    operations, encoder = model.operations, model.encoder
     prepare_s = text_s * (1 + len(order.candidates))
-    if not isinstance(lanes, SplitOperations):
-        pairs_s = lanes.packing.total(estimate_lengths(order, encoder.longest_pair))
-        return CostEstimate(prepare_s, 0.0, pairs_s * lanes.packing.pace.factor(now))
-    members, scores = lanes.members.packing, lanes.scores.packing
-    member_s = members.share(_guess_tokens(order.member.content, encoder.longest_member))
-    blocks_s = scores.total(scores.cuts(len(order.candidates)))
-    pace = members.pace.factor(now)
-    return CostEstimate(prepare_s, member_s * pace, blocks_s * scores.pace.factor(now), members.max_batch_s * pace)
+    if not isinstance(operations, SplitOperations):
+        pairs_s = operations.batch_policy.total_cost(estimate_lengths(order, encoder.longest_pair))
+        return CostEstimate(prepare_s, 0.0, pairs_s * operations.batch_policy.correction.factor(now))
+    members, scores = operations.members.batch_policy, operations.scores.batch_policy
+    member_s = members.unit_cost(_guess_tokens(order.member.content, encoder.longest_member))
+    blocks_s = scores.total_cost(scores.split_evenly(len(order.candidates)))
+    pace = members.correction.factor(now)
+    return CostEstimate(
+        prepare_s, member_s * pace, blocks_s * scores.correction.factor(now), members.max_batch_s * pace
+    )
 
 
 def estimate_lengths(order: ScoringRequest, longest: int) -> list[int]:

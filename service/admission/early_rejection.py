@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.admission.controller import Admission, NoCapacity
-from service.batching.jobs import Priority
 from service.errors import Overloaded
+from service.request import Priority
 
 # For so much of the time that it could fill, a refusal stands for all who ask for no less; then one may try again, and
 # what has come free by then is given out at once.

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from models.template import Content
 from service.audit.record import AuditRecord
-from service.encoding.tokenization import Item
-from service.request import ScoringRequest
+from service.request import Item, ScoringRequest
 from service.scoring.pipeline import ScoringResult
 
 

@@ -21,7 +21,7 @@ from models.text import Pair, TextEncoder
 from service.audit.encryption import cipher, decrypt
 from service.audit.record import AuditKeys
 from service.audit.segments import segments
-from service.registry.loading import find_bundle
+from service.registry.catalog import find_bundle
 
 Texts = Mapping[str, Content]
 

@@ -1,7 +1,7 @@
-"""The loop: next batch -> model thread -> deliver. One thread owns every run; the event loop never computes.
+"""The engine: next batch -> model thread -> deliver. One thread runs every batch; the event loop computes nothing.
 
-Knows nothing about text, HTTP or what a lane does inside. Work is settled on the event loop alone;
-the model thread only cuts batches (under a lock) and runs them, so between two runs it waits for nobody.
+Knows nothing about text, HTTP or the content of an operation. Jobs are settled on the event loop only. The model
+thread only cuts batches (under a lock) and runs them, so it never waits between two runs.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from service.batching.deadline_queue import DeadlineQueue, QueueClosed
 from service.batching.fault_isolation import BatchResult, Failure, run_batch
 from service.batching.jobs import Batch, Job, JobResult, NoResult
 
-# Turns of the loop from results to the work that follows: futures, a task, the group that it is in, who waits for that.
-FOLLOW_TURNS = 4
-# A loop that is behind is not waited for longer.
-FOLLOW_S = 0.005
+# Turns of the event loop from a result to its follow-up job: a future, a task, its group, the waiting coroutine.
+FOLLOWUP_TURNS = 4
+# The wait for a follow-up job is bounded: the event loop may be busy.
+MAX_FOLLOWUP_WAIT_S = 0.005
 
 
 class EngineDead(Exception):
-    """The model thread hangs or is gone, or the engine was stopped: nothing can be scored here any more."""
+    """The model thread hangs or has died, or the engine was stopped: no job can run any more."""
 
 
 class Observer(Protocol):
-    """Who is told what happened; always called on the event loop's thread."""
+    """Counts what the engine does. Every method is called on the event loop's thread."""
 
-    def batch_done(self, batch: Batch, seconds: float) -> None:
+    def batch_done(self, operation: str, num_items: int, padding_ratio: float, seconds: float) -> None:
         """A batch has run and its results are delivered; `seconds` includes runs that isolate a failure."""
 
-    def items_expired(self, lane: str, num_items: int) -> None:
-        """These items had no result when their deadline came."""
+    def items_expired(self, operation: str, num_items: int) -> None:
+        """These items had no result at their deadline."""
 
-    def items_departed(self, lane: str, num_items: int) -> None:
-        """These items were let go unrun because nobody waits for them any more."""
+    def items_cancelled(self, operation: str, num_items: int) -> None:
+        """These items were removed from the queue because their request was cancelled."""
 
     def run_failed(self, kind: Failure) -> None:
-        """A run raised or returned something that can't be used, or the model thread hangs or died."""
+        """A run raised or returned an unusable result, or the model thread hangs or has died."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """Who waits for work that was submitted, and the timer that ends the wait."""
+    """The future of a submitted job, and the timer of its deadline."""
 
     future: asyncio.Future[JobResult]
     submitted: float
@@ -53,7 +53,10 @@ class _Pending:
 
 
 class Engine:
-    """Runs what the queue holds, batch after batch. Call everything from one event loop."""
+    """Runs the jobs of the queue, batch after batch. Call everything from one event loop.
+
+    `announced_s` are the predicted seconds of accepted requests whose jobs are not submitted yet.
+    """
 
     def __init__(
         self,
@@ -63,13 +66,14 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         hang_s: float = 10.0,
     ) -> None:
+        self.announced_s = 0.0
         self._queue = queue
         self._observer = observer
         self._clock = clock
         self._hang_s = hang_s
-        # Guards the queue; the model thread sleeps on it while nothing waits.
+        # Guards the queue; the model thread sleeps on it while the queue is empty.
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._own_the_model, name="model", daemon=True)
+        self._thread = threading.Thread(target=self._run_batches, name="model", daemon=True)
         self._pending: dict[Job, _Pending] = {}
         self._ended = asyncio.Event()
         self._run_began: float | None = None
@@ -79,7 +83,7 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """False before start, after stop, and from the moment when the model thread hangs or dies."""
+        """False before start, after stop, and once the model thread hangs or has died."""
         return self._dead is None
 
     async def start(self) -> None:
@@ -90,7 +94,7 @@ class Engine:
         self._watch()
 
     async def stop(self) -> None:
-        """Take nothing new, run what waits, end the thread. Returns at once when the engine is dead."""
+        """Accept no new jobs, run the waiting ones, end the thread. Returns at once when the engine is dead."""
         with self._changed:
             self._queue.close()
             self._changed.notify()
@@ -98,55 +102,59 @@ class Engine:
             await self._ended.wait()
             self.fail_all("it was stopped")
 
-    def submit(self, work: Job) -> asyncio.Future[JobResult]:
-        """Queue work; the future is done at its deadline at the latest.
+    def submit(self, job: Job) -> asyncio.Future[JobResult]:
+        """Queue a job. The future is done at the job's deadline at the latest; cancelling it cancels the job.
 
-        Cancelling the future frees its place. Raises EngineDead.
+        Raises EngineDead.
         """
         if self._dead is not None:
             raise EngineDead(self._dead)
         now = self._clock()
         with self._changed:
             try:
-                self._queue.put(work)
+                self._queue.put(job)
             except QueueClosed:
                 raise EngineDead("it is stopping") from None
             self._changed.notify()
         future: asyncio.Future[JobResult] = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, work.deadline - now), self._expire, work)
-        self._pending[work] = _Pending(future, now, timer)
-        future.add_done_callback(lambda done: self.cancel(work) if done.cancelled() else None)
-        self._finish_if_settled(work)
+        timer = self._loop.call_later(max(0.0, job.deadline - now), self._expire, job)
+        self._pending[job] = _Pending(future, now, timer)
+        future.add_done_callback(lambda done: self._cancel(job) if done.cancelled() else None)
+        self._finish_if_settled(job)
         return future
 
-    def cancel(self, work: Job) -> None:
-        """Nobody waits for it any more: what waits of the work is never run, and nobody is told what ran."""
-        pending = self._pending.pop(work, None)
+    def _cancel(self, job: Job) -> None:
+        """Run no waiting item of a job, and drop the results of running ones."""
+        pending = self._pending.pop(job, None)
         if pending is None:
             return
-        work.departed = True
+        job.cancelled = True
         pending.timer.cancel()
-        pending.future.cancel()
         with self._changed:
-            num_items = self._queue.discard(work)
+            num_items = self._queue.discard(job)
         if num_items:
-            self._observer.items_departed(work.lane.name, num_items)
+            self._observer.items_cancelled(job.operation.name, num_items)
 
-    def backlog_seconds(self) -> float:
-        """Predicted seconds until everything that waits or runs now is done."""
+    def queued_seconds(self) -> float:
+        """Predicted seconds until all submitted jobs are done."""
         now, batch = self._clock(), self._running
         running = 0.0
         if batch is not None:
-            running = max(0.0, self._batch_began + batch.predicted_s * batch.lane.packing.pace.factor(now) - now)
+            predicted_s = batch.predicted_s * batch.operation.batch_policy.correction.factor(now)
+            running = max(0.0, self._batch_began + predicted_s - now)
         with self._changed:
             return self._queue.backlog_seconds(now) + running
 
+    def backlog_seconds(self) -> float:
+        """Predicted seconds until all accepted requests are done."""
+        return self.queued_seconds() + self.announced_s
+
     def fail_all(self, reason: str) -> None:
-        """Be dead from now on: everything queued or in flight ends with EngineDead."""
+        """Be dead from now on: all submitted jobs end with EngineDead."""
         self._dead = self._dead or reason
-        for work, pending in list(self._pending.items()):
-            del self._pending[work]
-            work.departed = True
+        for job, pending in list(self._pending.items()):
+            del self._pending[job]
+            job.cancelled = True
             pending.timer.cancel()
             if not pending.future.done():
                 pending.future.set_exception(EngineDead(reason))
@@ -156,7 +164,7 @@ class Engine:
         self._ended.set()
 
     def check(self) -> None:
-        """Notice a run that hangs. The watchdog calls this a few times per `hang_s`."""
+        """Detect a run that hangs. The watchdog calls this a few times per `hang_s`."""
         began = self._run_began
         if self.alive and began is not None and self._clock() - began > self._hang_s:
             self._die("hung", f"a run takes longer than {self._hang_s:g} s")
@@ -171,90 +179,91 @@ class Engine:
             self.fail_all(reason)
             self._observer.run_failed(kind)
 
-    # On the event loop: settling requests.
+    # On the event loop: settling jobs.
 
     def _deliver(self, batch: Batch, result: BatchResult, seconds: float) -> None:
         if not self.alive:
             return
         for item, outcome in zip(batch.items, result.outcomes, strict=True):
-            item.work.settle(item.position, outcome)
-        for work in {item.work for item in batch.items}:
-            work.model_s += seconds
-            self._finish_if_settled(work)
+            item.job.settle(item.position, outcome)
+        for job in {item.job for item in batch.items}:
+            job.model_s += seconds
+            self._finish_if_settled(job)
         for failure in result.failures:
             self._observer.run_failed(failure)
-        if not result.failures:  # isolating a failure takes many runs, and says nothing of the next batch
-            batch.lane.packing.pace.note(self._clock(), predicted=batch.predicted_s, measured=seconds)
-        self._observer.batch_done(batch, seconds)
+        operation = batch.operation
+        if not result.failures:  # isolating a failure takes many runs, which predict nothing about the next batch
+            operation.batch_policy.correction.note(self._clock(), predicted=batch.predicted_s, measured=seconds)
+        self._observer.batch_done(operation.name, len(batch.items), batch.padding_ratio, seconds)
 
-    def _expire(self, work: Job) -> None:
-        if work in self._pending:
+    def _expire(self, job: Job) -> None:
+        if job in self._pending:
             with self._changed:
-                self._queue.discard(work)
-            num_items = work.settle_rest(NoResult.late)
-            self._finish_if_settled(work)
-            self._observer.items_expired(work.lane.name, num_items)
+                self._queue.discard(job)
+            num_items = job.settle_rest(NoResult.late)
+            self._finish_if_settled(job)
+            self._observer.items_expired(job.operation.name, num_items)
 
-    def _finish_if_settled(self, work: Job) -> None:
-        if work.remaining or work not in self._pending:
+    def _finish_if_settled(self, job: Job) -> None:
+        if job.remaining or job not in self._pending:
             return
-        pending = self._pending.pop(work)
+        pending = self._pending.pop(job)
         pending.timer.cancel()
         if not pending.future.done():
-            queue_s = max(0.0, self._clock() - pending.submitted - work.model_s)
-            pending.future.set_result(JobResult(work.outcomes, queue_s, work.model_s))
+            queue_s = max(0.0, self._clock() - pending.submitted - job.model_s)
+            pending.future.set_result(JobResult(job.outcomes, queue_s, job.model_s))
 
     # On the model thread.
 
-    def _own_the_model(self) -> None:
+    def _run_batches(self) -> None:
         try:
             while (batch := self._next_batch()) is not None:
                 self._batch_began = began = self._clock()
                 self._running = batch
                 result = run_batch(batch, self._begin_run)
                 self._run_began = self._running = None
-                self._tell(self._deliver, batch, result, self._clock() - began)
-                if batch.lane.leads_on:
-                    self._hear_what_follows()
-        except BaseException as error:  # Whatever ends this thread, nobody may wait for it for ever.
-            self._tell(self._die, "died", f"the model thread died of {type(error).__name__}")
+                self._call_on_loop(self._deliver, batch, result, self._clock() - began)
+                if batch.operation.has_followup:
+                    self._await_followup()
+        except BaseException as error:  # Whatever the cause, waiting requests must be answered.
+            self._call_on_loop(self._die, "died", f"the model thread died of {type(error).__name__}")
             return
-        self._tell(self._ended.set)
+        self._call_on_loop(self._ended.set)
 
     def _next_batch(self) -> Batch | None:
-        """Wait for work; None when there will be no more."""
+        """Wait for a batch; None once the queue is closed and empty."""
         with self._changed:
             while self._dead is None:
                 now = self._clock()
-                for work in self._queue.expire(now):
-                    self._tell(self._expire, work)
+                for job in self._queue.expire(now):
+                    self._call_on_loop(self._expire, job)
                 batch = self._queue.next_batch(now)
                 if batch is not None or self._queue.closed:
                     return batch
                 self._changed.wait()
             return None
 
-    def _hear_what_follows(self) -> None:
-        """Wait until whoever has got these results has submitted what follows, or a few milliseconds have passed.
+    def _await_followup(self) -> None:
+        """Yield for a few milliseconds before cutting the next batch, so that a two-stage request's second job joins.
 
-        Cut at once, the next batch would be without it: whoever comes twice would wait for one run more.
+        Counts turns of the event loop, which depends on how asyncio schedules futures and tasks. A test covers it.
         """
-        heard = threading.Event()
-        self._tell(self._in_turns, FOLLOW_TURNS, heard.set)
-        heard.wait(FOLLOW_S)
+        submitted = threading.Event()
+        self._call_on_loop(self._after_turns, FOLLOWUP_TURNS, submitted.set)
+        submitted.wait(MAX_FOLLOWUP_WAIT_S)
 
-    def _in_turns(self, turns: int, call: Callable[[], object]) -> None:
+    def _after_turns(self, turns: int, call: Callable[[], object]) -> None:
         if turns:
-            self._loop.call_soon(self._in_turns, turns - 1, call)
+            self._loop.call_soon(self._after_turns, turns - 1, call)
         else:
             call()
 
     def _begin_run(self) -> None:
         self._run_began = self._clock()
 
-    def _tell(self, callback: Callable[..., object], *args: object) -> None:
-        """Have the event loop call this; the model thread does not wait for it."""
+    def _call_on_loop(self, callback: Callable[..., object], *args: object) -> None:
+        """Schedule a call on the event loop without waiting for it."""
         try:
             self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # The loop is closed: nobody is left to tell.
+        except RuntimeError:  # The loop is closed.
             self._dead = "its event loop is closed"

@@ -1,6 +1,6 @@
-"""Runs one batch on its lane and isolates what fails, so that a bad item costs only itself.
+"""Runs one batch and bisects it on failure, so that a bad item fails alone.
 
-Knows nothing about queues, threads or deadlines, nor what a lane does.
+Knows nothing about queues, threads or deadlines.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Failure = Literal["error", "shape", "not_finite", "hung", "died"]
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """A result or a Loss for each item of a batch, in order, and what went wrong on the way.
+    """A result or NoResult for each item of a batch, in order, and the failures on the way.
 
-    A result that is not finite is a result: whoever reads it sees which of its numbers are missing.
+    A result that is not finite is a result: its reader sees which of its numbers are missing.
     """
 
     outcomes: Sequence[Any]
@@ -26,42 +26,43 @@ class BatchResult:
 
 
 def run_batch(batch: Batch, before_run: Callable[[], None]) -> BatchResult:
-    """Run a batch; where that raises, run its halves, down to the item, and the part of it, that fails alone.
+    """Run a batch. If that raises, run its halves, down to the item, and the part of it, that fails alone.
 
-    `before_run` is called before each run: a long series of short runs is not one that hangs.
+    `before_run` is called before each run: a long series of short runs is not a run that hangs.
     """
-    runs = _Runs(batch.lane, before_run)
+    runs = _Runs(batch.operation, before_run)
     outcomes = runs.results([item.payload for item in batch.items])
     return BatchResult(outcomes, runs.failures)
 
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    lane: Operation
+    operation: Operation
     before_run: Callable[[], None]
     failures: list[Failure] = field(default_factory=list)
 
     def results(self, payloads: Sequence[Any]) -> list[Any]:
         self.before_run()
         try:
-            results = list(self.lane.run(payloads))
+            results = list(self.operation.run(payloads))
             if len(results) != len(payloads):
                 raise WrongShape
         except WrongShape:
             self.failures.append("shape")
             return [NoResult.failed] * len(payloads)
-        except Exception:  # Whatever a model raises, the other items and the other batches go on.
+        except Exception:  # A model may raise anything; the other items and batches go on.
             self.failures.append("error")
-            return self._of_halves(payloads)
-        if not all(map(self.lane.sound, results)):
+            return self._bisected(payloads)
+        if not all(map(self.operation.is_finite, results)):
             self.failures.append("not_finite")
         return results
 
-    def _of_halves(self, payloads: Sequence[Any]) -> list[Any]:
+    def _bisected(self, payloads: Sequence[Any]) -> list[Any]:
         if len(payloads) > 1:
             half = len(payloads) // 2
             return self.results(payloads[:half]) + self.results(payloads[half:])
-        halves = self.lane.halves(payloads[0])
-        if not halves:
+        bisection = self.operation.bisection
+        halves = bisection.divide(payloads[0]) if bisection else ()
+        if not bisection or not halves:
             return [NoResult.failed]
-        return [self.lane.join(halves, [self.results([half])[0] for half in halves])]
+        return [bisection.join(halves, [self.results([half])[0] for half in halves])]

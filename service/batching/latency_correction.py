@@ -1,6 +1,6 @@
-"""How long things take now, in times what was predicted: learnt from what was measured, and soon forgotten.
+"""An online correction of the latency model: the median of recent ratios of measured to predicted seconds.
 
-Pure: now is an argument. Knows nothing of models, batches or requests.
+Pure: now is an argument. Knows nothing about models, batches or requests.
 """
 
 from __future__ import annotations
@@ -8,39 +8,39 @@ from __future__ import annotations
 from collections import deque
 from statistics import median
 
-# So many measurements are looked at: a change shows after half of them, and fewer than that are outliers.
-LAST = 15
-# Below this many the prediction counts for what is missing: one measurement alone is believed by nobody.
-FEWEST = 3
-# What is older says nothing of now: after a pause the prediction counts again.
-SECONDS = 10.0
+# The window of measurements: a lasting change shows after half of them, and fewer count as outliers.
+WINDOW = 15
+# With fewer measurements the default factor fills up the median: one measurement alone changes nothing.
+MIN_MEASUREMENTS = 3
+# Older measurements are dropped: after a pause the default factor counts again.
+MAX_AGE_S = 10.0
 
 
 class LatencyCorrection:
-    """The median of the last measured-to-predicted ratios; `usual` where there are none.
+    """The factor by which recent runs took longer than predicted; `default` without measurements.
 
-    A median, so that a run that happened to wait for a page or a collector moves nothing, however long it took.
+    A median, so that one run that waited for a page fault or the garbage collector changes nothing.
     """
 
-    def __init__(self, usual: float = 1.0) -> None:
-        self._usual = usual
-        self._ratios: deque[tuple[float, float]] = deque(maxlen=LAST)
-        self._factor = usual
+    def __init__(self, default: float = 1.0) -> None:
+        self._default = default
+        self._ratios: deque[tuple[float, float]] = deque(maxlen=WINDOW)
+        self._factor = default
 
     def note(self, now: float, *, predicted: float, measured: float) -> None:
-        """Something has taken `measured` seconds; what `predicted` counts is the caller's own, if it is not 0."""
+        """Record one run. A prediction of 0 is ignored."""
         if predicted > 0:
             self._ratios.append((now, measured / predicted))
-            self._weigh()
+            self._update()
 
     def factor(self, now: float) -> float:
-        """What one predicted second takes."""
-        if self._ratios and self._ratios[0][0] < now - SECONDS:
-            while self._ratios and self._ratios[0][0] < now - SECONDS:
+        """Seconds per predicted second."""
+        if self._ratios and self._ratios[0][0] < now - MAX_AGE_S:
+            while self._ratios and self._ratios[0][0] < now - MAX_AGE_S:
                 self._ratios.popleft()
-            self._weigh()
+            self._update()
         return self._factor
 
-    def _weigh(self) -> None:
+    def _update(self) -> None:
         ratios = [ratio for _, ratio in self._ratios]
-        self._factor = median(ratios + [self._usual] * (FEWEST - len(ratios)))
+        self._factor = median(ratios + [self._default] * (MIN_MEASUREMENTS - len(ratios)))

@@ -54,12 +54,12 @@ class BackgroundEncoder:
         if candidates > self.room:
             raise BackgroundFull((candidates - self.room) * share_s)
 
-    def add(self, lanes: SplitOperations, texts: Mapping[bytes, TokenIds]) -> int:
+    def add(self, operations: SplitOperations, texts: Mapping[bytes, TokenIds]) -> int:
         """Let texts wait; returns for how many there was no place. Those are encoded when they are asked for."""
         dropped = 0
         for key, ids in texts.items():
             if self.room:
-                self._waiting.setdefault(key, (lanes, ids))
+                self._waiting.setdefault(key, (operations, ids))
             else:
                 dropped += 1
         if self._waiting:
@@ -79,14 +79,14 @@ class BackgroundEncoder:
         """Encode what waits, for ever; ends when the engine is dead."""
         while True:
             await self._some.wait()
-            lanes, texts = self._next()
-            if lanes is None:
+            operations, texts = self._next()
+            if operations is None:
                 self._some.clear()
                 continue
             whenever = time.monotonic() + LEISURE_S
             self._under_way = len(texts)
             try:
-                await self._encoding.encode(lanes.ahead, texts, arrived=whenever, deadline=whenever)
+                await self._encoding.encode(operations.background, texts, arrived=whenever, deadline=whenever)
             except EngineDead:
                 return
             finally:
@@ -95,12 +95,14 @@ class BackgroundEncoder:
     def _next(self) -> tuple[SplitOperations | None, dict[bytes, TokenIds]]:
         """The oldest that wait, as many as one short batch takes."""
         texts: dict[bytes, TokenIds] = {}
-        lanes, longest = None, 0
+        operations, longest = None, 0
         for key, (owner, ids) in self._waiting.items():
-            lanes, longest = lanes or owner, max(longest, len(ids))
-            if owner is not lanes or (texts and len(texts) >= lanes.ahead.packing.room(longest)):
+            operations, longest = operations or owner, max(longest, len(ids))
+            if owner is not operations or (
+                texts and len(texts) >= operations.background.batch_policy.max_items(longest)
+            ):
                 break
             texts[key] = ids
         for key in texts:
             del self._waiting[key]
-        return lanes, texts
+        return operations, texts

@@ -16,9 +16,9 @@ from models.scorers.split import MemberState
 from models.slots.codec import Slots, content_key
 from models.template import Content
 from models.text import TokenIds
-from service.batching.jobs import PairStatus
-from service.encoding.tokenization import Item, Texts, candidate_text, member_text
+from service.encoding.tokenization import Texts, candidate_text, member_text
 from service.registry.loading import LiveModel
+from service.request import Item, ItemStatus
 from service.store.interface import ENTRY_BYTES, SlotStore
 
 _MAX_STORED_KEYS = 1_000_000
@@ -57,7 +57,7 @@ class LookupResult:
     keys: list[bytes]
     places: list[int]
     missing: dict[bytes, TokenIds]
-    refused: Mapping[int, PairStatus]
+    refused: Mapping[int, ItemStatus]
     store_failed: bool
 
 
@@ -68,7 +68,7 @@ class _Read:
     keys: list[bytes]
     contents: list[Content]
     places: list[int]
-    refused: dict[int, PairStatus]
+    refused: dict[int, ItemStatus]
 
 
 class Lookup:
@@ -115,7 +115,7 @@ class Lookup:
         for place, content in enumerate(contents):
             key = None if content is None else self._key(model, candidates[place], content)
             if content is None or key is None:
-                read.refused[place] = unstored if content is None else PairStatus.invalid
+                read.refused[place] = unstored if content is None else ItemStatus.invalid
                 continue
             read.keys.append(key)
             read.contents.append(content)

@@ -1,4 +1,4 @@
-"""Texts on their way through a lane, each once however many ask for it, and kept afterwards.
+"""Texts on their way through a operation, each once however many ask for it, and kept afterwards.
 
 Call everything from the event loop. Knows neither what is encoded nor where it is kept.
 """
@@ -52,12 +52,12 @@ class SingleFlight:
 
     async def encode(
         self,
-        lane: Operation,
+        operation: Operation,
         wanted: Mapping[bytes, TokenIds],
         *,
         arrived: float,
         deadline: float,
-        behind_s: float = 0.0,
+        priority_penalty_s: float = 0.0,
     ) -> Encoded:
         """Encode what is wanted by a deadline. Raises EngineDead; cancelling this takes nothing from others."""
         results: dict[bytes, Any] = {}
@@ -65,7 +65,7 @@ class SingleFlight:
         left = dict(wanted)
         # Another's flight may be late for its own deadline and not for this one: then it is begun again.
         while left and (time_left := deadline - time.monotonic()) > 0:
-            flights = list(self._board(lane, left, arrived, deadline, behind_s))
+            flights = list(self._board(operation, left, arrived, deadline, priority_penalty_s))
             try:
                 await asyncio.wait([flight.landed for flight in flights], timeout=time_left)
             finally:
@@ -79,7 +79,12 @@ class SingleFlight:
         return Encoded(results, model_s)
 
     def _board(
-        self, lane: Operation, wanted: Mapping[bytes, TokenIds], arrived: float, deadline: float, behind_s: float
+        self,
+        operation: Operation,
+        wanted: Mapping[bytes, TokenIds],
+        arrived: float,
+        deadline: float,
+        priority_penalty_s: float,
     ) -> Iterator[_Flight]:
         """The flights that carry what is wanted; one is begun for what no flight carries."""
         under_way = {self._flights[key] for key in wanted if key in self._flights}
@@ -87,7 +92,9 @@ class SingleFlight:
         if fresh:
             payloads = list(fresh.values())
             lengths = list(map(len, payloads))
-            work = Job.of(lane, payloads, lengths, arrived=arrived, deadline=deadline, behind_s=behind_s)
+            work = Job.of(
+                operation, payloads, lengths, arrived=arrived, deadline=deadline, priority_penalty_s=priority_penalty_s
+            )
             flight = _Flight(work, tuple(fresh), self._engine.submit(work))
             flight.landed.add_done_callback(partial(self._land, flight))
             self._flights.update(dict.fromkeys(fresh, flight))
@@ -105,7 +112,7 @@ class SingleFlight:
         """Sort out what came of a flight: results are kept and then forgotten here, the rest at once."""
         if not landed.cancelled() and landed.exception() is None:
             outcomes = zip(flight.keys, landed.result().outcomes, strict=True)
-            flight.results.update(_usable(flight.work.lane, outcomes))
+            flight.results.update(_usable(flight.work.operation, outcomes))
         kept = {key: result for key, result in flight.results.items() if result is not NoResult.failed}
         self._forget(set(flight.keys) - kept.keys())
         if kept:
@@ -124,11 +131,11 @@ class SingleFlight:
             self._flights.pop(key, None)
 
 
-def _usable(lane: Operation, outcomes: Iterable[tuple[bytes, Any]]) -> Iterator[tuple[bytes, Any]]:
+def _usable(operation: Operation, outcomes: Iterable[tuple[bytes, Any]]) -> Iterator[tuple[bytes, Any]]:
     """Results that may be kept: one that is not finite is a failure, and what was late is nothing."""
     for key, outcome in outcomes:
         if outcome is not NoResult.late:
-            yield key, outcome if outcome is not NoResult.failed and lane.sound(outcome) else NoResult.failed
+            yield key, outcome if outcome is not NoResult.failed and operation.is_finite(outcome) else NoResult.failed
 
 
 def _raise_what_ended(futures: Iterable[asyncio.Future[JobResult]]) -> None:

@@ -18,16 +18,16 @@ from models.scorers.split import Block, MemberState
 from models.slots.codec import Slots
 from models.text import TokenIds
 from service.batching.engine import Engine
-from service.batching.jobs import NoResult, PairStatus
+from service.batching.jobs import NoResult
 from service.encoding.background import BackgroundEncoder
 from service.encoding.lookup import Lookup, LookupResult, MemberCache
 from service.encoding.single_flight import Encoded, SingleFlight
-from service.encoding.tokenization import Item, Prepared
+from service.encoding.tokenization import Prepared
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
-from service.request import ScoringRequest
+from service.request import Item, ItemStatus, ScoringRequest
 from service.store.interface import SlotStore
 
 # Of the time that an order has left, what encoding may plan to take: predictions err.
@@ -71,49 +71,65 @@ class SplitInputs:
         self.ahead = BackgroundEncoder(SingleFlight(engine, self._keep_slots), max_candidates=max_ahead)
         self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
-    def look_up(self, model: LiveModel, lanes: SplitOperations, order: ScoringRequest) -> LookupResult:
+    def look_up(self, model: LiveModel, operations: SplitOperations, order: ScoringRequest) -> LookupResult:
         """What is known of an order; for the tokenizer's thread. Raises EmptyMember."""
-        return self._lookup.find(model, lanes.shape, order.member, order.candidates)
+        return self._lookup.find(model, operations.shape, order.member, order.candidates)
 
     async def prepare(
-        self, lanes: SplitOperations, found: LookupResult, deadline: float, timings: Timings, behind_s: float = 0.0
+        self,
+        operations: SplitOperations,
+        found: LookupResult,
+        deadline: float,
+        timings: Timings,
+        priority_penalty_s: float = 0.0,
     ) -> Prepared:
-        """Blocks of the candidates whose slots are known in time; `behind_s` as in `Work`. Raises EngineDead."""
+        """Blocks of the candidates whose slots are known in time. Raises EngineDead."""
         self._metrics.looked_up(found)
-        plan = self._plan(lanes, found, deadline)
-        member, encoded = await self._encode(lanes, found, plan, deadline, behind_s)
+        plan = self._plan(operations, found, deadline)
+        member, encoded = await self._encode(operations, found, plan, deadline, priority_penalty_s)
         timings.lap("encode")
         timings.split("encode", "model", encoded.model_s)
         self.ahead.discard(encoded.results)
-        self._encode_later(lanes, {**plan.later, **plan.now}, encoded.results)
-        return _blocks(lanes, found, member, encoded.results)
+        self._encode_later(operations, {**plan.later, **plan.now}, encoded.results)
+        return _blocks(operations, found, member, encoded.results)
 
-    def _plan(self, lanes: SplitOperations, found: LookupResult, deadline: float) -> EncodePlan:
+    def _plan(self, operations: SplitOperations, found: LookupResult, deadline: float) -> EncodePlan:
         """As many of the missing candidates, in the order asked for, as can be encoded and scored in time."""
-        score_s = lanes.scores.packing.total(lanes.scores.packing.cuts(len(found.keys)))
+        score_s = operations.scores.batch_policy.total_cost(
+            operations.scores.batch_policy.split_evenly(len(found.keys))
+        )
         now = time.monotonic()
-        latest = deadline - SCORE_ROOM * score_s * lanes.scores.packing.pace.factor(now)
-        left_s = ENCODE_SHARE * (latest - now) - self._engine.backlog_seconds()
-        pace = lanes.candidates.packing.pace.factor(now)
+        latest = deadline - SCORE_ROOM * score_s * operations.scores.batch_policy.correction.factor(now)
+        left_s = ENCODE_SHARE * (latest - now) - self._engine.queued_seconds()
+        pace = operations.candidates.batch_policy.correction.factor(now)
         plan = EncodePlan({}, latest, {})
         for key, ids in found.missing.items():
-            left_s -= lanes.candidates.packing.share(len(ids)) * pace
+            left_s -= operations.candidates.batch_policy.unit_cost(len(ids)) * pace
             (plan.now if left_s >= 0 else plan.later)[key] = ids
         return plan
 
     async def _encode(
-        self, lanes: SplitOperations, found: LookupResult, plan: EncodePlan, deadline: float, behind_s: float
+        self,
+        operations: SplitOperations,
+        found: LookupResult,
+        plan: EncodePlan,
+        deadline: float,
+        priority_penalty_s: float,
     ) -> tuple[MemberState | NoResult, Encoded]:
         """The member's state and the slots of what was planned, side by side."""
         arrived = time.monotonic()
         missing = partial(
-            self._candidates.encode, lanes.candidates, plan.now,
-            arrived=arrived, deadline=plan.deadline, behind_s=behind_s,
+            self._candidates.encode, operations.candidates, plan.now,
+            arrived=arrived, deadline=plan.deadline, priority_penalty_s=priority_penalty_s,
         )  # fmt: skip
         if isinstance(found.member, MemberState):
             return found.member, await missing()
         member = self._members.encode(
-            lanes.members, {found.member_key: found.member}, arrived=arrived, deadline=deadline, behind_s=behind_s
+            operations.members,
+            {found.member_key: found.member},
+            arrived=arrived,
+            deadline=deadline,
+            priority_penalty_s=priority_penalty_s,
         )
         if plan.now:
             async with asyncio.TaskGroup() as group:
@@ -125,21 +141,21 @@ class SplitInputs:
         return state, Encoded(encoded.results, read.model_s + encoded.model_s)
 
     def _encode_later(
-        self, lanes: SplitOperations, wanted: Mapping[bytes, TokenIds], done: Container[bytes] = frozenset()
+        self, operations: SplitOperations, wanted: Mapping[bytes, TokenIds], done: Container[bytes] = frozenset()
     ) -> None:
         left = {key: ids for key, ids in wanted.items() if key not in done}
-        self._metrics.ahead_dropped.inc(self.ahead.add(lanes, left))
+        self._metrics.ahead_dropped.inc(self.ahead.add(operations, left))
 
     async def encode_ahead(
-        self, model: LiveModel, lanes: SplitOperations, candidates: Sequence[Item], thread: ThreadPoolExecutor
+        self, model: LiveModel, operations: SplitOperations, candidates: Sequence[Item], thread: ThreadPoolExecutor
     ) -> None:
         """Let candidates that are not known wait to be encoded while nothing else is to do."""
         loop = asyncio.get_running_loop()
         # A few at a time, so that requests' own texts need not wait for all of them.
         for start in range(0, len(candidates), AHEAD_TEXTS):
             some = candidates[start : start + AHEAD_TEXTS]
-            missing = await loop.run_in_executor(thread, self._lookup.missing, model, lanes.shape, some)
-            self._encode_later(lanes, missing)
+            missing = await loop.run_in_executor(thread, self._lookup.missing, model, operations.shape, some)
+            self._encode_later(operations, missing)
 
     async def _keep_states(self, states: Mapping[bytes, MemberState]) -> None:
         for key, state in states.items():
@@ -158,31 +174,31 @@ class SplitInputs:
 
 
 def _blocks(
-    lanes: SplitOperations,
+    operations: SplitOperations,
     found: LookupResult,
     member: MemberState | NoResult,
     encoded: Mapping[bytes, Slots | NoResult],
 ) -> Prepared:
     """Blocks of all candidates that have slots; a status for each of the others."""
-    settled = dict(found.refused)
+    settled: dict[int, ItemStatus | NoResult] = dict(found.refused)
     if isinstance(member, NoResult):
-        settled.update(dict.fromkeys(found.places, member.value))
-        return Prepared(lanes.scores, (), (), (), settled)
+        settled.update(dict.fromkeys(found.places, member))
+        return Prepared(operations.scores, (), (), (), settled)
     rows: list[int] = []
     for row, (key, place) in enumerate(zip(found.keys, found.places, strict=True)):
         slots = encoded.get(key, NoResult.late) if key in found.missing else None
         if isinstance(slots, NoResult):
-            settled[place] = PairStatus.cold if slots is NoResult.late else PairStatus.failed
+            settled[place] = ItemStatus.cold if slots is NoResult.late else NoResult.failed
             continue
         if slots is not None:
             found.slots[row] = slots
         rows.append(row)
     slots_of_rows = found.slots if len(rows) == len(found.keys) else found.slots[rows]
-    lengths = lanes.scores.packing.cuts(len(rows))
+    lengths = operations.scores.batch_policy.split_evenly(len(rows))
     ends = np.cumsum(lengths).tolist()
     spans = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
     return Prepared(
-        lanes.scores,
+        operations.scores,
         [Block(member, slots_of_rows[span]) for span in spans],
         lengths,
         [[found.places[row] for row in rows[span]] for span in spans],

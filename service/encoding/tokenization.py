@@ -11,32 +11,25 @@ from dataclasses import dataclass
 from models.errors import StoreDown
 from models.template import Content
 from models.text import Pair
-from service.batching.jobs import Operation, PairStatus
+from service.batching.jobs import NoResult, Operation
 from service.encoding.token_cache import TokenCache
 from service.registry.loading import LiveModel
+from service.request import Item, ItemStatus
 from service.store.interface import TextStore
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A member or a candidate as it was sent: a text, fields, or (candidates only) nothing but an id."""
-
-    id: str
-    content: Content | None
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is left to score, as payloads of one lane: each with its length, and the places that its result fills.
+    """What is left to score, as payloads of one operation: each with its length, and the places that its result fills.
 
     `settled` is what is already known of the other places.
     """
 
-    lane: Operation
+    operation: Operation
     payloads: Sequence[object]
     lengths: Sequence[int]
     places: Sequence[list[int]]
-    settled: Mapping[int, PairStatus]
+    settled: Mapping[int, ItemStatus | NoResult]
 
 
 class EmptyMember(Exception):
@@ -50,22 +43,22 @@ class Texts:
         self._store = store
         self._cache = cache
 
-    def contents(self, candidates: Sequence[Item]) -> tuple[list[Content | None], PairStatus]:
+    def contents(self, candidates: Sequence[Item]) -> tuple[list[Content | None], ItemStatus]:
         """What each candidate holds, and what those are that came with an id alone and of which nothing is stored."""
         ids = [each.id for each in candidates if each.content is None]
         try:
             found = iter(self._store.get_many(ids) if ids else ())
         except StoreDown:
-            return [each.content for each in candidates], PairStatus.store_down
+            return [each.content for each in candidates], ItemStatus.store_down
         known = [next(found) if each.content is None else each.content for each in candidates]
-        return known, PairStatus.unknown_candidate
+        return known, ItemStatus.unknown_candidate
 
-    def pairs(self, model: LiveModel, lane: Operation, member: Item, candidates: Sequence[Item]) -> Prepared:
+    def pairs(self, model: LiveModel, operation: Operation, member: Item, candidates: Sequence[Item]) -> Prepared:
         """Pairs with each candidate that has a text: the member encoded once. Raises EmptyMember."""
         ids = model.encoder.member(member_text(model, member))
         texts: list[str] = []
         places: list[list[int]] = []
-        refused: dict[int, PairStatus] = {}
+        refused: dict[int, ItemStatus] = {}
         contents, unstored = self.contents(candidates)
         for place, content in enumerate(contents):
             text = None if content is None else candidate_text(model, content)
@@ -73,10 +66,10 @@ class Texts:
                 texts.append(text)
                 places.append([place])
             else:
-                refused[place] = unstored if content is None else PairStatus.invalid
+                refused[place] = unstored if content is None else ItemStatus.invalid
         encoded = self._cache.encode(model.text_key, texts, model.encoder.candidates)
         pairs = [Pair(ids, each) for each in encoded]
-        return Prepared(lane, pairs, [len(pair) for pair in pairs], places, refused)
+        return Prepared(operation, pairs, [len(pair) for pair in pairs], places, refused)
 
 
 def member_text(model: LiveModel, member: Item) -> str:

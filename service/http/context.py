@@ -14,11 +14,10 @@ from models.template import Content
 from service.admission.controller import QuotaExceeded, Quotas
 from service.audit.audited import resolved, scored_of
 from service.audit.log import AuditLog, CannotRecord
-from service.encoding.tokenization import Item
 from service.errors import FieldError, Invalid, NotRecorded, QuotaSpent, StoreFull, StoreUnavailable
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
-from service.request import ScoringRequest
+from service.request import Item, ScoringRequest
 from service.rollout.router import RolloutRouter
 from service.scoring.pipeline import ScoringPipeline, ScoringResult
 from service.store.interface import TextStore

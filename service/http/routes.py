@@ -10,8 +10,6 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from service.batching.jobs import PairStatus, Priority
-from service.encoding.tokenization import Item
 from service.errors import (
     BadRequest,
     Conflict,
@@ -42,7 +40,7 @@ from service.http.guard import ClientDisconnected, RequestContext
 from service.http.problems import DEADLINE_HEADER, problems
 from service.http.strict_json import read_json
 from service.observability.timings import Timings
-from service.request import ScoringRequest
+from service.request import Item, ItemStatus, Priority, ScoringRequest
 from service.scoring.pipeline import ScoringResult
 
 T = TypeVar("T")
@@ -106,7 +104,7 @@ async def score(request: Request, body: schemas.ScoreRequest, at: AtDesk) -> Res
 
 
 def _wire(candidates: list[Item], answer: ScoringResult) -> dict[str, object]:
-    model, scored = answer.model, PairStatus.scored
+    model, scored = answer.model, ItemStatus.scored
     scores = [
         {
             "id": candidate.id,

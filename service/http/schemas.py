@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from models.template import Fields
-from service.batching.jobs import PairStatus, Priority
+from service.request import ItemStatus, Priority
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 # Strict, so that 5 stays 5 and is rendered as it was in training, and true is not 1.
@@ -127,7 +127,7 @@ class Score(_Ours):
     id: str
     score: float | None
     heads: dict[str, float] | None
-    status: PairStatus
+    status: ItemStatus
 
 
 class ScoreResponse(_Ours):

@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from models.scorers.split import MemberState
 from service.audit.log import AuditLog
 from service.batching.fault_isolation import Failure
-from service.batching.jobs import Batch, PairStatus
 from service.encoding.lookup import LookupResult
 from service.http.connection_limits import CUTS, Cut
 from service.registry.loading import LiveModel
+from service.request import ItemStatus
 
 SECONDS = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075,
@@ -99,7 +99,7 @@ class Metrics:
         labelled: list[tuple[Counter | Histogram, Iterable[str]]] = [
             *((each, LANES) for each in by_lane),
             (self.stages, STAGES),
-            (self.pairs, [status.value for status in PairStatus]),
+            (self.pairs, [status.value for status in ItemStatus]),
             (self.run_errors, get_args(Failure)),
             (self.slots, ("hit", "miss")),
             (self.members, ("hit", "miss")),
@@ -111,19 +111,19 @@ class Metrics:
             for label in labels:
                 series.labels(label)
 
-    def batch_done(self, batch: Batch, seconds: float) -> None:
+    def batch_done(self, operation: str, num_items: int, padding_ratio: float, seconds: float) -> None:
         """See `engine.Observer`."""
-        self.batch_items.labels(batch.lane.name).observe(len(batch.items))
-        self.batch_seconds.labels(batch.lane.name).observe(seconds)
-        self.padding.labels(batch.lane.name).observe(batch.padding_ratio)
+        self.batch_items.labels(operation).observe(num_items)
+        self.batch_seconds.labels(operation).observe(seconds)
+        self.padding.labels(operation).observe(padding_ratio)
 
-    def items_expired(self, lane: str, num_items: int) -> None:
+    def items_expired(self, operation: str, num_items: int) -> None:
         """See `engine.Observer`."""
-        self.expired.labels(lane).inc(num_items)
+        self.expired.labels(operation).inc(num_items)
 
-    def items_departed(self, lane: str, num_items: int) -> None:
+    def items_cancelled(self, operation: str, num_items: int) -> None:
         """See `engine.Observer`."""
-        self.departed.labels(lane).inc(num_items)
+        self.departed.labels(operation).inc(num_items)
 
     def run_failed(self, kind: Failure) -> None:
         """See `engine.Observer`."""
@@ -147,10 +147,10 @@ class Metrics:
         """Count a connection that did not end by itself."""
         self.cuts.labels(reason).inc()
 
-    def scored(self, statuses: Sequence[PairStatus], stages: Mapping[str, float]) -> None:
+    def scored(self, statuses: Sequence[ItemStatus], stages: Mapping[str, float]) -> None:
         """Count a scoring request's candidates and observe its stages."""
         self.request_pairs.observe(len(statuses))
-        for status in PairStatus:
+        for status in ItemStatus:
             if count := statuses.count(status):
                 self.pairs.labels(status.value).inc(count)
         for stage, seconds in stages.items():

@@ -1,4 +1,4 @@
-"""The kinds of work that a model does, each as a lane: payloads in, one result per payload out, with its own cost.
+"""The operations of a model: payloads in, one result per payload out, each with its own batch policy.
 
 Knows models, not queues, threads or requests.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,152 +16,103 @@ from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
-from service.batching.jobs import NoResult, WrongShape
-from service.batching.latency_model import BatchPolicy, LatencyTable
+from service.batching.jobs import Bisection, NoResult, Operation, WrongShape
+from service.batching.latency_model import LatencyTable
+from service.batching.packing import BatchPolicy
 
 Rows = NDArray[np.float32]
 """Probabilities; the last axis is the heads."""
 
-S = TypeVar("S")
+
+class WarmsUp(Protocol):
+    """A scorer with a first run that prepares its runtime."""
+
+    def warm_up(self) -> None:
+        """Run once, on the thread that runs the batches."""
+        ...
 
 
-@dataclass(frozen=True, eq=False)
-class _Whole(Generic[S]):
-    """A lane whose payloads are not cut and whose results are arrays."""
+@dataclass(frozen=True, eq=False, slots=True)
+class SplitOperations:
+    """The operations of a split model, and the shape [S, d] of a candidate's slots."""
 
-    leads_on = False
-
-    scorer: S
-    packing: BatchPolicy
-
-    def sound(self, result: NDArray[Any]) -> bool:
-        """See `work.Lane`."""
-        return _finite(result)
-
-    def halves(self, payload: object) -> Sequence[Any]:
-        """See `work.Lane`."""
-        return ()
-
-    def join(self, halves: Sequence[Any], results: Sequence[Any]) -> object:
-        """Never asked for."""
-        raise NotImplementedError
+    shape: tuple[int, int]
+    members: Operation
+    candidates: Operation
+    background: Operation
+    scores: Operation
 
 
-class PairOperation(_Whole[Scorer]):
-    """Pairs that a cross-encoder reads whole. Length: tokens. Result: one row f32[heads]."""
+def pair_operation(scorer: Scorer, policy: BatchPolicy) -> Operation:
+    """Pairs of token ids for a cross-encoder. Length: tokens. Result: one row f32[heads]."""
 
-    name = "pair"
-
-    def run(self, payloads: Sequence[Pair]) -> Sequence[Rows]:
-        """Score the pairs."""
-        rows = np.asarray(self.scorer.score(payloads), dtype=np.float32)
-        _expect(rows, (len(payloads), len(self.scorer.heads)))
+    def run(pairs: Sequence[Pair]) -> Sequence[Rows]:
+        rows = np.asarray(scorer.score(pairs), dtype=np.float32)
+        _expect(rows, (len(pairs), len(scorer.heads)))
         return list(rows)
 
-
-class MemberOperation(_Whole[SplitScorer]):
-    """Members' token ids. Length: tokens. Result: MemberState."""
-
-    name, leads_on = "member", True
-
-    def run(self, payloads: Sequence[TokenIds]) -> Sequence[MemberState]:
-        """Encode the members."""
-        return self.scorer.encode_members(payloads)
-
-    def sound(self, result: MemberState) -> bool:  # type: ignore[override]  # no array, but two
-        """See `work.Lane`."""
-        return _finite(result.vector) and (result.keys_values is None or _finite(result.keys_values))
+    return Operation("pair", policy, run, _is_finite)
 
 
-class CandidateOperation(_Whole[SplitScorer]):
-    """Candidates' token ids. Length: tokens. Result: slots f16[S, d]."""
+def member_operation(scorer: SplitScorer, policy: BatchPolicy) -> Operation:
+    """Token ids of members. Length: tokens. Result: MemberState."""
 
-    name, leads_on = "candidate", True
+    def is_finite(state: MemberState) -> bool:
+        return _is_finite(state.vector) and (state.keys_values is None or _is_finite(state.keys_values))
 
-    def run(self, payloads: Sequence[TokenIds]) -> Sequence[Slots]:
-        """Encode the candidates."""
-        slots = self.scorer.encode_candidates(payloads)
-        _expect(slots, (len(payloads), *slots.shape[1:]))
+    return Operation("member", policy, scorer.encode_members, is_finite, has_followup=True)
+
+
+def candidate_operation(scorer: SplitScorer, policy: BatchPolicy, *, background: bool = False) -> Operation:
+    """Token ids of candidates. Length: tokens. Result: slots f16[S, d]. No request waits for a background one."""
+
+    def run(candidates: Sequence[TokenIds]) -> Sequence[Slots]:
+        slots = scorer.encode_candidates(candidates)
+        _expect(slots, (len(candidates), *slots.shape[1:]))
         return list(slots)
 
-
-class BackgroundOperation(CandidateOperation):
-    """Candidates that nobody waits for: their batches are shorter, so that whoever comes is not held up by one."""
-
-    name, leads_on = "ahead", False
+    return Operation("ahead" if background else "candidate", policy, run, _is_finite, has_followup=not background)
 
 
-class ScoreOperation(_Whole[SplitScorer]):
-    """Blocks: one member against C candidates. Length: C. Result: rows f32[C, heads]."""
+def score_operation(scorer: SplitScorer, policy: BatchPolicy) -> Operation:
+    """Blocks: one member against C candidates. Length: C. Result: f32[C, heads], NaN where a candidate failed."""
+    num_heads = len(scorer.heads)
 
-    name = "score"
-
-    def run(self, payloads: Sequence[Block]) -> Sequence[Rows]:
-        """Score the blocks."""
-        results = self.scorer.score_blocks(payloads)
-        for block, rows in zip(payloads, results, strict=True):
-            _expect(rows, (len(block), len(self.scorer.heads)))
+    def run(blocks: Sequence[Block]) -> Sequence[Rows]:
+        results = scorer.score_blocks(blocks)
+        for block, rows in zip(blocks, results, strict=True):
+            _expect(rows, (len(block), num_heads))
         return results
 
-    def halves(self, payload: Block) -> Sequence[Block]:  # type: ignore[override]  # narrower: nothing else comes
-        """Both halves of a block's candidates."""
-        half = len(payload) // 2
-        return [Block(payload.member, payload.slots[part]) for part in (slice(half), slice(half, None))] if half else ()
+    def divide(block: Block) -> Sequence[Block]:
+        half = len(block) // 2
+        return [Block(block.member, block.slots[part]) for part in (slice(half), slice(half, None))] if half else ()
 
-    def join(self, halves: Sequence[Block], results: Sequence[Rows | NoResult]) -> Rows:
-        """The block's rows; NaN for candidates that failed."""
-        heads = len(self.scorer.heads)
+    def join(halves: Sequence[Block], results: Sequence[Rows | NoResult]) -> Rows:
         parts = [
-            np.full((len(half), heads), np.nan, dtype=np.float32) if isinstance(result, NoResult) else result
+            np.full((len(half), num_heads), np.nan, dtype=np.float32) if isinstance(result, NoResult) else result
             for half, result in zip(halves, results, strict=True)
         ]
         return np.concatenate(parts)
 
-
-class Warmable(Protocol):
-    """Has something to run before the first batch."""
-
-    def warm_up(self) -> None:
-        """On the thread that will run the batches."""
-        ...
+    return Operation("score", policy, run, _is_finite, bisection=Bisection(divide, join))
 
 
-# Whatever the model: a warm-up runs once, and while it does the door should not promise that second to anybody.
-_ABOUT_A_SECOND = LatencyTable((1,), (1,), ((1.0,),))
+def warm_up_operation(scorer: WarmsUp) -> Operation:
+    """A scorer's warm-up as a batch: CUDA graphs belong to the thread that captures them. Result: True.
 
+    It is predicted to take a second, whatever the model, so that no request is admitted to that second.
+    """
+    policy = BatchPolicy(LatencyTable((1,), (1,), ((1.0,),)), max_batch_tokens=1, max_batch_s=1.0)
 
-class WarmUpOperation(_Whole[Warmable]):
-    """A scorer's warm-up, on the model thread like any batch: CUDA graphs belong to the thread that captures them."""
-
-    name = "warm_up"
-
-    @classmethod
-    def of(cls, scorer: Warmable) -> WarmUpOperation:
-        """For a lane that runs once."""
-        return cls(scorer, BatchPolicy(_ABOUT_A_SECOND, max_batch_tokens=1, max_batch_s=1.0))
-
-    def run(self, payloads: Sequence[None]) -> Sequence[bool]:
-        """Warm up; the result is that it ended."""
-        self.scorer.warm_up()
+    def run(payloads: Sequence[None]) -> Sequence[bool]:
+        scorer.warm_up()
         return [True] * len(payloads)
 
-    def sound(self, result: bool) -> bool:  # type: ignore[override]  # it has no numbers
-        """See `work.Lane`."""
-        return result
+    return Operation("warm_up", policy, run, bool)
 
 
-@dataclass(frozen=True, eq=False)
-class SplitOperations:
-    """The kinds of work of a split model, and the shape [S, d] of its slots."""
-
-    shape: tuple[int, int]
-    members: MemberOperation
-    candidates: CandidateOperation
-    ahead: BackgroundOperation
-    scores: ScoreOperation
-
-
-def _finite(array: NDArray[Any]) -> bool:
+def _is_finite(array: NDArray[Any]) -> bool:
     return bool(np.isfinite(array).all())
 
 

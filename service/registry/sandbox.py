@@ -23,7 +23,7 @@ from models.bundle.signature import TrustedSigner
 from models.errors import BundleError
 from models.runtime.providers import RunMode
 from models.runtime.session import Device, resolve_device
-from service.registry.loading import load_model, why
+from service.registry.loading import load_failure, load_model
 from service.registry.warmup import BatchCaps
 
 CHILD = (sys.executable, "-m", "service.registry.sandbox")
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     except Exception as error:  # whatever a bundle makes the runtime raise ends in one sentence
         needed = f"{path} needs more than {trial.bytes >> 20} MiB of memory"
-        sys.stdout.write(needed if _lacks_memory(error) else why(error, path))
+        sys.stdout.write(needed if _lacks_memory(error) else load_failure(error, path))
         return REFUSED
     return 0
 

@@ -1,6 +1,6 @@
-"""Runs every size of batch that a fresh model will see, which also sizes the runtime's memory, and keeps the times.
+"""Runs every batch size that a new model will see, which also sizes the runtime's memory, and measures the times.
 
-Knows no bundles and no requests: scorer in, lanes with their costs out.
+Knows no bundles and no requests: scorer in, operations with measured batch policies out.
 """
 
 from __future__ import annotations
@@ -14,41 +14,44 @@ import numpy as np
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair, TextEncoder, TokenIds
-from service.batching.latency_model import BatchPolicy, LatencyTable
+from service.batching.jobs import Operation
+from service.batching.latency_model import LatencyTable
+from service.batching.packing import BatchPolicy
 from service.registry.operations import (
-    BackgroundOperation,
-    CandidateOperation,
-    MemberOperation,
-    PairOperation,
-    ScoreOperation,
     SplitOperations,
+    candidate_operation,
+    member_operation,
+    pair_operation,
+    score_operation,
 )
 
 TOKENS = (16, 64)
-"""Lengths of texts that are measured, beside the longest."""
+"""Measured lengths of texts, beside the longest."""
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEMBERS = (1, 2, 4, 8, 16)
 BLOCKS = (1, 2, 4, 8, 16)
 CANDIDATES = (1, 8, 32, 128, 512, 1024)
-# What nobody waits for is encoded in batches of this share of the longest, so that it is soon out of the way.
-AHEAD_SHARE = 0.25
+# Background batches are this much shorter, so that a request waits less for one.
+BACKGROUND_FRACTION = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class BatchCaps:
-    """The most that one batch may be: padded tokens, and predicted seconds."""
+    """The caps of one batch: padded tokens, and predicted seconds."""
 
     tokens: int
     seconds: float
 
 
-def operations_of(
+def measured_operations(
     scorer: Scorer | SplitScorer, encoder: TextEncoder, caps: BatchCaps
-) -> PairOperation | SplitOperations:
-    """The model's lanes, warm and measured."""
+) -> Operation | SplitOperations:
+    """The operations of a model, warm and measured."""
     if not isinstance(scorer, SplitScorer):
-        cost = _measure(lambda n, length: scorer.score([_pair(length)] * n), TEXTS, _tokens(encoder.longest_pair), caps)
-        return PairOperation(scorer, _packing(cost, caps))
+        pairs = _measure(
+            lambda n, length: scorer.score([_pair(length)] * n), TEXTS, _tokens(encoder.longest_pair), caps
+        )
+        return pair_operation(scorer, _policy(pairs, caps))
     members = _measure(
         lambda n, length: scorer.encode_members([_ids(length)] * n), MEMBERS, _tokens(encoder.longest_member), caps
     )
@@ -57,20 +60,20 @@ def operations_of(
     )
     shape = scorer.encode_candidates([_ids(8)]).shape[1:]
     scores, score_caps = _measure_scores(scorer, encoder, shape, caps)
-    brief = BatchCaps(caps.tokens, caps.seconds * AHEAD_SHARE)
+    short = BatchCaps(caps.tokens, caps.seconds * BACKGROUND_FRACTION)
     return SplitOperations(
         shape=shape,
-        members=MemberOperation(scorer, _packing(members, caps)),
-        candidates=CandidateOperation(scorer, _packing(candidates, caps)),
-        ahead=BackgroundOperation(scorer, _packing(candidates, brief)),
-        scores=ScoreOperation(scorer, _packing(scores, score_caps)),
+        members=member_operation(scorer, _policy(members, caps)),
+        candidates=candidate_operation(scorer, _policy(candidates, caps)),
+        background=candidate_operation(scorer, _policy(candidates, short), background=True),
+        scores=score_operation(scorer, _policy(scores, score_caps)),
     )
 
 
 def _measure_scores(
     scorer: SplitScorer, encoder: TextEncoder, shape: tuple[int, int], caps: BatchCaps
 ) -> tuple[LatencyTable, BatchCaps]:
-    """Seconds[blocks, candidates] against the longest member. A slot counts as a token of a batch."""
+    """Seconds of blocks by their candidates, with the longest member. A slot counts as a token of a batch."""
     [member] = scorer.encode_members([_ids(encoder.longest_member)])
     score_caps = BatchCaps(max(1, caps.tokens // shape[0]), caps.seconds)
     lengths = [length for length in CANDIDATES if length <= score_caps.tokens]
@@ -95,8 +98,8 @@ def _measure(
     )
 
 
-def _packing(cost: LatencyTable, caps: BatchCaps) -> BatchPolicy:
-    return BatchPolicy(cost, max_batch_tokens=caps.tokens, max_batch_s=caps.seconds)
+def _policy(latency: LatencyTable, caps: BatchCaps) -> BatchPolicy:
+    return BatchPolicy(latency, max_batch_tokens=caps.tokens, max_batch_s=caps.seconds)
 
 
 def _tokens(longest: int) -> list[int]:

@@ -19,11 +19,10 @@ from typing import Literal
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.batching.jobs import PairStatus, Priority
 from service.errors import DeadlinePassed, ServiceError
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.request import ScoringRequest
+from service.request import ItemStatus, Priority, ScoringRequest
 from service.rollout.guardrails import GuardrailLimits, WindowStats, drift, fault_of
 from service.scoring.pipeline import ScoringPipeline, ScoringResult
 
@@ -93,7 +92,7 @@ class RolloutRouter(Collector):
             order,
             deadline=time.monotonic() + time_allowed,
             priority=Priority.sheddable,
-            behind_s=SHADOWS_BEHIND_S,
+            priority_penalty_s=SHADOWS_BEHIND_S,
         )
         task = asyncio.create_task(self._score_again(rollout, again))
         self._shadows.add(task)
@@ -122,8 +121,8 @@ class RolloutRouter(Collector):
         try:
             answer = await self._scoring.score(order, timings, model)
             pairs = zip(answer.scores.tolist(), answer.statuses, strict=True)
-            scores = [score for score, status in pairs if status is PairStatus.scored]
-            failed = PairStatus.failed in answer.statuses
+            scores = [score for score, status in pairs if status is ItemStatus.scored]
+            failed = ItemStatus.failed in answer.statuses
             return answer
         except (asyncio.CancelledError, ServiceError) as error:
             failed = isinstance(error, DeadlinePassed)

@@ -18,16 +18,16 @@ from service.admission.controller import Admission, NoCapacity
 from service.admission.cost_estimate import CostEstimate, estimate_cost
 from service.batching.deadline_queue import QueueClosed
 from service.batching.engine import Engine, EngineDead
-from service.batching.jobs import Job, JobResult, NoResult, PairStatus
+from service.batching.jobs import Job, JobResult, NoResult
 from service.batching.latency_correction import LatencyCorrection
 from service.encoding.background import BackgroundEncoder, BackgroundFull
 from service.encoding.split_inputs import SplitInputs
-from service.encoding.tokenization import EmptyMember, Item, Prepared, Texts
+from service.encoding.tokenization import EmptyMember, Prepared, Texts
 from service.errors import DeadlinePassed, FieldError, Invalid, NotReady, Overloaded
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.registry.operations import Rows, SplitOperations
-from service.request import ScoringRequest
+from service.request import Item, ItemStatus, ScoringRequest
 
 T = TypeVar("T")
 # How often a request waits for its turn on the event loop: its connection, its bytes, the door; read, encoded, scored.
@@ -35,9 +35,10 @@ LOOP_PASSES = 6
 # Seconds to look up or tokenise a text, until some have been.
 USUAL_PREPARE_S = 5e-5
 # Statuses that a later try, or more time, would change: with one of them an answer is degraded.
-_DEGRADED = {PairStatus.failed, PairStatus.not_scored, PairStatus.cold, PairStatus.store_down}
+_DEGRADED = {ItemStatus.failed, ItemStatus.not_scored, ItemStatus.cold, ItemStatus.store_down}
+_OF_NO_RESULT = {NoResult.failed: ItemStatus.failed, NoResult.late: ItemStatus.not_scored}
 # Of these there is no text to score, and more time would not change that.
-_UNSCORABLE = {PairStatus.unknown_candidate, PairStatus.invalid, PairStatus.store_down}
+_UNSCORABLE = {ItemStatus.unknown_candidate, ItemStatus.invalid, ItemStatus.store_down}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +49,7 @@ class ScoringResult:
     """
 
     model: LiveModel
-    statuses: list[PairStatus]
+    statuses: list[ItemStatus]
     rows: Rows
     scores: NDArray[np.float64]
 
@@ -76,7 +77,7 @@ class ScoringPipeline:
         self._split = split
         self._tokenizer_thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._preparing_s = 0.0
-        self._prepare_pace = LatencyCorrection(usual=USUAL_PREPARE_S)
+        self._prepare_pace = LatencyCorrection(USUAL_PREPARE_S)
         self.model: LiveModel | None = None
 
     def use(self, model: LiveModel) -> None:
@@ -121,7 +122,7 @@ class ScoringPipeline:
         timings.lap("queue")
         timings.split("queue", "model", result.model_s)
         statuses, rows = settle(prepared, result.outcomes, (len(order.candidates), len(model.heads)))
-        if set(statuses) - _UNSCORABLE == {PairStatus.not_scored}:
+        if set(statuses) - _UNSCORABLE == {ItemStatus.not_scored}:
             raise DeadlinePassed
         return ScoringResult(model, statuses, rows, rows.astype(np.float64) @ weights)
 
@@ -142,14 +143,16 @@ class ScoringPipeline:
     async def _prepare(
         self, model: LiveModel, order: ScoringRequest, guess: CostEstimate, timings: Timings
     ) -> Prepared:
-        lanes = model.lanes
+        operations = model.operations
         try:
-            if isinstance(lanes, SplitOperations):
-                found = await self._read(order, guess, lambda: self._split.look_up(model, lanes, order))
+            if isinstance(operations, SplitOperations):
+                found = await self._read(order, guess, lambda: self._split.look_up(model, operations, order))
                 timings.lap("lookup")
                 with self._expecting(guess.score_s):
-                    return await self._split.prepare(lanes, found, order.deadline, timings, order.behind_s)
-            pairs = functools.partial(self._texts.pairs, model, lanes, order.member, order.candidates)
+                    return await self._split.prepare(
+                        operations, found, order.deadline, timings, order.priority_penalty_s
+                    )
+            pairs = functools.partial(self._texts.pairs, model, operations, order.member, order.candidates)
             prepared = await self._read(order, guess, pairs)
             timings.lap("tokenize")
             return prepared
@@ -183,26 +186,22 @@ class ScoringPipeline:
         if not prepared.payloads:
             return JobResult((), 0.0, 0.0)
         work = Job.of(
-            prepared.lane,
+            prepared.operation,
             prepared.payloads,
             prepared.lengths,
             arrived=arrived,
             deadline=order.deadline,
-            behind_s=order.behind_s,
+            priority_penalty_s=order.priority_penalty_s,
         )
-        try:
-            return await self._engine.submit(work)
-        except asyncio.CancelledError:
-            self._engine.cancel(work)
-            raise
+        return await self._engine.submit(work)
 
     def check_place(self, num_candidates: int) -> None:
         """Raise Overloaded unless so many candidates may wait to be encoded ahead."""
         model = self.model
-        if model is None or not isinstance(model.lanes, SplitOperations):
+        if model is None or not isinstance(model.operations, SplitOperations):
             return
         try:
-            share_s = model.lanes.ahead.packing.share(model.encoder.longest_candidate)
+            share_s = model.operations.background.batch_policy.unit_cost(model.encoder.longest_candidate)
             self.ahead.check_place(num_candidates, share_s)
         except BackgroundFull as refusal:
             raise Overloaded(retry_after_s=refusal.retry_after_s) from None
@@ -210,8 +209,8 @@ class ScoringPipeline:
     async def encode_ahead(self, candidates: Sequence[Item]) -> None:
         """Have candidates encoded before anybody asks for them, where the model can."""
         model = self.model
-        if model is not None and isinstance(model.lanes, SplitOperations):
-            await self._split.encode_ahead(model, model.lanes, candidates, self._tokenizer_thread)
+        if model is not None and isinstance(model.operations, SplitOperations):
+            await self._split.encode_ahead(model, model.operations, candidates, self._tokenizer_thread)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -235,20 +234,20 @@ def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[f
 
 def settle(
     prepared: Prepared, outcomes: Sequence[Rows | NoResult], shape: tuple[int, int]
-) -> tuple[list[PairStatus], Rows]:
+) -> tuple[list[ItemStatus], Rows]:
     """A status and a row per candidate; a row that is not finite is a failure of that candidate alone."""
     rows = np.full(shape, np.nan, dtype=np.float32)
-    statuses = [PairStatus.scored] * shape[0]
+    statuses = [ItemStatus.scored] * shape[0]
     for place, status in prepared.settled.items():
-        statuses[place] = status
+        statuses[place] = _OF_NO_RESULT[status] if isinstance(status, NoResult) else status
     for places, outcome in zip(prepared.places, outcomes, strict=True):
         if isinstance(outcome, NoResult):
             for place in places:
-                statuses[place] = outcome.value
+                statuses[place] = _OF_NO_RESULT[outcome]
         else:
             rows[places] = outcome
     for place in np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist():
         rows[place] = np.nan
-        if statuses[place] is PairStatus.scored:
-            statuses[place] = PairStatus.failed
+        if statuses[place] is ItemStatus.scored:
+            statuses[place] = ItemStatus.failed
     return statuses, rows

@@ -24,7 +24,7 @@ def answered_across(running: Running, scorer: GatedScorer, jump: Callable[[], No
         asked = [pool.submit(running.score, deadline_ms=20_000)]
         assert scorer.began.wait(PATIENCE_S)
         asked.append(pool.submit(running.score, deadline_ms=20_000))
-        eventually(lambda: running.app.desk.scoring._engine._queue.works != 0)
+        eventually(lambda: running.app.desk.scoring._engine._queue.jobs != 0)
         jump()
         scorer.gate.set()
         return [each.result().status_code for each in asked]

@@ -6,26 +6,29 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from unittest.mock import Mock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bundle.files import Bundle
+from models.loading import open_scorer
 from models.runtime.providers import RunMode
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
 from models.slots.codec import Slots
 from models.text import Pair, TokenIds
-from service.batching.latency_model import BatchPolicy, LatencyTable
+from service.batching.jobs import Operation
+from service.batching.latency_model import LatencyTable
+from service.batching.packing import BatchPolicy
 from service.lifecycle import Load
 from service.registry.loading import LiveModel, load_model
 from service.registry.operations import (
-    BackgroundOperation,
-    CandidateOperation,
-    MemberOperation,
-    PairOperation,
-    ScoreOperation,
     SplitOperations,
+    candidate_operation,
+    member_operation,
+    pair_operation,
+    score_operation,
 )
 from service.registry.sandbox import LoadLimits
 from service.registry.warmup import BatchCaps
@@ -77,13 +80,19 @@ def load_tiny(path: Path, run_mode: RunMode = "plain") -> LiveModel:
     return load_model(path, device="cpu", threads=1, caps=BatchCaps(512, 0.04), run_mode=run_mode)
 
 
+def pair_operation_of(model: LiveModel) -> Operation:
+    """The operation of a cross-encoder."""
+    assert isinstance(model.operations, Operation)
+    return model.operations
+
+
 def loading(scorer: Scorer, *, run_s: float = 0.001, max_batch_tokens: int = 8192) -> Load:
     """A loader that puts `scorer` into a real bundle's place; each of its runs is predicted to take `run_s`."""
 
     def load(path: Path) -> LiveModel:
         cost = LatencyTable((1, 64), (1, 64), ((run_s,) * 2,) * 2)
         packing = BatchPolicy(cost, max_batch_tokens=max_batch_tokens, max_batch_s=0.04)
-        return replace(load_tiny(path), lanes=PairOperation(scorer, packing))
+        return replace(load_tiny(path), operations=pair_operation(scorer, packing))
 
     return load
 
@@ -126,37 +135,32 @@ class WatchedModel:
 
     def __call__(self, path: Path) -> LiveModel:
         model = load_tiny(path)
-        lanes = model.lanes
-        assert isinstance(lanes, SplitOperations)
-        self.scorers.append(WatchedSplit(lanes.scores.scorer))
-        quick, slow = _packing(0.001, 0.001), _packing(self._encode_s, self._encode_s * 64)
+        scorer = open_scorer(Bundle.load(path), "cpu", 1)
+        assert isinstance(model.operations, SplitOperations)
+        assert isinstance(scorer, SplitScorer)
+        self.scorers.append(WatchedSplit(scorer))
+        quick, slow = _policy(0.001, 0.001), _policy(self._encode_s, self._encode_s * 64)
         watched = SplitOperations(
-            shape=lanes.shape,
-            members=MemberOperation(self.scorer, quick),
-            candidates=CandidateOperation(self.scorer, slow),
-            ahead=BackgroundOperation(self.scorer, slow),
-            scores=ScoreOperation(self.scorer, quick),
+            shape=model.operations.shape,
+            members=member_operation(self.scorer, quick),
+            candidates=candidate_operation(self.scorer, slow),
+            background=candidate_operation(self.scorer, slow, background=True),
+            scores=score_operation(self.scorer, quick),
         )
-        return replace(model, lanes=watched)
+        return replace(model, operations=watched)
 
 
-def _packing(one_s: float, many_s: float) -> BatchPolicy:
+def _policy(one_s: float, many_s: float) -> BatchPolicy:
     """Costs of a batch of 1 and of 64, whatever the length."""
     cost = LatencyTable((1, 64), (1, 64), ((one_s,) * 2, (many_s,) * 2))
     return BatchPolicy(cost, max_batch_tokens=8192, max_batch_s=0.04)
 
 
-def lanes_of_nothing(*, room: int) -> SplitOperations:
-    """Lanes without a model, which only say what fits: `room` texts of four tokens."""
-    packing = BatchPolicy(LatencyTable((1,), (1,), ((0.001,),)), max_batch_tokens=4 * room, max_batch_s=100.0)
-    scorer = cast(SplitScorer, None)
-    return SplitOperations(
-        (2, 8),
-        MemberOperation(scorer, packing),
-        CandidateOperation(scorer, packing),
-        BackgroundOperation(scorer, packing),
-        ScoreOperation(scorer, packing),
-    )
+def empty_operations(*, room: int) -> SplitOperations:
+    """Operations without a model. A batch holds `room` texts of four tokens."""
+    policy = BatchPolicy(LatencyTable((1,), (1,), ((0.001,),)), max_batch_tokens=4 * room, max_batch_s=100.0)
+    operation = candidate_operation(Mock(), policy)
+    return SplitOperations((2, 8), operation, operation, operation, operation)
 
 
 PATIENT = LoadLimits(

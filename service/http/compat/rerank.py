@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.encoding.tokenization import Item
 from service.http.schemas import Document, RerankRequest
+from service.request import Item
 from service.scoring.pipeline import ScoringResult
 
 # Log odds of 0 and 1 are infinite, which JSON cannot say.

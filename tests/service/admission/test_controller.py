@@ -1,7 +1,7 @@
 import pytest
 
 from service.admission.controller import Admission, NoCapacity, QuotaExceeded, Quotas
-from service.batching.jobs import Priority
+from service.request import Priority
 
 
 def admit(

@@ -5,13 +5,10 @@ from pathlib import Path
 import pytest
 
 from service.admission.cost_estimate import estimate_cost, estimate_lengths
-from service.batching.jobs import Priority
-from service.batching.latency_correction import FEWEST
-from service.encoding.tokenization import Item
+from service.batching.latency_correction import MIN_MEASUREMENTS
 from service.registry.loading import LiveModel
-from service.registry.operations import PairOperation
-from service.request import ScoringRequest
-from tests.support.fakes import load_tiny
+from service.request import Item, Priority, ScoringRequest
+from tests.support.fakes import load_tiny, pair_operation_of
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +28,7 @@ def test_a_guess_follows_the_pace_of_the_model_and_of_reading(model: LiveModel) 
     )
     usual = estimate_cost(model, order, 0.0, text_s=0.001)
     assert usual.prepare_s == pytest.approx(0.003)
-    assert isinstance(model.lanes, PairOperation)
-    for _ in range(FEWEST):
-        model.lanes.packing.pace.note(0.0, predicted=0.01, measured=0.04)
+    for _ in range(MIN_MEASUREMENTS):
+        pair_operation_of(model).batch_policy.correction.note(0.0, predicted=0.01, measured=0.04)
     assert estimate_cost(model, order, 0.0, text_s=0.001).model_s == pytest.approx(4 * usual.model_s)
     assert estimate_cost(model, order, 1e6, text_s=0.001) == usual  # long ago

@@ -8,8 +8,8 @@ import pytest
 
 from service.admission.controller import Admission
 from service.admission.early_rejection import PAUSE, Claim, EarlyRejection, priority_in
-from service.batching.jobs import Priority
 from service.errors import Overloaded
+from service.request import Priority
 from tests.support.fakes import Clock
 
 SECOND = 1.0

@@ -14,10 +14,12 @@ import pytest
 
 from service.admission.controller import Admission, NoCapacity
 from service.batching.deadline_queue import DeadlineQueue
-from service.batching.jobs import Batch, Job, Priority
+from service.batching.jobs import Batch, Job, Operation
 from service.batching.latency_correction import LatencyCorrection
-from service.batching.latency_model import BatchPolicy, LatencyTable
-from tests.support.batching import Idle
+from service.batching.latency_model import LatencyTable
+from service.batching.packing import BatchPolicy
+from service.request import Priority
+from tests.support.batching import never_run
 
 DEADLINE_S = 1.0
 TABLE = LatencyTable((1, 8), (1, 64), ((0.01, 0.01), (0.05, 0.05)))
@@ -40,17 +42,17 @@ class Service:
     """One model, one queue and one door; time passes only from event to event."""
 
     slow: Slow
-    pace: LatencyCorrection = field(default_factory=LatencyCorrection)
+    correction: LatencyCorrection = field(default_factory=LatencyCorrection)
     now: float = 0.0
     late: int = 0
     done: list[tuple[float, Priority]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        packing = BatchPolicy(TABLE, max_batch_tokens=8 * 64, max_batch_s=0.05)
-        packing.pace = self.pace
-        self.lane = Idle(packing)
+        policy = BatchPolicy(TABLE, max_batch_tokens=8 * 64, max_batch_s=0.05)
+        policy.correction = self.correction
+        self.operation = Operation("idle", policy, never_run, bool)
         self.length: Callable[[], int] = lambda: 64
-        self.queue = DeadlineQueue(patience_s=0.5)
+        self.queue = DeadlineQueue(max_overtake_s=0.5)
         self.admission = Admission(max_backlog_s=10.0)
         self.running: Batch | None = None
         self.began = self.ends = 0.0
@@ -65,16 +67,18 @@ class Service:
 
     def _arrive(self, priority: Priority) -> None:
         length = self.length()
-        running = self.began + self.running.predicted_s * self.pace.factor(self.now) - self.now if self.running else 0.0
+        running = (
+            self.began + self.running.predicted_s * self.correction.factor(self.now) - self.now if self.running else 0.0
+        )
         try:
             self.admission.admit(
                 allowed_s=self.admission.allowed_s(priority, DEADLINE_S),
                 backlog_s=self.queue.backlog_seconds(self.now) + max(0.0, running),
-                cost_s=self.lane.packing.share(length) * self.pace.factor(self.now),
+                cost_s=self.operation.batch_policy.unit_cost(length) * self.correction.factor(self.now),
             )
         except NoCapacity:
             return
-        work = Job.of(self.lane, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
+        work = Job.of(self.operation, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
         self.priorities[work] = priority
         self.queue.put(work)
         if self.running is None:
@@ -92,16 +96,16 @@ class Service:
         self.running = self.queue.next_batch(self.now)
         if self.running is not None:
             self.began = self.now
-            table_s = self.lane.packing.seconds(len(self.running.items), self.running.longest)
+            table_s = self.operation.batch_policy.seconds(len(self.running.items), self.running.longest)
             self.ends = self.now + table_s * self.slow(self.now)
 
     def _end(self, batch: Batch) -> None:
-        self.pace.note(self.now, predicted=batch.predicted_s, measured=self.now - self.began)
+        self.correction.note(self.now, predicted=batch.predicted_s, measured=self.now - self.began)
         for item in batch.items:
-            in_time = self.now <= item.work.deadline
+            in_time = self.now <= item.job.deadline
             self.late += not in_time
             if in_time:
-                self.done.append((item.work.arrived, self.priorities[item.work]))
+                self.done.append((item.job.arrived, self.priorities[item.job]))
 
 
 def always(factor: float) -> Slow:
@@ -193,7 +197,8 @@ def test_lengths_that_differ_do_not_make_all_of_them_late() -> None:
     service = Service(always(1.0))
     rng = random.Random(0)
     service.length = lambda: rng.choice([48, 52, 56, 60, 64])  # which may share batches, padded
-    service.lane = Idle(BatchPolicy(PADDED, max_batch_tokens=8 * 64, max_batch_s=0.08))
-    service.lane.packing.pace = service.pace
+    policy = BatchPolicy(PADDED, max_batch_tokens=8 * 64, max_batch_s=0.08)
+    policy.correction = service.correction
+    service.operation = Operation("idle", policy, never_run, bool)
     service.play(list(poisson(10 * PER_S, 0.0, 20.0)))
     assert service.late <= 0.05 * len(service.done)

@@ -12,22 +12,22 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 
 from service.batching.deadline_queue import DeadlineQueue, QueueClosed
 from service.batching.jobs import Batch, Job, JobItem, Operation
-from service.batching.latency_correction import FEWEST
+from service.batching.latency_correction import MIN_MEASUREMENTS
 from service.batching.latency_model import LatencyTable
-from tests.support.batching import PER_TOKEN, USUAL, lane_of
+from tests.support.batching import PER_TOKEN, USUAL, operation_of
 
 FREE_UP_TO_8 = LatencyTable((1, 8, 16), (8, 64), ((0.1, 0.1), (0.1, 0.1), (0.2, 0.2)))
 
 
-def queue_of(*works: Job) -> DeadlineQueue:
-    queue = DeadlineQueue(patience_s=1.0)
-    for work in works:
+def queue_of(*jobs: Job) -> DeadlineQueue:
+    queue = DeadlineQueue(max_overtake_s=1.0)
+    for work in jobs:
         queue.put(work)
     return queue
 
 
-def work(*lengths: int, lane: Operation = USUAL, arrived: float = 0.0, deadline: float = 100.0) -> Job:
-    return Job.of(lane, [None] * len(lengths), lengths, arrived=arrived, deadline=deadline)
+def job(*lengths: int, operation: Operation = USUAL, arrived: float = 0.0, deadline: float = 100.0) -> Job:
+    return Job.of(operation, [None] * len(lengths), lengths, arrived=arrived, deadline=deadline)
 
 
 def lengths(batch: Batch | None) -> list[int]:
@@ -36,79 +36,79 @@ def lengths(batch: Batch | None) -> list[int]:
 
 
 def test_several_works_share_a_batch() -> None:
-    assert lengths(queue_of(work(10, 10), work(10)).next_batch(0.0)) == [10, 10, 10]
+    assert lengths(queue_of(job(10, 10), job(10)).next_batch(0.0)) == [10, 10, 10]
 
 
 def test_the_longest_item_leads_and_lengths_far_below_wait_for_their_own_batch() -> None:
-    queue = queue_of(work(10, 40, 39, 11))
+    queue = queue_of(job(10, 40, 39, 11))
     assert lengths(queue.next_batch(0.0)) == [40, 39]
     assert lengths(queue.next_batch(0.0)) == [11, 10]
     assert queue.next_batch(0.0) is None
 
 
 def test_other_works_give_the_items_nearest_in_length() -> None:
-    queue = queue_of(work(40), work(10, 38, 20, 64))
+    queue = queue_of(job(40), job(10, 38, 20, 64))
     assert lengths(queue.next_batch(0.0)) == [40, 38]
 
 
 def test_on_a_device_with_room_to_spare_every_length_joins() -> None:
-    roomy = lane_of(FREE_UP_TO_8)
-    queue = queue_of(work(10, lane=roomy), work(64, 8, lane=roomy))
+    roomy = operation_of(FREE_UP_TO_8)
+    queue = queue_of(job(10, operation=roomy), job(64, 8, operation=roomy))
     assert sorted(lengths(queue.next_batch(0.0))) == [8, 10, 64]
 
 
 def test_a_batch_keeps_to_the_token_cap() -> None:
-    assert lengths(queue_of(work(10, 10, 10, lane=lane_of(max_batch_tokens=29))).next_batch(0.0)) == [10, 10]
+    assert lengths(queue_of(job(10, 10, 10, operation=operation_of(max_batch_tokens=29))).next_batch(0.0)) == [10, 10]
 
 
 def test_a_batch_keeps_to_the_time_cap() -> None:
-    assert lengths(queue_of(work(10, 10, 10, lane=lane_of(max_batch_s=0.0201))).next_batch(0.0)) == [10, 10]
+    assert lengths(queue_of(job(10, 10, 10, operation=operation_of(max_batch_s=0.0201))).next_batch(0.0)) == [10, 10]
 
 
 def test_a_single_item_over_both_caps_still_runs() -> None:
-    queue = queue_of(work(50, 50, lane=lane_of(max_batch_tokens=1, max_batch_s=0.001)))
+    queue = queue_of(job(50, 50, operation=operation_of(max_batch_tokens=1, max_batch_s=0.001)))
     assert lengths(queue.next_batch(0.0)) == [50]
 
 
 def test_the_earliest_deadline_goes_first() -> None:
-    early, late = work(10, deadline=0.5), work(60, deadline=0.9)
+    early, late = job(10, deadline=0.5), job(60, deadline=0.9)
     batch = queue_of(late, early).next_batch(0.0)
     assert batch is not None
-    assert batch.items[0].work is early
+    assert batch.items[0].job is early
 
 
 def test_work_past_its_patience_goes_first() -> None:
-    patient, hasty = work(60, arrived=0.0, deadline=90.0), work(10, arrived=1.5, deadline=2.0)
+    patient, hasty = job(60, arrived=0.0, deadline=90.0), job(10, arrived=1.5, deadline=2.0)
     batch = queue_of(patient, hasty).next_batch(1.6)
     assert batch is not None
-    assert batch.items[0].work is patient
+    assert batch.items[0].job is patient
 
 
 def test_a_batch_never_mixes_lanes() -> None:
-    other = lane_of()
-    queue = queue_of(work(10), work(10, lane=other), work(10))
+    other = operation_of()
+    queue = queue_of(job(10), job(10, operation=other), job(10))
     assert [len(lengths(queue.next_batch(0.0))) for _ in range(2)] == [2, 1]
 
 
 def test_departed_clients_are_never_run() -> None:
-    departed, staying = work(10), work(10)
+    departed, staying = job(10), job(10)
     queue = queue_of(departed, staying)
-    departed.departed = True
+    departed.cancelled = True
     batch = queue.next_batch(0.0)
     assert batch is not None
-    assert [item.work for item in batch.items] == [staying]
+    assert [item.job for item in batch.items] == [staying]
 
 
 def test_work_expires_once_and_is_never_run_after_its_deadline() -> None:
-    expired, live = work(10, deadline=1.0), work(10, deadline=2.0)
+    expired, live = job(10, deadline=1.0), job(10, deadline=2.0)
     queue = queue_of(live, expired)
     assert lengths(queue.next_batch(1.0)) == [10]
     assert queue.expire(1.0) == [expired]
-    assert (queue.expire(1.0), queue.items, queue.works) == ([], 0, 0)
+    assert (queue.expire(1.0), queue.items, queue.jobs) == ([], 0, 0)
 
 
 def test_the_backlog_is_what_waiting_items_cost_in_full_batches_each_priced_by_its_own_lane() -> None:
-    queue = queue_of(work(10, 20), work(10, 20, lane=lane_of(FREE_UP_TO_8, max_batch_tokens=1000)))
+    queue = queue_of(job(10, 20), job(10, 20, operation=operation_of(FREE_UP_TO_8, max_batch_tokens=1000)))
     assert queue.backlog_seconds(0.0) == pytest.approx(0.030 + 0.025)
     queue.next_batch(0.0)
     assert 0.025 <= queue.backlog_seconds(0.0) < 0.030 + 0.025
@@ -118,46 +118,46 @@ def test_the_backlog_is_what_waiting_items_cost_in_full_batches_each_priced_by_i
 
 
 def test_the_backlog_of_a_lane_follows_its_own_pace() -> None:
-    slow = lane_of()
-    queue = queue_of(work(10, 20, lane=slow), work(10, 20, lane=lane_of()))
-    for _ in range(FEWEST):
-        slow.packing.pace.note(5.0, predicted=1.0, measured=3.0)
+    slow = operation_of()
+    queue = queue_of(job(10, 20, operation=slow), job(10, 20, operation=operation_of()))
+    for _ in range(MIN_MEASUREMENTS):
+        slow.batch_policy.correction.note(5.0, predicted=1.0, measured=3.0)
     assert queue.backlog_seconds(5.0) == pytest.approx(3 * 0.030 + 0.030)
 
 
 def test_a_lane_that_nothing_waits_for_is_forgotten_while_others_are_busy() -> None:
     """A queue that is never empty must not hold on to models that were swapped out."""
-    gone = lane_of()
-    queue = queue_of(work(10, lane=gone), work(10))
+    gone = operation_of()
+    queue = queue_of(job(10, operation=gone), job(10))
     queue.next_batch(0.0)
     assert queue.items == 1
     assert gone not in queue._backlogs
 
 
 def test_work_that_stands_behind_goes_after_what_came_later_and_expires_at_its_own_deadline() -> None:
-    shadow = Job.of(USUAL, [None], [64], arrived=0.0, deadline=5.0, behind_s=600.0)
-    live = work(10, arrived=3.0, deadline=99.0)
+    shadow = Job.of(USUAL, [None], [64], arrived=0.0, deadline=5.0, priority_penalty_s=600.0)
+    live = job(10, arrived=3.0, deadline=99.0)
     queue = queue_of(shadow, live)
     first = queue.next_batch(3.0)
     assert first is not None
-    assert first.items[0].work is live
+    assert first.items[0].job is live
     assert queue.expire(5.0) == [shadow]
 
 
 def test_a_closed_queue_takes_nothing_new_and_hands_out_the_rest() -> None:
-    queue = queue_of(work(10))
+    queue = queue_of(job(10))
     queue.close()
     with pytest.raises(QueueClosed):
-        queue.put(work(10))
+        queue.put(job(10))
     assert lengths(queue.next_batch(0.0)) == [10]
 
 
 @pytest.mark.parametrize(("num_works", "num_items"), [(3000, 1), (300, 20), (10, 600)])
 def test_cutting_a_batch_stays_cheap_while_thousands_of_items_wait(num_works: int, num_items: int) -> None:
     rng = random.Random(1)
-    lane = lane_of(max_batch_s=2.0)
+    operation = operation_of(max_batch_s=2.0)
     queue = queue_of(
-        *(work(*(rng.randint(8, 512) for _ in range(num_items)), lane=lane) for _ in range(num_works)),
+        *(job(*(rng.randint(8, 512) for _ in range(num_items)), operation=operation) for _ in range(num_works)),
     )
     times = []
     while queue.items:
@@ -170,13 +170,14 @@ def test_cutting_a_batch_stays_cheap_while_thousands_of_items_wait(num_works: in
 
 # Two kinds of work, each with costs and caps of its own: one by the token, one with room to spare.
 CAPS_BY_NAME = {"token": (200, 0.15, PER_TOKEN), "roomy": (400, 0.12, FREE_UP_TO_8)}
-LANES = {
-    name: lane_of(cost, max_batch_tokens=tokens, max_batch_s=seconds)
+OPERATIONS = {
+    name: operation_of(cost, max_batch_tokens=tokens, max_batch_s=seconds)
     for name, (tokens, seconds, cost) in CAPS_BY_NAME.items()
 }
-CAPS: dict[Operation, tuple[int, float, LatencyTable]] = {LANES[name]: caps for name, caps in CAPS_BY_NAME.items()}
+CAPS: dict[Operation, tuple[int, float, LatencyTable]] = {OPERATIONS[name]: caps for name, caps in CAPS_BY_NAME.items()}
 UNCAPPED: dict[Operation, Operation] = {
-    lane: lane_of(CAPS[lane][2], max_batch_tokens=10_000, max_batch_s=1e9) for lane in LANES.values()
+    operation: operation_of(CAPS[operation][2], max_batch_tokens=10_000, max_batch_s=1e9)
+    for operation in OPERATIONS.values()
 }
 
 
@@ -184,27 +185,27 @@ class QueueMachine(RuleBasedStateMachine):
     """Plays a queue against a model that is only a list: what is put, and what has been handed out."""
 
     queue_class: ClassVar[type[DeadlineQueue]] = DeadlineQueue
-    patience_s = 3.0
-    works = Bundle("works")
+    max_overtake_s = 3.0
+    jobs = Bundle("jobs")
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.put_works: list[Job] = []
+        self.put_jobs: list[Job] = []
         self.waiting: dict[Job, set[JobItem]] = {}
         self.handed_out: set[JobItem] = set()
-        self.queue = self.queue_class(patience_s=self.patience_s)
+        self.queue = self.queue_class(max_overtake_s=self.max_overtake_s)
 
     @rule(
-        target=works,
+        target=jobs,
         sizes=st.lists(st.integers(1, 80), min_size=1, max_size=12),
-        name=st.sampled_from(sorted(LANES)),
+        name=st.sampled_from(sorted(OPERATIONS)),
         time_left=st.integers(0, 12),
     )
     def put(self, sizes: list[int], name: str, time_left: int) -> Job:
-        new = work(*sizes, lane=LANES[name], arrived=self.now, deadline=self.now + time_left)
+        new = job(*sizes, operation=OPERATIONS[name], arrived=self.now, deadline=self.now + time_left)
         self.queue.put(new)
-        self.put_works.append(new)
+        self.put_jobs.append(new)
         self.waiting[new] = set(new.items)
         return new
 
@@ -212,11 +213,11 @@ class QueueMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now += seconds
 
-    @rule(gone=works)
+    @rule(gone=jobs)
     def depart(self, gone: Job) -> None:
-        gone.departed = True
+        gone.cancelled = True
 
-    @rule(gone=works)
+    @rule(gone=jobs)
     def discard(self, gone: Job) -> None:
         assert self.queue.discard(gone) == len(self.waiting.pop(gone, set()))
 
@@ -230,61 +231,63 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def next_batch(self) -> None:
-        live = {entry for entry in self.waiting if not entry.departed and self.now < entry.deadline}
+        live = {entry for entry in self.waiting if not entry.cancelled and self.now < entry.deadline}
         batch = self.queue.next_batch(self.now)
         assert (batch is not None) == bool(live), "a batch comes exactly while live pairs wait"
         if batch is not None:
             self.check_items(batch, live)
             self.check_caps(batch)
-            self.check_order(batch.items[0].work, live)
+            self.check_order(batch.items[0].job, live)
             self.hand_out(batch.items)
 
     def check_items(self, batch: Batch, live: set[Job]) -> None:
         assert len(set(batch.items)) == len(batch.items), "no item twice in one batch"
         for item in batch.items:
             assert item not in self.handed_out, "no item is handed out twice"
-            assert item.work in live, "nothing expired, departed or discarded is handed out"
-            assert item is item.work.items[item.position], "a result will find its position"
-            assert item.work.lane == batch.lane, "lanes never mix"
+            assert item.job in live, "nothing expired, departed or discarded is handed out"
+            assert item is item.job.items[item.position], "a result will find its position"
+            assert item.job.operation == batch.operation, "operations never mix"
 
     def check_caps(self, batch: Batch) -> None:
         assert batch.longest == max(item.length for item in batch.items)
         if len(batch.items) > 1:
-            max_batch_tokens, max_batch_s, cost = CAPS[batch.lane]
+            max_batch_tokens, max_batch_s, cost = CAPS[batch.operation]
             assert batch.padded <= max_batch_tokens
             assert cost.seconds(len(batch.items), batch.longest) <= max_batch_s
 
     def check_order(self, lead: Job, live: set[Job]) -> None:
         for other in live - {lead}:
-            overtaken_fairly = lead.arrived < other.arrived + self.patience_s if lead.arrived > other.arrived else True
+            overtaken_fairly = (
+                lead.arrived < other.arrived + self.max_overtake_s if lead.arrived > other.arrived else True
+            )
             assert overtaken_fairly, "nobody who came after a work's patience overtakes it"
             if lead.arrived >= other.arrived:
                 assert lead.deadline < other.deadline or self.came_first(lead, other), "only for a deadline"
 
     def came_first(self, lead: Job, other: Job) -> bool:
         # Equal urgency, or both past their patience: then the order of arrival decides.
-        return self.put_works.index(lead) < self.put_works.index(other)
+        return self.put_jobs.index(lead) < self.put_jobs.index(other)
 
     def hand_out(self, items: Sequence[JobItem]) -> None:
         for item in items:
             self.handed_out.add(item)
-            self.waiting[item.work].remove(item)
-            if not self.waiting[item.work]:
-                del self.waiting[item.work]
+            self.waiting[item.job].remove(item)
+            if not self.waiting[item.job]:
+                del self.waiting[item.job]
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        assert self.queue.works == len(self.waiting)
+        assert self.queue.jobs == len(self.waiting)
         assert self.queue.items == sum(map(len, self.waiting.values()))
 
     @invariant()
     def the_backlog_is_the_sum_of_what_waits(self) -> None:
         waiting = [item for items in self.waiting.values() for item in items]
-        shares = [item.work.lane.packing.share(item.length) for item in waiting]
+        shares = [item.job.operation.batch_policy.unit_cost(item.length) for item in waiting]
         assert self.queue.backlog_seconds(0.0) == pytest.approx(sum(shares), abs=1e-9)
 
     def teardown(self) -> None:
-        while any(not entry.departed and self.now < entry.deadline for entry in self.waiting):
+        while any(not entry.cancelled and self.now < entry.deadline for entry in self.waiting):
             self.next_batch()
 
 
@@ -307,7 +310,7 @@ CONTROL = settings(
 class LosesAnItem(DeadlineQueue):
     def next_batch(self, now: float) -> Batch | None:
         batch = super().next_batch(now)
-        return Batch(batch.lane, batch.items[:-1] or batch.items, batch.longest) if batch else None
+        return Batch(batch.operation, batch.items[:-1] or batch.items, batch.longest) if batch else None
 
 
 class RepeatsAnItem(DeadlineQueue):
@@ -315,9 +318,9 @@ class RepeatsAnItem(DeadlineQueue):
 
     def next_batch(self, now: float) -> Batch | None:
         batch = super().next_batch(now)
-        again = [item for item in self.last if batch and item.work.lane is batch.lane]
+        again = [item for item in self.last if batch and item.job.operation is batch.operation]
         self.last = batch.items if batch else ()
-        return Batch(batch.lane, (*batch.items, *again[:1]), batch.longest) if batch else None
+        return Batch(batch.operation, (*batch.items, *again[:1]), batch.longest) if batch else None
 
 
 class ForgetsTheTime(DeadlineQueue):
@@ -327,7 +330,7 @@ class ForgetsTheTime(DeadlineQueue):
 
 class HasNoPatience(DeadlineQueue):
     def put(self, work: Job) -> None:
-        self._patience_s = float("inf")
+        self._max_overtake_s = float("inf")
         super().put(work)
 
 
@@ -339,18 +342,18 @@ class ServesTheLastFirst(DeadlineQueue):
 
 
 class _Relabels(DeadlineQueue):
-    """Cuts batches as though each lane were another."""
+    """Cuts batches as though each operation were another."""
 
     relabelled: ClassVar[Mapping[Operation, Operation]]
 
     def next_batch(self, now: float) -> Batch | None:
-        lanes = {work: work.lane for work in self._waiting}
-        for work, lane in lanes.items():
-            work.lane = self.relabelled[lane]
+        operations = {work: work.operation for work in self._waiting}
+        for work, operation in operations.items():
+            work.operation = self.relabelled[operation]
         batch = super().next_batch(now)
-        for work, lane in lanes.items():
-            work.lane = lane
-        return Batch(batch.items[0].work.lane, batch.items, batch.longest) if batch else None
+        for work, operation in operations.items():
+            work.operation = operation
+        return Batch(batch.items[0].job.operation, batch.items, batch.longest) if batch else None
 
 
 class IgnoresTheCaps(_Relabels):
@@ -358,14 +361,14 @@ class IgnoresTheCaps(_Relabels):
 
 
 class MixesLanes(_Relabels):
-    relabelled: ClassVar[Mapping[Operation, Operation]] = dict.fromkeys(LANES.values(), USUAL)
+    relabelled: ClassVar[Mapping[Operation, Operation]] = dict.fromkeys(OPERATIONS.values(), USUAL)
 
 
 class PricesAllAlike(DeadlineQueue):
     def put(self, work: Job) -> None:
         super().put(work)
         if work.items:
-            self._backlogs[work.lane].seconds = USUAL.packing.total(item.length for item in work.items)
+            self._backlogs[work.operation].seconds = USUAL.batch_policy.total_cost(item.length for item in work.items)
 
 
 @pytest.mark.parametrize(

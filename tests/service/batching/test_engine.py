@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine, EngineDead
 from service.batching.jobs import Job, JobResult, NoResult
-from service.batching.latency_correction import FEWEST
-from service.batching.latency_model import BatchPolicy, LatencyTable
-from service.registry.operations import PairOperation
-from tests.support.batching import Told
+from service.batching.latency_correction import MIN_MEASUREMENTS
+from service.batching.latency_model import LatencyTable
+from service.batching.packing import BatchPolicy
+from service.registry.operations import pair_operation
+from tests.support.batching import RecordingObserver
 
 COST = LatencyTable((1, 64), (1, 512), ((0.001, 0.001), (0.001, 0.001)))
 FAR = 1e6
@@ -29,7 +31,7 @@ class Doubler:
 
     def __init__(self, edit: Callable[[list[float]], object] | None = None, *, max_batch_tokens: int = 4096) -> None:
         packing = BatchPolicy(COST, max_batch_tokens=max_batch_tokens, max_batch_s=10.0)
-        self.lane = PairOperation(self, packing)  # type: ignore[arg-type]  # numbers stand for pairs
+        self.operation = pair_operation(self, packing)  # type: ignore[arg-type]  # numbers stand for pairs
         self.edit = edit
         self.runs: list[list[float]] = []
         self.threads: set[int] = set()
@@ -63,9 +65,13 @@ class Clock:
 
 
 @asynccontextmanager
-async def running(told: Told | None = None, hang_s: float = 1e3) -> AsyncIterator[tuple[Engine, Clock]]:
+async def running(
+    observer: RecordingObserver | None = None, hang_s: float = 1e3
+) -> AsyncIterator[tuple[Engine, Clock]]:
     clock = Clock()
-    engine = Engine(DeadlineQueue(patience_s=1.0), observer=told or Told(), clock=clock, hang_s=hang_s)
+    engine = Engine(
+        DeadlineQueue(max_overtake_s=1.0), observer=observer or RecordingObserver(), clock=clock, hang_s=hang_s
+    )
     await engine.start()
     try:
         yield engine, clock
@@ -73,8 +79,8 @@ async def running(told: Told | None = None, hang_s: float = 1e3) -> AsyncIterato
         await asyncio.wait_for(engine.stop(), PATIENCE_S)
 
 
-def work(scorer: Doubler, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR) -> Job:
-    return Job.of(scorer.lane, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
+def job(scorer: Doubler, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR) -> Job:
+    return Job.of(scorer.operation, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
 
 
 async def result(future: asyncio.Future[JobResult]) -> JobResult:
@@ -94,7 +100,7 @@ def test_scores_stand_in_request_order_whatever_the_lengths() -> None:
     async def play() -> None:
         async with running() as (engine, _):
             lengths = [30, 5, 50, 7, 41, 12]
-            done = await result(engine.submit(work(Doubler(max_batch_tokens=50), 3, 1, 4, 1.5, 9, 2, lengths=lengths)))
+            done = await result(engine.submit(job(Doubler(max_batch_tokens=50), 3, 1, 4, 1.5, 9, 2, lengths=lengths)))
             assert [tuple(row) for row in done.outcomes] == [
                 (3, 6), (1, 2), (4, 8), (1.5, 3), (9, 18), (2, 4),
             ]  # fmt: skip
@@ -106,9 +112,9 @@ def test_what_waits_while_the_model_runs_shares_the_next_batch() -> None:
     async def play() -> None:
         scorer = Gated()
         async with running() as (engine, _):
-            first = engine.submit(work(scorer, 1))
+            first = engine.submit(job(scorer, 1))
             await began(scorer)
-            others = [engine.submit(work(scorer, number)) for number in (2, 3)]
+            others = [engine.submit(job(scorer, number)) for number in (2, 3)]
             scorer.gate.set()
             assert [numbers(await result(future)) for future in (first, *others)] == [[1], [2], [3]]
         assert scorer.runs == [[1], [2, 3]]
@@ -118,24 +124,21 @@ def test_what_waits_while_the_model_runs_shares_the_next_batch() -> None:
     asyncio.run(play())
 
 
-class LeadsOn(PairOperation):
-    leads_on = True
-
-
 def test_what_follows_from_results_comes_before_what_waited_already() -> None:
     async def play() -> None:
-        told, first, then = Told(), Gated(max_batch_tokens=10), Doubler()
-        first.lane = LeadsOn(first, first.lane.packing)  # type: ignore[arg-type]  # numbers stand for pairs
-        async with running(told) as (engine, _):
-            done = engine.submit(work(first, 1))
+        order: list[float | NoResult] = []
+        first, then = Gated(max_batch_tokens=10), Doubler()
+        first.operation = replace(first.operation, has_followup=True)
+        async with running() as (engine, _):
+            done = engine.submit(job(first, 1))
             await began(first)
-            waits = engine.submit(work(first, 2))
+            waits = engine.submit(job(first, 2))
             first.gate.set()
             await done
-            follows = Job.of(then.lane, [3], [10], arrived=-1.0, deadline=FAR)
-            await result(engine.submit(follows))
-            await result(waits)
-        assert [batch.items[0].payload for batch in told.batches] == [1, 3, 2]
+            follows = Job.of(then.operation, [3], [10], arrived=-1.0, deadline=FAR)
+            for each in asyncio.as_completed([engine.submit(follows), waits]):
+                order += numbers(await each)
+        assert order == [3, 2]
 
     asyncio.run(play())
 
@@ -146,12 +149,12 @@ def test_a_failing_item_is_isolated_and_its_neighbours_get_scores() -> None:
             raise RuntimeError("13")
 
     async def play() -> None:
-        told = Told()
-        async with running(told) as (engine, _):
-            done = await result(engine.submit(work(Doubler(refuse_13), 1, 2, 13, 4, 5)))
+        observer = RecordingObserver()
+        async with running(observer) as (engine, _):
+            done = await result(engine.submit(job(Doubler(refuse_13), 1, 2, 13, 4, 5)))
             assert numbers(done) == [1, 2, NoResult.failed, 4, 5]
-            assert numbers(await result(engine.submit(work(Doubler(), 6)))) == [6]
-        assert set(told.failures) == {"error"}
+            assert numbers(await result(engine.submit(job(Doubler(), 6)))) == [6]
+        assert set(observer.failures) == {"error"}
 
     asyncio.run(play())
 
@@ -161,11 +164,11 @@ def test_a_row_that_is_not_finite_is_told_and_leaves_its_neighbours_alone() -> N
         return np.array([[number, np.nan if number == 2 else 0] for number in pairs], dtype=np.float32)
 
     async def play() -> None:
-        told = Told()
-        async with running(told) as (engine, _):
-            done = await result(engine.submit(work(Doubler(poison), 1, 2, 3)))
+        observer = RecordingObserver()
+        async with running(observer) as (engine, _):
+            done = await result(engine.submit(job(Doubler(poison), 1, 2, 3)))
         assert [bool(np.isfinite(row).all()) for row in done.outcomes] == [True, False, True]
-        assert told.failures == ["not_finite"]
+        assert observer.failures == ["not_finite"]
 
     asyncio.run(play())
 
@@ -173,65 +176,65 @@ def test_a_row_that_is_not_finite_is_told_and_leaves_its_neighbours_alone() -> N
 @pytest.mark.parametrize("shape", [(2, 2), (3,), (3, 1), (4, 2)])
 def test_an_answer_of_the_wrong_shape_fails_all_its_pairs(shape: tuple[int, ...]) -> None:
     async def play() -> None:
-        told = Told()
-        async with running(told) as (engine, _):
-            done = await result(engine.submit(work(Doubler(lambda _: np.zeros(shape)), 1, 2, 3)))
+        observer = RecordingObserver()
+        async with running(observer) as (engine, _):
+            done = await result(engine.submit(job(Doubler(lambda _: np.zeros(shape)), 1, 2, 3)))
         assert numbers(done) == [NoResult.failed] * 3
-        assert told.failures == ["shape"]
+        assert observer.failures == ["shape"]
 
     asyncio.run(play())
 
 
 def test_a_departed_client_frees_its_place_and_its_neighbours_get_scores() -> None:
     async def play() -> None:
-        scorer, told = Gated(), Told()
-        async with running(told) as (engine, _):
-            running_one = engine.submit(work(scorer, 1))
+        scorer, observer = Gated(), RecordingObserver()
+        async with running(observer) as (engine, _):
+            running_one = engine.submit(job(scorer, 1))
             await began(scorer)
-            waiting, neighbour = engine.submit(work(scorer, 2, 3)), engine.submit(work(scorer, 4))
+            waiting, neighbour = engine.submit(job(scorer, 2, 3)), engine.submit(job(scorer, 4))
             running_one.cancel()
             waiting.cancel()
             await asyncio.wait([running_one, waiting])
             scorer.gate.set()
             assert numbers(await result(neighbour)) == [4]
         assert scorer.runs == [[1], [4]]
-        assert told.departed == 2
+        assert observer.cancelled == 2
 
     asyncio.run(play())
 
 
 def test_work_that_expires_while_it_waits_is_answered_and_never_run() -> None:
     async def play() -> None:
-        scorer, told = Gated(), Told()
-        async with running(told) as (engine, _):
-            first = engine.submit(work(scorer, 1))
+        scorer, observer = Gated(), RecordingObserver()
+        async with running(observer) as (engine, _):
+            first = engine.submit(job(scorer, 1))
             await began(scorer)
-            expired = await result(engine.submit(work(scorer, 2, 3, deadline=0.01)))
+            expired = await result(engine.submit(job(scorer, 2, 3, deadline=0.01)))
             assert numbers(expired) == [NoResult.late] * 2
             scorer.gate.set()
             await result(first)
         assert scorer.runs == [[1]]
-        assert told.expired == 2
+        assert observer.expired == 2
 
     asyncio.run(play())
 
 
 def test_work_that_expires_while_it_runs_keeps_the_scores_it_has() -> None:
     async def play() -> None:
-        scorer, told = Gated(max_batch_tokens=50), Told()
+        scorer, observer = Gated(max_batch_tokens=50), RecordingObserver()
 
         def second_run_waits(pairs: list[float]) -> None:
             if len(scorer.runs) > 1:
                 Gated.wait(scorer, pairs)
 
         scorer.edit = second_run_waits
-        async with running(told) as (engine, _):
-            future = engine.submit(work(scorer, 1, 2, 3, lengths=[10, 50, 20], deadline=1.5))
+        async with running(observer) as (engine, _):
+            future = engine.submit(job(scorer, 1, 2, 3, lengths=[10, 50, 20], deadline=1.5))
             await began(scorer)
             done = await result(future)
             assert numbers(done) == [NoResult.late, 2, NoResult.late]
             scorer.gate.set()
-        assert told.expired == 2
+        assert observer.expired == 2
 
     asyncio.run(play())
 
@@ -243,7 +246,7 @@ def test_times_add_up() -> None:
             def takes_three_seconds(pairs: list[float]) -> None:
                 clock.now += 3.0
 
-            done = await result(engine.submit(work(Doubler(takes_three_seconds), 1)))
+            done = await result(engine.submit(job(Doubler(takes_three_seconds), 1)))
             assert (done.queue_s, done.model_s) == (0.0, 3.0)
 
     asyncio.run(play())
@@ -252,18 +255,18 @@ def test_times_add_up() -> None:
 def test_work_without_items_is_done_at_once() -> None:
     async def play() -> None:
         async with running() as (engine, _):
-            assert (await result(engine.submit(work(Doubler())))).outcomes == []
+            assert (await result(engine.submit(job(Doubler())))).outcomes == []
 
     asyncio.run(play())
 
 
 def test_a_hung_run_ends_everything_and_the_engine_says_it_is_dead() -> None:
     async def play() -> None:
-        scorer, told = Gated(), Told()
-        async with running(told, hang_s=0.02) as (engine, clock):
-            futures = [engine.submit(work(scorer, 1))]
+        scorer, observer = Gated(), RecordingObserver()
+        async with running(observer, hang_s=0.02) as (engine, clock):
+            futures = [engine.submit(job(scorer, 1))]
             await began(scorer)
-            futures.append(engine.submit(work(scorer, 2)))
+            futures.append(engine.submit(job(scorer, 2)))
             engine.check()
             alive_in_time = engine.alive
             clock.now = 0.03
@@ -272,9 +275,9 @@ def test_a_hung_run_ends_everything_and_the_engine_says_it_is_dead() -> None:
                     await result(future)
             assert (alive_in_time, engine.alive) == (True, False)
             with pytest.raises(EngineDead):
-                engine.submit(work(scorer, 3))
+                engine.submit(job(scorer, 3))
             scorer.gate.set()
-        assert told.failures == ["hung"]
+        assert observer.failures == ["hung"]
 
     asyncio.run(play())
 
@@ -284,12 +287,12 @@ def test_a_model_thread_that_dies_ends_every_work() -> None:
         raise SystemExit
 
     async def play() -> None:
-        told = Told()
-        async with running(told) as (engine, _):
+        observer = RecordingObserver()
+        async with running(observer) as (engine, _):
             with pytest.raises(EngineDead, match="SystemExit"):
-                await result(engine.submit(work(Doubler(die), 1)))
+                await result(engine.submit(job(Doubler(die), 1)))
             assert not engine.alive
-        assert told.failures == ["died"]
+        assert observer.failures == ["died"]
 
     asyncio.run(play())
 
@@ -298,12 +301,12 @@ def test_stop_runs_what_waits_and_takes_nothing_new() -> None:
     async def play() -> None:
         scorer = Gated(max_batch_tokens=10)
         async with running() as (engine, _):
-            futures = [engine.submit(work(scorer, number)) for number in range(5)]
+            futures = [engine.submit(job(scorer, number)) for number in range(5)]
             await began(scorer)
             stopping = asyncio.create_task(engine.stop())
             await asyncio.sleep(0)
             with pytest.raises(EngineDead, match="stopping"):
-                engine.submit(work(scorer, 9))
+                engine.submit(job(scorer, 9))
             scorer.gate.set()
             await stopping
             assert [numbers(future.result()) for future in futures] == [[0], [1], [2], [3], [4]]
@@ -317,7 +320,7 @@ def test_the_backlog_counts_what_waits_and_what_runs() -> None:
         scorer = Gated(max_batch_tokens=10)
         async with running() as (engine, _):
             assert engine.backlog_seconds() == 0.0
-            first = engine.submit(work(scorer, 1, 2, 3))
+            first = engine.submit(job(scorer, 1, 2, 3))
             await began(scorer)
             assert engine.backlog_seconds() == pytest.approx(0.003)
             scorer.gate.set()
@@ -334,9 +337,9 @@ def test_what_runs_take_corrects_what_is_predicted() -> None:
                 clock.now += 2.0
 
             slow = Doubler(takes_two_seconds)
-            for _ in range(FEWEST):
-                await result(engine.submit(work(slow, 1)))
-            assert slow.lane.packing.pace.factor(clock.now) == pytest.approx(2.0 / 0.001)
+            for _ in range(MIN_MEASUREMENTS):
+                await result(engine.submit(job(slow, 1)))
+            assert slow.operation.batch_policy.correction.factor(clock.now) == pytest.approx(2.0 / 0.001)
 
     asyncio.run(play())
 
@@ -350,8 +353,8 @@ def test_runs_that_isolate_a_failure_correct_nothing() -> None:
                 raise RuntimeError
 
             poisoned = Doubler(fails_for_two_seconds)
-            for _ in range(FEWEST):
-                await result(engine.submit(work(poisoned, 1)))
-            assert poisoned.lane.packing.pace.factor(clock.now) == 1.0
+            for _ in range(MIN_MEASUREMENTS):
+                await result(engine.submit(job(poisoned, 1)))
+            assert poisoned.operation.batch_policy.correction.factor(clock.now) == 1.0
 
     asyncio.run(play())

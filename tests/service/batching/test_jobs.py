@@ -4,12 +4,12 @@ from service.batching.jobs import Batch, Job, NoResult
 from tests.support.batching import USUAL
 
 
-def work(*lengths: int) -> Job:
+def job(*lengths: int) -> Job:
     return Job.of(USUAL, [f"item {length}" for length in lengths], lengths, arrived=0.0, deadline=1.0)
 
 
 def test_work_holds_one_item_per_payload_in_order() -> None:
-    assert [(item.payload, item.length, item.position) for item in work(7, 3).items] == [
+    assert [(item.payload, item.length, item.position) for item in job(7, 3).items] == [
         ("item 7", 7, 0),
         ("item 3", 3, 1),
     ]
@@ -21,19 +21,19 @@ def test_a_length_for_every_payload_is_required() -> None:
 
 
 def test_the_first_outcome_of_an_item_counts() -> None:
-    begun = work(7, 3)
+    begun = job(7, 3)
     begun.settle(1, "result")
     begun.settle(1, NoResult.failed)
     assert (begun.outcomes, begun.remaining) == ([None, "result"], 1)
 
 
 def test_settling_the_rest_leaves_known_outcomes_alone() -> None:
-    begun = work(7, 3, 5)
+    begun = job(7, 3, 5)
     begun.settle(1, "result")
     assert begun.settle_rest(NoResult.late) == 2
     assert (begun.outcomes, begun.remaining) == ([NoResult.late, "result", NoResult.late], 0)
 
 
 def test_padding_is_the_share_of_what_is_computed_that_nobody_sent() -> None:
-    batch = Batch(USUAL, tuple(work(10, 5).items), 10)
+    batch = Batch(USUAL, tuple(job(10, 5).items), 10)
     assert (batch.padded, batch.padding_ratio) == (20, 0.25)

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.batching.latency_model import ENOUGH_S, BatchPolicy, LatencyTable
+from service.batching.latency_model import ENOUGH_S, LatencyTable, monotone
+from service.batching.packing import BatchPolicy
 
 LINEAR = LatencyTable((1, 10), (10, 100), ((0.001, 0.010), (0.010, 0.100)))
 FLAT = LatencyTable((1, 10), (10, 100), ((0.005, 0.005), (0.005, 0.005)))
@@ -12,7 +13,7 @@ grids = st.lists(st.lists(st.floats(1e-6, 1.0), min_size=3, max_size=3), min_siz
 
 
 def noisy_table(grid: list[list[float]]) -> LatencyTable:
-    return LatencyTable((1, 4, 16), (8, 32, 128), tuple(map(tuple, grid)))
+    return LatencyTable((1, 4, 16), (8, 32, 128), monotone(tuple(map(tuple, grid))))
 
 
 def test_seconds_are_bilinear_between_the_measured_points() -> None:
@@ -99,39 +100,39 @@ def test_batches_that_would_never_be_cut_are_not_measured() -> None:
 
 
 def test_room_is_what_both_caps_allow_and_never_less_than_one_pair() -> None:
-    assert BatchPolicy(LINEAR, max_batch_tokens=100, max_batch_s=1.0).room(10) == 10
-    assert BatchPolicy(LINEAR, max_batch_tokens=100_000, max_batch_s=0.0305).room(10) == 30
-    assert BatchPolicy(LINEAR, max_batch_tokens=5, max_batch_s=1.0).room(10) == 1
+    assert BatchPolicy(LINEAR, max_batch_tokens=100, max_batch_s=1.0).max_items(10) == 10
+    assert BatchPolicy(LINEAR, max_batch_tokens=100_000, max_batch_s=0.0305).max_items(10) == 30
+    assert BatchPolicy(LINEAR, max_batch_tokens=5, max_batch_s=1.0).max_items(10) == 1
 
 
 @given(grids, st.integers(0, 500))
 def test_a_length_is_cut_into_even_parts_that_each_keep_to_the_caps(grid: list[list[float]], length: int) -> None:
     table = noisy_table(grid)
-    parts = BatchPolicy(table, max_batch_tokens=100, max_batch_s=0.5).cuts(length)
+    parts = BatchPolicy(table, max_batch_tokens=100, max_batch_s=0.5).split_evenly(length)
     assert sum(parts) == length
     assert max(parts, default=0) - min(parts, default=0) <= 1
     assert all(part <= 100 and table.seconds(1, part) <= 0.5 for part in parts if part > 1)
 
 
 def test_where_time_follows_tokens_only_lengths_within_a_quarter_share_a_batch() -> None:
-    assert BatchPolicy(LINEAR, max_batch_tokens=1000, max_batch_s=1.0).shortest(4, 100) == 80
+    assert BatchPolicy(LINEAR, max_batch_tokens=1000, max_batch_s=1.0).min_length(4, 100) == 80
 
 
 def test_where_another_pair_is_free_any_length_may_join() -> None:
-    packing = BatchPolicy(FLAT, max_batch_tokens=1000, max_batch_s=1.0)
-    assert packing.shortest(4, 100) == 1
-    assert packing.may_grow(4, 10, 100)
+    policy = BatchPolicy(FLAT, max_batch_tokens=1000, max_batch_s=1.0)
+    assert policy.min_length(4, 100) == 1
+    assert policy.may_grow(4, 10, 100)
 
 
 def test_a_longer_pair_joins_only_while_few_others_are_padded_for_it() -> None:
-    packing = BatchPolicy(LINEAR, max_batch_tokens=10_000, max_batch_s=1.0)
-    assert packing.may_grow(2, 50, 55)
-    assert not packing.may_grow(20, 50, 55)
+    policy = BatchPolicy(LINEAR, max_batch_tokens=10_000, max_batch_s=1.0)
+    assert policy.may_grow(2, 50, 55)
+    assert not policy.may_grow(20, 50, 55)
 
 
 @given(grids, st.integers(1, 40), st.integers(1, 300))
 def test_equal_lengths_always_share_a_batch_however_noisy_the_table(
     grid: list[list[float]], pairs: int, longest: int
 ) -> None:
-    packing = BatchPolicy(noisy_table(grid), max_batch_tokens=4096, max_batch_s=2.0)
-    assert packing.shortest(pairs, longest) <= longest
+    policy = BatchPolicy(noisy_table(grid), max_batch_tokens=4096, max_batch_s=2.0)
+    assert policy.min_length(pairs, longest) <= longest

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from models.text import TokenIds
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine, EngineDead
-from service.batching.jobs import NoResult
-from service.batching.latency_model import BatchPolicy, LatencyTable
+from service.batching.jobs import NoResult, Operation
+from service.batching.latency_model import LatencyTable
+from service.batching.packing import BatchPolicy
 from service.encoding.single_flight import Encoded, SingleFlight
-from tests.support.batching import Told
+from tests.support.batching import RecordingObserver
 from tests.support.waiting import PATIENCE_S, eventually_here
 
 A, B = b"a", b"b"
@@ -31,12 +32,11 @@ TEXTS: dict[bytes, TokenIds] = {
 
 
 class Halving:
-    """Half of each number; what `spoil` names becomes NaN. The gate holds each run until it is opened."""
-
-    name, leads_on = "member", True
-    packing = BatchPolicy(LatencyTable((1,), (1,), ((1e-6,),)), max_batch_tokens=100, max_batch_s=1.0)
+    """Halves each number; `spoil` becomes NaN. The gate holds each run until it is opened."""
 
     def __init__(self, spoil: int = 0) -> None:
+        policy = BatchPolicy(LatencyTable((1,), (1,), ((1e-6,),)), max_batch_tokens=100, max_batch_s=1.0)
+        self.operation = Operation("member", policy, self.run, lambda each: bool(np.isfinite(each).all()))
         self.runs: list[list[int]] = []
         self.began, self.gate = threading.Event(), threading.Event()
         self._spoil = spoil
@@ -46,15 +46,6 @@ class Halving:
         self.began.set()
         assert self.gate.wait(PATIENCE_S)
         return [np.where(ids == self._spoil, np.nan, ids / 2) for ids in payloads]
-
-    def sound(self, result: NDArray[np.float64]) -> bool:
-        return bool(np.isfinite(result).all())
-
-    def halves(self, payload: Any) -> Sequence[Any]:
-        return ()
-
-    def join(self, halves: Sequence[Any], results: Sequence[Any]) -> Any:
-        raise NotImplementedError
 
 
 @dataclass
@@ -71,7 +62,7 @@ class Shelf:
 
 @asynccontextmanager
 async def encoding(shelf: Shelf) -> AsyncIterator[tuple[SingleFlight, Engine]]:
-    engine = Engine(DeadlineQueue(patience_s=1.0), observer=Told())
+    engine = Engine(DeadlineQueue(max_overtake_s=1.0), observer=RecordingObserver())
     await engine.start()
     try:
         yield SingleFlight(engine, shelf.keep), engine
@@ -80,18 +71,18 @@ async def encoding(shelf: Shelf) -> AsyncIterator[tuple[SingleFlight, Engine]]:
         await asyncio.wait_for(engine.stop(), PATIENCE_S)
 
 
-def ask(through: SingleFlight, lane: Halving, *keys: bytes, seconds: float = PATIENCE_S) -> asyncio.Task[Encoded]:
+def ask(through: SingleFlight, operation: Halving, *keys: bytes, seconds: float = PATIENCE_S) -> asyncio.Task[Encoded]:
     now = time.monotonic()
     wanted = {key: TEXTS[key] for key in keys}
-    return asyncio.ensure_future(through.encode(lane, wanted, arrived=now, deadline=now + seconds))
+    return asyncio.ensure_future(through.encode(operation.operation, wanted, arrived=now, deadline=now + seconds))
 
 
 def numbers(encoded: Encoded) -> dict[bytes, float | NoResult]:
     return {key: each if isinstance(each, NoResult) else float(each[0]) for key, each in encoded.results.items()}
 
 
-async def run_began(lane: Halving) -> None:
-    assert await asyncio.to_thread(lane.began.wait, PATIENCE_S)
+async def run_began(operation: Halving) -> None:
+    assert await asyncio.to_thread(operation.began.wait, PATIENCE_S)
 
 
 def playing(play: Callable[[], Awaitable[None]]) -> None:
@@ -103,63 +94,63 @@ def playing(play: Callable[[], Awaitable[None]]) -> None:
 
 def test_who_asks_for_what_is_under_way_waits_for_that() -> None:
     async def play() -> None:
-        lane, shelf = Halving(), Shelf()
+        operation, shelf = Halving(), Shelf()
         async with encoding(shelf) as (through, _):
-            first = ask(through, lane, A)
-            await run_began(lane)
-            second = ask(through, lane, A, B)
+            first = ask(through, operation, A)
+            await run_began(operation)
+            second = ask(through, operation, A, B)
             await asyncio.sleep(0)
-            lane.gate.set()
+            operation.gate.set()
             assert numbers(await first) == {A: 0.5}
             assert numbers(await second) == {A: 0.5, B: 1.0}
-        assert lane.runs == [[1], [2]]
+        assert operation.runs == [[1], [2]]
 
     playing(play)
 
 
 def test_one_may_wait_for_many_flights_of_others_and_one_of_its_own() -> None:
     async def play() -> None:
-        lane, shelf = Halving(), Shelf()
+        operation, shelf = Halving(), Shelf()
         async with encoding(shelf) as (through, _):
-            others = [ask(through, lane, key) for key in MANY]
-            await run_began(lane)
-            everything = ask(through, lane, A, *MANY)
+            others = [ask(through, operation, key) for key in MANY]
+            await run_began(operation)
+            everything = ask(through, operation, A, *MANY)
             await asyncio.sleep(0)
-            lane.gate.set()
+            operation.gate.set()
             await asyncio.gather(*others)
             assert numbers(await everything) == {A: 0.5, **{key: float(TEXTS[key][0]) / 2 for key in MANY}}
-        assert sorted(number for run in lane.runs for number in run) == [1, *range(10, 18)]
+        assert sorted(number for run in operation.runs for number in run) == [1, *range(10, 18)]
 
     playing(play)
 
 
 def test_a_result_is_found_here_until_it_is_kept() -> None:
     async def play() -> None:
-        lane, shelf = Halving(), Shelf()
-        lane.gate.set()
+        operation, shelf = Halving(), Shelf()
+        operation.gate.set()
         async with encoding(shelf) as (through, _):
             for _ in range(2):
-                assert numbers(await ask(through, lane, A)) == {A: 0.5}
+                assert numbers(await ask(through, operation, A)) == {A: 0.5}
             assert shelf.kept == {}
             shelf.may.set()
             await eventually_here(lambda: not through._flights)
             assert {key: float(each[0]) for key, each in shelf.kept.items()} == {A: 0.5}
-        assert lane.runs == [[1]]
+        assert operation.runs == [[1]]
 
     playing(play)
 
 
 def test_what_is_late_for_one_is_begun_again_for_another() -> None:
     async def play() -> None:
-        lane, shelf = Halving(), Shelf()
+        operation, shelf = Halving(), Shelf()
         async with encoding(shelf) as (through, _):
-            ask(through, lane, B)
-            await run_began(lane)
-            hasty = ask(through, lane, A, seconds=0.05)
+            ask(through, operation, B)
+            await run_began(operation)
+            hasty = ask(through, operation, A, seconds=0.05)
             await asyncio.sleep(0)
-            patient = ask(through, lane, A)
+            patient = ask(through, operation, A)
             assert numbers(await hasty) == {}
-            lane.gate.set()
+            operation.gate.set()
             assert numbers(await patient) == {A: 0.5}
 
     playing(play)
@@ -167,28 +158,28 @@ def test_what_is_late_for_one_is_begun_again_for_another() -> None:
 
 def test_when_everybody_has_left_it_is_not_run() -> None:
     async def play() -> None:
-        lane, shelf = Halving(), Shelf()
+        operation, shelf = Halving(), Shelf()
         async with encoding(shelf) as (through, _):
-            busy = ask(through, lane, B)
-            await run_began(lane)
-            leaving = [ask(through, lane, A), ask(through, lane, A)]
+            busy = ask(through, operation, B)
+            await run_began(operation)
+            leaving = [ask(through, operation, A), ask(through, operation, A)]
             await asyncio.sleep(0)
             for task in leaving:
                 task.cancel()
             await asyncio.wait(leaving)
-            lane.gate.set()
+            operation.gate.set()
             await busy
-        assert lane.runs == [[2]]
+        assert operation.runs == [[2]]
 
     playing(play)
 
 
 def test_what_is_not_finite_is_a_failure_and_never_kept() -> None:
     async def play() -> None:
-        lane, shelf = Halving(spoil=1), Shelf()
-        lane.gate.set()
+        operation, shelf = Halving(spoil=1), Shelf()
+        operation.gate.set()
         async with encoding(shelf) as (through, _):
-            assert numbers(await ask(through, lane, A, B)) == {A: NoResult.failed, B: 1.0}
+            assert numbers(await ask(through, operation, A, B)) == {A: NoResult.failed, B: 1.0}
             shelf.may.set()
             await eventually_here(lambda: not through._flights)
         assert set(shelf.kept) == {B}
@@ -198,16 +189,16 @@ def test_what_is_not_finite_is_a_failure_and_never_kept() -> None:
 
 def test_a_dead_engine_is_told_to_everybody_who_waits() -> None:
     async def play() -> None:
-        lane = Halving()
+        operation = Halving()
         async with encoding(Shelf()) as (through, engine):
-            waiting = [ask(through, lane, A), ask(through, lane, A, B)]
-            await run_began(lane)
+            waiting = [ask(through, operation, A), ask(through, operation, A, B)]
+            await run_began(operation)
             engine.fail_all("a test says so")
             for task in waiting:
                 with pytest.raises(EngineDead):
                     await task
-            lane.gate.set()
+            operation.gate.set()
             with pytest.raises(EngineDead):
-                await ask(through, lane, A)
+                await ask(through, operation, A)
 
     playing(play)

@@ -6,8 +6,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from service.batching.jobs import PairStatus
 from service.observability.metrics import LANES, OUTCOMES, ROUTES, STAGES, Metrics
+from service.request import ItemStatus
 from tests.support.fakes import SumScorer, loading
 from tests.support.metrics import read, series
 from tests.support.service import Serve
@@ -21,7 +21,7 @@ def test_every_label_stands_before_anything_has_happened() -> None:
         for outcome in OUTCOMES:
             assert found[f'fitscore_requests_total{{outcome="{outcome}",route="{route}"}}'] == 0
     assert all(f'fitscore_stage_duration_seconds_count{{stage="{stage}"}}' in found for stage in STAGES)
-    assert all(f'fitscore_pairs_total{{status="{status}"}}' in found for status in PairStatus)
+    assert all(f'fitscore_pairs_total{{status="{status}"}}' in found for status in ItemStatus)
     assert all(f'fitscore_session_run_errors_total{{kind="{kind}"}}' in found for kind in ("error", "hung", "shape"))
     assert 'fitscore_gc_pause_seconds_count{generation="2"}' in found
     plain = (

@@ -14,11 +14,13 @@ from models.runtime.io_binding import BoundSession
 from models.runtime.session import Feeds, Outputs
 from models.text import Pair
 from service.lifecycle import Load
-from service.registry import loading as ready
-from service.registry.loading import LiveModel, NotEnoughMemory, check_memory, find_bundle, installed, why
-from service.registry.operations import PairOperation, SplitOperations, WarmUpOperation
+from service.registry import memory
+from service.registry.catalog import find_bundle, installed
+from service.registry.loading import load_failure
+from service.registry.memory import NotEnoughMemory, check_memory
+from service.registry.operations import SplitOperations, warm_up_operation
 from tests.support.bundles import flip_a_bit, graph_bytes, manifest, write_tiny_bundle
-from tests.support.fakes import load_tiny
+from tests.support.fakes import load_tiny, pair_operation_of
 from tests.support.service import Running, Serve
 from tests.support.split_bundles import write_split_bundle
 
@@ -41,19 +43,14 @@ def version(running: Running) -> str:
     return found
 
 
-def pair_lane(model: LiveModel) -> PairOperation:
-    assert isinstance(model.lanes, PairOperation)
-    return model.lanes
-
-
 def test_a_loaded_split_model_knows_what_each_kind_of_work_costs(tmp_path: Path) -> None:
     write_split_bundle(tmp_path / "split")
-    lanes = load_tiny(tmp_path / "split").lanes
-    assert isinstance(lanes, SplitOperations)
-    assert lanes.shape == (2, 8)
-    for lane in (lanes.members, lanes.candidates, lanes.ahead, lanes.scores):
-        assert 0 < lane.packing.seconds(1, 1) <= lane.packing.seconds(8, 18)
-    assert lanes.scores.packing.room(100) == 512 // 2 // 100  # a slot counts as a token
+    operations = load_tiny(tmp_path / "split").operations
+    assert isinstance(operations, SplitOperations)
+    assert operations.shape == (2, 8)
+    for operation in (operations.members, operations.candidates, operations.background, operations.scores):
+        assert 0 < operation.batch_policy.seconds(1, 1) <= operation.batch_policy.seconds(8, 18)
+    assert operations.scores.batch_policy.max_items(100) == 512 // 2 // 100  # a slot counts as a token
 
 
 def test_a_split_model_whose_graphs_do_not_belong_together_is_refused(tmp_path: Path) -> None:
@@ -71,8 +68,8 @@ def test_a_split_model_whose_graphs_do_not_belong_together_is_refused(tmp_path: 
 def test_a_loaded_model_is_warm_and_knows_its_cost(bundle: Path) -> None:
     model = load_tiny(bundle)
     assert model.heads == ("relevance", "apply")
-    packing = pair_lane(model).packing
-    assert packing.room(16 + 16 + 4) >= 1
+    packing = pair_operation_of(model).batch_policy
+    assert packing.max_items(16 + 16 + 4) >= 1
     assert 0 < packing.seconds(1, 10) <= packing.seconds(8, 35)
 
 
@@ -80,7 +77,7 @@ def test_a_model_in_fixed_shapes_gives_its_known_answers_too(bundle: Path) -> No
     model = load_tiny(bundle, run_mode="bound")
     pair = Pair(model.encoder.member("data engineer"), model.encoder.candidates(["chef"])[0])
     np.testing.assert_allclose(
-        pair_lane(model).run([pair] * 3), pair_lane(load_tiny(bundle)).run([pair] * 3), atol=1e-6
+        pair_operation_of(model).run([pair] * 3), pair_operation_of(load_tiny(bundle)).run([pair] * 3), atol=1e-6
     )
 
 
@@ -112,7 +109,7 @@ class Warmer:
 
 
 def load_with(warmer: Warmer) -> Load:
-    return lambda path: replace(load_tiny(path), warm_up=WarmUpOperation.of(warmer))
+    return lambda path: replace(load_tiny(path), warm_up=warm_up_operation(warmer))
 
 
 def test_what_belongs_to_the_model_thread_is_warmed_up_there_before_ready(serve: Serve) -> None:
@@ -167,7 +164,7 @@ def test_a_bundle_larger_than_the_memory_is_refused_before_it_is_read(shelf: Pat
 
 
 def test_the_least_limit_counts(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ready, "_available_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(memory, "_available_bytes", lambda: 1 << 20)
     with pytest.raises(NotEnoughMemory, match="1 MiB are available"):
         check_memory(shelf / "tiny-v1")
 
@@ -182,7 +179,7 @@ def test_the_least_limit_counts(shelf: Path, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_every_failure_is_one_sentence(error: Exception, sentence: str) -> None:
-    assert why(error, Path("b")) == sentence
+    assert load_failure(error, Path("b")) == sentence
 
 
 def test_damaged_bundles_are_not_listed_and_yet_found(shelf: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from service.registry.loading import LiveModel
-from service.registry.operations import PairOperation
+from service.registry.operations import pair_operation
 from tests.support.bundles import HEADS, write_tiny_bundle
-from tests.support.fakes import SumScorer, load_tiny
+from tests.support.fakes import SumScorer, load_tiny, pair_operation_of
 from tests.support.service import Running, Serve
 from tests.support.waiting import eventually
 
@@ -36,8 +36,7 @@ def second_is(edit: Edit) -> Callable[[Path], LiveModel]:
         model = load_tiny(path)
         if model.version != "2":
             return model
-        assert isinstance(model.lanes, PairOperation)
-        return replace(model, lanes=PairOperation(SumScorer(edit), model.lanes.packing))
+        return replace(model, operations=pair_operation(SumScorer(edit), pair_operation_of(model).batch_policy))
 
     return load
 
