@@ -16,8 +16,9 @@ SERVE := $(VENV)/serve
 DEV := $(VENV)/dev
 LOAD := $(VENV)/load
 GPU := $(VENV)/gpu
+DOCS := $(VENV)/docs
 
-.PHONY: help serve serve-env test check format train-demo load open-loop bench bench-gpu store-bench peers fire image image-gpu image-here pins
+.PHONY: help serve serve-env test check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here pins
 
 help: ## these words
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,6 +66,13 @@ peers: $(DEV)/.installed ## the same model served by others, in turn, as ratios
 fire: serve-env ## everything under fire, each figure beside its negative control; ARGS='--minutes 15' or --tiny
 	@exec $(SERVE)/bin/python -m load_tests.fire --bundle '$(BUNDLE)' $(ARGS)
 
+# No --quiet: it would hide warnings from --strict as well.
+docs: $(DOCS)/.installed ## build the documentation into build/site; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 exec $(DOCS)/bin/python -m mkdocs build --strict
+
+pictures: $(DOCS)/.installed ## draw the pictures of README and docs again, from docs/pictures/*.d2 and dated results
+	@exec $(DOCS)/bin/python docs/pictures.py
+
 image: ## the CPU image
 	$(DOCKER) build --target cpu --build-arg BUNDLE='$(BUNDLE)' --tag $(IMAGE):cpu .
 
@@ -86,8 +94,9 @@ $(SERVE)/.installed: EXTRAS := service-cpu
 $(DEV)/.installed: EXTRAS := service-cpu,training,dev
 $(LOAD)/.installed: EXTRAS := load
 $(GPU)/.installed: EXTRAS := service-gpu
+$(DOCS)/.installed: EXTRAS := docs
 # Locust brings an older pytest of its own, which the pins would forbid.
-$(SERVE)/.installed $(DEV)/.installed $(GPU)/.installed: PINS := --constraint constraints.txt
+$(SERVE)/.installed $(DEV)/.installed $(GPU)/.installed $(DOCS)/.installed: PINS := --constraint constraints.txt
 
 # The stamp is written last, so a broken install is done again and a finished one is never touched.
 %/.installed: pyproject.toml constraints.txt

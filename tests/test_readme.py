@@ -1,4 +1,4 @@
-"""What the README shows exists and works."""
+"""The README is short, and what it shows exists and works."""
 
 import json
 import re
@@ -10,20 +10,27 @@ from service.http.schemas import ScoreRequest, ScoreResponse
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "service/README.md", "training/README.md")
+PACKAGES = ("models", "service", "training")
 
 
-def test_every_python_file_stands_in_the_tree() -> None:
-    for package in ("models", "service", "training"):
-        for path in (ROOT / package).glob("*.py"):
-            assert path.name == "__init__.py" or path.name in README, (
-                f"{package}/{path.name} is not in the README's tree"
-            )
+def rooms() -> list[str]:
+    """Folders of code in the three packages, and modules at a package's root."""
+    folders = {path.parent for package in PACKAGES for path in (ROOT / package).glob("*/__init__.py")}
+    modules = [path for package in PACKAGES for path in (ROOT / package).glob("*.py") if not path.stem.startswith("__")]
+    return sorted({path.name for path in folders} | {path.stem for path in modules})
 
 
-def test_every_file_of_the_tree_exists() -> None:
-    tree = README.split("## The tree")[1].split("```")[1]
-    for name in re.findall(r"\b([a-z_]+\.py)\b", tree):
-        assert any(ROOT.glob(f"*/{name}")) or any(ROOT.glob(f"*/*/{name}")), f"{name} is in the tree only"
+@pytest.mark.parametrize("room", rooms())
+def test_the_readme_names_each_room(room: str) -> None:
+    shown = README.split("## Rooms")[1].split("```")[1]
+    assert re.search(rf"\b{room}\b", shown), f"{room} is not under Rooms"
+
+
+def test_the_readme_names_no_room_that_does_not_exist() -> None:
+    shown = README.split("## Rooms")[1].split("```")[1]
+    for name in re.findall(r"\b([a-z_]+)/", shown):
+        assert any(ROOT.glob(name)) or any(ROOT.glob(f"*/{name}")), f"{name}/ is in the README only"
 
 
 def test_the_request_and_its_answer_fit_the_contract() -> None:
@@ -36,6 +43,20 @@ def test_the_request_and_its_answer_fit_the_contract() -> None:
     assert [each["id"] for each in json.loads(body[1])["candidates"]] == ["j-1", "j-2", "j-3"]
 
 
-@pytest.mark.parametrize("word", sorted(set(re.findall(r"make ([a-z-]+)", README))))
-def test_every_make_word_exists(word: str) -> None:
-    assert re.search(rf"^{word}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+@pytest.mark.parametrize("document", ["README.md", "training/README.md"])
+def test_every_make_word_exists(document: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for word in set(re.findall(r"(?:`|^|&& |: )make ([a-z][a-z-]+)", text, re.MULTILINE)):
+        assert re.search(rf"^{word}:", makefile, re.MULTILINE), f"{document} shows make {word}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_to_a_file(document: str) -> None:
+    path = ROOT / document
+    for target in re.findall(r"\]\(([^)#:]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{document} links to {target}"
+
+
+def test_the_readme_has_at_most_110_lines() -> None:
+    assert len(README.splitlines()) <= 110
