@@ -1,16 +1,10 @@
-"""What can be wrong with a model before it scores anything, and with what is stored for it.
-
-BundleError    a folder that is not a sound bundle; the sentence names the file or field
-DeviceError    a device that was asked for and is not there
-StoreError     a store that cannot do what was asked: NoRoom, StoreDown
-DamagedEntry   one entry of a store that is not what was written
-"""
+"""What can go wrong with a model before it scores, and with stored slots and texts. No message names content."""
 
 from __future__ import annotations
 
 
 class BundleError(Exception):
-    """The bundle must not be served."""
+    """The bundle must not be served; the sentence names the file or field."""
 
 
 class DeviceError(Exception):
@@ -18,16 +12,16 @@ class DeviceError(Exception):
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked. Never names content."""
+    """The store cannot do what was asked."""
 
 
 class NoRoom(StoreError):
-    """There is no room for all of these; none was stored."""
+    """The entries do not fit; none was stored."""
 
 
 class StoreDown(StoreError):
-    """The store cannot be reached or read at the moment; a later try may succeed."""
+    """The store cannot be reached or read; a later attempt may succeed."""
 
 
 class DamagedEntry(Exception):
-    """What was stored is not what was written. Never names content."""
+    """A stored entry is not what was written."""

@@ -1,6 +1,6 @@
 """Text to token ids. Training and serving share this code.
 
-Knows tokens, not models: what a graph does with ids is not its concern.
+Knows tokens, not models.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Inputs = dict[str, NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """A member and a candidate as token ids, i32[length] each, special tokens included.
+    """A member and a candidate as token ids, i32[length] each, with special tokens.
 
     Pairs of one request share the member's array, so that a scorer may compute it once.
     """
@@ -34,17 +34,12 @@ class Pair:
 
 
 class TextEncoder:
-    """Texts to token ids, and pairs of them to model inputs.
-
-    Safe to call from several threads: nothing changes after creation.
-    """
+    """Texts to token ids, and token ids to model inputs. Immutable, so several threads may call it."""
 
     def __init__(
         self, tokenizer_json: str, member_tokens: int, candidate_tokens: int, *, layout: Layout = "texts"
     ) -> None:
-        """Each side is cut by itself at its number of tokens, special ones not counted, so that a member's ids
-        never depend on a candidate.
-        """
+        """Each side is truncated by itself, special tokens not counted: a member's ids never depend on a candidate."""
         self._member = _tokenizer(tokenizer_json, member_tokens)
         self._candidate = _tokenizer(tokenizer_json, candidate_tokens)
         opening = [_special(self._member, "[CLS]", "<s>")]
@@ -56,14 +51,14 @@ class TextEncoder:
         self.longest_pair = self.longest_member + self.longest_candidate
 
     def member(self, text: str) -> TokenIds:
-        """Ids of a member's text as it stands in a pair, i32[tokens].
+        """Ids of a member's text within a pair, i32[tokens].
 
         Raises ValueError for text that is not valid Unicode.
         """
         return self._ids(self._member, [text], self._member_opening)[0]
 
     def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Ids of candidates' texts as they stand in pairs, i32[tokens] each.
+        """Ids of candidates' texts within pairs, i32[tokens] each.
 
         Raises ValueError for text that is not valid Unicode.
         """

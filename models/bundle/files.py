@@ -39,7 +39,7 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path, signer: TrustedSigner | None = None) -> Bundle:
-        """Read and verify a folder, which `signer`, where there is one, must have signed.
+        """Read and verify a folder; with a `signer`, its signature too.
 
         Raises BundleError with a sentence that names the file or field at fault.
         """
@@ -52,11 +52,11 @@ class Bundle:
 
 def _read_manifest(path: Path, signer: TrustedSigner | None) -> Manifest:
     if not path.is_dir():
-        raise BundleError(f"{path} is not a bundle: there is no such folder")
+        raise BundleError(f"{path} is not a bundle: no such folder")
     raw = _read_plain(path / MANIFEST)
     stated = _read_plain(path / MANIFEST_DIGEST)
     if stated != _digest_line(raw):
-        raise BundleError(f"{path / MANIFEST} is not what {MANIFEST_DIGEST} says it is: one of the two was changed")
+        raise BundleError(f"{path / MANIFEST} does not match {MANIFEST_DIGEST}: one of the two was changed")
     if signer is not None:
         name = path / MANIFEST_SIGNATURE
         signer.check(raw, _read_plain(name), name)
@@ -82,9 +82,9 @@ def _read_plain(path: Path) -> bytes:
 def _read_verified(path: Path, entry: FileEntry) -> bytes:
     raw = _read_plain(path)
     if len(raw) != entry.bytes:
-        raise BundleError(f"{path} has {len(raw)} bytes; the manifest says {entry.bytes}")
+        raise BundleError(f"{path} has {len(raw)} bytes, the manifest states {entry.bytes}")
     if hashlib.sha256(raw).hexdigest() != entry.sha256:
-        raise BundleError(f"{path} was changed: its sha256 is not the one in the manifest")
+        raise BundleError(f"{path} was changed: its sha256 does not match the manifest")
     return raw
 
 
@@ -104,9 +104,9 @@ def _check_references(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"{path / MANIFEST} names {name}, which is not among its files")
     heads = [head.name for head in manifest.heads]
     if not heads or len(set(heads)) != len(heads):
-        raise BundleError(f"{path / MANIFEST}: heads must be named, each once")
+        raise BundleError(f"{path / MANIFEST}: heads need distinct names")
     if not set(manifest.default_blend) <= set(heads) or not sum(manifest.default_blend.values()) > 0:
-        raise BundleError(f"{path / MANIFEST}: default_blend must weigh some of the heads {', '.join(heads)}")
+        raise BundleError(f"{path / MANIFEST}: default_blend must weight some of the heads {', '.join(heads)}")
 
 
 def _digest_line(raw: bytes) -> bytes:
@@ -114,7 +114,7 @@ def _digest_line(raw: bytes) -> bytes:
 
 
 def save_bundle(path: Path, manifest: Manifest, contents: Mapping[str, bytes], *, overwrite: bool = False) -> Bundle:
-    """Write a bundle whole or not at all, and load it back. `manifest.files` is filled in here.
+    """Write a bundle, whole or not at all, and load it again. Fills in `manifest.files`.
 
     Raises FileExistsError when the folder exists and `overwrite` is not set.
     """

@@ -1,4 +1,4 @@
-"""The manifest: everything that a bundle says of itself. Unknown fields are errors; knows no files."""
+"""The manifest: a bundle's description of itself. Unknown fields are errors. Reads no files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class _Part(BaseModel):
 
 
 class TextSpec(_Part):
-    """How texts become ids: tokenizer file, where each side is cut (tokens, special ones not counted), where the
-    special tokens stand, and the template.
+    """How fields become ids: the template, the tokenizer's file, each side's limit in tokens (special tokens not
+    counted), and the layout of a pair's special tokens.
     """
 
     tokenizer: str
@@ -34,8 +34,8 @@ PARTS: dict[Kind, tuple[Part, ...]] = {"cross": ("pair",), "split": ("member", "
 
 
 class Graph(_Part):
-    """One ONNX file, what it computes and the device that it is for;
-    `tolerance` bounds the difference of its known answers (probability).
+    """One ONNX file, what it computes, and its device. `tolerance` bounds the difference of known answers in
+    probability.
     """
 
     file: str
@@ -46,7 +46,7 @@ class Graph(_Part):
 
 
 class KnownAnswer(_Part):
-    """A pair as texts, and what the model said of it when it was made (one probability a head)."""
+    """A pair as texts, and the model's probabilities at export, one for each head."""
 
     member: str
     candidate: str

@@ -1,7 +1,7 @@
-"""A bundle's detached signature: Ed25519 over the very bytes of its manifest, which holds the digest of each file.
+"""A bundle's detached signature: Ed25519 over the bytes of its manifest, which holds the digest of each file.
 
-Any tool makes one: `openssl pkeyutl -sign -rawin -inkey key.pem -in manifest.json -out manifest.sig`. Not by the
-package model-signing: it does the same with a key offline, but brings sigstore and pyOpenSSL into the service.
+`openssl pkeyutl -sign -rawin -inkey key.pem -in manifest.json -out manifest.sig` makes one. The package model-signing
+would bring sigstore and pyOpenSSL into the service.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class BadSigner(Exception):
 
 
 class TrustedSigner:
-    """Whose bundles are served."""
+    """The signer whose bundles the service accepts."""
 
     def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key

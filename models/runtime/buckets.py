@@ -1,7 +1,7 @@
-"""Fixed shapes for a GPU: which bucket a batch runs in, and how a batch larger than any bucket is cut.
+"""Fixed shapes for a GPU: which bucket a batch runs in, and how a batch larger than any bucket is split.
 
-A GPU plans memory and picks kernels anew for each shape, and a captured CUDA graph is one shape for good. So a batch is
-padded up to one of few shapes, all of them run once before the first request. Pure: knows sizes, no session.
+A GPU plans memory and picks kernels for each new shape, and a captured CUDA graph has one fixed shape. So a batch is
+padded to one of few shapes, which all run once before the first request. Pure: knows sizes, no session.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from models.runtime.shapes import Axis, Size, Tensor
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A piece of a batch: some of its rows against some of its candidates, all tokens."""
+    """A piece of a batch: a range of rows, a range of candidates, all tokens."""
 
     rows: slice
     candidates: slice
     size: Size
 
     def of(self, tensor: Tensor) -> tuple[slice, ...]:
-        """Where the piece lies in a whole array of this tensor."""
+        """The piece's place in the whole array of a tensor."""
         return tuple(self._part(dim) for dim in tensor.dims)
 
     def _part(self, dim: int | Axis) -> slice:
@@ -33,9 +33,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Buckets:
-    """The sizes that each axis may take, ascending; a bucket has one of each, and at most `max_pairs` places
-    (rows times candidates).
-    """
+    """The sizes of each axis, ascending. A bucket has one size of each axis, and rows x candidates <= `max_pairs`."""
 
     rows: tuple[int, ...]
     tokens: tuple[int, ...] = (1,)
@@ -47,7 +45,7 @@ class Buckets:
             if not sizes or sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
                 raise ValueError("the sizes of an axis must be positive and strictly increasing")
         if self.rows[0] * self.candidates[-1] > self.max_pairs:
-            raise ValueError("max_pairs must leave room for the fewest rows with the most candidates")
+            raise ValueError("max_pairs must allow the fewest rows with the most candidates")
 
     def every(self) -> tuple[Size, ...]:
         """All buckets, small ones first."""
@@ -56,7 +54,7 @@ class Buckets:
         return tuple(sorted(kept, key=lambda size: size.rows * size.candidates * size.tokens))
 
     def fit(self, size: Size) -> Size | None:
-        """The smallest bucket that holds a batch of this size; None when there is none."""
+        """The smallest bucket that holds a batch of this size, or None."""
         rows, candidates = _smallest(self.rows, size.rows), _smallest(self.candidates, size.candidates)
         tokens = _smallest(self.tokens, size.tokens)
         if rows is None or candidates is None or tokens is None or rows * candidates > self.max_pairs:
@@ -68,8 +66,8 @@ class Buckets:
         cuts = []
         for candidates in _slices(size.candidates, self.candidates[-1]):
             num_candidates = candidates.stop - candidates.start
-            room = self.max_pairs // (_smallest(self.candidates, num_candidates) or num_candidates)
-            for rows in _slices(size.rows, max(each for each in self.rows if each <= room)):
+            max_rows = self.max_pairs // (_smallest(self.candidates, num_candidates) or num_candidates)
+            for rows in _slices(size.rows, max(each for each in self.rows if each <= max_rows)):
                 cuts.append(Cut(rows, candidates, Size(rows.stop - rows.start, num_candidates, size.tokens)))
         return cuts
 
@@ -85,9 +83,9 @@ def _slices(total: int, step: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """What bounds the batches of a model, for all its graphs: the one place that buckets and profiles come from.
+    """Limits of a model's batches, from which the buckets and profiles of all its graphs follow.
 
-    Tokens are the most that the text encoder makes of a side, special ones counted.
+    Tokens are the text encoder's maximum for a side, with special tokens.
     """
 
     member_tokens: int
@@ -114,7 +112,7 @@ class BatchLimits:
 
 
 def doubling(least: int, most: int) -> tuple[int, ...]:
-    """From `least` on, each twice the one before, and `most` last: of 32 and 196 it is 32, 64, 128, 196."""
+    """Doubles from `least`, and ends with `most`: 32 and 196 give 32, 64, 128, 196."""
     sizes = [least]
     while sizes[-1] * 2 < most:
         sizes.append(sizes[-1] * 2)
@@ -123,7 +121,7 @@ def doubling(least: int, most: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Profile:
-    """For an engine that is built for a range of shapes: the least, the usual and the largest shape of each input."""
+    """The smallest, usual and largest shape of each input, for an engine that is built for a range of shapes."""
 
     least: Mapping[str, tuple[int, ...]]
     usual: Mapping[str, tuple[int, ...]]
@@ -131,10 +129,10 @@ class Profile:
 
     @classmethod
     def of(cls, inputs: Iterable[Tensor], buckets: Buckets) -> Profile:
-        """From the smallest to the largest size of each axis; usual is a full batch of middling length."""
+        """From the smallest to the largest size of each axis; usual is a full batch of medium length."""
         known = tuple(inputs)
         least = Size(buckets.rows[0], buckets.candidates[0], buckets.tokens[0])
-        middling = buckets.tokens[len(buckets.tokens) // 2]
-        usual = buckets.cut(Size(buckets.rows[-1], buckets.candidates[-1], middling))[0].size
+        medium = buckets.tokens[len(buckets.tokens) // 2]
+        usual = buckets.cut(Size(buckets.rows[-1], buckets.candidates[-1], medium))[0].size
         most = Size(buckets.rows[-1], buckets.candidates[-1], buckets.tokens[-1])
         return cls(*({each.name: each.shape(size) for each in known} for size in (least, usual, most)))

@@ -1,7 +1,7 @@
-"""A session in buckets: inputs and outputs in buffers that are made once per bucket, written and read in place.
+"""A session in buckets: each bucket has input and output buffers, made once and bound to the session.
 
-On a GPU this saves allocation and planning on every run, and it is what CUDA graphs need: fixed shapes at fixed
-addresses, one graph per bucket, captured and replayed by one thread. The same code runs on the CPU, without graphs.
+On a GPU this saves allocation and planning on every run. CUDA graphs need it: fixed shapes at fixed addresses, one
+graph per bucket, captured and replayed by one thread. The same code runs on the CPU, without graphs.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def open_runner(
     precision: Precision,
     engines: Path,
 ) -> Runner:
-    """Open a graph to be run in one of four ways; TensorRT keeps what it builds under `engines`.
+    """Open a graph in a run mode. TensorRT keeps the engines that it builds under `engines`.
 
-    Raises DeviceError when the device or the run mode is not available, BundleError when the graph is not sound.
+    Raises DeviceError when the device or the run mode is not available, BundleError for a bad graph.
     """
     if run_mode == "plain":
         return Session.open(graph, device, threads)
     if run_mode == "bound":
         return BoundSession(Session.open(graph, device, threads), buckets)
     if resolve_device(device) != "cuda":
-        raise DeviceError(f"{run_mode!r} was asked for, which needs a GPU")
+        raise DeviceError(f"{run_mode!r} needs a GPU")
     if run_mode == "graphs":
         providers = [Cuda(graphs=True).provider()]
     else:
@@ -55,10 +55,10 @@ def open_runner(
 
 
 class BoundSession:
-    """Runs batches of any size through the buckets; only what has more tokens than every bucket runs as it stands.
+    """Runs batches of any size in buckets. A batch with more tokens than every bucket runs without padding.
 
-    One thread at a time should run it, and on a GPU with CUDA graphs always the same one: `warm_up` on the thread
-    that will run the model. Other threads get the same outputs, without graphs.
+    For one thread at a time. With CUDA graphs, call `warm_up` on the thread that will run the model: other threads get
+    the same outputs, without graphs.
     """
 
     def __init__(self, session: Session, buckets: Buckets) -> None:
@@ -67,19 +67,19 @@ class BoundSession:
         has_tokens = any("tokens" in each.dims for each in self._inputs)
         self.buckets = buckets if has_tokens else replace(buckets, tokens=(1,))
         self.device = session.device
-        # Ids start at 1: onnxruntime keeps 0 for runs that name none. A graph is one shape, so a bucket has its own.
+        # Ids start at 1: onnxruntime uses 0 for runs without an id. Each bucket's graph has its own id.
         self._graph_ids = {size: index + 1 for index, size in enumerate(self.buckets.every())}
         self._buffers: dict[Size, _Buffers] = {}
         self._capturing_thread: int | None = None
 
     @property
     def bytes(self) -> int:
-        """What the buffers take on the device."""
+        """Size of the buffers on the device."""
         return sum(each.bytes for each in self._buffers.values())
 
     def warm_up(self) -> None:
-        """Run every bucket, and capture its CUDA graph where the session has them, on the calling thread."""
-        # All buffers come first: once a graph holds addresses, nothing new may be put between them.
+        """Run every bucket on the calling thread, and capture its CUDA graph where the session uses them."""
+        # Make all buffers first: once a graph holds addresses, nothing new may be allocated between them.
         every = [self._buffers_of(size) for size in reversed(self.buckets.every())]
         for _ in range(RUNS_BEFORE_CAPTURE):
             for buffers in every:
@@ -94,16 +94,14 @@ class BoundSession:
         return self.run_all(feeds)[self._outputs[0].name]
 
     def run_all(self, feeds: Feeds) -> Outputs:
-        """Every output by its name. Inputs are given the types that the graph declares; those that it does not
-        declare are left out.
-        """
+        """Every output by its name. Feeds are cast to the graph's types; feeds that it does not declare are ignored."""
         size = size_of(self._inputs, feeds)
         if self.buckets.fit(Size(1, 1, size.tokens)) is None:
             return self._session.run_all(feeds)
         whole = {each.name: np.empty(each.shape(size), each.dtype) for each in self._outputs}
         for cut in self.buckets.cut(size):
             bucket = self.buckets.fit(cut.size)
-            assert bucket is not None  # what `cut` promises
+            assert bucket is not None  # `cut` guarantees it
             buffers = self._buffers_of(bucket)
             buffers.write({each.name: feeds[each.name][cut.of(each)] for each in self._inputs})
             buffers.run(self._graph_id(bucket))
@@ -112,7 +110,7 @@ class BoundSession:
         return whole
 
     def _graph_id(self, bucket: Size) -> int:
-        # A thread that has captured nothing would capture now, in the middle of a request.
+        # Another thread would capture a graph now, in the middle of a request.
         return self._graph_ids[bucket] if threading.get_ident() == self._capturing_thread else NO_GRAPH
 
     def _buffers_of(self, bucket: Size) -> _Buffers:
@@ -128,7 +126,7 @@ class _Buffers:
         self.size = size
         self._runtime = session.runtime
         self._binding = session.runtime.io_binding()
-        # Where feeds are padded. Ones until then: a mask of zeros alone would warm up on NaN.
+        # Feeds are padded here. Initially ones: a mask of zeros would warm up on NaN.
         self._staging: dict[str, AnyArray] = {each.name: np.ones(each.shape(size), each.dtype) for each in inputs}
         self._values = {each.name: self._value(each, session.device) for each in (*inputs, *outputs)}
         for each in inputs:
@@ -142,18 +140,18 @@ class _Buffers:
         return sum(int(value.tensor_size_in_bytes()) for value in self._values.values())
 
     def write(self, feeds: Feeds) -> None:
-        """Pad each feed into its buffer. Raises TypeError where a feed cannot be turned into the graph's type."""
+        """Pad each feed into its buffer. Raises TypeError for a feed that cannot be cast to the graph's type."""
         for name, staging in self._staging.items():
             place(staging, feeds[name])
-            # update_inplace itself would take another type of as many bytes.
+            # `staging` has the right type; update_inplace would accept any type of the same size.
             self._values[name].update_inplace(staging)
 
     def run(self, graph_id: int) -> None:
-        """On return the outputs are complete: onnxruntime waits for the stream at the end of each run."""
+        """The outputs are complete on return: onnxruntime synchronises the stream at the end of each run."""
         self._runtime.run_with_iobinding(self._binding, run_options(graph_id))
 
     def read(self, output: Tensor, size: Size) -> AnyArray:
-        """The part of an output that is not padding; on the CPU a view, so copy it before the next run."""
+        """An output without padding. On the CPU this is a view: copy it before the next run."""
         array: AnyArray = self._values[output.name].numpy()
         return array[corner(output.shape(size))]
 

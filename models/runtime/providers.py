@@ -1,6 +1,6 @@
-"""What onnxruntime is told about the device that runs a graph: execution providers and their options.
+"""Execution providers of onnxruntime and their options, in the spelling of onnxruntime 1.31.
 
-Names and values as onnxruntime 1.31 spells them. Knows no session and no bundle.
+Knows no session and no bundle.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.runtime.buckets import Profile
 Provider = tuple[str, dict[str, str]]
 Precision = Literal["fp32", "fp16", "int8"]
 RunMode = Literal["plain", "bound", "graphs", "tensorrt"]
-"""How a graph is run: any shape as it comes; in buckets; in buckets with CUDA graphs; by TensorRT, in buckets."""
+"""How a graph runs: on any shape; in buckets; in buckets with CUDA graphs; in buckets by TensorRT."""
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 # The TensorRT provider of onnxruntime 1.31 is linked against TensorRT 10; `pip install tensorrt` brings 11.
@@ -34,15 +34,15 @@ class Cuda:
     graphs: bool = False
     # TF32 keeps 10 bits of the mantissa in matrix products of fp32 graphs: off where outputs are compared.
     tf32: bool = True
-    # Reductions may use cuDNN; without it they have to do without.
+    # Whether reductions may use cuDNN; off where it is not installed.
     cudnn: bool = True
 
     def provider(self) -> Provider:
         """For `InferenceSession(providers=...)`."""
         return CUDA, {
-            # Doubling would take half of the GPU for a model that needs little more than its weights.
+            # The default doubles the arena: half of the GPU for a model that needs little more than its weights.
             "arena_extend_strategy": "kSameAsRequested",
-            # Copies and kernels in one stream need no waiting for each other.
+            # In one stream, copies and kernels need no synchronisation.
             "do_copy_in_default_stream": "1",
             "enable_cudnn": _flag(self.cudnn),
             "use_tf32": _flag(self.tf32),
@@ -54,7 +54,7 @@ class Cuda:
 class TensorRt:
     """The TensorRT provider: engines built once for a profile and kept in a folder of their own (`engine_folder`).
 
-    Profiles are explicit: a shape outside of a guessed range would rebuild the engine inside a request.
+    Profiles are explicit: a shape outside an inferred range would rebuild the engine inside a request.
     """
 
     profile: Profile
@@ -79,7 +79,7 @@ class TensorRt:
 
 @dataclass(frozen=True)
 class Gpu:
-    """What an engine was built on; it runs nowhere else."""
+    """The GPU and software that an engine was built on; it runs on no other."""
 
     name: str
     driver: str
@@ -88,11 +88,11 @@ class Gpu:
     @classmethod
     def here(cls) -> Gpu:
         """The first GPU of this machine. Raises DeviceError where there is no driver or no TensorRT 10."""
-        ask = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
         try:
-            answer = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=30).stdout
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
         except (OSError, subprocess.SubprocessError) as error:
-            raise DeviceError("TensorRT was asked for, but nvidia-smi tells of no GPU") from error
+            raise DeviceError("TensorRT was requested, but nvidia-smi finds no GPU") from error
         return cls.read(answer, tensorrt_version())
 
     @classmethod
@@ -100,13 +100,13 @@ class Gpu:
         """From nvidia-smi's lines `name, driver version`."""
         name, _, driver = answer.strip().partition("\n")[0].rpartition(", ")
         if not name or not driver:
-            raise DeviceError("TensorRT was asked for, but nvidia-smi names no GPU")
+            raise DeviceError("TensorRT was requested, but nvidia-smi lists no GPU")
         return cls(name, driver, tensorrt)
 
 
 def engine_folder(root: Path, graph: bytes, profile: Profile, gpu: Gpu) -> Path:
-    """Where the engines of a graph lie: another graph, profile, GPU, driver or TensorRT has another folder, so that a
-    stale engine is never loaded.
+    """The folder of a graph's engines. It depends on the graph, profile, GPU, driver and TensorRT, so that a stale
+    engine is never loaded.
     """
     key = hashlib.blake2b(digest_size=16)
     key.update(hashlib.sha256(graph).digest())
@@ -115,16 +115,16 @@ def engine_folder(root: Path, graph: bytes, profile: Profile, gpu: Gpu) -> Path:
 
 
 def tensorrt_version() -> str:
-    """Of the TensorRT that is installed. Raises DeviceError where onnxruntime cannot use it."""
+    """The installed TensorRT's version. Raises DeviceError where onnxruntime cannot use it."""
     for package in TENSORRT_PACKAGES:
         try:
             version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
         if not version.startswith("10."):
-            raise DeviceError(f"onnxruntime wants TensorRT 10, but {package} {version} is installed")
+            raise DeviceError(f"onnxruntime needs TensorRT 10, but {package} {version} is installed")
         return version
-    raise DeviceError(f"TensorRT was asked for, but none of {', '.join(TENSORRT_PACKAGES)} is installed")
+    raise DeviceError(f"TensorRT was requested, but none of {', '.join(TENSORRT_PACKAGES)} is installed")
 
 
 def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""One ONNX session on one device: opened from bytes, run with named arrays. Knows nothing of texts, pairs or heads."""
+"""One ONNX session on one device: opened from bytes, run with named arrays. Does not know texts, pairs or heads."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Device = Literal["auto", "cpu", "cuda"]
 Feeds = Mapping[str, NDArray[Any]]
 Outputs = dict[str, NDArray[Any]]
 DTYPES = {"tensor(int64)": np.int64, "tensor(float)": np.float32, "tensor(float16)": np.float16}
-"""What graphs of ours may take and give."""
+"""Types of the inputs and outputs of Fitscore's graphs."""
 GRAPH_ID = "gpu_graph_id"
 NO_GRAPH = -1
 
 
 class Runner(Protocol):
-    """Runs a graph, as it stands (`Session`) or in buckets (`BoundSession`)."""
+    """Runs a graph on any shape (`Session`) or in buckets (`BoundSession`)."""
 
     def run(self, feeds: Feeds) -> NDArray[Any]:
         """The graph's first output."""
@@ -37,23 +37,23 @@ class Runner(Protocol):
         ...
 
     def warm_up(self) -> None:
-        """Run what can be run before the first batch, on the thread that will run all of them."""
+        """Prepare the first batch, on the thread that will run all batches."""
         ...
 
 
 def resolve_device(device: Device) -> Literal["cpu", "cuda"]:
-    """The device meant: "auto" is the GPU where the runtime finds one, else the CPU."""
+    """The actual device: "auto" is the GPU where onnxruntime finds one, else the CPU."""
     if device != "cpu":
         _load_cuda()
     if device != "auto":
         return device
-    # get_available_providers() names what the wheel was built with, GPU or not; devices are what is there.
+    # get_available_providers() lists what the wheel was built with; get_ep_devices() lists the hardware.
     found = {each.ep_name for each in ort.get_ep_devices()}
     return "cuda" if CUDA in found else "cpu"
 
 
 class Session:
-    """A loaded graph. One thread at a time should run it."""
+    """A loaded graph, for one thread at a time."""
 
     def __init__(
         self, runtime: ort.InferenceSession, device: Literal["cpu", "cuda"], *, cuda_graphs: bool = False
@@ -64,23 +64,22 @@ class Session:
         self.providers: tuple[str, ...] = tuple(runtime.get_providers())
         self._inputs = {each.name: _dtype(each) for each in runtime.get_inputs()}
         self._outputs = tuple(each.name for each in runtime.get_outputs())
-        # Without a word on it, a session with CUDA graphs would capture any run, whose arrays are gone on replay.
+        # By default a session with CUDA graphs captures every run, whose arrays no longer exist on replay.
         self._options = run_options(NO_GRAPH) if cuda_graphs else None
 
     @classmethod
     def open(cls, graph: bytes, device: Device, threads: int, *, providers: Sequence[Provider] = ()) -> Session:
-        """Load a graph from bytes that were already verified; nothing else is read from disk. `providers` say more
-        of how to use the device than its own defaults.
+        """Load a graph from verified bytes; reads nothing from disk. `providers` replace the device's default options.
 
-        Raises DeviceError when the device is not granted (never a silent fall to the CPU), BundleError when
-        the graph is not sound.
+        Raises DeviceError when the device is not available (it never falls back to the CPU), BundleError for a bad
+        graph.
         """
         _refuse_two_runtimes()
         chosen = resolve_device(device)
         wanted = list(providers) or [Cuda().provider() if chosen == "cuda" else (CPU, {})]
         for name, _ in wanted:
             if name not in ort.get_available_providers():
-                raise DeviceError(f"device {chosen!r} was asked for, but this onnxruntime was built without {name}")
+                raise DeviceError(f"device {chosen!r} was requested, but this onnxruntime was built without {name}")
         try:
             runtime = ort.InferenceSession(graph, _options(threads, chosen), providers=wanted)
         except Exception as error:  # onnxruntime's own exceptions share no base class
@@ -88,7 +87,7 @@ class Session:
         runtime.disable_fallback()
         granted = runtime.get_providers()
         if granted[: len(wanted)] != [name for name, _ in wanted]:
-            raise DeviceError(f"device {chosen!r} was asked for, but onnxruntime gave {', '.join(granted)}")
+            raise DeviceError(f"device {chosen!r} was requested, but onnxruntime gave {', '.join(granted)}")
         return cls(runtime, chosen, cuda_graphs=any(each.get("enable_cuda_graph") == "1" for _, each in wanted))
 
     def run(self, feeds: Feeds) -> NDArray[Any]:
@@ -96,17 +95,15 @@ class Session:
         return self.run_all(feeds)[self._outputs[0]]
 
     def run_all(self, feeds: Feeds) -> Outputs:
-        """Every output by its name. Inputs are given the types that the graph declares; those that it does not
-        declare are left out.
-        """
+        """Every output by its name. Feeds are cast to the graph's types; feeds that it does not declare are ignored."""
         wanted = {name: np.asarray(feeds[name], dtype) for name, dtype in self._inputs.items() if name in feeds}
         return dict(zip(self._outputs, self.runtime.run(None, wanted, self._options), strict=True))
 
     def warm_up(self) -> None:
-        """Nothing to prepare: any shape may come."""
+        """Nothing to prepare: shapes are not known in advance."""
 
     def tensors(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Inputs and outputs with their axes. Raises BundleError for a graph whose dimensions are not Fitscore's."""
+        """Inputs and outputs with their axes. Raises BundleError for unknown dimensions."""
         inputs, outputs = self.runtime.get_inputs(), self.runtime.get_outputs()
         axes = axes_of({each.name: each.shape for each in inputs})
         known = [
@@ -124,7 +121,7 @@ def run_options(graph_id: int) -> ort.RunOptions:
 
 def _dtype(node: ort.NodeArg) -> np.dtype[Any]:
     if node.type not in DTYPES:
-        raise BundleError(f"{node.name} is a {node.type}, which graphs of ours do not have")
+        raise BundleError(f"{node.name} is a {node.type}, a type that Fitscore's graphs do not use")
     return np.dtype(DTYPES[node.type])
 
 
@@ -135,17 +132,17 @@ def _options(threads: int, device: Literal["cpu", "cuda"]) -> ort.SessionOptions
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     # Threads that spin between runs take the cores from the event loop: p99 110 ms with, 42 ms without, on 2 cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A plan of memory for each of many shapes is one large block each on the GPU; the arena reuses what it has.
+    # On a GPU a memory plan is one large block for each shape; the arena reuses blocks instead.
     options.enable_mem_pattern = device == "cpu"
     options.log_severity_level = 3
     return options
 
 
 def _load_cuda() -> None:
-    """Load CUDA's libraries: onnxruntime finds only those that are loaded, by torch or from NVIDIA's wheels by this
-    call. The CPU wheel knows no CUDA and returns at once.
+    """Load CUDA's libraries from torch or NVIDIA's wheels: onnxruntime finds only loaded ones. No effect on the CPU
+    wheel.
     """
-    with contextlib.redirect_stdout(sys.stderr):  # where it prints what it does not find
+    with contextlib.redirect_stdout(sys.stderr):  # it prints the libraries that it does not find
         ort.preload_dlls()
 
 

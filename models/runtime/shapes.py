@@ -1,6 +1,6 @@
-"""What a graph's arrays look like: which dimension is which axis, how large a batch is, how arrays are padded.
+"""Shapes of a graph's arrays: which dimension is which axis, how large a batch is, how arrays are padded.
 
-Pure: knows numbers and arrays, no session and no texts.
+Pure: knows arrays, no session and no texts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ Dims = Sequence[int | str | None]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a batch is. Rows are pairs, members or candidates, as the graph has them; an axis that a graph
-    does not have is 1.
-    """
+    """The size of a batch. Rows are the graph's pairs, members or candidates; an axis that a graph lacks is 1."""
 
     rows: int
     candidates: int = 1
@@ -44,10 +42,10 @@ class Tensor:
 
 
 def axes_of(inputs: Mapping[str, Dims]) -> dict[str, Axis]:
-    """Which axis each of a graph's own names of dimensions means, by its inputs.
+    """The axis of each named dimension of a graph, derived from its inputs.
 
-    The score graph has `slots` [rows, candidates, S, d] and `member_mask` [rows, tokens] (none when it only multiplies
-    vectors); every other graph has `input_ids` [rows, tokens]. Raises BundleError for a graph that has neither.
+    The score graph has `slots` [rows, candidates, S, d] and `member_mask` [rows, tokens] (absent if it only multiplies
+    vectors). Every other graph has `input_ids` [rows, tokens]. Raises BundleError for a graph that has neither.
     """
     places: dict[Axis, tuple[str, int]]
     if "slots" in inputs:
@@ -57,16 +55,16 @@ def axes_of(inputs: Mapping[str, Dims]) -> dict[str, Axis]:
     elif "input_ids" in inputs:
         places = {"rows": ("input_ids", 0), "tokens": ("input_ids", 1)}
     else:
-        raise BundleError(f"a graph of the inputs {', '.join(sorted(inputs))} is not one that Fitscore knows")
+        raise BundleError(f"Fitscore has no graph with the inputs {', '.join(sorted(inputs))}")
     names = {inputs[name][index]: axis for axis, (name, index) in places.items()}
     named = {name: axis for name, axis in names.items() if isinstance(name, str)}
     if len(named) != len(places):
-        raise BundleError("the axes of a graph must be dynamic, each by a name of its own")
+        raise BundleError("the axes of a graph must be dynamic and have distinct names")
     return named
 
 
 def tensor(name: str, dtype: np.dtype[Any], dims: Dims, axes: Mapping[str, Axis]) -> Tensor:
-    """An input or output by its graph's own names of dimensions. Raises BundleError for a name that is no axis."""
+    """An input or output from the graph's names of dimensions. Raises BundleError for a name that is no axis."""
     known = tuple(dim if isinstance(dim, int) else axes.get(str(dim)) for dim in dims)
     if None in known:
         raise BundleError(f"{name} has a dimension that no input of its graph names: {list(dims)}")
@@ -74,23 +72,23 @@ def tensor(name: str, dtype: np.dtype[Any], dims: Dims, axes: Mapping[str, Axis]
 
 
 def size_of(inputs: Iterable[Tensor], feeds: Mapping[str, AnyArray]) -> Size:
-    """How large a batch of feeds is. Raises ValueError where a feed is missing or does not have its shape."""
+    """The size of a batch of feeds. Raises ValueError where a feed is missing or has a wrong shape."""
     found: dict[str, int] = {}
     for each in inputs:
         array = feeds.get(each.name)
         if array is None or array.ndim != len(each.dims):
-            raise ValueError(f"the graph wants {each.name} with {len(each.dims)} dimensions")
+            raise ValueError(f"the graph needs {each.name} with {len(each.dims)} dimensions")
         for dim, length in zip(each.dims, array.shape, strict=True):
             wanted = dim if isinstance(dim, int) else found.setdefault(dim, length)
             if wanted != length:
-                raise ValueError(f"{each.name} has a dimension of {length} where {wanted} is wanted")
+                raise ValueError(f"{each.name} has a dimension of {length} where {wanted} is expected")
     return Size(**found)
 
 
 def place(buffer: AnyArray, array: AnyArray) -> None:
-    """Put an array into the buffer's first corner and zeros everywhere else: padding, which masks leave out.
+    """Copy an array into the buffer's first corner and zero the rest, which masks exclude.
 
-    Raises TypeError for an array of another kind, such as floats where ids are wanted.
+    Raises TypeError for an array of another kind, such as floats in place of ids.
     """
     np.copyto(buffer[corner(array.shape)], array, casting="same_kind")
     for axis, length in enumerate(array.shape):

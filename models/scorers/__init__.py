@@ -1,1 +1,1 @@
-"""Scorers: token ids to heads, by a cross-encoder or a split model."""
+"""Scorers: token ids to logits and probabilities, by a cross-encoder or a split model."""

@@ -1,4 +1,4 @@
-"""CrossScorer: one graph that reads each pair whole. The ceiling of quality, and any exported cross-encoder."""
+"""A cross-encoder: one graph that reads member and candidate together."""
 
 from __future__ import annotations
 
@@ -19,14 +19,10 @@ class CrossEncoderScorer:
         self._session = session
         self._encoder = encoder
         self._heads = heads
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
-        return tuple(head.name for head in self._heads)
+        self.heads = tuple(head.name for head in heads)
 
     def warm_up(self) -> None:
-        """Run what can be run before the first batch; call it on the thread that will score."""
+        """Prepare the first batch. Call it on the thread that will score."""
         self._session.warm_up()
 
     def pair_logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What every scorer can do. The seam between the service and the kinds of model."""
+"""What every scorer can do: the seam between the service and the kinds of model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.text import Pair
 
 
 class Scorer(Protocol):
-    """Scores pairs. A scorer that can compute a member once finds equal members by the identity of `pair.member`."""
+    """Scores pairs. A scorer may compute a member once for all pairs that share the array `pair.member`."""
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -20,5 +20,5 @@ class Scorer(Protocol):
         ...
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
-        """Calibrated probabilities f32[pairs, heads], in the order given. A pair's row depends on that pair alone."""
+        """Calibrated probabilities f32[pairs, heads], in order. A row depends on its pair alone."""
         ...

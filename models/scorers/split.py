@@ -1,10 +1,10 @@
-"""SplitScorer: the member computed once, candidates encoded once ever, a cheap scorer per pair.
+"""A split model: a two-tower encoder with a late-interaction scorer.
 
     member ids  -> MemberState                      once a request
-    candidate ids -> slots [S, d]                   once a candidate: whoever holds them may keep them
-    state, slots of C candidates -> heads [C, h]    a pair
+    candidate ids -> slots [S, d]                   once a candidate; the caller may cache them
+    state, slots of C candidates -> heads [C, h]    for each pair
 
-Knows nothing of who keeps what for how long.
+Does not know caches or stores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from models.text import Pair, TextEncoder, TokenIds
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemberState:
-    """A member of T tokens as the scorer needs it: `keys_values` [L, 2, H, T, dh] of the joint layers, `vector` [d].
+    """An encoded member of T tokens: `keys_values` [L, 2, H, T, dh] of the joint layers, and `vector` [d].
 
     Without joint layers (L = 0) there are no keys and values.
     """
@@ -33,7 +33,7 @@ class MemberState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it holds."""
+        """Size of the arrays."""
         return self.vector.nbytes + (0 if self.keys_values is None else self.keys_values.nbytes)
 
 
@@ -49,7 +49,7 @@ class Block:
 
 
 class SplitScorer:
-    """Three graphs and what goes between them. One thread at a time."""
+    """The three graphs of a split model. For one thread at a time."""
 
     def __init__(
         self, member: Runner, candidate: Runner, score: Runner, encoder: TextEncoder, heads: tuple[Head, ...]
@@ -59,19 +59,15 @@ class SplitScorer:
         self._score = score
         self._encoder = encoder
         self._heads = heads
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
-        return tuple(head.name for head in self._heads)
+        self.heads = tuple(head.name for head in heads)
 
     def warm_up(self) -> None:
-        """Run what can be run before the first batch; call it on the thread that will score."""
+        """Prepare the first batch. Call it on the thread that will score."""
         for each in (self._member, self._candidate, self._score):
             each.warm_up()
 
     def encode_members(self, members: Sequence[TokenIds]) -> list[MemberState]:
-        """Each member's state, cut to its own tokens."""
+        """Each member's state, without padding."""
         out = self._member.run_all(self._encoder.collate_sides(members))
         keys_values = out.get("keys_values")
         return [
@@ -85,7 +81,7 @@ class SplitScorer:
         return out["slots"].astype(np.float16)
 
     def block_logits(self, blocks: Sequence[Block]) -> NDArray[np.float32]:
-        """Raw outputs f32[blocks, longest, heads]; places beyond a block's candidates mean nothing."""
+        """Raw outputs f32[blocks, longest, heads]; rows beyond a block's candidates are padding."""
         return self._score.run(_collate(blocks)).astype(np.float32)
 
     def score_blocks(self, blocks: Sequence[Block]) -> list[NDArray[np.float32]]:
@@ -94,11 +90,11 @@ class SplitScorer:
         return [rows[: len(block)] for rows, block in zip(probabilities, blocks, strict=True)]
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
-        """Calibrated probabilities f32[pairs, heads], in order: both sides are encoded and forgotten."""
+        """Calibrated probabilities f32[pairs, heads], in order. Keeps no state."""
         return calibrate(self._heads, self.pair_logits(pairs))
 
     def pair_logits(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
-        """Raw outputs f32[pairs, heads]; pairs that share a member's array have it computed once."""
+        """Raw outputs f32[pairs, heads]; pairs that share a member's array encode it once."""
         if not pairs:
             return np.zeros((0, len(self._heads)), dtype=np.float32)
         rows = _rows_by_member(pairs)

@@ -1,8 +1,7 @@
-"""Slots: one candidate as the split student keeps it; its key, and how it lies in a store. For training and serving.
+"""Slots: one candidate as a split model encodes it; its key, and its format in a store. For training and serving.
 
-A key begins with its model's key, so that another model never finds it and all of one model's entries stand together.
-An entry carries a checksum over key, shape and numbers: what was damaged, or stands under a wrong key, is not slots.
-Knows neither stores nor graphs.
+A key begins with its model's key: no other model finds it, and the entries of one model are contiguous. An entry has a
+checksum over key, shape and numbers, which finds damaged and misplaced entries. Knows neither stores nor graphs.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from numpy.typing import NDArray
 from models.errors import DamagedEntry
 
 Slots = NDArray[np.float16]
-"""[S, d]: one candidate as it is stored."""
+"""[S, d]: one encoded candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many entries a store keeps, and how many bytes they take."""
+    """Number and size of a store's entries."""
 
     entries: int
     bytes: int
@@ -36,15 +35,15 @@ _SHAPE = struct.Struct("<4sHH")
 _HEADER = struct.Struct("<4sHHI")
 """The shape, and the checksum of key, shape and numbers.
 
-CRC-32 and no cryptographic hash: it must find damage, not an attacker, and for 5 KB and less Python computes it without
-letting go of the interpreter's lock, which a read of hundreds of entries beside a busy thread would feel.
+CRC-32 and no cryptographic hash: it must find damage, not an attacker. For 5 KB and less Python computes it without
+releasing the interpreter's lock; releasing it hundreds of times in one read would cost time beside a busy thread.
 """
 HEADER_BYTES = _HEADER.size
 _NUMBER = np.dtype("<f2")
 
 
 def model_key(*identity: bytes) -> bytes:
-    """Who makes the slots, in 8 bytes: the same only for the same candidate graph, tokenizer and handling of texts."""
+    """8 bytes that identify what makes the slots: candidate graph, tokenizer and handling of texts."""
     digest = hashlib.blake2b(digest_size=MODEL_KEY_BYTES)
     for part in identity:
         digest.update(len(part).to_bytes(8, "little"))
@@ -53,7 +52,7 @@ def model_key(*identity: bytes) -> bytes:
 
 
 def content_key(model: bytes, text: str) -> bytes:
-    """Where the slots that a model makes of a candidate's rendered text are kept, 24 bytes."""
+    """The key of a model's slots of a candidate's rendered text, 24 bytes."""
     return model + hashlib.blake2b(text.encode(), digest_size=_CONTENT_BYTES, key=model).digest()
 
 
@@ -66,16 +65,16 @@ def pack(key: bytes, slots: Slots) -> bytes:
 
 
 def unpack(key: bytes, entry: bytes | memoryview) -> Slots:
-    """A read-only copy of the slots in `entry`. Raises DamagedEntry unless it is what was packed under `key`."""
-    # The header's sizes are compared before the numbers are touched: a damaged length must not be followed.
+    """A read-only copy of the slots in `entry`. Raises DamagedEntry unless it was packed under `key`."""
+    # Check the header's sizes before reading the numbers: a damaged length must not be trusted.
     if len(entry) < HEADER_BYTES:
         raise DamagedEntry("an entry is shorter than its header")
     magic, rows, width, stated = _HEADER.unpack_from(entry)
     if magic != _MAGIC or len(entry) != HEADER_BYTES + 2 * rows * width:
-        raise DamagedEntry("an entry has not the form of slots")
+        raise DamagedEntry("an entry does not have the format of slots")
     own = bytes(entry)
     if _checksum(key, own[: _SHAPE.size], memoryview(own)[HEADER_BYTES:]) != stated:
-        raise DamagedEntry("an entry does not have its checksum")
+        raise DamagedEntry("an entry does not match its checksum")
     return np.ndarray((rows, width), _NUMBER, own, HEADER_BYTES)
 
 

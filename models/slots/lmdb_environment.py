@@ -1,7 +1,6 @@
-"""An LMDB environment in a folder: checked before it is opened, and set aside when it is damaged.
+"""An LMDB environment in a folder: checked before it is opened, and moved aside when it is damaged.
 
-Survives kill -9 at any moment and may be open in several processes, each of which opens it once. Knows pages and bytes,
-not what is stored.
+Survives kill -9 at any moment. Several processes may open it, each of them once. Knows pages and bytes, not content.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from models.slots import lmdb_check
 from models.slots.lmdb_check import ABOUT, DATA, FORM
 
 log = logging.getLogger("fitscore")
-_SET_ASIDE = "damaged-*.mdb"
+_DAMAGED_FILES = "damaged-*.mdb"
 SUSPECT = "suspect"
-"""A file of this name beside the data has every entry looked at when the environment is opened next."""
-_BROKEN = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.InvalidError, lmdb.BadTxnError)
-"""What LMDB raises when it comes upon a tree that it did not write."""
-# How a process ends that reads what is not there. Any other signal says nothing of the file.
-_READ_WRONG = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT}
+"""A file of this name beside the data makes the next opening check every entry."""
+_DAMAGE_ERRORS = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.InvalidError, lmdb.BadTxnError)
+"""LMDB raises these for a tree that it did not write."""
+# Signals that end a reader of a damaged file. Any other signal tells nothing about the file.
+_DAMAGE_SIGNALS = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT}
 _SPARE_BYTES = 64 << 20
-"""Room for the copies that a transaction makes of the pages that it changes."""
+"""Space for a transaction's copies of the pages that it changes."""
 
 
 @dataclass(frozen=True)
@@ -46,39 +45,39 @@ class Environment:
 
     @contextmanager
     def reading(self) -> Iterator[lmdb.Transaction[memoryview]]:
-        """A view of the last commit; what it gives must be copied before it ends. Raises StoreDown."""
+        """A view of the last commit. Copy its values before the transaction ends. Raises StoreDown."""
         try:
             with self.env.begin(buffers=True) as txn:
                 yield txn
         except lmdb.Error as error:
-            self._suspect(error)
+            self._mark_suspect(error)
             raise StoreDown(f"the store cannot be read ({type(error).__name__})") from error
 
     @contextmanager
     def writing(self) -> Iterator[lmdb.Transaction[bytes]]:
-        """A transaction that is committed at the end, or leaves no trace when anything is raised.
+        """A transaction that commits at the end, and is rolled back on any exception.
 
-        Raises NoRoom when it does not fit, and StoreDown.
+        Raises NoRoom when the entries do not fit, and StoreDown.
         """
         try:
             with self.env.begin(write=True) as txn:
                 yield txn
         except lmdb.MapFullError:
-            raise NoRoom("the store has no room for all of these") from None
+            raise NoRoom("the store has no room for all entries") from None
         except lmdb.Error as error:
-            self._suspect(error)
+            self._mark_suspect(error)
             raise StoreDown(f"the store cannot be written ({type(error).__name__})") from error
 
-    def _suspect(self, error: lmdb.Error) -> None:
-        if isinstance(error, _BROKEN):
+    def _mark_suspect(self, error: lmdb.Error) -> None:
+        if isinstance(error, _DAMAGE_ERRORS):
             (self.folder / SUSPECT).touch()
 
     def check_room(self, txn: lmdb.Transaction[bytes], sizes: Sequence[int]) -> None:
-        """Raise NoRoom unless entries of these sizes fit beside what `txn` sees."""
+        """Raise NoRoom unless entries of these sizes fit into the environment that `txn` sees."""
         page = self.env.stat()["psize"]
         needed = sum(size if size < page // 2 else -(-(size + 16) // page) * page for size in sizes)
         if self._used(txn) + needed > self.max_bytes:
-            raise NoRoom("the store has no room for all of these")
+            raise NoRoom("the store has no room for all entries")
 
     def usage(self) -> tuple[int, int]:
         """Entries of the first database, and bytes of all pages in use. Raises StoreDown."""
@@ -90,66 +89,66 @@ class Environment:
         return sum((s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"]) * s["psize"] for s in stats)
 
     def close(self) -> None:
-        """Let the file go. What was acknowledged is in it already."""
+        """Close the file. Acknowledged entries are already in it."""
         self.env.close()
 
 
 def open_environment(folder: Path, *, form: str, databases: Sequence[str], max_bytes: int) -> Environment:
-    """Open, or make, the environment in `folder`. One that is damaged or has another form is set aside first.
+    """Open or create the environment in `folder`. Moves a damaged one, or one of another format, aside first.
 
     Raises StoreDown when the folder cannot be used.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with _locked(folder):
             if (folder / DATA).exists() and (wrong := _fault(folder, form, databases)):
-                _set_aside(folder, wrong)
+                _move_aside(folder, wrong)
             (folder / SUSPECT).unlink(missing_ok=True)
             env = lmdb.open(
                 str(folder),
                 map_size=max_bytes + max_bytes // 8 + _SPARE_BYTES,
                 max_dbs=len(databases) + 1,
-                # A failing machine may lose the last commits, never the order of them.
+                # A machine failure may lose the last commits, never their order.
                 metasync=False,
                 readahead=False,
             )
-            env.reader_check()  # places of readers that were killed keep old pages alive
+            env.reader_check()  # frees the slots of killed readers, which keep old pages alive
             return Environment(folder, env, _databases(env, form, databases), max_bytes)
     except (OSError, lmdb.Error) as error:
         raise StoreDown(f"the store in {folder} cannot be opened: {error}") from error
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two processes must not set aside what the other one has just made."""
+def _locked(folder: Path) -> Iterator[None]:
+    """One process must not move aside what another has just created."""
     with (folder / "open.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _fault(folder: Path, form: str, databases: Sequence[str]) -> str | None:
-    # -P: beside lmdb_check.py stand files whose names must not hide those of the standard library.
+    # -P: lmdb_check.py's folder must not hide modules of the standard library.
     doubt = SUSPECT if (folder / SUSPECT).exists() else "trusted"
     command = [sys.executable, "-P", lmdb_check.__file__, str(folder), form, doubt, *databases]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if ended.returncode == 0:
         return None
-    if ended.returncode in _READ_WRONG:
+    if ended.returncode in _DAMAGE_SIGNALS:
         return f"cannot be read (signal {-ended.returncode})"
     lines = ended.stderr.splitlines()
     if ended.returncode == 1 and len(lines) == 1:
         return lines[0]
-    raise OSError(f"its soundness cannot be checked (exit code {ended.returncode})")
+    raise OSError(f"the check failed (exit code {ended.returncode})")
 
 
-def _set_aside(folder: Path, wrong: str) -> None:
-    """Move the file out of the way; only the newest such file is kept."""
-    for older in folder.glob(_SET_ASIDE):
+def _move_aside(folder: Path, wrong: str) -> None:
+    """Rename the file; only the newest such file is kept."""
+    for older in folder.glob(_DAMAGED_FILES):
         older.unlink()
     aside = folder / f"damaged-{time.time_ns()}.mdb"
     (folder / DATA).rename(aside)
     (folder / "lock.mdb").unlink(missing_ok=True)
-    log.error("the store's file in %s %s: set aside as %s, starting empty", folder, wrong, aside.name)
+    log.error("the store's file in %s %s: moved to %s, the store starts empty", folder, wrong, aside.name)
 
 
 def _databases(env: lmdb.Environment, form: str, names: Sequence[str]) -> tuple[lmdb._Database, ...]:

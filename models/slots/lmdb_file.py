@@ -1,6 +1,6 @@
-"""Slots in a folder: one LMDB file, memory-mapped. What `training encode` fills is what the service reads.
+"""Slots in a folder: one memory-mapped LMDB file. `training encode` fills it, and the service reads it.
 
-A cache without eviction: what is full stays full until entries of old models are dropped.
+A cache without eviction: a full file stays full until the entries of old models are dropped.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from models.slots.lmdb_environment import open_environment
 
 FORM = "fitscore-slots-1"
 IN_STORE = "slots"
-"""The folder of the slots within that of a store."""
+"""The slots' folder within a store's folder."""
 MAX_BYTES = 8 << 30
-"""What a file may grow to unless somebody says otherwise; those who share one must agree. 1 M entries take half."""
-_AT_ONCE = 2000
-"""Entries dropped in one transaction: others wait for it."""
+"""Default maximum size. Processes that share a file must agree on it. 1 M entries take half."""
+_DROP_BATCH = 2000
+"""Entries dropped in one transaction: other writers wait for it."""
 
 
 class SlotFile:
@@ -28,24 +28,24 @@ class SlotFile:
         self._environment = open_environment(folder, form=FORM, databases=["slots"], max_bytes=max_bytes)
         (self._slots,) = self._environment.databases
         self.damaged = 0
-        """Entries that were read and were not what had been written."""
+        """Entries that failed their checksum when read."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
-        """A copy of the slots under each key; None where there are none, or damaged ones. Raises StoreDown."""
+        """A copy of the slots under each key; None where they are missing or damaged. Raises StoreDown."""
         with self._environment.reading() as txn:
-            return [self._sound(key, txn.get(key, db=self._slots)) for key in keys]
+            return [self._read(key, txn.get(key, db=self._slots)) for key in keys]
 
-    def _sound(self, key: bytes, entry: memoryview | None) -> Slots | None:
+    def _read(self, key: bytes, entry: memoryview | None) -> Slots | None:
         if entry is None:
             return None
         try:
             return unpack(key, entry)
         except DamagedEntry:
-            self.damaged += 1  # whoever misses it writes it anew
+            self.damaged += 1  # the caller encodes and writes it again
             return None
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
-        """Write all of `entries` in one transaction. Raises NoRoom or StoreDown: then none is written."""
+        """Write all entries in one transaction. Raises NoRoom or StoreDown: then none is written."""
         packed = [(key, pack(key, slots)) for key, slots in sorted(entries.items())]
         with self._environment.writing() as txn:
             self._environment.check_room(txn, [len(entry) for _, entry in packed])
@@ -60,10 +60,10 @@ class SlotFile:
         found = []
         with self._environment.reading() as txn:
             cursor = txn.cursor(self._slots)
-            there = cursor.first()
-            while there:
+            found_one = cursor.first()
+            while found_one:
                 found.append(bytes(cursor.key()[:MODEL_KEY_BYTES]))
-                there = cursor.set_range(found[-1] + b"\xff" * 17)
+                found_one = cursor.set_range(found[-1] + b"\xff" * 17)
         return found
 
     def _drop(self, model: bytes) -> int:
@@ -71,11 +71,11 @@ class SlotFile:
         while True:
             with self._environment.writing() as txn:
                 cursor = txn.cursor(self._slots)
-                there = cursor.set_range(model)
-                for _ in range(_AT_ONCE):
-                    if not there or not cursor.key().startswith(model):
+                found_one = cursor.set_range(model)
+                for _ in range(_DROP_BATCH):
+                    if not found_one or not cursor.key().startswith(model):
                         return dropped
-                    there = cursor.delete()
+                    found_one = cursor.delete()
                     dropped += 1
 
     def usage(self) -> Usage:
@@ -83,5 +83,5 @@ class SlotFile:
         return Usage(*self._environment.usage())
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._environment.close()

@@ -43,7 +43,7 @@ def test_flat_and_split_are_compared_in_every_way_of_the_machine(
         ["| tiny-split 1, split", "plain"],
         ["| tiny-split 1, split", "bound"],
     ]
-    assert "Not run: tiny 1, cross, graphs: DeviceError: 'graphs' was asked for, which needs a GPU" in text
+    assert "Not run: tiny 1, cross, graphs: DeviceError: 'graphs' needs a GPU" in text
     said = json.loads(text.splitlines()[-1])
     assert said["device"] == "cpu"
     assert all(row["pairs/s"] > 0 for row in said["rows"] if "why not" not in row)
@@ -77,7 +77,7 @@ def test_a_way_that_breaks_says_why_and_loses_no_other_figure(
 
 def test_cuda_without_a_gpu_is_an_error_and_never_the_cpu(bundles: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_gpu, "load_torch", lambda: None)  # only slow here: it has no CUDA to bring
-    with pytest.raises(DeviceError, match="'cuda' was asked for"):
+    with pytest.raises(DeviceError, match="'cuda' was requested"):
         bench_gpu.main([bundles[0], *SMALL, "--device", "cuda"])
 
 

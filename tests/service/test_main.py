@@ -63,7 +63,7 @@ def test_a_host_that_is_not_here_is_named(bundle: Path) -> None:
 
 def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
     code, line = refused(BUNDLE=str(tmp_path / "none"))
-    assert (code, line) == (1, f"fitscore: {tmp_path / 'none'} is not a bundle: there is no such folder")
+    assert (code, line) == (1, f"fitscore: {tmp_path / 'none'} is not a bundle: no such folder")
 
 
 def test_a_flipped_bit_is_named_by_its_file(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(path: Path, name: str) -> None:
 def test_a_truncated_file_is_named_with_both_sizes(path: Path, name: str) -> None:
     raw = (path / name).read_bytes()
     (path / name).write_bytes(raw[:-1])
-    with pytest.raises(BundleError, match=rf"{name} has {len(raw) - 1} bytes; the manifest says {len(raw)}"):
+    with pytest.raises(BundleError, match=rf"{name} has {len(raw) - 1} bytes, the manifest states {len(raw)}"):
         Bundle.load(path)
 
 
@@ -95,8 +95,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         (lambda m: m["text"].update(extra=1), r"manifest\.json: text\.extra: Extra inputs"),
         (lambda m: m.pop("heads"), r"manifest\.json: heads: Field required"),
         (lambda m: m.update(format=2), r"manifest\.json: format: "),
-        (lambda m: m.update(heads=[]), "heads must be named, each once"),
-        (lambda m: m.update(default_blend={"click": 1}), "default_blend must weigh some of the heads relevance, apply"),
+        (lambda m: m.update(heads=[]), "heads need distinct names"),
+        (
+            lambda m: m.update(default_blend={"click": 1}),
+            "default_blend must weight some of the heads relevance",
+        ),
         (lambda m: m["text"].update(tokenizer="other.json"), r"names other\.json, which is not among its files"),
         (lambda m: m["files"].update({"../x": m["files"]["tiny.onnx"]}), r"files\.\.\./x is not a plain file name"),
     ],
@@ -130,7 +133,7 @@ def test_a_graph_that_is_no_graph_is_refused(tmp_path: Path) -> None:
 
 
 def test_cuda_without_a_gpu_is_an_error_and_never_the_cpu(path: Path) -> None:
-    with pytest.raises(DeviceError, match="'cuda' was asked for"):
+    with pytest.raises(DeviceError, match="'cuda' was requested"):
         open_scorer(Bundle.load(path), "cuda", 1)
 
 

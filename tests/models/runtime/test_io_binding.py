@@ -174,7 +174,7 @@ def test_feeds_that_do_not_belong_together_are_refused(
 
 
 def test_a_graph_with_an_axis_of_no_name_is_refused() -> None:
-    with pytest.raises(BundleError, match="by a name of its own"):
+    with pytest.raises(BundleError, match="have distinct names"):
         bound(dot_graph(candidates=None))
 
 

@@ -76,20 +76,20 @@ def test_the_first_gpu_is_read_from_what_nvidia_smi_says() -> None:
 
 @pytest.mark.parametrize("answer", ["", "\n", "No devices were found\n"])
 def test_an_answer_without_a_gpu_is_an_error(answer: str) -> None:
-    with pytest.raises(DeviceError, match="TensorRT was asked for"):
+    with pytest.raises(DeviceError, match="TensorRT was requested"):
         Gpu.read(answer, "10.16.1.11")
 
 
 def test_a_machine_without_a_driver_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DeviceError, match="nvidia-smi tells of no GPU"):
+    with pytest.raises(DeviceError, match="nvidia-smi finds no GPU"):
         Gpu.here()
 
 
 @pytest.mark.parametrize(
     ("installed", "sentence"),
     [
-        ({"tensorrt": "11.4.0.106"}, "wants TensorRT 10, but tensorrt 11"),
+        ({"tensorrt": "11.4.0.106"}, "needs TensorRT 10, but tensorrt 11"),
         ({}, "none of tensorrt-cu13"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The device that was asked for, or an error: never another one in its place."""
+"""A session runs on the requested device or raises an error; it never uses another device."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_wheel_without_cuda_says_so() -> None:
 
 
 def test_a_gpu_wheel_that_falls_to_the_cpu_is_an_error(gpu_wheel: type[Pretender]) -> None:
-    with pytest.raises(DeviceError, match="'cuda' was asked for, but onnxruntime gave CPUExecutionProvider"):
+    with pytest.raises(DeviceError, match="'cuda' was requested, but onnxruntime gave CPUExecutionProvider"):
         Session.open(graph_bytes(), "cuda", 1)
 
 
@@ -98,5 +98,5 @@ def test_a_graph_that_is_not_fitscores_has_no_known_axes() -> None:
     output = helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 3])
     graph = helper.make_graph([helper.make_node("Neg", ["pixels"], ["output"])], "other", [pixels], [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    with pytest.raises(BundleError, match="inputs pixels is not one that Fitscore knows"):
+    with pytest.raises(BundleError, match="no graph with the inputs pixels"):
         Session.open(model.SerializeToString(), "cpu", 1).tensors()

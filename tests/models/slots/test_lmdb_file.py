@@ -225,7 +225,7 @@ def test_a_file_that_was_cut_off_is_set_aside_and_begun_anew(
     reopened.close()
     if size:  # an empty file is a new one
         assert len(list(tmp_path.glob("damaged-*.mdb"))) == 1
-        assert [record.message.count("set aside") for record in caplog.records] == [1]
+        assert [record.message.count("moved to") for record in caplog.records] == [1]
 
 
 def test_a_file_in_another_form_is_set_aside(tmp_path: Path) -> None:

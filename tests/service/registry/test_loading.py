@@ -125,7 +125,7 @@ def test_a_model_that_cannot_be_warmed_up_never_becomes_ready(serve: Serve) -> N
 
 
 def test_tensorrt_without_a_gpu_is_refused_at_start(bundle: Path) -> None:
-    with pytest.raises(DeviceError, match="'tensorrt' was asked for, which needs a GPU"):
+    with pytest.raises(DeviceError, match="'tensorrt' needs a GPU"):
         load_tiny(bundle, run_mode="tensorrt")
 
 
