@@ -89,7 +89,7 @@ def _without_json(text: str) -> str:
 
 async def _ask(*paths: str) -> list[bytes]:
     """The bodies that the app, not started, sends for these paths."""
-    app = create_app(Settings())
+    app = create_app(Settings()).guard
     return [await _get(app, path) for path in paths]
 
 

@@ -92,7 +92,10 @@ def serve(bundle: Path) -> int:
 
     settings = read_settings({"FITSCORE_BUNDLE": str(bundle), "FITSCORE_PORT": "0", "FITSCORE_THREADS": "1"})
     listener: socket.socket = server.listen("127.0.0.1", 0)
-    running = uvicorn.Server(server.uvicorn_config(create_app(settings), settings))
+    app = create_app(settings)
+    old = not hasattr(app, "guard")
+    config = server.uvicorn_config(*((app, settings) if old else (app.guard, settings, app.context.metrics)))
+    running = uvicorn.Server(config)
     threading.Thread(target=lambda: asyncio.run(running.serve([listener])), daemon=True).start()
     port: int = listener.getsockname()[1]
     return port

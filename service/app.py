@@ -7,49 +7,67 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import get_args
 
 from fastapi import FastAPI
 
 from models.bundle.signature import BadSigner, TrustedSigner
-from service.admission.controller import Admission, Quotas
+from service.admission.controller import Admission
 from service.admission.early_rejection import EarlyRejection
+from service.admission.quotas import Quotas
+from service.audit.audited import AuditedScoring
 from service.audit.log import AuditLog, AuditPlan, open_log
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine
+from service.batching.fault_isolation import Failure
 from service.encoding.lookup import Lookup, MemberCache
 from service.encoding.split_inputs import SplitInputs
 from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import Texts
 from service.http.api_keys import ApiKeys, parse_list, watch
-from service.http.context import Desk
+from service.http.connection_limits import CUTS
+from service.http.context import AppContext
 from service.http.guard import OPERATIONS, PROBES, RequestGuard
 from service.http.header_limits import AllowedHosts, HeaderLimits
 from service.http.prewarm import prewarm
 from service.http.problems import Api, add_handlers
+from service.http.request_limits import RequestLimits
 from service.http.routes import router
 from service.lifecycle import Lifecycle, Load, TryOut
-from service.observability.metrics import Metrics
+from service.observability.metrics import LabelValues, Metrics
 from service.registry.loading import load_model
 from service.registry.sandbox import LoadLimits, SandboxProcesses, load_in_sandbox
 from service.registry.warmup import BatchCaps
+from service.request import ItemStatus
 from service.rollout.guardrails import GuardrailLimits
 from service.rollout.router import RolloutRouter
-from service.scoring.pipeline import ScoringPipeline
+from service.scoring.pipeline import Score, ScoringPipeline
 from service.settings import BadSetting, Settings
 from service.store.factory import Store, open_store
 from service.store.metrics import StoreMetrics
+from service.store.writes import BoundedWriter
 
 log = logging.getLogger("fitscore")
+LABELS = LabelValues(statuses=tuple(status.value for status in ItemStatus), failures=get_args(Failure), cuts=CUTS)
 
 
-def create_app(
-    settings: Settings, *, load: Load | None = None, on_failure: Callable[[str], None] | None = None
-) -> RequestGuard:
-    """The whole service as an ASGI app. `load` and `on_failure` are for tests and for `__main__`.
+@dataclass(frozen=True)
+class App:
+    """The service and its parts, as two ASGI apps: `guard` for callers, `operations` for probes and metrics alone."""
+
+    guard: RequestGuard
+    operations: RequestGuard
+    context: AppContext
+    audit: AuditLog | None
+
+
+def create_app(settings: Settings, *, load: Load | None = None, on_failure: Callable[[str], None] | None = None) -> App:
+    """Make and wire every part. `load` and `on_failure` are for tests and for `__main__`.
 
     Raises BadSetting for a signer's key that cannot be used, StoreDown for a store whose folder cannot be used.
     """
-    metrics = Metrics()
+    metrics = Metrics(LABELS)
     store, cache = _store(settings), TokenCache(settings.token_cache_bytes)
     metrics.registry.register(StoreMetrics(store.report))
     queue = DeadlineQueue(max_overtake_s=settings.patience_ms / 1000)
@@ -58,7 +76,7 @@ def create_app(
     texts, members = Texts(store.texts, cache), MemberCache(settings.member_cache_bytes)
     lookup = Lookup(texts, members, store.slots)
     split = SplitInputs(engine, lookup, members, store.slots, metrics, max_ahead=settings.max_ahead)
-    scoring = ScoringPipeline(engine, admission, texts, split, loop_lag=lambda: metrics.loop_lag_s)
+    scoring = ScoringPipeline(engine, admission, texts, split, loop_lag=lambda: metrics.runtime.loop_lag_s)
     traffic = RolloutRouter(scoring, _tolerance(settings))
     metrics.registry.register(traffic)
     trials = SandboxProcesses()
@@ -76,29 +94,34 @@ def create_app(
         cache=cache,
         on_failure=on_failure or log.error,
     )
-    desk = Desk(
-        scoring=scoring,
-        store=store.texts,
-        lifecycle=lifecycle,
-        traffic=traffic,
-        metrics=metrics,
+    audit = _audit(settings, metrics)
+    scores: Score = traffic.score
+    if audit is not None:
+        scores = AuditedScoring(scores, audit, store.texts).score
+    context = AppContext(
+        scores=scores,
+        limits=RequestLimits(settings.max_candidates, settings.max_text_chars, settings.default_deadline_ms / 1000),
         quotas=_quotas(settings),
-        max_candidates=settings.max_candidates,
-        max_text_chars=settings.max_text_chars,
-        default_deadline_s=settings.default_deadline_ms / 1000,
-        audit=_audit(settings, metrics),
+        store=BoundedWriter(store.texts),
+        pipeline=scoring,
+        lifecycle=lifecycle,
+        rollout=traffic,
+        metrics=metrics,
     )
     keys = ApiKeys(parse_list(settings.api_keys), settings.keys_file)
-    return RequestGuard(
-        _api(desk, keys),
-        desk=desk,
+    guard = functools.partial(
+        RequestGuard,
+        _api(context, keys, audit),
         limits=HeaderLimits(settings.max_body_bytes, settings.max_header_bytes, settings.max_headers),
         hosts=AllowedHosts(settings.hosts),
         keys=keys,
-        hidden=OPERATIONS - PROBES if settings.metrics_port else frozenset(),
-        turnstile=EarlyRejection(admission, scoring.wait_seconds),
+        early_rejection=EarlyRejection(admission, scoring.wait_seconds),
         default_deadline_ms=settings.default_deadline_ms,
+        draining=lambda: lifecycle.phase == "draining",
+        answered=metrics.answered,
     )
+    hidden = OPERATIONS - PROBES if settings.metrics_port else frozenset()
+    return App(guard(hidden=hidden), guard(only=OPERATIONS), context, audit)
 
 
 def _store(settings: Settings) -> Store:
@@ -166,7 +189,12 @@ def _audit(settings: Settings, metrics: Metrics) -> AuditLog | None:
         settings.audit_when_full,
     )
     audit = open_log(plan)
-    metrics.watch_audit(audit)
+    metrics.watch_audit(
+        sound=lambda: audit.writable,
+        waiting_bytes=lambda: audit.waiting_bytes,
+        written=lambda: audit.written,
+        dropped=lambda: audit.dropped,
+    )
     return audit
 
 
@@ -176,21 +204,21 @@ def _quotas(settings: Settings) -> Quotas | None:
     return Quotas(pairs_per_s=settings.quota_pairs_per_s, burst=settings.quota_burst)
 
 
-def _api(desk: Desk, keys: ApiKeys) -> FastAPI:
+def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await prewarm(app)
-        await desk.lifecycle.start()
+        await context.lifecycle.start()
         watching = asyncio.create_task(watch(keys))
         yield
         watching.cancel()
-        await desk.lifecycle.stop()
-        if desk.audit is not None:
-            await asyncio.to_thread(desk.audit.close)
+        await context.lifecycle.stop()
+        if audit is not None:
+            await asyncio.to_thread(audit.close)
 
     app = Api(
-        routes=router.routes,  # included, each request would pass two more layers
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # what it would tell of errors may hold texts
+        routes=router.routes,  # if they were included, each request would pass two more layers
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it could record texts with an error
         title="Fitscore",
         summary="Scores candidate-member pairs for ranking.",
         version="1",
@@ -199,6 +227,6 @@ def _api(desk: Desk, keys: ApiKeys) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.desk = desk
+    app.state.context = context
     add_handlers(app)
     return app

@@ -90,8 +90,13 @@ class Lifecycle:
         """Begin loading; returns at once, so that probes are answered from the first moment."""
         await self._engine.start()
         self._started = True
-        self._metrics.watch_gc()
-        duties = (self._first_load(), self._metrics.watch_loop(), self._maintain_store(), self._scoring.ahead.run())
+        self._metrics.runtime.watch_gc()
+        duties = (
+            self._first_load(),
+            self._metrics.runtime.watch_loop(),
+            self._maintain_store(),
+            self._scoring.ahead.run(),
+        )
         self._tasks = [asyncio.create_task(duty) for duty in duties]
 
     async def _first_load(self) -> None:
@@ -125,7 +130,13 @@ class Lifecycle:
     def _make_live(self, model: LiveModel) -> None:
         self._traffic.end()  # its candidate was compared with another model
         self._scoring.use(model)
-        self._metrics.describe(model)
+        self._metrics.describe(
+            name=model.name,
+            version=model.version,
+            policy=model.policy or "",
+            device=model.device,
+            precision=model.precision,
+        )
         freeze_objects()
 
     async def list_models(self) -> list[Entry]:
@@ -233,7 +244,7 @@ class Lifecycle:
         await self._traffic.stop()
         await asyncio.to_thread(self._scoring.close)  # it waits for what is being written
         self._store.close()
-        self._metrics.close()
+        self._metrics.runtime.close()
 
     def _entry(self, model: LiveModel | Manifest) -> Entry:
         live, rollout = self._scoring.model, self._traffic.rollout

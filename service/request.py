@@ -55,7 +55,7 @@ class Item:
 class ScoringRequest:
     """One member and the candidates to score for it. `deadline` is in monotonic seconds.
 
-    `priority_penalty_s` delays its turn in the queue, not its deadline.
+    `priority_penalty_s` delays its turn in the queue, not its deadline. `id` and `caller` are for the audit log.
     """
 
     member: Item
@@ -64,3 +64,5 @@ class ScoringRequest:
     deadline: float
     priority: Priority
     priority_penalty_s: float = 0.0
+    id: str = ""
+    caller: str = ""

@@ -5,9 +5,6 @@ Pure: the clock and the backlog are arguments. Knows nothing about HTTP: the app
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
-
 from service.request import Priority
 
 # The share of the allowed time that each priority may fill: sheddable work is refused first. The rest is for what no
@@ -15,24 +12,13 @@ from service.request import Priority
 SHARES = {Priority.critical: 0.9, Priority.default: 0.75, Priority.sheddable: 0.5}
 
 
-class Refused(Exception):
-    """Not now; come back after `retry_after_s`."""
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"come back in {retry_after_s:.3f} s")
-        self.retry_after_s = retry_after_s
-
-
-class NoCapacity(Refused):
-    """There is too much to do to finish this request in time: of that, accepted work may fill `allowed_s`."""
+class NoCapacity(Exception):
+    """The request cannot finish in time: it accepts a backlog of `allowed_s`. Retry after `retry_after_s`."""
 
     def __init__(self, retry_after_s: float, allowed_s: float) -> None:
-        super().__init__(retry_after_s)
+        super().__init__(f"retry after {retry_after_s:.3f} s")
+        self.retry_after_s = retry_after_s
         self.allowed_s = allowed_s
-
-
-class QuotaExceeded(Refused):
-    """The caller has used up its own share."""
 
 
 class Admission:
@@ -54,39 +40,3 @@ class Admission:
         room_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
         if allowed_s == 0.0 or backlog_s > room_s:
             raise NoCapacity(max(0.0, backlog_s - room_s), allowed_s)
-
-
-@dataclass(slots=True)
-class _Bucket:
-    pairs: float
-    filled: float
-
-
-class Quotas:
-    """A token bucket of pairs per caller. Holds the `max_callers` seen last; a forgotten one starts full."""
-
-    def __init__(self, *, pairs_per_s: float, burst: int, max_callers: int = 10_000) -> None:
-        self._pairs_per_s = pairs_per_s
-        self._burst = burst
-        self._max_callers = max_callers
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-
-    def take(self, caller: str, pairs: int, now: float) -> None:
-        """Charge a request to its caller, or raise QuotaExceeded and charge nothing.
-
-        A request larger than the burst needs a full bucket and leaves a debt, so it is never impossible.
-        """
-        bucket = self._filled(caller, now)
-        missing = min(pairs, self._burst) - bucket.pairs
-        if missing > 0:
-            raise QuotaExceeded(missing / self._pairs_per_s)
-        bucket.pairs -= pairs
-
-    def _filled(self, caller: str, now: float) -> _Bucket:
-        bucket = self._buckets.setdefault(caller, _Bucket(self._burst, now))
-        self._buckets.move_to_end(caller)
-        if len(self._buckets) > self._max_callers:
-            self._buckets.popitem(last=False)
-        bucket.pairs = min(self._burst, bucket.pairs + (now - bucket.filled) * self._pairs_per_s)
-        bucket.filled = now
-        return bucket

@@ -1,34 +1,64 @@
-"""From the service's words to the log's: what was ordered and answered, as it is written down."""
+"""Scoring with an audit log: nothing is scored that cannot be recorded, and each result is recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
 from dataclasses import replace
 
-from models.template import Content
+from models.errors import StoreDown
+from service.audit.log import AuditLog, CannotRecord
 from service.audit.record import AuditRecord
+from service.errors import NotRecorded
+from service.observability.timings import Timings
 from service.request import Item, ScoringRequest
-from service.scoring.pipeline import ScoringResult
+from service.scoring.pipeline import Score, ScoringResult
+from service.store.interface import TextStore
 
 
-def resolved(order: ScoringRequest, stored: Mapping[str, Content]) -> ScoringRequest:
-    """The order with stored candidates in place of their ids: what is written down must be what was scored."""
-    entries = [each if each.content is not None else Item(each.id, stored.get(each.id)) for each in order.candidates]
-    return replace(order, candidates=entries)
+class AuditedScoring:
+    """Wraps `inner`. Candidates sent by id are read from the store first, so that the record holds what was scored."""
+
+    def __init__(self, inner: Score, log: AuditLog, store: TextStore) -> None:
+        self._inner = inner
+        self._log = log
+        self._store = store
+
+    async def score(self, request: ScoringRequest, timings: Timings) -> ScoringResult:
+        """Score and record. Raises NotRecorded, and whatever `inner` raises."""
+        try:
+            self._log.check()
+        except CannotRecord:
+            raise NotRecorded(retry_after_s=1.0) from None
+        request = await self._with_contents(request)
+        result = await self._inner(request, timings)
+        self._log.note(record_of(request, result))
+        return result
+
+    async def _with_contents(self, request: ScoringRequest) -> ScoringRequest:
+        """The request with stored contents in place of ids alone."""
+        ids = [each.id for each in request.candidates if each.content is None]
+        if not ids:
+            return request
+        try:
+            contents = iter(await asyncio.to_thread(self._store.get_many, ids))
+        except StoreDown:  # scoring will find the same, and give each candidate its status
+            return request
+        items = [Item(each.id, next(contents)) if each.content is None else each for each in request.candidates]
+        return replace(request, candidates=items)
 
 
-def scored_of(order: ScoringRequest, answer: ScoringResult, request_id: str, caller: str) -> AuditRecord:
-    """One record."""
+def record_of(request: ScoringRequest, result: ScoringResult) -> AuditRecord:
+    """The audit record of a scored request."""
     return AuditRecord(
-        request_id=request_id,
-        caller=caller,
-        model=answer.model.name,
-        version=answer.model.version,
-        member=order.member.content,
-        candidates=[(each.id, each.content) for each in order.candidates],
-        blend=order.blend,
-        statuses=[status.value for status in answer.statuses],
-        rows=answer.rows.tolist(),
-        scores=answer.scores.tolist(),
-        degraded=answer.degraded,
+        request_id=request.id,
+        caller=request.caller,
+        model=result.model.name,
+        version=result.model.version,
+        member=request.member.content,
+        candidates=[(each.id, each.content) for each in request.candidates],
+        blend=request.blend,
+        statuses=[status.value for status in result.statuses],
+        rows=result.rows.tolist(),
+        scores=result.scores.tolist(),
+        degraded=result.degraded,
     )

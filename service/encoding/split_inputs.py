@@ -84,7 +84,11 @@ class SplitInputs:
         priority_penalty_s: float = 0.0,
     ) -> Prepared:
         """Blocks of the candidates whose slots are known in time. Raises EngineDead."""
-        self._metrics.looked_up(found)
+        misses = sum(key in found.missing for key in found.keys)
+        member_hit = isinstance(found.member, MemberState)
+        self._metrics.looked_up(hits=len(found.keys) - misses, misses=misses, member_hit=member_hit)
+        if found.store_failed:
+            self._metrics.store_failed("get")
         plan = self._plan(operations, found, deadline)
         member, encoded = await self._encode(operations, found, plan, deadline, priority_penalty_s)
         timings.lap("encode")
@@ -144,7 +148,7 @@ class SplitInputs:
         self, operations: SplitOperations, wanted: Mapping[bytes, TokenIds], done: Container[bytes] = frozenset()
     ) -> None:
         left = {key: ids for key, ids in wanted.items() if key not in done}
-        self._metrics.ahead_dropped.inc(self.ahead.add(operations, left))
+        self._metrics.background_full(self.ahead.add(operations, left))
 
     async def encode_ahead(
         self, model: LiveModel, operations: SplitOperations, candidates: Sequence[Item], thread: ThreadPoolExecutor
@@ -166,7 +170,7 @@ class SplitInputs:
         try:
             await loop.run_in_executor(self._store_thread, self._slots.put_many, slots)
         except Exception:  # Whatever a store raises: it is a cache, and what was asked for has been computed.
-            self._metrics.store_errors.labels("put").inc()
+            self._metrics.store_failed("put")
 
     def close(self) -> None:
         """End the store's thread: what it is writing is written, for a store must not be closed under it."""

@@ -1,7 +1,7 @@
-"""The door: what is decided of a request before anything parses it. Pure ASGI, around the app.
+"""The request guard: all that is decided before a body is parsed. ASGI middleware around the app.
 
-Head and host, key, content type, body limit, and a refusal that costs next to nothing when there is no
-capacity. Reads the body whole (up to its limit) and hands it on; knows nothing of what it means.
+It checks the head and the API key, rejects early under overload, reads the body up to its limit, and gives the request
+its context. It does not know what a body means.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
-from copy import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +28,7 @@ from service.errors import (
     Unauthorized,
 )
 from service.http.api_keys import ApiKeys, Caller
-from service.http.context import Desk
+from service.http.context import NO_NOTE, NOTE, RequestContext, ResponseNote
 from service.http.header_limits import (
     METHODS,
     AllowedHosts,
@@ -51,21 +50,21 @@ SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/
 SCORING = frozenset({"/score", "/rerank"})
 WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
 OUTCOMES = {429: "refused", 503: "overload", 504: "deadline"}
+ANONYMOUS = Caller("nobody", frozenset())
 
 log = logging.getLogger("fitscore")
-
-
-NOBODY = Caller("nobody", frozenset())
+_DEADLINE = TypeAdapter(DeadlineMs)
 
 
 class ClientDisconnected(Exception):
-    """The client has gone; there is nobody to answer."""
+    """The client closed the connection before its response."""
 
 
 class RequestGuard:
-    """Wraps the app. The turnstile may refuse before the body is read, and before it is parsed.
+    """Wraps the app.
 
-    Paths that are `hidden` are not there for callers of this door; `operations()` is another one, for them alone.
+    `draining()` says whether connections should close after their response. `answered(route, outcome, seconds)` is
+    called after each request. `hidden` paths are answered 404; so are all but those of `only`, where it is given.
     """
 
     def __init__(
@@ -75,73 +74,82 @@ class RequestGuard:
         limits: HeaderLimits,
         hosts: AllowedHosts,
         keys: ApiKeys,
-        desk: Desk,
-        turnstile: EarlyRejection,
+        early_rejection: EarlyRejection,
         default_deadline_ms: int,
+        draining: Callable[[], bool],
+        answered: Callable[[str, str, float], None],
         hidden: frozenset[str] = frozenset(),
+        only: frozenset[str] | None = None,
     ) -> None:
         self._app = app
         self._limits = limits
         self._hosts = hosts
         self._keys = keys
-        self._turnstile = turnstile
+        self._early_rejection = early_rejection
         self._default_deadline_ms = default_deadline_ms
+        self._draining = draining
+        self._answered = answered
         self._hidden = hidden
-        self._only: frozenset[str] | None = None
-        self.desk = desk
-
-    def operations(self) -> RequestGuard:
-        """A second door to the same app, to probes and metrics and nothing else."""
-        door = copy(self)
-        door._hidden, door._only = frozenset(), OPERATIONS
-        return door
+        self._only = only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or answer it here."""
+        """Pass a request to the app, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # of two the first counts, as for the app
-        visit = RequestContext(
-            request_id(headers), route_of(scope["path"]), last=self.desk.lifecycle.phase == "draining"
-        )
-        answer = visit.noting(send)
+        headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of two counts, as in the app
+        exchange = _Exchange(request_id(headers), route_of(scope["path"]), send, close=self._draining())
         try:
-            visit.caller = self._admit(scope, headers)
-            if visit.route in SCORING:
-                visit.deadline_ms = stated_deadline_ms(headers)
-                latest_s = self._latest_s(visit)
-                self._turnstile.before_body(latest_s)
-            body = await self._read(receive)
-            if (scope["method"], visit.route) in WITH_BODY and not body:
-                raise NotJson("the body is empty")
-            if visit.route in SCORING:
-                self._turnstile.before_parsing(latest_s, body)
-            visit.timings.lap("read")
-            scope["state"] = {**scope.get("state", {}), "visit": visit}
-            await self._app(scope, _replay(body, receive), answer)
-            if visit.allowed_s:
-                self._turnstile.refused(Claim(visit.allowed_s, len(body)))
+            await self._handle(scope, headers, receive, exchange)
         except ServiceError as error:
-            await problem(error, visit.id)(scope, receive, answer)
+            await problem(error, exchange.id)(scope, receive, exchange.send)
         except ClientDisconnected:
-            visit.outcome = "cancelled"
+            exchange.outcome = "cancelled"
         except Exception as error:
-            # Texts may stand in the message, so only the kind and the place are logged.
-            log.error("request %s failed: %s at %s", visit.id, type(error).__name__, _where(error))
-            if not visit.began:
-                await problem(Internal(), visit.id)(scope, receive, answer)
-        self.desk.metrics.answered(visit.route, visit.outcome, time.monotonic() - visit.arrived)
+            # The message may contain texts, so the log gets only the type and the place.
+            log.error("request %s failed: %s at %s", exchange.id, type(error).__name__, _place(error))
+            if not exchange.started:
+                await problem(Internal(), exchange.id)(scope, receive, exchange.send)
+        self._answered(exchange.route, exchange.outcome, time.monotonic() - exchange.arrived)
 
-    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller:
+    async def _handle(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, exchange: _Exchange
+    ) -> None:
+        route = exchange.route
+        caller = self._check_head(scope, route, headers)
+        deadline_ms, latest_s = None, math.inf
+        if route in SCORING:
+            deadline_ms = stated_deadline_ms(headers)
+            if deadline_ms is not None:
+                latest_s = deadline_ms / 1000
+            elif route != "/score":  # whose body, still unread, may state one
+                latest_s = self._default_deadline_ms / 1000
+            self._early_rejection.before_body(latest_s)
+        body = await self._read(receive)
+        if not body and (scope["method"], route) in WITH_BODY:
+            raise NotJson("the body is empty")
+        if route in SCORING:
+            self._early_rejection.before_parsing(latest_s, body)
+        exchange.timings.lap("read")
+        context = RequestContext(exchange.id, caller, deadline_ms, exchange.arrived, exchange.timings)
+        scope["state"] = {**scope.get("state", {}), "context": context}
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive_again() -> Message:
+            return unread.pop() if unread else await receive()
+
+        await self._app(scope, receive_again, exchange.send)
+        if exchange.note.allowed_s:
+            self._early_rejection.refused(Claim(exchange.note.allowed_s, len(body)))
+
+    def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
         check_size(scope, self._limits)
         if scope["method"] not in METHODS:
             raise MethodNotAllowed
         path = scope["path"]
         if path in self._hidden or (self._only is not None and path not in self._only):
             raise NotFound
-        route = route_of(path)
-        if route != "probe":  # whoever probes names an address, and learns nothing
+        if route != "probe":  # a prober addresses the service by IP, and learns nothing
             self._hosts.check(scope)
         caller = self._keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
         if path not in OPEN:
@@ -152,13 +160,7 @@ class RequestGuard:
         check_length(headers, self._limits)
         if (scope["method"], route) in WITH_BODY:
             check_content(headers)
-        return caller or NOBODY
-
-    def _latest_s(self, visit: RequestContext) -> float:
-        """The latest deadline, in seconds from arrival, that the request can have while its body is unread."""
-        if visit.deadline_ms is not None:
-            return visit.deadline_ms / 1000
-        return math.inf if visit.route == "/score" else self._default_deadline_ms / 1000  # the body may have one
+        return caller or ANONYMOUS
 
     async def _read(self, receive: Receive) -> bytes:
         limit = self._limits.body_bytes
@@ -177,41 +179,29 @@ class RequestGuard:
 
 
 @dataclass(slots=True)
-class RequestContext:
-    """One request from outside: who calls, since when, and how it ended. `arrived` is in monotonic seconds.
-
-    `last`: the service is about to end, so the caller is told to open its next connection elsewhere. `allowed_s`: there
-    was no capacity for it, though accepted work might have filled so much of its time.
-    """
+class _Exchange:
+    """A request, and its response as far as it has been sent. `close`: the connection ends with this response."""
 
     id: str
     route: str
-    caller: Caller = NOBODY
+    forward: Send
+    close: bool
     arrived: float = field(default_factory=time.monotonic)
     timings: Timings = field(default_factory=Timings)
-    began: bool = False
-    partial: bool = False
-    last: bool = False
-    deadline_ms: int | None = None
-    allowed_s: float = 0.0
+    started: bool = False
     outcome: str = "error"
+    note: ResponseNote = NO_NOTE
 
-    def noting(self, send: Send) -> Send:
-        """`send`, with the request id added and the status noted."""
-
-        async def noted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self.began = True
-                self.outcome = "partial" if self.partial else outcome_of(message["status"])
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", self.id.encode())]
-                if self.last:
-                    message["headers"].append((b"connection", b"close"))
-            await send(message)
-
-        return noted
-
-
-_DEADLINE = TypeAdapter(DeadlineMs)
+    async def send(self, message: Message) -> None:
+        """Send on, with the request id added; keep the status and the note."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.note = message.pop(NOTE, self.note)
+            self.outcome = "partial" if self.note.partial else outcome_of(message["status"])
+            message["headers"] = [*message.get("headers", []), (b"x-request-id", self.id.encode())]
+            if self.close:
+                message["headers"].append((b"connection", b"close"))
+        await self.forward(message)
 
 
 def stated_deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:
@@ -227,7 +217,7 @@ def stated_deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:
 
 
 def route_of(path: str) -> str:
-    """The metric's label of a path: a known route, "probe" or "other"."""
+    """The metric label of a path: a known route, "probe" or "other"."""
     if path in PROBES:
         return "probe"
     path = PATHS.get(path, path)
@@ -238,25 +228,14 @@ def route_of(path: str) -> str:
 
 
 def outcome_of(status: int) -> str:
-    """The metric's label of a status."""
+    """The metric label of a status."""
     if status < 400:
         return "ok"
     return OUTCOMES.get(status, "invalid" if status < 500 else "error")
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    unread = [body]
-
-    async def replayed() -> Message:
-        if unread:
-            return {"type": "http.request", "body": unread.pop(), "more_body": False}
-        return await receive()
-
-    return replayed
-
-
-def _where(error: Exception) -> str:
+def _place(error: Exception) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else "nowhere"
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else "unknown"

@@ -1,6 +1,6 @@
-"""One made-up request through the app before anyone calls: frameworks build much of themselves on first use.
+"""One made-up request through the app before the first real one: frameworks build much of themselves on first use.
 
-Cold, the first request of a process took 40 to 100 ms longer than the second.
+Without it, the first request of a process took 40 to 100 ms longer than the second.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import asyncio
 import orjson
 from starlette.types import ASGIApp, Message, Scope
 
-from service.http.guard import RequestContext
+from service.http.context import RequestContext
+from service.http.guard import ANONYMOUS
 from service.http.schemas import EXAMPLE
 
 
 async def prewarm(app: ASGIApp) -> None:
-    """Walk POST /score up to the model, which is not there yet; the answer, a refusal, is dropped."""
+    """Send POST /score through the app, up to the model, which is not loaded yet; drop the response."""
     unread = [orjson.dumps(EXAMPLE)]
 
     async def receive() -> Message:
         if unread:
             return {"type": "http.request", "body": unread.pop(), "more_body": False}
-        await asyncio.Event().wait()  # nobody hangs up
+        await asyncio.Event().wait()  # the client never disconnects
         raise AssertionError
 
     async def send(_: Message) -> None:
@@ -38,6 +39,6 @@ async def prewarm(app: ASGIApp) -> None:
         "root_path": "",
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
-        "state": {"visit": RequestContext("rehearsal", "/score")},
+        "state": {"context": RequestContext("prewarm", ANONYMOUS)},
     }
     await app(scope, receive, send)

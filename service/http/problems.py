@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from service.errors import FieldError, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
+from service.http.context import NotedResponse, ResponseNote, context_of
 from service.http.schemas import (
     Candidate,
     Document,
@@ -29,7 +30,7 @@ DEADLINE_HEADER = "X-Deadline-Ms"
 MAX_FIELD_ERRORS = 20
 
 
-def problem(error: ServiceError, request_id: str) -> Response:
+def problem(error: ServiceError, request_id: str) -> NotedResponse:
     """The response for an error. `Retry-After` is in whole seconds, at least 1."""
     body: dict[str, object] = {
         "type": f"urn:fitscore:{error.code}",
@@ -45,7 +46,10 @@ def problem(error: ServiceError, request_id: str) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return Response(orjson.dumps(body), error.status, headers, media_type=PROBLEM_JSON)
+    response = NotedResponse(orjson.dumps(body), error.status, headers, media_type=PROBLEM_JSON)
+    if isinstance(error, Overloaded):
+        response.note = ResponseNote(allowed_s=error.allowed_s)
+    return response
 
 
 # Exception handlers of the FastAPI app.
@@ -59,36 +63,29 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _request_id(request: Request) -> str:
-    found: str = request.state.visit.id
-    return found
-
-
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    if isinstance(error, Overloaded):
-        request.state.visit.allowed_s = error.allowed_s
-    return problem(error, _request_id(request))
+    return problem(error, context_of(request).id)
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:
-    return problem(Internal(), _request_id(request))
+    return problem(Internal(), context_of(request).id)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own errors, such as an unknown route or method."""
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, ServiceError):  # ours, raised while FastAPI read the body
-        return problem(error.__cause__, _request_id(request))
+        return problem(error.__cause__, context_of(request).id)
     kind = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code)
-    response = problem(kind() if kind else Internal(HTTPStatus(error.status_code).phrase), _request_id(request))
+    response = problem(kind() if kind else Internal(HTTPStatus(error.status_code).phrase), context_of(request).id)
     response.headers.update(error.headers or {})
     return response
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem(invalid(error.errors()), _request_id(request))
+    return problem(invalid(error.errors()), context_of(request).id)
 
 
 # Validation errors of pydantic.

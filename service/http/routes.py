@@ -1,14 +1,16 @@
-"""Routes: wire shapes in, wire shapes out. What happens between stands in `scoring.py` and `lifecycle.py`."""
+"""The HTTP routes: wire shapes in, wire shapes out.
+
+Scoring itself is behind `AppContext.scores`; models, rollouts and the process are behind `lifecycle`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+import time
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Depends, Request, Response
 
 from service.errors import (
     BadRequest,
@@ -35,36 +37,14 @@ from service.errors import (
 )
 from service.http import schemas
 from service.http.compat.rerank import answer_of, entries_of
-from service.http.context import AtDesk, Desk
-from service.http.guard import ClientDisconnected, RequestContext
+from service.http.context import AppContext, NotedResponse, RequestContext, ResponseNote, context_of
+from service.http.guard import ClientDisconnected
 from service.http.problems import DEADLINE_HEADER, problems
-from service.http.strict_json import read_json
-from service.observability.timings import Timings
+from service.http.strict_json import StrictJsonRoute
 from service.request import Item, ItemStatus, Priority, ScoringRequest
 from service.scoring.pipeline import ScoringResult
 
-T = TypeVar("T")
 JSON = "application/json"
-
-
-class _StrictJsonRequest(Request):
-    async def json(self) -> object:
-        return read_json(await self.body())
-
-
-class StrictJsonRoute(APIRoute):
-    """A route whose body is read by `_StrictJsonRequest`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's own handler, given the stricter request."""
-        handle = super().get_route_handler()
-
-        async def handle_strictly(request: Request) -> Response:
-            return await handle(_StrictJsonRequest(request.scope, request.receive))
-
-        return handle_strictly
-
-
 # The errors of every operation that the guard protects, and of those with a body.
 GUARDED = (
     BadRequest, Unauthorized, Forbidden, TooSlow, TooLarge, Misdirected, HeadersTooLarge, Internal, Crowded,
@@ -88,23 +68,28 @@ DEADLINE: dict[str, Any] = {
 router = APIRouter(route_class=StrictJsonRoute)
 
 
+async def _app_context(request: Request) -> AppContext:  # if it were not async, it would take a thread
+    context: AppContext = request.app.state.context
+    return context
+
+
+Context = Annotated[AppContext, Depends(_app_context)]
+
+
 @router.post("/score", response_model=schemas.ScoreResponse, responses=SCORING, openapi_extra=DEADLINE)
-async def score(request: Request, body: schemas.ScoreRequest, at: AtDesk) -> Response:
-    """Score candidates for one member; answers stand in request order."""
-    candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
-    member = Item("", body.member.text if body.member.fields is None else body.member.fields)
-    at.check_sizes(candidates, "/candidates")
-    at.check_length(member, "/member")
-    visit = visit_of(request)
-    deadline = at.deadline(visit.arrived, body.deadline_ms, visit.deadline_ms)
-    answer, timings = await _answer(
-        request, at, ScoringRequest(member, candidates, body.blend, deadline, body.priority)
+async def score(request: Request, body: schemas.ScoreRequest, app: Context) -> Response:
+    """Score candidates for one member. The scores are in the order of the candidates."""
+    context = context_of(request)
+    member = Item("", schemas.content_of(body.member))
+    candidates = [Item(each.id, schemas.content_of(each)) for each in body.candidates]
+    app.limits.check(candidates, "/candidates")
+    app.limits.check_length(member, "/member")
+    deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
+    wanted = ScoringRequest(
+        member, candidates, body.blend, deadline, body.priority, id=context.id, caller=context.caller.name
     )
-    return _respond(request, at, answer, timings, _wire(candidates, answer))
-
-
-def _wire(candidates: list[Item], answer: ScoringResult) -> dict[str, object]:
-    model, scored = answer.model, ItemStatus.scored
+    result = await _result(request, wanted, app)
+    model, scored = result.model, ItemStatus.scored
     scores = [
         {
             "id": candidate.id,
@@ -113,11 +98,11 @@ def _wire(candidates: list[Item], answer: ScoringResult) -> dict[str, object]:
             "status": status,
         }
         for candidate, score, row, status in zip(
-            candidates, answer.scores.tolist(), answer.rows.tolist(), answer.statuses, strict=True
+            candidates, result.scores.tolist(), result.rows.tolist(), result.statuses, strict=True
         )
     ]
     named = {"name": model.name, "version": model.version, "policy": model.policy}
-    return {"model": named, "scores": scores, "degraded": answer.degraded}
+    return _response({"model": named, "scores": scores, "degraded": result.degraded}, result, context, app)
 
 
 RERANK_ANSWER = schemas.RerankResponse | list[schemas.TeiRank]
@@ -126,54 +111,49 @@ RERANK_ANSWER = schemas.RerankResponse | list[schemas.TeiRank]
 @router.post("/rerank", response_model=RERANK_ANSWER, responses=SCORING, openapi_extra=DEADLINE)
 @router.post("/v1/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
 @router.post("/v2/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
-async def rerank(request: Request, body: schemas.RerankRequest, at: AtDesk) -> Response:
-    """Cohere's and Jina's shape (`documents`) or TEI's (`texts`); the scores are the model's default blend."""
+async def rerank(request: Request, body: schemas.RerankRequest, app: Context) -> Response:
+    """Rank documents for a query, in the shape of Cohere and Jina (`documents`) or of TEI (`texts`).
+
+    The scores are the model's default blend.
+    """
+    context = context_of(request)
     member, candidates = Item("", body.query), entries_of(body)
-    at.check_sizes(candidates, "/texts" if body.documents is None else "/documents")
-    at.check_length(member, "/query")
-    visit = visit_of(request)
-    deadline = at.deadline(visit.arrived, visit.deadline_ms)
-    order = ScoringRequest(member, candidates, None, deadline, Priority.default)
-    answer, timings = await _answer(request, at, order)
-    return _respond(request, at, answer, timings, answer_of(body, answer, visit.id))
+    app.limits.check(candidates, "/texts" if body.documents is None else "/documents")
+    app.limits.check_length(member, "/query")
+    deadline = app.limits.deadline(context.arrived, context.deadline_ms)
+    wanted = ScoringRequest(
+        member, candidates, None, deadline, Priority.default, id=context.id, caller=context.caller.name
+    )
+    result = await _result(request, wanted, app)
+    return _response(answer_of(body, result, context.id), result, context, app)
 
 
-def visit_of(request: Request) -> RequestContext:
-    """What the door knows of this request."""
-    visit: RequestContext = request.state.visit
-    return visit
-
-
-async def _answer(request: Request, at: Desk, order: ScoringRequest) -> tuple[ScoringResult, Timings]:
-    visit = visit_of(request)
-    visit.timings.lap("parse")
-    at.charge(visit.caller.name, len(order.candidates))
-    order = await at.recordable(order)
-    answer = await _unless_departed(request, at.traffic.score(order, visit.timings))
-    at.record(order, answer, visit.id, visit.caller.name)
-    return answer, visit.timings
-
-
-async def _unless_departed(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`; it is cancelled, and Departed raised, when the client hangs up first."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())
+async def _result(request: Request, wanted: ScoringRequest, app: AppContext) -> ScoringResult:
+    """Charge the caller and score. Raises ClientDisconnected, and cancels the work, if the client disconnects."""
+    timings = context_of(request).timings
+    timings.lap("parse")
+    if app.quotas is not None:
+        app.quotas.take(wanted.caller, len(wanted.candidates), time.monotonic())
+    scoring = asyncio.ensure_future(app.scores(wanted, timings))
+    disconnect = asyncio.ensure_future(request.receive())
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        await asyncio.wait((scoring, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        if not scoring.done():
             raise ClientDisconnected
-        return task.result()
+        return scoring.result()
     finally:
-        gone.cancel()
-        task.cancel()
+        disconnect.cancel()
+        scoring.cancel()
 
 
-def _respond(request: Request, at: Desk, answer: ScoringResult, timings: Timings, body: object) -> Response:
+def _response(body: object, result: ScoringResult, context: RequestContext, app: AppContext) -> Response:
     raw = orjson.dumps(body)
-    timings.lap("answer")
-    at.metrics.scored(answer.statuses, timings.stages)
-    visit_of(request).partial = answer.degraded
-    return Response(raw, media_type=JSON, headers={"Server-Timing": timings.header()})
+    context.timings.lap("answer")
+    counts = {status.value: num for status in ItemStatus if (num := result.statuses.count(status))}
+    app.metrics.scored(counts, context.timings.stages)
+    response = NotedResponse(raw, media_type=JSON, headers={"Server-Timing": context.timings.header()})
+    response.note = ResponseNote(partial=result.degraded)
+    return response
 
 
 @router.put(
@@ -181,107 +161,107 @@ def _respond(request: Request, at: Desk, answer: ScoringResult, timings: Timings
     response_model=schemas.PutResponse,
     responses=problems(UnsupportedMedia, Overloaded, StoreUnavailable, StoreFull, *WITH_BODY),
 )
-async def put_candidates(body: schemas.PutCandidates, at: AtDesk) -> Response:
+async def put_candidates(body: schemas.PutCandidates, app: Context) -> Response:
     """Insert or replace candidates, all or none; they can be scored by id alone, for `ttl_s` seconds or for good.
 
     A split model encodes them while nothing else is to do; 503 while too many wait for that. Whoever loads many sends
     no more than there is `room` for, and sees by `waiting` how far they are.
     """
-    entries = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
-    at.check_sizes(entries, "/candidates")
-    at.scoring.check_place(len(entries))
-    await at.keep({entry.id: entry.content for entry in entries if entry.content is not None}, body.ttl_s)
-    await at.scoring.encode_ahead(entries)
-    return Response(orjson.dumps({"upserted": len(entries), **_progress(at)}), media_type=JSON)
+    candidates = [Item(each.id, schemas.content_of(each)) for each in body.candidates]
+    app.limits.check(candidates, "/candidates")
+    app.pipeline.check_place(len(candidates))
+    await app.store.put({each.id: each.content for each in candidates if each.content is not None}, body.ttl_s)
+    await app.pipeline.encode_ahead(candidates)
+    return Response(orjson.dumps({"upserted": len(candidates), **_progress(app)}), media_type=JSON)
 
 
 @router.get("/candidates:progress", response_model=schemas.Progress, responses=problems(*GUARDED))
-async def encoding_progress(at: AtDesk) -> Response:
+async def encoding_progress(app: Context) -> Response:
     """How many stored candidates still wait to be encoded, and how many more may."""
-    return Response(orjson.dumps(_progress(at)), media_type=JSON)
+    return Response(orjson.dumps(_progress(app)), media_type=JSON)
 
 
-def _progress(at: Desk) -> dict[str, int]:
-    ahead = at.scoring.ahead
+def _progress(app: AppContext) -> dict[str, int]:
+    ahead = app.pipeline.ahead
     return {"waiting": ahead.unfinished, "room": ahead.room}
 
 
 @router.delete(
     "/candidates/{candidate_id:path}", status_code=204, responses=problems(NotFound, StoreUnavailable, *GUARDED)
 )
-async def delete_candidate(candidate_id: str, at: AtDesk) -> Response:
+async def delete_candidate(candidate_id: str, app: Context) -> Response:
     """Forget a candidate."""
-    if not await at.forget(candidate_id):
+    if not await app.store.delete(candidate_id):
         raise NotFound("no candidate has this id")
     return Response(status_code=204)
 
 
 @router.get("/v1/models", response_model=schemas.ModelsResponse, responses=problems(*GUARDED))
-async def list_models(at: AtDesk) -> Response:
+async def list_models(app: Context) -> Response:
     """The live model, and the sound bundles beside it."""
-    listed = {"models": await at.lifecycle.list_models(), "fault": at.traffic.fault}
+    listed = {"models": await app.lifecycle.list_models(), "fault": app.rollout.fault}
     return Response(orjson.dumps(listed), media_type=JSON)
 
 
 @router.post(
     "/v1/models/{version}:activate", response_model=schemas.ModelEntry, responses=problems(NotFound, Conflict, *GUARDED)
 )
-async def activate_model(version: str, at: AtDesk) -> Response:
+async def activate_model(version: str, app: Context) -> Response:
     """Load another version of the live model beside it, verify and warm it, then swap.
 
     The old one stays when anything fails.
     """
-    return Response(orjson.dumps(await at.lifecycle.activate(version)), media_type=JSON)
+    return Response(orjson.dumps(await app.lifecycle.activate(version)), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:shadow", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
-async def shadow_model(version: str, body: schemas.Share, at: AtDesk) -> Response:
+async def shadow_model(version: str, body: schemas.Share, app: Context) -> Response:
     """Have this version score a share of the requests too, after their answers; what it says is compared and dropped.
 
     It ends by itself when the version fails, is slow, or scores otherwise than the live model.
     """
-    return Response(orjson.dumps(await at.lifecycle.roll_out(version, "shadow", body.share)), media_type=JSON)
+    return Response(orjson.dumps(await app.lifecycle.roll_out(version, "shadow", body.share)), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:canary", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
-async def canary_model(version: str, body: schemas.Share, at: AtDesk) -> Response:
+async def canary_model(version: str, body: schemas.Share, app: Context) -> Response:
     """Have this version answer a share of the requests; it ends by itself as a shadow does."""
-    return Response(orjson.dumps(await at.lifecycle.roll_out(version, "canary", body.share)), media_type=JSON)
+    return Response(orjson.dumps(await app.lifecycle.roll_out(version, "canary", body.share)), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:rollback", response_model=schemas.ModelEntry, responses=problems(Conflict, *GUARDED))
-async def roll_back_model(version: str, at: AtDesk) -> Response:
+async def roll_back_model(version: str, app: Context) -> Response:
     """Leave this version, the live one, for the one that was live before it and is still in memory.
 
     409 when it is not live (any more), so telling it twice does no harm.
     """
-    return Response(orjson.dumps(await at.lifecycle.roll_back(version)), media_type=JSON)
+    return Response(orjson.dumps(await app.lifecycle.roll_back(version)), media_type=JSON)
 
 
 @router.get("/livez", response_model=schemas.Probe, responses=NOT_YET)
-async def livez(at: AtDesk) -> Response:
+async def livez(app: Context) -> Response:
     """200 from the first moment; 503 once the model thread is dead."""
-    return _probe(at, ok=at.lifecycle.phase not in ("dead", "failed"))
+    return _probe(app, ok=app.lifecycle.phase not in ("dead", "failed"))
 
 
 @router.get("/readyz", response_model=schemas.Probe, responses=NOT_YET)
-async def readyz(at: AtDesk) -> Response:
+async def readyz(app: Context) -> Response:
     """200 while requests should be sent here."""
-    return _probe(at, ok=at.lifecycle.phase == "ready")
+    return _probe(app, ok=app.lifecycle.phase == "ready")
 
 
 @router.get("/startupz", response_model=schemas.Probe, responses=NOT_YET)
-async def startupz(at: AtDesk) -> Response:
+async def startupz(app: Context) -> Response:
     """200 once the model has been loaded."""
-    return _probe(at, ok=at.lifecycle.loaded)
+    return _probe(app, ok=app.lifecycle.loaded)
 
 
-def _probe(at: Desk, *, ok: bool) -> Response:
-    return Response(orjson.dumps({"phase": at.lifecycle.phase}), 200 if ok else 503, media_type=JSON)
+def _probe(app: AppContext, *, ok: bool) -> Response:
+    return Response(orjson.dumps({"phase": app.lifecycle.phase}), 200 if ok else 503, media_type=JSON)
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(at: AtDesk) -> Response:
+async def metrics(app: Context) -> Response:
     """Prometheus' text format."""
-    at.lifecycle.refresh_gauges()
-    return Response(at.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    app.lifecycle.refresh_gauges()
+    return Response(app.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -113,6 +113,11 @@ class ScoreRequest(_Ours):
     priority: Priority = Priority.default
 
 
+def content_of(item: Member | Candidate | StoredCandidate) -> str | Fields | None:
+    """What there is to score: fields or a text, or nothing besides the id of a stored candidate."""
+    return item.text if item.fields is None else item.fields
+
+
 class ModelName(_Ours):
     """Which model and which policy answered."""
 

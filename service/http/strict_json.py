@@ -7,8 +7,12 @@ stands twice in one object is refused as well (readers differ in which value cou
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import orjson
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 
 from service.errors import NotJson
 
@@ -58,3 +62,21 @@ def _refuse_repeated_names(raw: bytes) -> None:
             raise NotJson("a name stands twice in one object")
 
     json.loads(raw, object_pairs_hook=check)
+
+
+class _StrictJsonRequest(Request):
+    async def json(self) -> object:
+        return read_json(await self.body())
+
+
+class StrictJsonRoute(APIRoute):
+    """A route whose body is read by `read_json`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own handler, with the strict request."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(_StrictJsonRequest(request.scope, request.receive))
+
+        return handle_strictly

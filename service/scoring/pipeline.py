@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +57,10 @@ class ScoringResult:
     def degraded(self) -> bool:
         """Whether a candidate that could have been scored was not."""
         return not _DEGRADED.isdisjoint(self.statuses)
+
+
+# What the pipeline and its wrappers (rollout, audit) offer.
+Score = Callable[[ScoringRequest, Timings], Awaitable[ScoringResult]]
 
 
 class ScoringPipeline:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.http.context import Desk
+from service.http.request_limits import RequestLimits
 from tests.support.fakes import GatedScorer, loading
 from tests.support.service import Running, Serve
 from tests.support.waiting import PATIENCE_S, eventually
@@ -24,7 +24,7 @@ def answered_across(running: Running, scorer: GatedScorer, jump: Callable[[], No
         asked = [pool.submit(running.score, deadline_ms=20_000)]
         assert scorer.began.wait(PATIENCE_S)
         asked.append(pool.submit(running.score, deadline_ms=20_000))
-        eventually(lambda: running.app.desk.scoring._engine._queue.jobs != 0)
+        eventually(lambda: running.app.context.pipeline._engine._queue.jobs != 0)
         jump()
         scorer.gate.set()
         return [each.result().status_code for each in asked]
@@ -52,6 +52,6 @@ def test_they_would_if_deadlines_were_reckoned_by_that_clock(serve: Serve, monke
     """The negative control: deadlines and the engine's clock are those of the wall."""
     scorer = GatedScorer()
     running = serve(load=loading(scorer))
-    monkeypatch.setattr(Desk, "deadline", lambda *_: time.time() + 20)
-    monkeypatch.setattr(running.app.desk.scoring._engine, "_clock", lambda: time.time())
+    monkeypatch.setattr(RequestLimits, "deadline", lambda *_: time.time() + 20)
+    monkeypatch.setattr(running.app.context.pipeline._engine, "_clock", lambda: time.time())
     assert answered_across(running, scorer, jump_of(HOUR_S, monkeypatch)) == [200, 504]

@@ -217,7 +217,7 @@ def test_500_is_a_problem_that_says_nothing_and_logs_no_text(
     def fail(*_: object) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(running.app.desk.scoring._texts, "pairs", fail)
+    monkeypatch.setattr(running.app.context.pipeline._texts, "pairs", fail)
     with caplog.at_level(logging.DEBUG):
         told = problem_of(running.score(), 500, "internal")
         assert running.client.get("/livez").status_code == 200  # the failure is logged once its answer is under way
@@ -251,14 +251,14 @@ def test_no_text_of_a_request_stands_in_a_log_or_a_metric(
 
 def test_a_draining_service_is_not_ready_and_serves_on(serve: Serve) -> None:
     running = serve()
-    running.app.desk.lifecycle.drain()
+    running.app.context.lifecycle.drain()
     assert [running.client.get(probe).status_code for probe in ("/livez", "/readyz", "/startupz")] == [200, 503, 200]
     assert running.score().status_code == 200
 
 
 def test_a_dead_engine_is_not_live(serve: Serve) -> None:
     running = serve()
-    running.app.desk.scoring._engine.fail_all("told to")
+    running.app.context.pipeline._engine.fail_all("told to")
     assert [running.client.get(probe).status_code for probe in ("/livez", "/readyz")] == [503, 503]
     problem_of(running.score(), 503, "not-ready")
 
@@ -277,7 +277,7 @@ def test_a_service_told_to_end_while_it_loads_never_becomes_ready(serve: Serve) 
     gate = threading.Event()
     running = serve(load=loading_behind(gate), wait=False)
     eventually(lambda: running.client.get("/startupz").json()["phase"] == "loading")
-    running.app.desk.lifecycle.drain()
+    running.app.context.lifecycle.drain()
     gate.set()
     eventually(lambda: running.client.get("/startupz").status_code == 200)
     assert running.client.get("/readyz").json() == {"phase": "draining"}

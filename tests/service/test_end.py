@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from service.__main__ import Server, listen, uvicorn_config
 from service.app import create_app
 from service.http import connection_limits as connections
+from service.http.server import Server, listen, uvicorn_config
 from service.lifecycle import Lifecycle
 from service.settings import Settings
 from tests.support.service import CANDIDATES, MEMBER, OPEN
@@ -75,10 +75,10 @@ def _started(bundle: Path) -> Iterator[Start]:
     def start(kind: type[Ending] = Ending, **changes: object) -> Started:
         settings = Settings.model_validate({"bundle": bundle, "port": 0, "threads": 1, **OPEN, **changes})
         app = create_app(settings)
-        server = kind(uvicorn_config(app, settings), 0.0, app.desk.lifecycle)
+        server = kind(uvicorn_config(app.guard, settings, app.context.metrics), 0.0, app.context.lifecycle.drain)
         server.last_turn, server.over = threading.Event(), threading.Event()
         listener = listen(settings.host, settings.port)
-        started = Started(server, app.desk.lifecycle, listener.getsockname()[1])
+        started = Started(server, app.context.lifecycle, listener.getsockname()[1])
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
 
@@ -88,7 +88,7 @@ def _started(bundle: Path) -> Iterator[Start]:
             thread.join()
 
         ends.append(end)
-        eventually(lambda: app.desk.lifecycle.phase != "loading")
+        eventually(lambda: app.context.lifecycle.phase != "loading")
         return started
 
     yield start

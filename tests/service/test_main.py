@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from service.__main__ import _server
+from service.__main__ import make_server
 from service.http.connection_limits import Connection, ConnectionTimeouts
 from service.settings import read_settings
 from tests.support.bundles import flip_a_bit, write_tiny_bundle
@@ -84,7 +84,7 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
 
 
 def patience_of(environment: dict[str, str]) -> ConnectionTimeouts:
-    config = _server(read_settings(environment), []).config
+    config = make_server(read_settings(environment), []).config
     config.load()
     kind = config.http_protocol_class
     assert issubclass(kind, Connection)

@@ -14,9 +14,9 @@ import httpx
 import uvicorn
 import uvloop
 
-from service.__main__ import listen, uvicorn_config
-from service.app import create_app
+from service.app import App, create_app
 from service.http.guard import RequestGuard
+from service.http.server import listen, uvicorn_config
 from service.lifecycle import Load
 from service.settings import Settings
 from tests.support.fakes import GatedScorer, loading
@@ -36,7 +36,7 @@ class Running:
     """A service in this process: a client that calls it without a socket, its app, and the failures it reported."""
 
     client: httpx.Client
-    app: RequestGuard
+    app: App
     failures: list[str]
 
     def score(self, **changes: object) -> httpx.Response:
@@ -68,8 +68,8 @@ def in_process(settings: Settings, *, load: Load | None = None, wait: bool = Tru
     """Run the service's app in an event loop of its own thread. `wait`: until it has loaded its model."""
     failures: list[str] = []
     app = create_app(settings, load=load, on_failure=failures.append)
-    with _loop() as loop, _lifespan(app, loop):
-        running = Running(httpx.Client(base_url="http://service", transport=_Transport(app, loop)), app, failures)
+    with _loop() as loop, _lifespan(app.guard, loop):
+        running = Running(httpx.Client(base_url="http://service", transport=_Transport(app.guard, loop)), app, failures)
         if wait:
             eventually(lambda: _loaded(running))
         yield running
@@ -80,7 +80,7 @@ def on_port(settings: Settings, *, load: Load | None = None, wait: bool = True) 
     """Serve it with uvicorn, as `python -m service` does, on a free port."""
     failures: list[str] = []
     app = create_app(settings, load=load, on_failure=failures.append)
-    server = uvicorn.Server(uvicorn_config(app, settings))
+    server = uvicorn.Server(uvicorn_config(app.guard, settings, app.context.metrics))
     listener = listen(settings.host, settings.port)
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

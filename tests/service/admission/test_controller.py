@@ -1,6 +1,6 @@
 import pytest
 
-from service.admission.controller import Admission, NoCapacity, QuotaExceeded, Quotas
+from service.admission.controller import Admission, NoCapacity
 from service.request import Priority
 
 
@@ -51,35 +51,3 @@ def test_a_request_larger_than_its_time_comes_in_for_a_part_while_the_backlog_is
 def test_a_request_whose_deadline_has_passed_stays_out() -> None:
     with pytest.raises(NoCapacity):
         admit(backlog_s=0.0, deadline_s=0.0)
-
-
-def test_a_caller_may_use_its_burst_and_then_its_rate() -> None:
-    quotas = Quotas(pairs_per_s=10.0, burst=20)
-    quotas.take("a", 20, now=0.0)
-    with pytest.raises(QuotaExceeded) as refused:
-        quotas.take("a", 5, now=0.0)
-    assert refused.value.retry_after_s == pytest.approx(0.5)
-    quotas.take("a", 5, now=0.5)
-
-
-def test_one_caller_does_not_use_up_the_quota_of_another() -> None:
-    quotas = Quotas(pairs_per_s=10.0, burst=20)
-    quotas.take("a", 20, now=0.0)
-    quotas.take("b", 20, now=0.0)
-
-
-def test_a_request_larger_than_the_burst_waits_for_a_full_bucket_and_leaves_a_debt() -> None:
-    quotas = Quotas(pairs_per_s=10.0, burst=20)
-    quotas.take("a", 50, now=0.0)
-    with pytest.raises(QuotaExceeded) as refused:
-        quotas.take("a", 1, now=1.0)
-    assert refused.value.retry_after_s == pytest.approx(2.1)
-
-
-def test_callers_not_seen_for_long_are_forgotten() -> None:
-    quotas = Quotas(pairs_per_s=10.0, burst=20, max_callers=2)
-    for caller in ("a", "b", "c"):
-        quotas.take(caller, 20, now=0.0)
-    quotas.take("a", 20, now=0.0)
-    with pytest.raises(QuotaExceeded):
-        quotas.take("c", 20, now=0.0)

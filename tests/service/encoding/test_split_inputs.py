@@ -199,7 +199,7 @@ def test_a_store_that_fails_costs_time_and_never_an_answer(
     def fail(*_: object) -> None:
         raise OSError
 
-    slots = running.app.desk.scoring._split._slots
+    slots = running.app.context.pipeline._split._slots
     monkeypatch.setattr(slots, "get_many", fail, raising=True)
     monkeypatch.setattr(slots, "put_many", fail, raising=True)
     assert [statuses(ask(running)) for _ in range(2)] == [["scored"] * 5] * 2
@@ -347,7 +347,7 @@ def test_the_end_waits_for_what_is_being_written_to_the_store(
     began, gate = threading.Event(), threading.Event()
     order: list[str] = []
     running = serve(bundle=shelf / "tiny-v1", load=model)
-    split, store = running.app.desk.scoring._split, running.app.desk.lifecycle._store
+    split, store = running.app.context.pipeline._split, running.app.context.lifecycle._store
     put, close = split._slots.put_many, store.close
 
     def slow(slots: Mapping[bytes, Slots]) -> None:
@@ -366,7 +366,7 @@ def test_the_end_waits_for_what_is_being_written_to_the_store(
     assert ask(running).status_code == 200
     assert began.wait(PATIENCE_S)
     stopping = asyncio.run_coroutine_threadsafe(
-        running.app.desk.lifecycle.stop(), running.app.desk.scoring._engine._loop
+        running.app.context.lifecycle.stop(), running.app.context.pipeline._engine._loop
     )
     assert order == []
     gate.set()

@@ -273,5 +273,5 @@ def test_503_when_all_that_are_open_are_at_work(serve_on_port: ServeOnPort) -> N
 def test_the_last_answers_before_the_end_say_so(serve: Serve) -> None:
     running = serve()
     assert "connection" not in running.score().headers
-    running.app.desk.lifecycle.drain()
+    running.app.context.lifecycle.drain()
     assert running.score().headers["connection"] == "close"

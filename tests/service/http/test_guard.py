@@ -195,7 +195,7 @@ def test_a_loop_that_cannot_keep_up_refuses_before_any_body_comes(serve: Serve) 
     asked = {"X-Deadline-Ms": "300", "Content-Type": "application/json"}
     assert running.client.post("/score", content=BODY, headers={**asked, "X-Deadline-Ms": "600000"}).status_code == 200
     held: list[Callable[[], None]] = []
-    loop = running.app.desk.scoring._engine._loop
+    loop = running.app.context.pipeline._engine._loop
 
     def hold() -> None:  # as slow work on the loop would, again and again
         end = time.monotonic() + 0.5
@@ -205,11 +205,11 @@ def test_a_loop_that_cannot_keep_up_refuses_before_any_body_comes(serve: Serve) 
             loop.call_soon(hold)
 
     loop.call_soon_threadsafe(hold)
-    eventually(lambda: running.app.desk.metrics.loop_lag_s >= 0.3)
+    eventually(lambda: running.app.context.metrics.runtime.loop_lag_s >= 0.3)
     answer = running.client.post("/score", content=BODY, headers=asked)
     held.append(hold)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:fitscore:overloaded")
-    eventually(lambda: running.app.desk.metrics.loop_lag_s <= 0.1)
+    eventually(lambda: running.app.context.metrics.runtime.loop_lag_s <= 0.1)
     assert running.client.post("/score", content=BODY, headers={**asked, "X-Deadline-Ms": "600000"}).status_code == 200
 
 

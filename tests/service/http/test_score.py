@@ -93,11 +93,11 @@ def test_the_stages_of_server_timing_add_up(usual: Running) -> None:
     assert stages["model"] > 0
 
 
-def test_the_sooner_of_two_deadlines_counts(usual: Running) -> None:
-    scoring_desk = usual.app.desk
-    assert scoring_desk.deadline(10.0, 500, 200) == pytest.approx(10.2)
-    assert scoring_desk.deadline(10.0, None, 700) == pytest.approx(10.7)
-    assert scoring_desk.deadline(10.0, None, None) == pytest.approx(10.0 + OPEN["default_deadline_ms"] / 1000)
+def test_the_earlier_of_two_deadlines_counts(usual: Running) -> None:
+    limits = usual.app.context.limits
+    assert limits.deadline(10.0, 500, 200) == pytest.approx(10.2)
+    assert limits.deadline(10.0, None, 700) == pytest.approx(10.7)
+    assert limits.deadline(10.0, None, None) == pytest.approx(10.0 + OPEN["default_deadline_ms"] / 1000)
 
 
 @pytest.mark.parametrize("priority", ["critical", "default", "sheddable"])

@@ -6,16 +6,17 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from service.observability.metrics import LANES, OUTCOMES, ROUTES, STAGES, Metrics
+from service.app import LABELS
+from service.observability.metrics import OPERATIONS, OUTCOMES, ROUTES, STAGES, Metrics
 from service.request import ItemStatus
 from tests.support.fakes import SumScorer, loading
 from tests.support.metrics import read, series
-from tests.support.service import Serve
+from tests.support.service import Running, Serve
 from tests.support.waiting import eventually_here
 
 
-def test_every_label_stands_before_anything_has_happened() -> None:
-    found = series(Metrics().render().decode())
+def test_every_label_exists_before_anything_has_happened() -> None:
+    found = series(Metrics(LABELS).render().decode())
     for route in ROUTES:
         assert f'fitscore_request_duration_seconds_count{{route="{route}"}}' in found
         for outcome in OUTCOMES:
@@ -31,7 +32,14 @@ def test_every_label_stands_before_anything_has_happened() -> None:
     assert {f"fitscore_{name}" for name in plain.split()} <= set(found)
     by_lane = "batch_items_count batch_duration_seconds_count batch_padding_ratio_count"
     by_lane += " expired_items_total departed_items_total"
-    assert {f'fitscore_{name}{{lane="{lane}"}}' for name in by_lane.split() for lane in LANES} <= set(found)
+    assert {f'fitscore_{name}{{lane="{lane}"}}' for name in by_lane.split() for lane in OPERATIONS} <= set(found)
+
+
+def test_no_series_says_when_another_one_was_created(usual: Running) -> None:
+    assert usual.score().status_code == 200
+    found = read(usual)
+    assert "fitscore_requests_total" in " ".join(found)
+    assert [name for name in found if "_created" in name] == []
 
 
 def test_buckets_begin_at_half_a_millisecond() -> None:
@@ -75,18 +83,18 @@ def test_refusals_are_counted_by_outcome_and_unknown_paths_make_no_series(serve:
 
 def test_collector_pauses_are_noted_and_shown_when_asked() -> None:
     metrics = Metrics()
-    metrics.on_gc("start", {"generation": 2})
-    metrics.on_gc("stop", {"generation": 2})
+    metrics.runtime.on_gc("start", {"generation": 2})
+    metrics.runtime.on_gc("stop", {"generation": 2})
     assert series(metrics.render().decode())['fitscore_gc_pause_seconds_count{generation="2"}'] == 1
 
 
 def test_collector_pauses_do_not_heap_up_where_nobody_asks() -> None:
     metrics = Metrics()
-    metrics.on_gc("start", {"generation": 2})
-    metrics.on_gc("stop", {"generation": 2})
+    metrics.runtime.on_gc("start", {"generation": 2})
+    metrics.runtime.on_gc("stop", {"generation": 2})
 
     async def watched() -> None:
-        watching = asyncio.create_task(metrics.watch_loop())
+        watching = asyncio.create_task(metrics.runtime.watch_loop())
         await eventually_here(
             lambda: metrics.registry.get_sample_value("fitscore_gc_pause_seconds_count", {"generation": "2"})
         )

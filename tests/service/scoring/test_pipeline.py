@@ -49,7 +49,7 @@ def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = serve(load=loading(SumScorer()))
-    scoring = running.app.desk.scoring
+    scoring = running.app.context.pipeline
     gate, pairs = threading.Event(), scoring._texts.pairs
     orders: list[tuple[object, ...]] = []
 
@@ -73,7 +73,7 @@ def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(
 
 def test_what_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     running = serve(load=loading(SumScorer(), run_s=0.5))
-    scoring = running.app.desk.scoring
+    scoring = running.app.context.pipeline
     prepare, began, gate = scoring._texts.pairs, threading.Event(), threading.Event()
 
     def wait(*args: Any) -> object:
@@ -114,7 +114,7 @@ def test_a_request_under_way_is_answered_by_the_model_that_it_began_with(serve: 
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(running.score)
         assert old.began.wait(PATIENCE_S)
-        running.app.desk.scoring.model = replace(loading(new)(bundle), version="2")
+        running.app.context.pipeline.model = replace(loading(new)(bundle), version="2")
         later = pool.submit(running.score)
         old.gate.set()
         assert asked.result().json()["model"]["version"] == "1"
@@ -133,7 +133,7 @@ def test_swaps_under_fire_would_notice_a_request_that_does_not_hold_on_to_its_mo
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(running.score)
         assert old.began.wait(PATIENCE_S)
-        running.app.desk.scoring.model = replace(loading(SumScorer())(bundle), version="2")
+        running.app.context.pipeline.model = replace(loading(SumScorer())(bundle), version="2")
         old.gate.set()
         assert asked.result().json()["model"]["version"] == "2"
 

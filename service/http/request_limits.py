@@ -1,0 +1,43 @@
+"""Limits on a scoring request that its schema cannot express: number of items, length of texts, deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.errors import FieldError, Invalid
+from service.request import Item
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """At most `max_items` candidates of `max_chars` characters each; `default_deadline_s` if none is stated."""
+
+    max_items: int
+    max_chars: int
+    default_deadline_s: float
+
+    def check(self, items: Sequence[Item], where: str) -> None:
+        """Raise Invalid for too many items, a repeated id, or a text that is too long."""
+        if len(items) > self.max_items:
+            raise Invalid(errors=[FieldError(where, f"at most {self.max_items} items")])
+        seen: set[str] = set()
+        for index, item in enumerate(items):
+            if item.id in seen:
+                raise Invalid(errors=[FieldError(f"{where}/{index}/id", "is a duplicate")])
+            seen.add(item.id)
+            self.check_length(item, f"{where}/{index}")
+
+    def check_length(self, item: Item, where: str) -> None:
+        """Raise Invalid if the text, or all fields together, are too long."""
+        content = item.content
+        if content is None:
+            return
+        length = len(content) if isinstance(content, str) else sum(len(str(value)) for value in content.values())
+        if length > self.max_chars:
+            raise Invalid(errors=[FieldError(where, f"at most {self.max_chars} characters")])
+
+    def deadline(self, arrived: float, *stated_ms: int | None) -> float:
+        """The earliest stated deadline, else the default, in monotonic seconds."""
+        stated = [ms / 1000 for ms in stated_ms if ms is not None]
+        return arrived + min(stated, default=self.default_deadline_s)
