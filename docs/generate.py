@@ -37,7 +37,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     assert config.nav is not None
     results = next(each["Results"] for each in config.nav if "Results" in each)
     results.append({"How each number is made": "results/method.md"})
-    results += [{_name(path): f"results/{path.stem}.md"} for path in _dated()]
+    written = (ROOT / "docs" / "results").glob("20*.md")
+    dated = sorted([*_dated(), *written], key=lambda path: path.name, reverse=True)
+    results += [{_name(path): f"results/{path.stem}.md"} for path in dated]
     results += [{f"Card of {path.parent.name}": f"results/card-{path.parent.name}.md"} for path in _cards()]
     return config
 
@@ -60,10 +62,13 @@ def pages() -> Iterator[tuple[str, str]]:
     for path in _dated():
         yield f"results/{path.stem}.md", _without_json(path.read_text(encoding="utf-8"))
     for path in _cards():
-        yield f"results/card-{path.parent.name}.md", CARD_NOTE + path.read_text(encoding="utf-8")
+        title, rest = path.read_text(encoding="utf-8").split("\n", 1)
+        yield f"results/card-{path.parent.name}.md", f"{title}\n{CARD_NOTE}{rest}".replace("O*NET", r"O\*NET")
 
 
-CARD_NOTE = """!!! warning "Read the teacher rows with care"
+WIDE = "---\nhide: [toc]\n---\n"
+CARD_NOTE = """
+!!! warning "Read the teacher rows with care"
     This student starts as its teacher's encoder, and the teacher reads both sides nearly apart. "Student minus teacher"
     compares two forms of one model: it says nothing about how much of a stronger teacher a student keeps.
 
@@ -125,7 +130,7 @@ def _table(*header: str, rows: Sequence[tuple[str, ...]]) -> str:
 def configuration() -> str:
     """Every setting: its environment name, default, range and meaning."""
     parts = [
-        "# Configuration\n",
+        f"{WIDE}# Configuration\n",
         "Every setting is an environment variable. The service refuses to start for an unknown name or a bad value. "
         "The error names the variable.\n",
     ]
@@ -176,10 +181,10 @@ def metrics(exposition: str) -> str:
                 labels.setdefault(name, set()).add(value)
         name = f"{family.name}_total" if family.type == "counter" else family.name
         if not name.endswith("_created"):
-            rows.append((f"`{name}`", family.type, _labels(labels), family.documentation))
+            rows.append((f"`{name}`", family.type, family.documentation, _labels(labels)))
     return (
-        "# Metrics\n\nPrometheus reads these series from `GET /metrics`. Times are in seconds. No label carries "
-        "anything that a caller sent.\n\n" + _table("series", "kind", "labels", "meaning", rows=sorted(rows))
+        f"{WIDE}# Metrics\n\nPrometheus reads these series from `GET /metrics`. Times are in seconds. No label carries "
+        "anything that a caller sent.\n\n" + _table("series", "kind", "meaning", "labels", rows=sorted(rows))
     )
 
 
@@ -265,7 +270,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
 def rooms() -> str:
     """Each room, from the docstring of its package, and the files in it."""
     parts = [
-        "# Rooms\n",
+        f"{WIDE}# Rooms\n",
         "A room is a package. Imports point one way; `tests/test_imports.py` holds the table of what each room may "
         "import. The texts below are the rooms' own docstrings.\n",
     ]
