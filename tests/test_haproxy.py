@@ -10,7 +10,7 @@ CONFIG = Path(__file__).parents[1] / "container" / "haproxy.cfg"
 
 
 def checked(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What haproxy says of a configuration; the certificate, which every owner has to bring, is left out."""
+    """The result of a check by haproxy, without the certificate, which each owner brings."""
     file = folder / "haproxy.cfg"
     file.write_text(text.replace(" ssl crt /etc/haproxy/fitscore.pem alpn h2,http/1.1", ""))
     return subprocess.run(["haproxy", "-c", "-f", str(file)], capture_output=True, text=True, check=False)

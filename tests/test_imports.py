@@ -1,4 +1,4 @@
-"""Who may import whom, one row a room: a room imports rooms on lower floors only, and none on its own floor.
+"""What each room may import, one row a room: a room imports rooms on lower floors only, and none on its own floor.
 
 Read from the source, so an import inside a function, or of a module that is not installed, counts as well.
 """
