@@ -15,10 +15,11 @@ DOCKER ?= docker
 SERVE := $(VENV)/serve
 DEV := $(VENV)/dev
 LOAD := $(VENV)/load
+SERVICE_TESTS := $(VENV)/test-service
 GPU := $(VENV)/gpu
 DOCS := $(VENV)/docs
 
-.PHONY: help serve serve-env test check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here pins
+.PHONY: help serve serve-env test test-service test-all check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here pins
 
 help: ## these words
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,8 +29,14 @@ serve: serve-env ## install what serving needs (no torch) and start the service 
 
 serve-env: $(SERVE)/.installed
 
-test: $(DEV)/.installed ## install everything and run the tests; ARGS='-k words' picks some
-	@exec $(DEV)/bin/python -m pytest $(ARGS)
+test: $(DEV)/.installed ## the tests for each change, about two minutes; ARGS='-k queue' picks some
+	@exec $(DEV)/bin/python -m pytest -m 'not slow and not cluster' $(ARGS)
+
+test-service: $(SERVICE_TESTS)/.installed ## of these, the tests of service and models, without torch, under a minute
+	@exec $(SERVICE_TESTS)/bin/python -m pytest -m 'not slow and not cluster' tests/service tests/models tests/faults $(ARGS)
+
+test-all: $(DEV)/.installed ## every test, with trainings, clusters and fuzzing; Redis and HAProxy where they are installed
+	@exec $(DEV)/bin/python -m pytest --hypothesis-profile=thorough $(ARGS)
 
 check: $(DEV)/.installed ## format, lint, types, Dockerfile
 	$(DEV)/bin/ruff format --check .
@@ -92,11 +99,12 @@ pins: ## write constraints.txt anew from the newest versions that pyproject.toml
 
 $(SERVE)/.installed: EXTRAS := service-cpu
 $(DEV)/.installed: EXTRAS := service-cpu,training,dev
+$(SERVICE_TESTS)/.installed: EXTRAS := service-cpu,test-service
 $(LOAD)/.installed: EXTRAS := load
 $(GPU)/.installed: EXTRAS := service-gpu
 $(DOCS)/.installed: EXTRAS := docs
 # Locust brings an older pytest of its own, which the pins would forbid.
-$(SERVE)/.installed $(DEV)/.installed $(GPU)/.installed $(DOCS)/.installed: PINS := --constraint constraints.txt
+$(SERVE)/.installed $(DEV)/.installed $(SERVICE_TESTS)/.installed $(GPU)/.installed $(DOCS)/.installed: PINS := --constraint constraints.txt
 
 # The stamp is written last, so a broken install is done again and a finished one is never touched.
 %/.installed: pyproject.toml constraints.txt

@@ -5,10 +5,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from service.lifecycle import Load
 from tests.support.bundles import write_tiny_bundle
 from tests.support.service import Listening, Running, Serve, ServeOnPort, in_process, on_port, settings_of
+
+# Examples of each operation of the published API: few in `make test`, many in `make test-all`.
+settings.register_profile("quick", max_examples=30)
+settings.register_profile("thorough", max_examples=300)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,6 @@ def test_only_a_deadline_that_was_read_excuses_a_refusal(body: bytes, haste: boo
     assert has_haste(body) is haste
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", BODIES)
 def test_damaged_bodies_never_get_a_5xx(usual: Running, path: str) -> None:
     random_ = random.Random(path)
