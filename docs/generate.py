@@ -152,7 +152,8 @@ def _group(field: FieldInfo) -> type[BaseModel] | None:
 
 def _settings(fields: list[tuple[str, FieldInfo]]) -> str:
     rows = [
-        (f"`{PREFIX}{name.upper()}`", _default(field), _range(field), field.description or "") for name, field in fields
+        (f"`{PREFIX}{(field.alias or name).upper()}`", _default(field), _range(field), field.description or "")
+        for name, field in fields
     ]
     return _table("variable", "default", "allowed", "meaning", rows=rows)
 

@@ -20,15 +20,15 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         server = make_server(settings, failures)
-        listener = listen(settings.host, settings.port)
+        listener = listen(settings.server.host, settings.server.port)
     except (BadSetting, BadKeys, BadAudit) as error:
         return _end(2, str(error))
     except StoreDown as error:
         return _end(1, str(error))
     except OSError as error:
-        return _end(1, f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
+        return _end(1, f"cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}")
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=settings.log_level.upper(), format=form, stream=sys.stderr)
+    logging.basicConfig(level=settings.server.log_level.upper(), format=form, stream=sys.stderr)
     logging.getLogger("fitscore").info("listening on http://%s:%d", *listener.getsockname()[:2])
     try:
         server.run(sockets=[listener])
@@ -53,11 +53,11 @@ def make_server(settings: Settings, failures: list[str]) -> Server:
     app = create_app(settings, on_failure=fail)
     metrics = app.context.metrics
     sidecar = None
-    if settings.metrics_port:
+    if settings.server.metrics_port:
         config = uvicorn_config(app.operations, settings, metrics, lifespan="off")
-        sidecar = SidecarServer(config, listen(settings.host, settings.metrics_port))
+        sidecar = SidecarServer(config, listen(settings.server.host, settings.server.metrics_port))
     config = uvicorn_config(app.guard, settings, metrics)
-    server = Server(config, settings.drain_delay_s, app.context.lifecycle.drain, sidecar)
+    server = Server(config, settings.server.drain_delay_s, app.context.lifecycle.drain, sidecar)
     return server
 
 

@@ -43,7 +43,15 @@ from service.request import ItemStatus
 from service.rollout.guardrails import GuardrailLimits
 from service.rollout.router import RolloutRouter
 from service.scoring.pipeline import Score, ScoringPipeline
-from service.settings import BadSetting, Settings
+from service.settings import (
+    AccessSettings,
+    AuditSettings,
+    BadSetting,
+    ModelSettings,
+    RolloutSettings,
+    Settings,
+    StoreSettings,
+)
 from service.store.factory import Store, open_store
 from service.store.metrics import StoreMetrics
 from service.store.writes import BoundedWriter
@@ -68,22 +76,23 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     Raises BadSetting for a signer's key that cannot be used, StoreDown for a store whose folder cannot be used.
     """
     metrics = Metrics(LABELS)
-    store, cache = _store(settings), TokenCache(settings.token_cache_bytes)
+    caps = BatchCaps(settings.batching.max_batch_tokens, settings.batching.max_batch_ms / 1000)
+    store, cache = _store(settings.store), TokenCache(settings.batching.token_cache_bytes)
     metrics.registry.register(StoreMetrics(store.report))
-    queue = DeadlineQueue(max_overtake_s=settings.patience_ms / 1000)
-    engine = Engine(queue, observer=metrics, hang_s=settings.hang_s)
-    admission = Admission(max_backlog_s=settings.max_backlog_s)
-    texts, members = Texts(store.texts, cache), MemberCache(settings.member_cache_bytes)
+    queue = DeadlineQueue(max_overtake_s=settings.batching.patience_ms / 1000)
+    engine = Engine(queue, observer=metrics, hang_s=settings.batching.hang_s)
+    admission = Admission(max_backlog_s=settings.limits.max_backlog_s)
+    texts, members = Texts(store.texts, cache), MemberCache(settings.batching.member_cache_bytes)
     lookup = Lookup(texts, members, store.slots)
-    split = SplitInputs(engine, lookup, members, store.slots, metrics, max_ahead=settings.max_ahead)
+    split = SplitInputs(engine, lookup, members, store.slots, metrics, max_ahead=settings.batching.max_ahead)
     scoring = ScoringPipeline(engine, admission, texts, split, loop_lag=lambda: metrics.runtime.loop_lag_s)
-    traffic = RolloutRouter(scoring, _tolerance(settings))
+    traffic = RolloutRouter(scoring, _tolerance(settings.rollout))
     metrics.registry.register(traffic)
     trials = SandboxProcesses()
     lifecycle = Lifecycle(
-        bundle=settings.bundle,
-        load=load or _loader(settings),
-        try_out=_trial(settings, trials),
+        bundle=settings.model.bundle,
+        load=load or _loader(settings.model, caps),
+        try_out=_trial(settings.model, caps, trials),
         end_trials=trials.end,
         engine=engine,
         queue=queue,
@@ -94,69 +103,70 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         cache=cache,
         on_failure=on_failure or log.error,
     )
-    audit = _audit(settings, metrics)
+    audit = _audit(settings.audit, metrics)
     scores: Score = traffic.score
     if audit is not None:
         scores = AuditedScoring(scores, audit, store.texts).score
+    limits, access = settings.limits, settings.access
     context = AppContext(
         scores=scores,
-        limits=RequestLimits(settings.max_candidates, settings.max_text_chars, settings.default_deadline_ms / 1000),
-        quotas=_quotas(settings),
+        limits=RequestLimits(limits.max_candidates, limits.max_text_chars, limits.default_deadline_ms / 1000),
+        quotas=_quotas(access),
         store=BoundedWriter(store.texts),
         pipeline=scoring,
         lifecycle=lifecycle,
         rollout=traffic,
         metrics=metrics,
     )
-    keys = ApiKeys(parse_list(settings.api_keys), settings.keys_file)
+    keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
     guard = functools.partial(
         RequestGuard,
         _api(context, keys, audit),
-        limits=HeaderLimits(settings.max_body_bytes, settings.max_header_bytes, settings.max_headers),
-        hosts=AllowedHosts(settings.hosts),
+        limits=HeaderLimits(limits.max_body_bytes, limits.max_header_bytes, limits.max_headers),
+        hosts=AllowedHosts(access.hosts),
         keys=keys,
         early_rejection=EarlyRejection(admission, scoring.wait_seconds),
-        default_deadline_ms=settings.default_deadline_ms,
+        default_deadline_ms=limits.default_deadline_ms,
         draining=lambda: lifecycle.phase == "draining",
         answered=metrics.answered,
     )
-    hidden = OPERATIONS - PROBES if settings.metrics_port else frozenset()
+    hidden = OPERATIONS - PROBES if settings.server.metrics_port else frozenset()
     return App(guard(hidden=hidden), guard(only=OPERATIONS), context, audit)
 
 
-def _store(settings: Settings) -> Store:
+def _store(settings: StoreSettings) -> Store:
     return open_store(
-        settings.store,
-        texts_bytes=settings.store_bytes,
+        settings.url,
+        texts_bytes=settings.texts_bytes,
         memory_bytes=settings.slots_bytes,
         slots_bytes=settings.slots_file_bytes,
     )
 
 
-def _loader(settings: Settings) -> Load:
+def _loader(settings: ModelSettings, caps: BatchCaps) -> Load:
     return functools.partial(
         load_model,
         device=settings.device,
         threads=settings.threads,
         run_mode=settings.gpu_run,
         engines=settings.engines,
-        caps=BatchCaps(settings.max_batch_tokens, settings.max_batch_ms / 1000),
+        caps=caps,
         signer=_signer(settings),
     )
 
 
-def _signer(settings: Settings) -> TrustedSigner | None:
+def _signer(settings: ModelSettings) -> TrustedSigner | None:
     try:
         return TrustedSigner.read(settings.signer_file) if settings.signer_file else None
     except BadSigner as error:
         raise BadSetting(f"FITSCORE_SIGNER_FILE: {error}") from None
 
 
-def _trial(settings: Settings, children: SandboxProcesses) -> TryOut:
+def _trial(settings: ModelSettings, caps: BatchCaps, children: SandboxProcesses) -> TryOut:
     trial = LoadLimits(
         device=settings.device,
         threads=settings.threads,
-        caps=BatchCaps(settings.max_batch_tokens, settings.max_batch_ms / 1000),
+        caps=caps,
         run_mode=settings.gpu_run,
         engines=settings.engines,
         signer_file=settings.signer_file,
@@ -166,27 +176,27 @@ def _trial(settings: Settings, children: SandboxProcesses) -> TryOut:
     return functools.partial(load_in_sandbox, trial=trial, children=children) if settings.trial_s else lambda _: None
 
 
-def _tolerance(settings: Settings) -> GuardrailLimits:
+def _tolerance(settings: RolloutSettings) -> GuardrailLimits:
     return GuardrailLimits(
-        failures=settings.rollout_failures,
-        slowness=settings.rollout_slowness,
-        drift=settings.rollout_drift,
-        min_requests=settings.rollout_min_requests,
-        min_scores=settings.rollout_min_scores,
+        failures=settings.failures,
+        slowness=settings.slowness,
+        drift=settings.drift,
+        min_requests=settings.min_requests,
+        min_scores=settings.min_scores,
     )
 
 
-def _audit(settings: Settings, metrics: Metrics) -> AuditLog | None:
-    if settings.audit is None:
+def _audit(settings: AuditSettings, metrics: Metrics) -> AuditLog | None:
+    if settings.folder is None:
         return None
     plan = AuditPlan(
-        settings.audit,
-        settings.audit_key_file,
-        settings.audit_texts == "sealed",
-        settings.audit_segment_bytes,
-        settings.audit_bytes,
-        settings.audit_waiting_bytes,
-        settings.audit_when_full,
+        settings.folder,
+        settings.key_file,
+        settings.texts == "sealed",
+        settings.segment_bytes,
+        settings.total_bytes,
+        settings.waiting_bytes,
+        settings.when_full,
     )
     audit = open_log(plan)
     metrics.watch_audit(
@@ -198,7 +208,7 @@ def _audit(settings: Settings, metrics: Metrics) -> AuditLog | None:
     return audit
 
 
-def _quotas(settings: Settings) -> Quotas | None:
+def _quotas(settings: AccessSettings) -> Quotas | None:
     if settings.quota_pairs_per_s == 0:
         return None
     return Quotas(pairs_per_s=settings.quota_pairs_per_s, burst=settings.quota_burst)

@@ -96,13 +96,13 @@ def uvicorn_config(
     """How uvicorn runs the app: with limited connections, and without a log line for each request."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     timeouts = ConnectionTimeouts(
-        head_s=settings.head_s,
-        body_s=settings.body_s,
-        idle_s=settings.keep_alive_s,
-        answer_s=settings.answer_s,
-        head_bytes=settings.max_header_bytes,
-        body_bytes=settings.max_body_bytes,
-        connections=min(settings.max_connections, max(1, soft - OWN_DESCRIPTORS)),
+        head_s=settings.server.head_s,
+        body_s=settings.server.body_s,
+        idle_s=settings.server.keep_alive_s,
+        answer_s=settings.server.answer_s,
+        head_bytes=settings.limits.max_header_bytes,
+        body_bytes=settings.limits.max_body_bytes,
+        connections=min(settings.server.max_connections, max(1, soft - OWN_DESCRIPTORS)),
     )
     return uvicorn.Config(
         app,
@@ -113,7 +113,7 @@ def uvicorn_config(
         access_log=False,
         server_header=False,
         proxy_headers=False,  # the client's address is not used
-        timeout_graceful_shutdown=settings.grace_s,
+        timeout_graceful_shutdown=settings.server.grace_s,
     )
 
 

@@ -77,7 +77,7 @@ def _started(bundle: Path) -> Iterator[Start]:
         app = create_app(settings)
         server = kind(uvicorn_config(app.guard, settings, app.context.metrics), 0.0, app.context.lifecycle.drain)
         server.last_turn, server.over = threading.Event(), threading.Event()
-        listener = listen(settings.host, settings.port)
+        listener = listen(settings.server.host, settings.server.port)
         started = Started(server, app.context.lifecycle, listener.getsockname()[1])
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

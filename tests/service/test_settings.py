@@ -1,25 +1,40 @@
-"""Settings: every knob has a name in the environment, and nothing wrong is passed over."""
+"""Settings: each has a name in the environment, and an unknown name or a bad value is an error."""
 
 import pytest
 
 from models.slots.lmdb_file import MAX_BYTES
-from service.settings import BadSetting, Settings, read_settings
+from service.settings import NAMES, BadSetting, Settings, read_settings
+
+ENVIRONMENT_NAMES = """
+    answer_s api_keys audit audit_bytes audit_key_file audit_segment_bytes audit_texts audit_waiting_bytes
+    audit_when_full body_s bundle default_deadline_ms device drain_delay_s engines gpu_run grace_s hang_s head_s
+    host hosts keep_alive_s keys_file log_level max_ahead max_backlog_s max_batch_ms max_batch_tokens max_body_bytes
+    max_candidates max_connections max_header_bytes max_headers max_text_chars member_cache_bytes metrics_port
+    patience_ms port quota_burst quota_pairs_per_s rollout_drift rollout_failures rollout_min_requests
+    rollout_min_scores rollout_slowness signer_file slots_bytes slots_file_bytes store store_bytes threads
+    token_cache_bytes trial_bytes trial_s
+""".split()
 
 
 def test_without_an_environment_the_defaults_count() -> None:
     settings = read_settings({"PATH": "/bin", "OTHER_PORT": "1"})
-    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
-    assert settings.threads >= 1
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8000)
+    assert settings.model.threads >= 1
 
 
 def test_the_service_and_bulk_encoding_give_the_slot_file_the_same_size() -> None:
-    assert Settings().slots_file_bytes == MAX_BYTES
+    assert Settings().store.slots_file_bytes == MAX_BYTES
 
 
-def test_every_knob_is_described_and_can_be_set() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+def test_the_environment_names_are_stable() -> None:
+    assert sorted(NAMES) == ENVIRONMENT_NAMES
+
+
+def test_every_setting_is_described_and_can_be_set() -> None:
+    groups = [type(each.default).model_fields for each in Settings.model_fields.values()]
+    assert all(field.description for group in groups for field in group.values())
     named = read_settings({"FITSCORE_PORT": "9000", "FITSCORE_MAX_BATCH_MS": "25", "FITSCORE_BUNDLE": "models/x"})
-    assert (named.port, named.max_batch_ms, str(named.bundle)) == (9000, 25, "models/x")
+    assert (named.server.port, named.batching.max_batch_ms, str(named.model.bundle)) == (9000, 25, "models/x")
 
 
 def test_an_unknown_name_is_an_error_that_names_the_nearest() -> None:
@@ -51,4 +66,4 @@ def test_settings_do_not_change_and_do_not_show_keys() -> None:
     settings = read_settings({"FITSCORE_API_KEYS": "web:s3cret:score"})
     assert "s3cret" not in repr(settings)
     with pytest.raises(ValueError, match="frozen"):
-        settings.__setattr__("port", 1)
+        settings.server.__setattr__("port", 1)

@@ -81,7 +81,7 @@ def on_port(settings: Settings, *, load: Load | None = None, wait: bool = True) 
     failures: list[str] = []
     app = create_app(settings, load=load, on_failure=failures.append)
     server = uvicorn.Server(uvicorn_config(app.guard, settings, app.context.metrics))
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.server.host, settings.server.port)
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -51,6 +51,6 @@ def test_the_child_refuses_an_unsigned_bundle_before_it_opens_a_graph(shelf: Pat
 
 
 def test_a_key_that_cannot_be_read_is_a_bad_setting(shelf: Path) -> None:
-    settings = Settings(bundle=shelf / "tiny-v1", signer_file=shelf / "none.pem")
+    settings = Settings.model_validate({"bundle": shelf / "tiny-v1", "signer_file": shelf / "none.pem"})
     with pytest.raises(BadSetting, match=r"^FITSCORE_SIGNER_FILE: .*none\.pem cannot be read"):
         create_app(settings)
