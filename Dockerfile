@@ -18,7 +18,7 @@ RUN /opt/venv/bin/pip install --constraint constraints.txt '.[service-gpu]' \
 
 FROM scratch AS app
 ARG BUNDLE=models/jobs-v1
-COPY LICENSE /app/
+COPY LICENSE NOTICE /app/
 COPY models/*.py /app/models/
 COPY models/bundle /app/models/bundle
 COPY models/runtime /app/models/runtime

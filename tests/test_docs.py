@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service.request import ItemStatus
 from service.settings import NAMES, PREFIX
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +72,22 @@ def test_the_metrics_page_lists_series_with_their_labels(site: Path) -> None:
     assert "fitscore_requests_total" in shown
     assert "fitscore_backlog_seconds" in shown
     assert "_created" not in shown
+
+
+def test_every_setting_and_series_that_a_document_names_exists(site: Path) -> None:
+    known = page(site, "reference/configuration.html") + page(site, "reference/metrics.html")
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "decisions").glob("*.md")]
+    for path in documents:
+        for name in re.findall(
+            r"\bFITSCORE_[A-Z_]+[A-Z]\b|\bfitscore_[a-z_]+[a-z]\b", path.read_text(encoding="utf-8")
+        ):
+            assert name in known, f"{path.name} names {name}"
+
+
+def test_the_page_of_scoring_explains_each_status_of_a_candidate() -> None:
+    shown = (ROOT / "docs" / "scoring.md").read_text(encoding="utf-8")
+    missing = [status.value for status in ItemStatus if f"| `{status.value}` |" not in shown]
+    assert missing == []
 
 
 def test_the_api_page_lists_every_route(site: Path) -> None:

@@ -54,7 +54,8 @@ def test_every_make_word_exists(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_leads_to_a_file(document: str) -> None:
     path = ROOT / document
-    for target in re.findall(r"\]\(([^)#:]+)", path.read_text(encoding="utf-8")):
+    text = path.read_text(encoding="utf-8")
+    for target in [*re.findall(r"\]\(([^)#:]+)", text), *re.findall(r'src="([^":]+)"', text)]:
         assert (path.parent / target).exists(), f"{document} links to {target}"
 
 
