@@ -16,7 +16,6 @@ from typing import Any, get_args
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,26 +133,17 @@ def configuration() -> str:
         "Every setting is an environment variable. The service refuses to start for an unknown name or a bad value. "
         "The error names the variable.\n",
     ]
-    plain = [(name, field) for name, field in Settings.model_fields.items() if not _group(field)]
-    if plain:
-        parts.append(_settings(plain))
     for name, field in Settings.model_fields.items():
-        if group := _group(field):
-            about = (group.__doc__ or "").strip().splitlines()
-            parts.append(f"## {name.capitalize()}\n\n{about[0] if about else ''}\n")
-            parts.append(_settings(list(group.model_fields.items())))
+        group = type(field.default)
+        parts.append(f"## {name.capitalize()}\n\n{group.__doc__}\n")
+        parts.append(_settings(group.model_fields))
     return "\n".join(parts)
 
 
-def _group(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def _settings(fields: list[tuple[str, FieldInfo]]) -> str:
+def _settings(fields: Mapping[str, FieldInfo]) -> str:
     rows = [
         (f"`{PREFIX}{(field.alias or name).upper()}`", _default(field), _range(field), field.description or "")
-        for name, field in fields
+        for name, field in fields.items()
     ]
     return _table("variable", "default", "allowed", "meaning", rows=rows)
 
@@ -168,7 +158,7 @@ def _range(field: FieldInfo) -> str:
     words = [f"`{each}`" for each in get_args(field.annotation) if isinstance(each, str)]
     signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     for limit in field.metadata:
-        words += [f"{sign} {getattr(limit, name):,}" for name, sign in signs.items() if hasattr(limit, name)]
+        words += [f"{sign} {getattr(limit, name):,.10g}" for name, sign in signs.items() if hasattr(limit, name)]
     return ", ".join(words)
 
 
