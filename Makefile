@@ -1,4 +1,4 @@
-# The words of the project; CI runs the same ones. `make VENV=folder WORD` keeps the environments elsewhere.
+# The commands of the project; CI runs the same ones. `make VENV=folder COMMAND` puts the environments into `folder`.
 .SHELLFLAGS := -euc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,7 +21,7 @@ DOCS := $(VENV)/docs
 
 .PHONY: help serve serve-env test test-service test-all check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here pins
 
-help: ## these words
+help: ## show these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 serve: serve-env ## install what serving needs (no torch) and start the service with BUNDLE
@@ -29,67 +29,67 @@ serve: serve-env ## install what serving needs (no torch) and start the service 
 
 serve-env: $(SERVE)/.installed
 
-test: $(DEV)/.installed ## the tests for each change, about two minutes; ARGS='-k queue' picks some
+test: $(DEV)/.installed ## run the tests for every change, about two minutes; ARGS='-k queue' selects some
 	@exec $(DEV)/bin/python -m pytest -m 'not slow and not cluster' $(ARGS)
 
-test-service: $(SERVICE_TESTS)/.installed ## of these, the tests of service and models, without torch, under a minute
+test-service: $(SERVICE_TESTS)/.installed ## run the tests of service and models without torch, under a minute
 	@exec $(SERVICE_TESTS)/bin/python -m pytest -m 'not slow and not cluster' tests/service tests/models tests/faults $(ARGS)
 
-test-all: $(DEV)/.installed ## every test, with trainings, clusters and fuzzing; Redis and HAProxy where they are installed
+test-all: $(DEV)/.installed ## run every test: trainings, clusters, fuzzing; Redis and HAProxy where installed
 	@exec $(DEV)/bin/python -m pytest --hypothesis-profile=thorough $(ARGS)
 
-check: $(DEV)/.installed ## format, lint, types, Dockerfile
+check: $(DEV)/.installed ## check format, lint, types and the Dockerfile
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/hadolint Dockerfile
 
-format: $(DEV)/.installed ## put the code into the form that `check` wants
+format: $(DEV)/.installed ## format the code and apply safe lint fixes
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
-train-demo: $(DEV)/.installed ## all steps of the cookbook on generated data, a few minutes
+train-demo: $(DEV)/.installed ## run every training step on generated data, a few minutes
 	@exec $(DEV)/bin/python -m training all demo $(ARGS)
 
-load: $(LOAD)/.installed ## locust against URL
+load: $(LOAD)/.installed ## run locust against URL
 	@exec $(LOAD)/bin/locust --locustfile load_tests/locustfile.py --headless --only-summary --host '$(URL)' \
 		--users 2 --run-time 30s $(ARGS)
 
-open-loop: serve-env ## Poisson arrivals against URL, latency from the intended send time
+open-loop: serve-env ## send Poisson arrivals to URL; latency counts from the intended send time
 	@exec $(SERVE)/bin/python -m load_tests.open_loop --url '$(URL)' $(ARGS)
 
-bench: serve-env ## the service beside the bare session.run loop, and lists of 250 warm candidates; ARGS='--flat-teacher F'
+bench: serve-env ## compare the service with the bare model loop; measure lists of 250 warm candidates
 	@exec $(SERVE)/bin/python -m load_tests.bench --bundle '$(BUNDLE)' $(ARGS)
 
-bench-gpu: $(GPU)/.installed ## flat and split models on a GPU: plain, in buckets, CUDA graphs; BUNDLES='one two'
+bench-gpu: $(GPU)/.installed ## compare all ways to run a graph on a GPU; BUNDLES='one two'
 	@exec $(GPU)/bin/python -m load_tests.bench_gpu $(BUNDLES) $(ARGS)
 
-store-bench: serve-env ## a candidate store of a million entries: file, memory, reading; needs 10 GiB of disk
+store-bench: serve-env ## measure a store of a million candidates; needs 10 GiB of disk
 	@exec $(SERVE)/bin/python -m load_tests.store_bench $(ARGS)
 
-peers: $(DEV)/.installed ## the same model served by others, in turn, as ratios
+peers: $(DEV)/.installed ## compare with other servers of the same model
 	@exec $(DEV)/bin/python -m load_tests.peers.run $(ARGS)
 
-fire: serve-env ## everything under fire, each figure beside its negative control; ARGS='--minutes 15' or --tiny
+fire: serve-env ## run the fault tests with their negative controls; ARGS='--minutes 15' or --tiny
 	@exec $(SERVE)/bin/python -m load_tests.fire --bundle '$(BUNDLE)' $(ARGS)
 
 # No --quiet: it would hide warnings from --strict as well.
 docs: $(DOCS)/.installed ## build the documentation into build/site; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 exec $(DOCS)/bin/python -m mkdocs build --strict
 
-pictures: $(DOCS)/.installed ## draw the pictures of README and docs again, from docs/pictures/*.d2 and dated results
+pictures: $(DOCS)/.installed ## draw the pictures of README and docs from docs/pictures/*.d2 and dated results
 	@exec $(DOCS)/bin/python docs/pictures.py
 
-image: ## the CPU image
+image: ## build the CPU image
 	$(DOCKER) build --target cpu --build-arg BUNDLE='$(BUNDLE)' --tag $(IMAGE):cpu .
 
-image-gpu: ## the GPU image
+image-gpu: ## build the GPU image
 	$(DOCKER) build --target gpu --build-arg BUNDLE='$(BUNDLE)' --tag $(IMAGE):gpu .
 
-image-here: ## the CPU image without docker or a registry of images: Debian, as root; builds it, starts it, checks it
+image-here: ## build, start and check the CPU image on Debian as root, without Docker
 	@BUNDLE='$(BUNDLE)' exec container/build_here.sh
 
-pins: ## write constraints.txt anew from the newest versions that pyproject.toml allows
+pins: ## write constraints.txt from the newest versions that pyproject.toml allows
 	rm -rf $(VENV)/pins
 	$(PYTHON) -m venv $(VENV)/pins
 	$(VENV)/pins/bin/python -m pip install --quiet --editable '.[service-cpu,training,dev]'

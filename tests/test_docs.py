@@ -17,9 +17,12 @@ from service.settings import NAMES, PREFIX
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ("mkdocs", "material")
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in NEEDED), reason="the extra `docs` is not installed"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in NEEDED), reason="the extra `docs` is not installed"
+    ),
+]
 LOADING_TAGS = (
     r"<(?:link[^>]+rel=\"?(?:stylesheet|preconnect|preload)[^>]+href|(?:script|img|iframe)[^>]+src)=\"?https?://"
 )

@@ -43,7 +43,7 @@ def test_the_request_and_its_answer_fit_the_contract() -> None:
     assert [each["id"] for each in json.loads(body[1])["candidates"]] == ["j-1", "j-2", "j-3"]
 
 
-@pytest.mark.parametrize("document", ["README.md", "training/README.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_make_word_exists(document: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     text = (ROOT / document).read_text(encoding="utf-8")

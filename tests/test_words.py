@@ -80,8 +80,7 @@ def files(root: Path) -> list[Path]:
 
 
 NOT_YET = re.compile(
-    r"(Makefile)"
-    r"|load_tests/(bench_gpu\.py|client\.py|fire|flat_teacher\.py|overhead\.py|payloads\.py|peers|"
+    r"load_tests/(bench_gpu\.py|client\.py|fire|flat_teacher\.py|overhead\.py|payloads\.py|peers|"
     r"store_bench\.py|warm_lists\.py)"
     r"|service/(admission|audit|batching|encoding|http|lifecycle\.py|registry|rollout|scoring|"
     r"settings\.py)"
