@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ LAYOUT = (
     *("--elk-nodeNodeBetweenLayers", "36", "--elk-edgeNodeBetweenLayers", "18"),
 )
 NAMES = {"fitscore": "Fitscore", "infinity": "infinity-emb", "naive": "plain FastAPI endpoint"}
+GOODPUT = "goodput at "
 WIDTH, HEIGHT, LEFT, ROW = 860, 230, 172, 34
 PANEL = WIDTH // 2
 STYLE = """text { font: 14px system-ui, sans-serif; fill: #24292f }
@@ -48,21 +49,18 @@ class Panel:
     source: str
 
 
-def result_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON lines of a file of results, in order."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
+def newest(pattern: str, wanted: Callable[[dict[str, Any]], bool]) -> tuple[Path, dict[str, Any]]:
+    """The newest file of results with a JSON line that is wanted, and that line."""
+    for path in sorted(RESULTS.glob(pattern), reverse=True):
+        for text in path.read_text(encoding="utf-8").splitlines():
+            if text.startswith("{") and len(text) > 1 and wanted(line := json.loads(text)):
+                return path, line
+    raise LookupError(f"no {pattern} in {RESULTS} has the figures of the plot")
 
 
-def newest(pattern: str) -> Path:
-    """The file with the latest date in its name."""
-    return max(RESULTS.glob(pattern))
-
-
-def peers_panel(path: Path) -> Panel:
+def peers_panel() -> Panel:
     """Pairs per second of servers that serve the same weights."""
-    line = next(each for each in result_lines(path) if each["base"] == "fitscore")
+    path, line = newest("*-peers.md", lambda line: line.get("base") == "fitscore")
     bars = [
         Bar(NAMES[each["server"]], each["pairs/s"], f"{each['pairs/s']:.1f}", each["server"] == "fitscore")
         for each in sorted(line["servers"], key=lambda each: -each["pairs/s"])
@@ -70,12 +68,12 @@ def peers_panel(path: Path) -> Panel:
     return Panel("Same fp32 cross-encoder, pairs per second", bars, _source(path, line))
 
 
-def goodput_panel(path: Path) -> Panel:
+def goodput_panel() -> Panel:
     """Requests answered in time under overload, in percent of the peak without overload."""
-    line = next(each for each in result_lines(path) if each["command"] == "fire")
+    path, line = newest("*-fire*.md", lambda line: any(each["name"].startswith(GOODPUT) for each in line["figures"]))
     bars = []
     for figure in line["figures"]:
-        if figure["name"].startswith("goodput at "):
+        if figure["name"].startswith(GOODPUT):
             load = figure["name"].split()[2]
             found = figure["found"].split("%")[0]
             bars.append(Bar(f"{load} load", float(found), f"{found} %", True))
@@ -123,8 +121,7 @@ def pictures() -> Iterator[tuple[Path, str]]:
     """Each picture's path and its SVG."""
     for source in sorted(PICTURES.glob("*.d2")):
         yield source.with_suffix(".svg"), render(source)
-    panels = [peers_panel(newest("*-peers.md")), goodput_panel(newest("*-fire.md"))]
-    yield PICTURES / "results.svg", draw(panels)
+    yield PICTURES / "results.svg", draw([peers_panel(), goodput_panel()])
 
 
 if __name__ == "__main__":
