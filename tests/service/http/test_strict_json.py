@@ -1,9 +1,12 @@
 """JSON that is none, or that readers would understand differently, is a 400. All texts are made here."""
 
 import json
+from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from load_tests.fire.invalid_json import invalid_texts
 from service.errors import NotJson
@@ -41,11 +44,16 @@ def test_the_standard_librarys_reader_would_have_let_some_in() -> None:
         b'[{"b":[{"a":1,"a":2}]}]',
         b'{"a":"\\u0022\\u0022","a":"\\u0022"}',
         b'{"a":"\\u0022","b\\u0022":1,"b\\"":2}',
+        b'{"a" :1,"a"\n:2,"b":":x"}',
+        b'{"a":1,"a" : 2}',
+        b'{"a\\\\":1,"a\\\\":2}',
+        b'{"a":1,"a\\u003a":2,"a:":3}',
+        b'{"a":{"text":"x\\": y"},"a":1}',
     ],
 )
-def test_a_name_that_stands_twice_is_refused(raw: bytes) -> None:
+def test_a_repeated_name_is_refused(raw: bytes) -> None:
     assert orjson.loads(raw)  # the parser alone would take the last
-    with pytest.raises(NotJson, match="twice"):
+    with pytest.raises(NotJson, match="occurs twice"):
         read_json(raw)
 
 
@@ -61,6 +69,60 @@ def test_a_name_that_stands_twice_is_refused(raw: bytes) -> None:
 )
 def test_what_is_json_is_read_as_it_stands(raw: bytes) -> None:
     assert read_json(raw) == json.loads(raw)
+
+
+NAMES = st.text(alphabet='a":\\ \n', max_size=2)
+VALUES = st.recursive(
+    NAMES | st.integers(-9, 9) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(NAMES, inner), max_size=4).map(tuple),
+    max_leaves=20,
+)
+"""Values of JSON: a list is an array, a tuple of pairs is an object, whose names may repeat."""
+
+
+def written(value: Any, draw: st.DrawFn) -> str:
+    """The value as JSON, with any white space and any escapes."""
+
+    def space() -> str:
+        return draw(st.sampled_from(["", "", " ", "\n\t"]))
+
+    def text(each: str) -> str:
+        escaped = [draw(st.sampled_from([json.dumps(char)[1:-1], f"\\u{ord(char):04x}"])) for char in each]
+        return f'"{"".join(escaped)}"'
+
+    if isinstance(value, list):
+        return f"[{','.join(space() + written(each, draw) + space() for each in value)}]"
+    if isinstance(value, tuple):
+        pairs = (f"{space()}{text(name)}{space()}:{space()}{written(each, draw)}{space()}" for name, each in value)
+        return "{" + ",".join(pairs) + "}"
+    return text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def repeats_a_name(value: Any) -> bool:
+    if isinstance(value, tuple):
+        names = [name for name, _ in value]
+        return len(set(names)) < len(names) or any(repeats_a_name(each) for _, each in value)
+    return isinstance(value, list) and any(map(repeats_a_name, value))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_exactly_the_texts_that_repeat_a_name_are_refused(data: st.DataObject) -> None:
+    value = data.draw(VALUES)
+    raw = data.draw(st.composite(lambda draw: written(value, draw))()).encode()
+    if repeats_a_name(value):
+        with pytest.raises(NotJson, match="occurs twice"):
+            read_json(raw)
+    else:
+        assert read_json(raw) == json.loads(raw)
+
+
+@pytest.mark.parametrize("padding", [0, 1 << 10, 1 << 20])
+def test_a_repeated_name_is_refused_at_every_size(padding: int) -> None:
+    for escaped in ("a", "\\u0061"):
+        body = f'{{"text":"{"x: " * (padding // 3)}","deep":[[[{{"a":1,"b":2,"{escaped}":3}}]]]}}'
+        with pytest.raises(NotJson, match="occurs twice"):
+            read_json(body.encode())
 
 
 def test_nesting_is_read_down_to_a_limit() -> None:
