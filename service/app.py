@@ -21,10 +21,14 @@ from service.audit.log import AuditLog, AuditPlan, open_log
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine
 from service.batching.fault_isolation import Failure
-from service.encoding.lookup import Lookup, MemberCache
-from service.encoding.split_inputs import SplitInputs
+from service.encoding.background import BackgroundEncoder
+from service.encoding.lookup import Lookup
+from service.encoding.member_cache import MemberCache
+from service.encoding.single_flight import SingleFlight
+from service.encoding.slot_writer import SlotWriter
+from service.encoding.split_inputs import SplitParts
 from service.encoding.token_cache import TokenCache
-from service.encoding.tokenization import Texts
+from service.encoding.tokenization import TextReader, TokenizerThread
 from service.http.api_keys import ApiKeys, parse_list, watch
 from service.http.connection_limits import CUTS
 from service.http.context import AppContext
@@ -34,13 +38,16 @@ from service.http.prewarm import prewarm
 from service.http.problems import Api, add_handlers
 from service.http.request_limits import RequestLimits
 from service.http.routes import router
-from service.lifecycle import Lifecycle, Load, TryOut
+from service.lifecycle import Lifecycle
 from service.observability.metrics import LabelValues, Metrics
-from service.registry.loading import load_model
+from service.registry.loading import LiveModel, load_model
+from service.registry.memory import freeze_objects
 from service.registry.sandbox import LoadLimits, SandboxProcesses, load_in_sandbox
+from service.registry.swap import CurrentModel, Load, ModelRegistry, TryOut
 from service.registry.warmup import BatchCaps
 from service.request import ItemStatus
 from service.rollout.guardrails import GuardrailLimits
+from service.rollout.metrics import RolloutMetrics
 from service.rollout.router import RolloutRouter
 from service.scoring.pipeline import Score, ScoringPipeline
 from service.settings import (
@@ -57,7 +64,25 @@ from service.store.metrics import StoreMetrics
 from service.store.writes import BoundedWriter
 
 log = logging.getLogger("fitscore")
+MAINTAIN_EVERY_S = 30.0
 LABELS = LabelValues(statuses=tuple(status.value for status in ItemStatus), failures=get_args(Failure), cuts=CUTS)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is behind HTTP."""
+
+    store: Store
+    engine: Engine
+    admission: Admission
+    current: CurrentModel
+    models: ModelRegistry
+    texts: TextReader
+    tokenizer: TokenizerThread
+    background: BackgroundEncoder
+    router: RolloutRouter
+    lifecycle: Lifecycle
+    audit: AuditLog | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +92,7 @@ class App:
     guard: RequestGuard
     operations: RequestGuard
     context: AppContext
-    audit: AuditLog | None
+    parts: Parts
 
 
 def create_app(settings: Settings, *, load: Load | None = None, on_failure: Callable[[str], None] | None = None) -> App:
@@ -76,62 +101,123 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     Raises BadSetting for a signer's key that cannot be used, StoreDown for a store whose folder cannot be used.
     """
     metrics = Metrics(LABELS)
-    caps = BatchCaps(settings.batching.max_batch_tokens, settings.batching.max_batch_ms / 1000)
-    store, cache = _store(settings.store), TokenCache(settings.batching.token_cache_bytes)
-    metrics.registry.register(StoreMetrics(store.report))
-    queue = DeadlineQueue(max_overtake_s=settings.batching.patience_ms / 1000)
-    engine = Engine(queue, observer=metrics, hang_s=settings.batching.hang_s)
-    admission = Admission(max_backlog_s=settings.limits.max_backlog_s)
-    texts, members = Texts(store.texts, cache), MemberCache(settings.batching.member_cache_bytes)
-    lookup = Lookup(texts, members, store.slots)
-    split = SplitInputs(engine, lookup, members, store.slots, metrics, max_ahead=settings.batching.max_ahead)
-    scoring = ScoringPipeline(engine, admission, texts, split, loop_lag=lambda: metrics.runtime.loop_lag_s)
-    traffic = RolloutRouter(scoring, _tolerance(settings.rollout))
-    metrics.registry.register(traffic)
-    trials = SandboxProcesses()
-    lifecycle = Lifecycle(
-        bundle=settings.model.bundle,
-        load=load or _loader(settings.model, caps),
-        try_out=_trial(settings.model, caps, trials),
-        end_trials=trials.end,
-        engine=engine,
-        queue=queue,
-        scoring=scoring,
-        traffic=traffic,
-        metrics=metrics,
-        store=store,
-        cache=cache,
-        on_failure=on_failure or log.error,
-    )
-    audit = _audit(settings.audit, metrics)
-    scores: Score = traffic.score
-    if audit is not None:
-        scores = AuditedScoring(scores, audit, store.texts).score
+    parts = _parts(settings, metrics, load, on_failure or log.error)
+    scores: Score = parts.router.score
+    if parts.audit is not None:
+        scores = AuditedScoring(scores, parts.audit, parts.store.texts).score
     limits, access = settings.limits, settings.access
     context = AppContext(
         scores=scores,
         limits=RequestLimits(limits.max_candidates, limits.max_text_chars, limits.default_deadline_ms / 1000),
         quotas=_quotas(access),
-        store=BoundedWriter(store.texts),
-        pipeline=scoring,
-        lifecycle=lifecycle,
-        rollout=traffic,
+        store=BoundedWriter(parts.store.texts),
+        background=parts.background,
+        models=parts.models,
+        lifecycle=parts.lifecycle,
         metrics=metrics,
     )
     keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
     guard = functools.partial(
         RequestGuard,
-        _api(context, keys, audit),
+        _api(context, keys, parts.audit),
         limits=HeaderLimits(limits.max_body_bytes, limits.max_header_bytes, limits.max_headers),
         hosts=AllowedHosts(access.hosts),
         keys=keys,
-        early_rejection=EarlyRejection(admission, scoring.wait_seconds),
+        early_rejection=EarlyRejection(parts.admission),
         default_deadline_ms=limits.default_deadline_ms,
-        draining=lambda: lifecycle.phase == "draining",
+        draining=lambda: parts.lifecycle.phase == "draining",
         answered=metrics.answered,
     )
     hidden = OPERATIONS - PROBES if settings.server.metrics_port else frozenset()
-    return App(guard(hidden=hidden), guard(only=OPERATIONS), context, audit)
+    return App(guard(hidden=hidden), guard(only=OPERATIONS), context, parts)
+
+
+def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: Callable[[str], None]) -> Parts:
+    batching = settings.batching
+    store = _store(settings.store)
+    queue = DeadlineQueue(max_overtake_s=batching.patience_ms / 1000)
+    engine = Engine(queue, observer=metrics, hang_s=batching.hang_s)
+    admission = Admission(
+        max_backlog_s=settings.limits.max_backlog_s, backlog_seconds=engine.backlog_seconds, event_loop=metrics.runtime
+    )
+    cache = TokenCache(batching.token_cache_bytes, metrics.tokens_looked_up)
+    texts, tokenizer = TextReader(store.texts, cache), TokenizerThread(engine)
+    members = MemberCache(batching.member_cache_bytes)
+    lookup = Lookup(texts, members, store.slots)
+    slots = SlotWriter(store.slots, failed=lambda: metrics.store_failed("put"))
+    background = BackgroundEncoder(
+        SingleFlight(engine, slots.keep),
+        lookup,
+        tokenizer,
+        max_candidates=batching.max_ahead,
+        dropped=metrics.background_full,
+    )
+    split = SplitParts(
+        engine=engine,
+        tokenizer=tokenizer,
+        lookup=lookup,
+        members=SingleFlight(engine, members.keep),
+        candidates=SingleFlight(engine, slots.keep),
+        background=background,
+        observer=metrics,
+    )
+    current = CurrentModel()
+    current.on_swap(background.use)
+    current.on_swap(lambda model: _describe(model, metrics))
+    current.on_swap(lambda _: freeze_objects())
+    router = RolloutRouter(
+        ScoringPipeline(engine, admission, current, texts, split), current, _guardrails(settings.rollout)
+    )
+    caps = BatchCaps(batching.max_batch_tokens, batching.max_batch_ms / 1000)
+    sandbox = SandboxProcesses()
+    models = ModelRegistry(
+        current,
+        engine,
+        bundle=settings.model.bundle,
+        load=load or _loader(settings.model, caps),
+        try_out=_try_out(settings.model, caps, sandbox),
+    )
+
+    async def close() -> None:
+        await router.stop()
+        await asyncio.to_thread(slots.close)
+        tokenizer.close()
+        store.close()
+        metrics.runtime.close()
+
+    lifecycle = Lifecycle(
+        models=models,
+        engine=engine,
+        duties=(metrics.runtime.watch_loop, background.run, functools.partial(_maintain, store)),
+        end_sandbox=sandbox.end,
+        close=close,
+        on_failure=on_failure,
+    )
+    metrics.registry.register(StoreMetrics(store.report))
+    metrics.registry.register(RolloutMetrics(router, current))
+    metrics.queue_items.set_function(lambda: queue.items)
+    metrics.backlog.set_function(engine.backlog_seconds)
+    metrics.alive.set_function(lambda: engine.alive)
+    metrics.ahead_waiting.set_function(lambda: background.waiting)
+    metrics.cache_bytes.set_function(lambda: cache.bytes)
+    audit = _audit(settings.audit, metrics)
+    return Parts(store, engine, admission, current, models, texts, tokenizer, background, router, lifecycle, audit)
+
+
+def _describe(model: LiveModel, metrics: Metrics) -> None:
+    metrics.describe(
+        name=model.name,
+        version=model.version,
+        policy=model.policy or "",
+        device=model.device,
+        precision=model.precision,
+    )
+
+
+async def _maintain(store: Store) -> None:
+    while True:
+        await asyncio.to_thread(store.maintain)
+        await asyncio.sleep(MAINTAIN_EVERY_S)
 
 
 def _store(settings: StoreSettings) -> Store:
@@ -162,8 +248,8 @@ def _signer(settings: ModelSettings) -> TrustedSigner | None:
         raise BadSetting(f"FITSCORE_SIGNER_FILE: {error}") from None
 
 
-def _trial(settings: ModelSettings, caps: BatchCaps, children: SandboxProcesses) -> TryOut:
-    trial = LoadLimits(
+def _try_out(settings: ModelSettings, caps: BatchCaps, sandbox: SandboxProcesses) -> TryOut:
+    limits = LoadLimits(
         device=settings.device,
         threads=settings.threads,
         caps=caps,
@@ -173,10 +259,10 @@ def _trial(settings: ModelSettings, caps: BatchCaps, children: SandboxProcesses)
         seconds=settings.trial_s,
         bytes=settings.trial_bytes,
     )
-    return functools.partial(load_in_sandbox, trial=trial, children=children) if settings.trial_s else lambda _: None
+    return functools.partial(load_in_sandbox, limits=limits, processes=sandbox) if settings.trial_s else lambda _: None
 
 
-def _tolerance(settings: RolloutSettings) -> GuardrailLimits:
+def _guardrails(settings: RolloutSettings) -> GuardrailLimits:
     return GuardrailLimits(
         failures=settings.failures,
         slowness=settings.slowness,

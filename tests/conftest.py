@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from service.lifecycle import Load
+from service.registry.swap import Load
 from tests.support.bundles import write_tiny_bundle
 from tests.support.service import Listening, Running, Serve, ServeOnPort, in_process, on_port, settings_of
 

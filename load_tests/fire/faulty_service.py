@@ -11,7 +11,8 @@ from dataclasses import replace
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.request import ScoringRequest
-from service.scoring.pipeline import ScoringPipeline, ScoringResult
+from service.scoring.blending import ScoringResult
+from service.scoring.pipeline import ScoringPipeline
 
 
 def confuse() -> None:
@@ -22,7 +23,7 @@ def confuse() -> None:
         scoring: ScoringPipeline, order: ScoringRequest, timings: Timings, candidate: LiveModel | None = None
     ) -> ScoringResult:
         answer = await score(scoring, order, timings, candidate)
-        return replace(answer, model=scoring.model or answer.model)
+        return replace(answer, model=scoring._current.live or answer.model)
 
     ScoringPipeline.score = confused  # type: ignore[method-assign, assignment]  # replaced on purpose, in this process alone
 

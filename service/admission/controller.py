@@ -1,42 +1,71 @@
-"""May this request come in? Predicts when it would finish, and refuses at the door what can't finish in time.
+"""Deadline admission: predicts when a request would finish, and rejects it if that is after its deadline.
 
-Pure: the clock and the backlog are arguments. Knows nothing about HTTP: the app maps refusals.
+Knows no HTTP, no text and no model: requests come with a cost estimate.
 """
 
 from __future__ import annotations
 
-from service.request import Priority
+from collections.abc import Callable
+from typing import Protocol
 
-# The share of the allowed time that each priority may fill: sheddable work is refused first. The rest is for what no
-# prediction sees. It costs no work done (the model is busy all the same), and without it all would be a little late.
-SHARES = {Priority.critical: 0.9, Priority.default: 0.75, Priority.sheddable: 0.5}
+from service.batching.jobs import CostEstimate
+from service.errors import DeadlinePassed, Overloaded
+from service.request import Priority, ScoringRequest
+
+# The fraction of its time that a request may spend waiting and running, by priority: sheddable requests are rejected
+# first. The rest covers prediction errors. It costs no throughput, since the model is busy anyway, and without it
+# every request would be slightly late.
+USABLE_FRACTION = {Priority.critical: 0.9, Priority.default: 0.75, Priority.sheddable: 0.5}
+# How often a request waits for its turn on the event loop: connection, body, guard; looked up, encoded, scored.
+LOOP_PASSES = 6
 
 
-class NoCapacity(Exception):
-    """The request cannot finish in time: it accepts a backlog of `allowed_s`. Retry after `retry_after_s`."""
+class EventLoop(Protocol):
+    """The state of the event loop."""
 
-    def __init__(self, retry_after_s: float, allowed_s: float) -> None:
-        super().__init__(f"retry after {retry_after_s:.3f} s")
-        self.retry_after_s = retry_after_s
-        self.allowed_s = allowed_s
+    loop_lag_s: float
 
 
 class Admission:
-    """Predicts a request's finish from the backlog and its own cost."""
+    """Compares the backlog and a request's own cost with the time until its deadline."""
 
-    def __init__(self, *, max_backlog_s: float) -> None:
+    def __init__(self, *, max_backlog_s: float, backlog_seconds: Callable[[], float], event_loop: EventLoop) -> None:
         self._max_backlog_s = max_backlog_s
+        self._backlog_seconds = backlog_seconds
+        self._event_loop = event_loop
+
+    def admit(self, request: ScoringRequest, estimate: CostEstimate, now: float) -> None:
+        """Raise DeadlinePassed or Overloaded unless the request can finish in time."""
+        if request.deadline <= now:
+            raise DeadlinePassed
+        wait_s = self._wait_seconds()
+        cost_s = estimate.prepare_s + estimate.model_s + min(estimate.turn_s, wait_s)
+        _check(self.allowed_s(request.priority, request.deadline - now), wait_s, cost_s)
+
+    def check(self, priority: Priority, deadline_s: float) -> float:
+        """Raise Overloaded unless a request that costs nothing can finish in `deadline_s`; returns its `allowed_s`."""
+        allowed_s = self.allowed_s(priority, deadline_s)
+        _check(allowed_s, self._wait_seconds(), 0.0)
+        return allowed_s
 
     def allowed_s(self, priority: Priority, deadline_s: float) -> float:
-        """Seconds that accepted work may fill before a request that ends in `deadline_s`."""
-        return SHARES[priority] * max(0.0, min(deadline_s, self._max_backlog_s))
+        """The largest backlog, in seconds, before a request that must finish in `deadline_s`."""
+        return USABLE_FRACTION[priority] * max(0.0, min(deadline_s, self._max_backlog_s))
 
-    def admit(self, *, allowed_s: float, backlog_s: float, cost_s: float) -> None:
-        """Raise NoCapacity unless the request can finish in time, its priority's margin included.
+    def _wait_seconds(self) -> float:
+        """Predicted seconds that a new request waits, for the backlog and for its turns on the event loop.
 
-        A request whose own cost is more than its time can never finish: it comes in, to be answered in
-        part, while the backlog leaves it half of its time. `cost_s` is 0 while the body is unread.
+        If the event loop is overloaded, the backlog alone looks small.
         """
-        room_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
-        if allowed_s == 0.0 or backlog_s > room_s:
-            raise NoCapacity(max(0.0, backlog_s - room_s), allowed_s)
+        return self._backlog_seconds() + LOOP_PASSES * self._event_loop.loop_lag_s
+
+
+def _check(allowed_s: float, wait_s: float, cost_s: float) -> None:
+    """Raise Overloaded if the wait and the cost exceed what is allowed.
+
+    A request that costs more than its time can never finish. It is admitted, for a partial result, while the wait
+    leaves it half of its time.
+    """
+    max_wait_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
+    if allowed_s == 0.0 or wait_s > max_wait_s:
+        raise Overloaded(retry_after_s=max(0.0, wait_s - max_wait_s), allowed_s=allowed_s)

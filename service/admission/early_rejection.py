@@ -1,7 +1,8 @@
-"""What is refused before anything parses it: what there is no capacity for, as far as a head and a count of bytes tell.
+"""Early rejection: under overload, rejects requests from their head and their number of bytes, without parsing them.
 
-Parsing costs a good part of what scoring does, so under a flood it would take the processor from the model. Most of it
-is for nothing: who has no more time than one who was refused a moment ago, and brings no less, fares no better.
+Parsing costs a good part of what scoring does, so a flood of requests would take the processor from the model. While
+overloaded, a request with an equal or shorter deadline and an equal or larger body than one just rejected would be
+rejected too. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -12,43 +13,36 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.admission.controller import Admission, NoCapacity
+from service.admission.controller import Admission
 from service.errors import Overloaded
 from service.request import Priority
 
-# For so much of the time that it could fill, a refusal stands for all who ask for no less; then one may try again, and
-# what has come free by then is given out at once.
-PAUSE = 0.1
-# Up to so many times as much time counts as no more: of what was refused, some was gone by the time that it was parsed.
-SLACK = 1.1
+# A rejection is remembered for this fraction of its time budget. Then the next request probes the capacity again.
+REMEMBERED_FRACTION = 0.1
+# Up to this much more time counts as no more: a part of the rejected request's time was gone when it was parsed.
+TOLERANCE = 1.1
 _SHEDDABLE = re.compile(rb'"priority"\s*:\s*"sheddable"')
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a request asks for: accepted work may fill `allowed_s` before it, and its body has `size` bytes."""
+    """What a request needs: a backlog of at most `allowed_s`, and time for a body of `size` bytes."""
 
     allowed_s: float
     size: int
 
-    def asks_no_less_than(self, other: Claim) -> bool:
-        """Whether it can't come in where the other could not: it has no more time, and its cost goes with its bytes."""
-        return self.allowed_s <= SLACK * other.allowed_s and self.size >= other.size
+    def needs_no_less_than(self, other: Claim) -> bool:
+        """Whether its deadline is no later and its body no smaller: then it is rejected if the other is."""
+        return self.allowed_s <= TOLERANCE * other.allowed_s and self.size >= other.size
 
 
 class EarlyRejection:
-    """Rejects requests before their bodies are read or parsed. `wait_seconds()` is how long new work waits now."""
+    """Rejects requests before their bodies are read or parsed."""
 
-    def __init__(
-        self,
-        admission: Admission,
-        wait_seconds: Callable[[], float],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, admission: Admission, clock: Callable[[], float] = time.monotonic) -> None:
         self._admission = admission
-        self._wait_seconds = wait_seconds
         self._clock = clock
-        self._refused = Claim(0.0, 0)
+        self._rejected = Claim(0.0, 0)
         self._until = -math.inf
 
     def before_body(self, deadline_s: float) -> None:
@@ -57,33 +51,28 @@ class EarlyRejection:
         `deadline_s`: the latest deadline that the request can have, in seconds from now; infinite if the body may
         state any.
         """
-        self._admit(self._admission.allowed_s(Priority.critical, deadline_s))
+        self._admission.check(Priority.critical, deadline_s)
 
     def before_parsing(self, deadline_s: float, body: bytes) -> None:
-        """Raise Overloaded if this request could not be admitted, or if one that asked for no more just was not."""
-        claim = Claim(self._admission.allowed_s(priority_in(body), deadline_s), len(body))
-        self._admit(claim.allowed_s)
+        """While a rejection is remembered, raise Overloaded if this request would be rejected too."""
         left_s = self._until - self._clock()
-        if left_s > 0 and claim.asks_no_less_than(self._refused):
+        if left_s <= 0:
+            return
+        allowed_s = self._admission.check(priority_in(body), deadline_s)
+        if Claim(allowed_s, len(body)).needs_no_less_than(self._rejected):
             raise Overloaded(retry_after_s=left_s)
 
-    def refused(self, claim: Claim) -> None:
-        """There was no capacity for this request, which was parsed."""
+    def rejected(self, claim: Claim) -> None:
+        """Remember a request that was parsed and rejected by admission."""
         now = self._clock()
         if now >= self._until:
-            self._refused, self._until = claim, now + PAUSE * claim.allowed_s
-        elif self._refused.asks_no_less_than(claim):
-            self._refused = claim
-
-    def _admit(self, allowed_s: float) -> None:
-        try:
-            self._admission.admit(allowed_s=allowed_s, backlog_s=self._wait_seconds(), cost_s=0.0)
-        except NoCapacity as refusal:
-            raise Overloaded(retry_after_s=refusal.retry_after_s) from None
+            self._rejected, self._until = claim, now + REMEMBERED_FRACTION * claim.allowed_s
+        elif self._rejected.needs_no_less_than(claim):
+            self._rejected = claim
 
 
 def priority_in(body: bytes) -> Priority:
-    """What an unparsed body states, as far as its bytes tell: in doubt the higher."""
+    """The priority that an unparsed body seems to state; the higher one in doubt."""
     if b'"critical"' in body:
         return Priority.critical
     return Priority.sheddable if _SHEDDABLE.search(body) else Priority.default

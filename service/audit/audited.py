@@ -11,7 +11,8 @@ from service.audit.record import AuditRecord
 from service.errors import NotRecorded
 from service.observability.timings import Timings
 from service.request import Item, ScoringRequest
-from service.scoring.pipeline import Score, ScoringResult
+from service.scoring.blending import ScoringResult
+from service.scoring.pipeline import Score
 from service.store.interface import TextStore
 
 

@@ -1,99 +1,130 @@
-"""Candidates to encode while nothing else is to do: stored ones before anybody asks, cold ones after their answer.
+"""Idle-priority queue of candidates to encode: stored ones before a request, cold ones after their response.
 
-Bounded, so that whoever fills it hears to come back. Call everything from the event loop.
+Bounded: raises Overloaded with a retry delay when full. Call everything from the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from models.text import TokenIds
 from service.batching.engine import EngineDead
+from service.encoding.lookup import Lookup
 from service.encoding.single_flight import SingleFlight
+from service.encoding.tokenization import TokenizerThread
+from service.errors import Overloaded
+from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
+from service.request import Item
 
-# As a deadline it is later than any caller's, so that such work is always the least urgent.
-LEISURE_S = 3600.0
-
-
-class BackgroundFull(Exception):
-    """So many candidates can't wait now; come back after `retry_after_s`."""
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"come back in {retry_after_s:.3f} s")
-        self.retry_after_s = retry_after_s
+# The deadline of background jobs is later than that of any request, so they are the least urgent.
+BACKGROUND_DEADLINE_S = 3600.0
+# Stored candidates are rendered and tokenised in groups of this size, so that the texts of requests come between.
+GROUP_SIZE = 32
 
 
 class BackgroundEncoder:
-    """Token ids by key that wait to be encoded, oldest first: one short batch at a time is with the engine."""
+    """Token ids by key that wait to be encoded, oldest first. One short batch at a time is with the engine.
 
-    def __init__(self, encoding: SingleFlight, *, max_candidates: int) -> None:
-        self._encoding = encoding
+    `dropped(num)` is called for candidates that found the queue full; they are encoded when a request needs them.
+    """
+
+    def __init__(
+        self,
+        flight: SingleFlight,
+        lookup: Lookup,
+        tokenizer: TokenizerThread,
+        *,
+        max_candidates: int,
+        dropped: Callable[[int], None],
+    ) -> None:
+        self._flight = flight
+        self._lookup = lookup
+        self._tokenizer = tokenizer
         self._max_candidates = max_candidates
+        self._dropped = dropped
+        self._live: tuple[LiveModel, SplitOperations] | None = None
         self._waiting: dict[bytes, tuple[SplitOperations, TokenIds]] = {}
-        self._under_way = 0
-        self._some = asyncio.Event()
+        self._running = 0
+        self._added = asyncio.Event()
 
     @property
     def unfinished(self) -> int:
-        """How many are not encoded yet: those that wait, and those that are with the engine."""
-        return len(self) + self._under_way
+        """Candidates that are not encoded yet: the waiting ones, and those with the engine."""
+        return len(self._waiting) + self._running
+
+    @property
+    def waiting(self) -> int:
+        """Waiting candidates."""
+        return len(self._waiting)
 
     @property
     def room(self) -> int:
-        """How many more may wait."""
-        return max(0, self._max_candidates - len(self))
+        """How many more candidates may wait."""
+        return max(0, self._max_candidates - len(self._waiting))
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    def use(self, model: LiveModel) -> None:
+        """Encode for this model from now on; forget the candidates that wait for another."""
+        self._live = (model, model.operations) if isinstance(model.operations, SplitOperations) else None
+        self._waiting.clear()
 
-    def check_place(self, candidates: int, share_s: float) -> None:
-        """Raise NoPlace unless so many more may wait; each of them takes the model `share_s`."""
-        if candidates > self.room:
-            raise BackgroundFull((candidates - self.room) * share_s)
+    def check_room(self, num_candidates: int) -> None:
+        """Raise Overloaded unless so many candidates may wait. Without a split model none ever waits."""
+        if self._live is not None and num_candidates > self.room:
+            model, operations = self._live
+            unit_s = operations.background.batch_policy.unit_cost(model.encoder.longest_candidate)
+            raise Overloaded(retry_after_s=(num_candidates - self.room) * unit_s)
 
-    def add(self, operations: SplitOperations, texts: Mapping[bytes, TokenIds]) -> int:
-        """Let texts wait; returns for how many there was no place. Those are encoded when they are asked for."""
-        dropped = 0
+    async def encode(self, candidates: Sequence[Item]) -> None:
+        """Let candidates wait whose slots are not cached."""
+        if self._live is None:
+            return
+        model, operations = self._live
+        for start in range(0, len(candidates), GROUP_SIZE):
+            group = candidates[start : start + GROUP_SIZE]
+            find = partial(self._lookup.missing, model, operations.shape, group)
+            self.add(operations, await self._tokenizer.run_in_background(find))
+
+    def add(self, operations: SplitOperations, texts: Mapping[bytes, TokenIds]) -> None:
+        """Let texts wait, as many as there is room for."""
+        num_dropped = 0
         for key, ids in texts.items():
             if self.room:
                 self._waiting.setdefault(key, (operations, ids))
             else:
-                dropped += 1
+                num_dropped += 1
+        if num_dropped:
+            self._dropped(num_dropped)
         if self._waiting:
-            self._some.set()
-        return dropped
+            self._added.set()
 
     def discard(self, keys: Iterable[bytes]) -> None:
-        """These have been encoded meanwhile."""
+        """Forget waiting texts that a request has encoded."""
         for key in keys:
             self._waiting.pop(key, None)
 
-    def clear(self) -> None:
-        """Forget what waits: another model is live."""
-        self._waiting.clear()
-
     async def run(self) -> None:
-        """Encode what waits, for ever; ends when the engine is dead."""
+        """Encode waiting texts until cancelled; ends when the engine is dead."""
         while True:
-            await self._some.wait()
-            operations, texts = self._next()
+            await self._added.wait()
+            operations, texts = self._next_batch()
             if operations is None:
-                self._some.clear()
+                self._added.clear()
                 continue
-            whenever = time.monotonic() + LEISURE_S
-            self._under_way = len(texts)
+            latest = time.monotonic() + BACKGROUND_DEADLINE_S
+            self._running = len(texts)
             try:
-                await self._encoding.encode(operations.background, texts, arrived=whenever, deadline=whenever)
+                await self._flight.encode(operations.background, texts, arrived=latest, deadline=latest)
             except EngineDead:
                 return
             finally:
-                self._under_way = 0
+                self._running = 0
 
-    def _next(self) -> tuple[SplitOperations | None, dict[bytes, TokenIds]]:
-        """The oldest that wait, as many as one short batch takes."""
+    def _next_batch(self) -> tuple[SplitOperations | None, dict[bytes, TokenIds]]:
+        """Remove the oldest waiting texts of one model, as many as one short batch holds."""
         texts: dict[bytes, TokenIds] = {}
         operations, longest = None, 0
         for key, (owner, ids) in self._waiting.items():

@@ -1,4 +1,4 @@
-"""What a split model need not compute again: states of members and slots of candidates, found by content.
+"""Cache lookup for a split model: states of members and slots of candidates, found by content.
 
 Runs in the tokenizer thread. Knows nothing of queues, deadlines or HTTP.
 """
@@ -9,46 +9,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from moka_py import Moka
 from numpy.typing import NDArray
 
 from models.scorers.split import MemberState
 from models.slots.codec import Slots, content_key
 from models.template import Content
 from models.text import TokenIds
-from service.encoding.tokenization import Texts, candidate_text, member_text
+from service.encoding.member_cache import MemberCache
+from service.encoding.tokenization import TextReader, member_text
 from service.registry.loading import LiveModel
 from service.request import Item, ItemStatus
-from service.store.interface import ENTRY_BYTES, SlotStore
+from service.store.interface import SlotStore
 
 _MAX_STORED_KEYS = 1_000_000
 
 
-class MemberCache:
-    """States of members by content, least recently used out first. Bounded by bytes; any thread may ask."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._cache: Moka[bytes, MemberState] = Moka(max_bytes, weigher=_weight, policy="lru")
-
-    def get(self, key: bytes) -> MemberState | None:
-        """The state under a key."""
-        return self._cache.get(key)
-
-    def put(self, key: bytes, state: MemberState) -> None:
-        """Keep a state."""
-        self._cache.set(key, state)
-
-
-def _weight(key: bytes, state: MemberState) -> int:
-    return len(key) + state.nbytes + ENTRY_BYTES
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class LookupResult:
-    """What is known of an order before the model runs.
+    """What the caches hold for a request.
 
-    `slots` f16[C, S, d] are those of the candidates at `places`, whose content has `keys`; where `missing` names a
-    key, with the token ids to encode, nothing stands there yet. `member` is its state, or its ids.
+    `member` is the member's state, or its token ids if the state is not cached. `slots` f16[C, S, d] belong to the
+    candidates at `places`, whose contents have `keys`. `missing` are token ids by key of the candidates whose slots
+    are not cached: their rows of `slots` are still empty. `refused` are statuses by place of the other candidates.
     """
 
     member_key: bytes
@@ -62,8 +44,8 @@ class LookupResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """Candidates that hold something to read: key, content and place of each; and a status for the others."""
+class _Readable:
+    """Candidates with a text: key, content and place of each; and a status for the others."""
 
     keys: list[bytes]
     contents: list[Content]
@@ -72,85 +54,87 @@ class _Read:
 
 
 class Lookup:
-    """Renders, hashes, looks up, and tokenises what is not known. One thread at a time."""
+    """Renders, hashes, looks up, and tokenises what is not cached. One thread at a time."""
 
-    def __init__(self, texts: Texts, members: MemberCache, slots: SlotStore) -> None:
+    def __init__(self, texts: TextReader, members: MemberCache, slots: SlotStore) -> None:
         self._texts = texts
         self._members = members
         self._slots = slots
-        # Of stored candidates by id, with what it was made of: asked for again, they need no rendering.
+        # Key of each stored candidate by id, with the content and model that it belongs to: saves rendering it again.
         self._stored: dict[str, tuple[Content, bytes, bytes]] = {}
 
     def find(self, model: LiveModel, shape: tuple[int, int], member: Item, candidates: Sequence[Item]) -> LookupResult:
-        """What is known of an order; slots have this shape. Raises EmptyMember."""
+        """Look up a request; slots have this shape. Raises Invalid for a member without a text."""
         text = member_text(model, member)
         member_key = content_key(model.keys["member"], text)
         state = self._members.get(member_key)
-        read = self._read(model, candidates)
-        known, store_failed = self._known(read.keys, shape)
-        slots = np.zeros((len(read.keys), *shape), dtype=np.float16)
-        for row, each in enumerate(known):
+        readable = self._readable(model, candidates)
+        cached, store_failed = self._cached(readable.keys, shape)
+        slots = np.zeros((len(readable.keys), *shape), dtype=np.float16)
+        for row, each in enumerate(cached):
             if each is not None:
                 slots[row] = each
         return LookupResult(
             member_key=member_key,
             member=model.encoder.member(text) if state is None else state,
             slots=slots,
-            keys=read.keys,
-            places=read.places,
-            missing=_missing(model, read, known),
-            refused=read.refused,
+            keys=readable.keys,
+            places=readable.places,
+            missing=_missing(model, readable, cached),
+            refused=readable.refused,
             store_failed=store_failed,
         )
 
     def missing(self, model: LiveModel, shape: tuple[int, int], candidates: Sequence[Item]) -> dict[bytes, TokenIds]:
-        """Token ids by key of the candidates whose slots are not known."""
-        read = self._read(model, candidates)
-        known, _ = self._known(read.keys, shape)
-        return _missing(model, read, known)
+        """Token ids by key of the candidates whose slots are not cached."""
+        readable = self._readable(model, candidates)
+        cached, _ = self._cached(readable.keys, shape)
+        return _missing(model, readable, cached)
 
-    def _read(self, model: LiveModel, candidates: Sequence[Item]) -> _Read:
-        read = _Read([], [], [], {})
+    def _readable(self, model: LiveModel, candidates: Sequence[Item]) -> _Readable:
+        readable = _Readable([], [], [], {})
         contents, unstored = self._texts.contents(candidates)
         for place, content in enumerate(contents):
             key = None if content is None else self._key(model, candidates[place], content)
             if content is None or key is None:
-                read.refused[place] = unstored if content is None else ItemStatus.invalid
+                readable.refused[place] = unstored if content is None else ItemStatus.invalid
                 continue
-            read.keys.append(key)
-            read.contents.append(content)
-            read.places.append(place)
-        return read
+            readable.keys.append(key)
+            readable.contents.append(content)
+            readable.places.append(place)
+        return readable
 
     def _key(self, model: LiveModel, candidate: Item, content: Content) -> bytes | None:
-        """Where the candidate's slots are kept; None when there is nothing to read."""
-        maker, is_stored = model.keys["candidate"], candidate.content is None
-        if is_stored and (known := self._stored.get(candidate.id)) and known[:2] == (content, maker):
+        """The key of the candidate's slots; None without a text."""
+        model_key, is_stored = model.keys["candidate"], candidate.content is None
+        if is_stored and (known := self._stored.get(candidate.id)) and known[:2] == (content, model_key):
             return known[2]
-        text = candidate_text(model, content)
+        text = model.template.render_candidate(content)
         if not text:
             return None
-        key = content_key(maker, text)
+        key = content_key(model_key, text)
         if is_stored:
             if len(self._stored) >= _MAX_STORED_KEYS:
                 self._stored.clear()
-            self._stored[candidate.id] = (content, maker, key)
+            self._stored[candidate.id] = (content, model_key, key)
         return key
 
-    def _known(self, keys: Sequence[bytes], shape: tuple[int, int]) -> tuple[list[Slots | None], bool]:
-        """The slots under each key; and whether the store failed."""
+    def _cached(self, keys: Sequence[bytes], shape: tuple[int, int]) -> tuple[list[Slots | None], bool]:
+        """The slots under each key, and whether the store failed."""
         try:
             found = self._slots.get_many(keys)
-        except Exception:  # Whatever a store raises: it is a cache, and the texts are here.
+        except Exception:  # A store may raise anything. It is a cache: the texts are at hand.
             return [None] * len(keys), True
         return [slots if slots is not None and slots.shape == shape else None for slots in found], False
 
 
-def _missing(model: LiveModel, read: _Read, known: Sequence[Slots | None]) -> dict[bytes, TokenIds]:
+def _missing(model: LiveModel, readable: _Readable, cached: Sequence[Slots | None]) -> dict[bytes, TokenIds]:
     contents = {
-        key: content for key, content, slots in zip(read.keys, read.contents, known, strict=True) if slots is None
+        key: content
+        for key, content, slots in zip(readable.keys, readable.contents, cached, strict=True)
+        if slots is None
     }
     if not contents:
         return {}
-    texts = [candidate_text(model, content) for content in contents.values()]
+    texts = [model.template.render_candidate(content) for content in contents.values()]
     return dict(zip(contents, model.encoder.candidates(texts), strict=True))

@@ -1,4 +1,4 @@
-"""Texts on their way through a operation, each once however many ask for it, and kept afterwards.
+"""Single-flight encoding: concurrent requests for one text share one model call, and results are cached.
 
 Call everything from the event loop. Knows neither what is encoded nor where it is kept.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,34 +20,31 @@ Keep = Callable[[Mapping[bytes, Any]], Awaitable[None]]
 
 
 @dataclass(eq=False)
-class _Flight:
-    """Work that several may wait for; it is let go when nobody does any more."""
+class _Call:
+    """One job that encodes several keys; it is cancelled when no request waits for it any more."""
 
-    work: Job
+    job: Job
     keys: tuple[bytes, ...]
-    landed: asyncio.Future[JobResult]
+    future: asyncio.Future[JobResult]
     waiters: int = 0
     results: dict[bytes, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A result, or Loss.failed, by key; what came too late is not there. And the model's time for it."""
+    """A result or NoResult.failed by key, without the keys that were late; and the model's time."""
 
     results: Mapping[bytes, Any]
     model_s: float
 
 
 class SingleFlight:
-    """Single flight by key: whoever asks for what is already under way waits for that.
-
-    Results stay here until `keep` has put them where the next one looks, so that there is no gap between.
-    """
+    """Encodes each key once at a time. A result stays here until `keep` has stored it, so that there is no gap."""
 
     def __init__(self, engine: Engine, keep: Keep) -> None:
         self._engine = engine
         self._keep = keep
-        self._flights: dict[bytes, _Flight] = {}
+        self._calls: dict[bytes, _Call] = {}
         self._keeping: set[asyncio.Task[None]] = set()
 
     async def encode(
@@ -59,62 +56,60 @@ class SingleFlight:
         deadline: float,
         priority_penalty_s: float = 0.0,
     ) -> Encoded:
-        """Encode what is wanted by a deadline. Raises EngineDead; cancelling this takes nothing from others."""
+        """Encode token ids by key until the deadline. Raises EngineDead. Cancelling it does not affect others."""
         results: dict[bytes, Any] = {}
         model_s = 0.0
         left = dict(wanted)
-        # Another's flight may be late for its own deadline and not for this one: then it is begun again.
+        # A call of another request ends at that request's deadline, which may be earlier: then it is repeated.
         while left and (time_left := deadline - time.monotonic()) > 0:
-            flights = list(self._board(operation, left, arrived, deadline, priority_penalty_s))
+            calls = {self._calls[key] for key in left if key in self._calls}
+            fresh = {key: ids for key, ids in left.items() if key not in self._calls}
+            if fresh:
+                payloads = list(fresh.values())
+                lengths = list(map(len, payloads))
+                job = Job.of(
+                    operation,
+                    payloads,
+                    lengths,
+                    arrived=arrived,
+                    deadline=deadline,
+                    priority_penalty_s=priority_penalty_s,
+                )
+                calls.add(self._begin(job, tuple(fresh)))
+            for call in calls:
+                call.waiters += 1
             try:
-                await asyncio.wait([flight.landed for flight in flights], timeout=time_left)
+                await asyncio.wait([call.future for call in calls], timeout=time_left)
             finally:
-                for flight in flights:
-                    self._leave(flight)
-            for flight in flights:
-                results.update((key, flight.results[key]) for key in left.keys() & flight.results.keys())
-                model_s += flight.work.model_s
+                for call in calls:
+                    call.waiters -= 1
+                    if not call.waiters and not call.future.done():
+                        call.future.cancel()
+            for call in calls:
+                results.update((key, call.results[key]) for key in left.keys() & call.results.keys())
+                model_s += call.job.model_s
             left = {key: ids for key, ids in left.items() if key not in results}
-            _raise_what_ended([flight.landed for flight in flights])
+            for call in calls:
+                if call.future.done() and not call.future.cancelled() and (error := call.future.exception()):
+                    raise error
         return Encoded(results, model_s)
 
-    def _board(
-        self,
-        operation: Operation,
-        wanted: Mapping[bytes, TokenIds],
-        arrived: float,
-        deadline: float,
-        priority_penalty_s: float,
-    ) -> Iterator[_Flight]:
-        """The flights that carry what is wanted; one is begun for what no flight carries."""
-        under_way = {self._flights[key] for key in wanted if key in self._flights}
-        fresh = {key: ids for key, ids in wanted.items() if key not in self._flights}
-        if fresh:
-            payloads = list(fresh.values())
-            lengths = list(map(len, payloads))
-            work = Job.of(
-                operation, payloads, lengths, arrived=arrived, deadline=deadline, priority_penalty_s=priority_penalty_s
-            )
-            flight = _Flight(work, tuple(fresh), self._engine.submit(work))
-            flight.landed.add_done_callback(partial(self._land, flight))
-            self._flights.update(dict.fromkeys(fresh, flight))
-            under_way.add(flight)
-        for flight in under_way:
-            flight.waiters += 1
-            yield flight
+    def _begin(self, job: Job, keys: tuple[bytes, ...]) -> _Call:
+        call = _Call(job, keys, self._engine.submit(job))
+        call.future.add_done_callback(partial(self._finish, call))
+        self._calls.update(dict.fromkeys(keys, call))
+        return call
 
-    def _leave(self, flight: _Flight) -> None:
-        flight.waiters -= 1
-        if not flight.waiters and not flight.landed.done():
-            flight.landed.cancel()
-
-    def _land(self, flight: _Flight, landed: asyncio.Future[JobResult]) -> None:
-        """Sort out what came of a flight: results are kept and then forgotten here, the rest at once."""
-        if not landed.cancelled() and landed.exception() is None:
-            outcomes = zip(flight.keys, landed.result().outcomes, strict=True)
-            flight.results.update(_usable(flight.work.operation, outcomes))
-        kept = {key: result for key, result in flight.results.items() if result is not NoResult.failed}
-        self._forget(set(flight.keys) - kept.keys())
+    def _finish(self, call: _Call, future: asyncio.Future[JobResult]) -> None:
+        """Collect the results of a call. A result that is not finite is a failure; failures are not kept."""
+        if not future.cancelled() and future.exception() is None:
+            is_finite = call.job.operation.is_finite
+            for key, outcome in zip(call.keys, future.result().outcomes, strict=True):
+                if outcome is not NoResult.late:
+                    good = outcome is not NoResult.failed and is_finite(outcome)
+                    call.results[key] = outcome if good else NoResult.failed
+        kept = {key: result for key, result in call.results.items() if result is not NoResult.failed}
+        self._forget(set(call.keys) - kept.keys())
         if kept:
             task = asyncio.ensure_future(self._keep_then_forget(kept))
             self._keeping.add(task)
@@ -128,17 +123,4 @@ class SingleFlight:
 
     def _forget(self, keys: Iterable[bytes]) -> None:
         for key in keys:
-            self._flights.pop(key, None)
-
-
-def _usable(operation: Operation, outcomes: Iterable[tuple[bytes, Any]]) -> Iterator[tuple[bytes, Any]]:
-    """Results that may be kept: one that is not finite is a failure, and what was late is nothing."""
-    for key, outcome in outcomes:
-        if outcome is not NoResult.late:
-            yield key, outcome if outcome is not NoResult.failed and operation.is_finite(outcome) else NoResult.failed
-
-
-def _raise_what_ended(futures: Iterable[asyncio.Future[JobResult]]) -> None:
-    for future in futures:
-        if future.done() and not future.cancelled() and (error := future.exception()) is not None:
-            raise error
+            self._calls.pop(key, None)

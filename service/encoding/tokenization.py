@@ -1,42 +1,74 @@
-"""Members and candidates -> texts, and for a cross-encoder -> pairs of token ids. Runs in the tokenizer thread.
+"""Texts of members and candidates, and token ids of pairs for a cross-encoder; the thread that makes both.
 
-Knows nothing of queues, deadlines or HTTP.
+Knows nothing of queues or HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from models.errors import StoreDown
 from models.template import Content
 from models.text import Pair
-from service.batching.jobs import NoResult, Operation
+from service.batching.engine import Engine
+from service.batching.jobs import CostEstimate, Operation
+from service.batching.latency_correction import LatencyCorrection
+from service.encoding.inputs import Prepared
 from service.encoding.token_cache import TokenCache
+from service.errors import DeadlinePassed, FieldError, Invalid
 from service.registry.loading import LiveModel
-from service.request import Item, ItemStatus
+from service.request import Item, ItemStatus, ScoringRequest
 from service.store.interface import TextStore
 
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is left to score, as payloads of one operation: each with its length, and the places that its result fills.
-
-    `settled` is what is already known of the other places.
-    """
-
-    operation: Operation
-    payloads: Sequence[object]
-    lengths: Sequence[int]
-    places: Sequence[list[int]]
-    settled: Mapping[int, ItemStatus | NoResult]
+T = TypeVar("T")
+# Seconds to look up or tokenise one text, before any has been measured.
+DEFAULT_TEXT_S = 5e-5
 
 
-class EmptyMember(Exception):
-    """The member has no text to score anything against."""
+class TokenizerThread:
+    """The one thread that renders, looks up and tokenises texts. Measures the time per text."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+        self._text_s = LatencyCorrection(default=DEFAULT_TEXT_S)
+
+    def seconds(self, num_texts: int, now: float) -> float:
+        """Predicted seconds for so many texts."""
+        return num_texts * self._text_s.factor(now)
+
+    async def run(self, work: Callable[[], T], request: ScoringRequest, estimate: CostEstimate) -> T:
+        """The result of `work` on a request's texts. Raises DeadlinePassed if its turn comes after the deadline."""
+        expected_s = estimate.prepare_s + estimate.model_s
+
+        def timed() -> tuple[T, float]:
+            began = time.monotonic()
+            if began >= request.deadline:
+                raise DeadlinePassed
+            return work(), time.monotonic() - began
+
+        self._engine.announced_s += expected_s  # until its jobs are in the queue, admission sees the request here
+        try:
+            result, seconds = await asyncio.get_running_loop().run_in_executor(self._executor, timed)
+        finally:
+            self._engine.announced_s -= expected_s
+        self._text_s.note(time.monotonic(), predicted=1 + len(request.candidates), measured=seconds)
+        return result
+
+    async def run_in_background(self, work: Callable[[], T]) -> T:
+        """The result of `work` for no request: it has no deadline and is not measured."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def close(self) -> None:
+        """End the thread without waiting for it."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
-class Texts:
+class TextReader:
     """Looks up candidates by id, renders and tokenises. One thread at a time."""
 
     def __init__(self, store: TextStore, cache: TokenCache) -> None:
@@ -44,24 +76,26 @@ class Texts:
         self._cache = cache
 
     def contents(self, candidates: Sequence[Item]) -> tuple[list[Content | None], ItemStatus]:
-        """What each candidate holds, and what those are that came with an id alone and of which nothing is stored."""
+        """The content of each candidate, and the status of those that came with an id alone and are not stored."""
         ids = [each.id for each in candidates if each.content is None]
+        if not ids:
+            return [each.content for each in candidates], ItemStatus.unknown_candidate
         try:
-            found = iter(self._store.get_many(ids) if ids else ())
+            found = iter(self._store.get_many(ids))
         except StoreDown:
             return [each.content for each in candidates], ItemStatus.store_down
-        known = [next(found) if each.content is None else each.content for each in candidates]
-        return known, ItemStatus.unknown_candidate
+        contents = [next(found) if each.content is None else each.content for each in candidates]
+        return contents, ItemStatus.unknown_candidate
 
     def pairs(self, model: LiveModel, operation: Operation, member: Item, candidates: Sequence[Item]) -> Prepared:
-        """Pairs with each candidate that has a text: the member encoded once. Raises EmptyMember."""
+        """Pairs of the member with each candidate that has a text. Raises Invalid for a member without one."""
         ids = model.encoder.member(member_text(model, member))
         texts: list[str] = []
         places: list[list[int]] = []
         refused: dict[int, ItemStatus] = {}
         contents, unstored = self.contents(candidates)
         for place, content in enumerate(contents):
-            text = None if content is None else candidate_text(model, content)
+            text = "" if content is None else model.template.render_candidate(content)
             if text:
                 texts.append(text)
                 places.append([place])
@@ -73,13 +107,8 @@ class Texts:
 
 
 def member_text(model: LiveModel, member: Item) -> str:
-    """What the model reads of a member. Raises EmptyMember."""
+    """The text that the model reads of a member. Raises Invalid without one."""
     text = model.template.render_member(member.content)
     if not text:
-        raise EmptyMember
+        raise Invalid("the member has no text", errors=[FieldError("/member", "has no text")])
     return text
-
-
-def candidate_text(model: LiveModel, content: Content) -> str:
-    """What the model reads of a candidate; empty when there is nothing to read."""
-    return model.template.render_candidate(content)

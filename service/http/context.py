@@ -13,13 +13,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.admission.quotas import Quotas
+from service.encoding.background import BackgroundEncoder
 from service.http.api_keys import Caller
 from service.http.request_limits import RequestLimits
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
-from service.rollout.router import RolloutRouter
-from service.scoring.pipeline import Score, ScoringPipeline
+from service.registry.swap import ModelRegistry
+from service.scoring.pipeline import Score
 from service.store.writes import BoundedWriter
 
 NOTE = "fitscore.note"
@@ -33,9 +34,9 @@ class AppContext:
     limits: RequestLimits
     quotas: Quotas | None
     store: BoundedWriter
-    pipeline: ScoringPipeline
+    background: BackgroundEncoder
+    models: ModelRegistry
     lifecycle: Lifecycle
-    rollout: RolloutRouter
     metrics: Metrics
 
 

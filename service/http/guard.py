@@ -140,7 +140,7 @@ class RequestGuard:
 
         await self._app(scope, receive_again, exchange.send)
         if exchange.note.allowed_s:
-            self._early_rejection.refused(Claim(exchange.note.allowed_s, len(body)))
+            self._early_rejection.rejected(Claim(exchange.note.allowed_s, len(body)))
 
     def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
         check_size(scope, self._limits)

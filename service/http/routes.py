@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
+from models.bundle.manifest import Manifest
 from service.errors import (
     BadRequest,
     Conflict,
@@ -41,8 +42,9 @@ from service.http.context import AppContext, NotedResponse, RequestContext, Resp
 from service.http.guard import ClientDisconnected
 from service.http.problems import DEADLINE_HEADER, problems
 from service.http.strict_json import StrictJsonRoute
+from service.registry.loading import LiveModel
 from service.request import Item, ItemStatus, Priority, ScoringRequest
-from service.scoring.pipeline import ScoringResult
+from service.scoring.blending import ScoringResult
 
 JSON = "application/json"
 # The errors of every operation that the guard protects, and of those with a body.
@@ -169,9 +171,9 @@ async def put_candidates(body: schemas.PutCandidates, app: Context) -> Response:
     """
     candidates = [Item(each.id, schemas.content_of(each)) for each in body.candidates]
     app.limits.check(candidates, "/candidates")
-    app.pipeline.check_place(len(candidates))
+    app.background.check_room(len(candidates))
     await app.store.put({each.id: each.content for each in candidates if each.content is not None}, body.ttl_s)
-    await app.pipeline.encode_ahead(candidates)
+    await app.background.encode(candidates)
     return Response(orjson.dumps({"upserted": len(candidates), **_progress(app)}), media_type=JSON)
 
 
@@ -182,8 +184,7 @@ async def encoding_progress(app: Context) -> Response:
 
 
 def _progress(app: AppContext) -> dict[str, int]:
-    ahead = app.pipeline.ahead
-    return {"waiting": ahead.unfinished, "room": ahead.room}
+    return {"waiting": app.background.unfinished, "room": app.background.room}
 
 
 @router.delete(
@@ -199,8 +200,22 @@ async def delete_candidate(candidate_id: str, app: Context) -> Response:
 @router.get("/v1/models", response_model=schemas.ModelsResponse, responses=problems(*GUARDED))
 async def list_models(app: Context) -> Response:
     """The live model, and the sound bundles beside it."""
-    listed = {"models": await app.lifecycle.list_models(), "fault": app.rollout.fault}
-    return Response(orjson.dumps(listed), media_type=JSON)
+    entries = [_entry(each, app) for each in await app.models.versions()]
+    return Response(orjson.dumps({"models": entries, "fault": app.models.current.fault}), media_type=JSON)
+
+
+def _entry(model: LiveModel | Manifest, app: AppContext) -> dict[str, object]:
+    """A model as the wire describes it."""
+    named, current = (model.name, model.version), app.models.current
+    live, rollout = current.live, current.rollout
+    tried = rollout is not None and (rollout.model.name, rollout.model.version) == named
+    return {
+        "name": model.name,
+        "version": model.version,
+        "policy": model.policy,
+        "live": live is not None and (live.name, live.version) == named,
+        "rollout": {"mode": rollout.mode, "share": rollout.share} if rollout and tried else None,
+    }
 
 
 @router.post(
@@ -211,7 +226,7 @@ async def activate_model(version: str, app: Context) -> Response:
 
     The old one stays when anything fails.
     """
-    return Response(orjson.dumps(await app.lifecycle.activate(version)), media_type=JSON)
+    return Response(orjson.dumps(_entry(await app.models.activate(version), app)), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:shadow", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
@@ -220,13 +235,15 @@ async def shadow_model(version: str, body: schemas.Share, app: Context) -> Respo
 
     It ends by itself when the version fails, is slow, or scores otherwise than the live model.
     """
-    return Response(orjson.dumps(await app.lifecycle.roll_out(version, "shadow", body.share)), media_type=JSON)
+    model = await app.models.roll_out(version, "shadow", body.share)
+    return Response(orjson.dumps(_entry(model, app)), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:canary", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
 async def canary_model(version: str, body: schemas.Share, app: Context) -> Response:
     """Have this version answer a share of the requests; it ends by itself as a shadow does."""
-    return Response(orjson.dumps(await app.lifecycle.roll_out(version, "canary", body.share)), media_type=JSON)
+    model = await app.models.roll_out(version, "canary", body.share)
+    return Response(orjson.dumps(_entry(model, app)), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:rollback", response_model=schemas.ModelEntry, responses=problems(Conflict, *GUARDED))
@@ -235,7 +252,7 @@ async def roll_back_model(version: str, app: Context) -> Response:
 
     409 when it is not live (any more), so telling it twice does no harm.
     """
-    return Response(orjson.dumps(await app.lifecycle.roll_back(version)), media_type=JSON)
+    return Response(orjson.dumps(_entry(await app.models.roll_back(version), app)), media_type=JSON)
 
 
 @router.get("/livez", response_model=schemas.Probe, responses=NOT_YET)
@@ -263,5 +280,4 @@ def _probe(app: AppContext, *, ok: bool) -> Response:
 @router.get("/metrics", response_class=Response)
 async def metrics(app: Context) -> Response:
     """Prometheus' text format."""
-    app.lifecycle.refresh_gauges()
     return Response(app.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -146,6 +146,11 @@ class Metrics:
         """Count a failed call, "get" or "put", to the slot store."""
         self.store_errors.labels(call).inc()
 
+    def tokens_looked_up(self, hits: int, misses: int) -> None:
+        """Count candidate texts by whether the token cache had their ids. Any thread may call it."""
+        self.cache_hits.inc(hits)
+        self.cache_misses.inc(misses)
+
     def background_full(self, num_candidates: int) -> None:
         """Count candidates that the background queue had no room for."""
         self.ahead_dropped.inc(num_candidates)

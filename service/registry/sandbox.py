@@ -1,7 +1,7 @@
-"""A bundle loaded in a child process, under limits, before it comes near the live model.
+"""Loads a bundle in a child process, under limits, before it is loaded beside the live model.
 
-What a graph can do to the process that opens it (crash, hang, take all memory) it does to the child. Knows how
-bundles are loaded, and not which model is live.
+A graph can crash, hang or exhaust the process that opens it: here that is the child. Knows how bundles are loaded, and
+not which model is live.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from service.registry.loading import load_failure, load_model
 from service.registry.warmup import BatchCaps
 
 CHILD = (sys.executable, "-m", "service.registry.sandbox")
-REFUSED = 3
-"""The child's exit code when it ended by itself with a sentence."""
+REJECTED = 3
+"""The child's exit code when it printed why the bundle cannot be loaded."""
 MAX_SENTENCE = 500
 
 
 @dataclass(frozen=True)
 class LoadLimits:
-    """How a bundle is loaded, and what the child may take for it: seconds, and bytes beyond its libraries."""
+    """How a bundle is loaded, and the limits of the child: seconds, and bytes beyond its libraries."""
 
     device: Device
     threads: int
@@ -46,40 +46,40 @@ class LoadLimits:
     bytes: int
 
 
-TRIAL = TypeAdapter(LoadLimits)
+LIMITS = TypeAdapter(LoadLimits)
 
 
-class Ending(Exception):
-    """The service is about to end: nothing is tried any more."""
+class ServiceStopping(Exception):
+    """The service is stopping: no more bundles are loaded."""
 
 
 class SandboxProcesses:
-    """The trials under way, which end when the service does."""
+    """The running child processes, which end with the service."""
 
     def __init__(self) -> None:
         self._changed = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
-        self._ending = False
+        self._stopping = False
 
     def run(self, arguments: Sequence[str], seconds: float) -> tuple[int, bytes]:
-        """Exit code and output. Raises TimeoutExpired, or Ending where `end` came first."""
+        """Exit code and output. Raises TimeoutExpired, or ServiceStopping if `end` is called first."""
         child = self._start(arguments)
         try:
-            said, _ = child.communicate(timeout=seconds)
+            output, _ = child.communicate(timeout=seconds)
         finally:
             child.kill()
             child.communicate()
             with self._changed:
                 self._running.discard(child)
-        if self._ending and child.returncode == -signal.SIGKILL:
-            raise Ending
-        return child.returncode, said
+        if self._stopping and child.returncode == -signal.SIGKILL:
+            raise ServiceStopping
+        return child.returncode, output
 
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         with self._changed:
-            if self._ending:
-                raise Ending
-            # Not a fork: a copy of a process with threads may wait for a lock that none of its threads holds.
+            if self._stopping:
+                raise ServiceStopping
+            # Not a fork: the copy of a process with threads may wait for a lock that none of its threads holds.
             child = subprocess.Popen(
                 arguments,
                 stdin=subprocess.DEVNULL,
@@ -92,86 +92,86 @@ class SandboxProcesses:
             return child
 
     def end(self) -> None:
-        """Kill what runs, and start nothing more."""
+        """Kill the running children, and start no more."""
         with self._changed:
-            self._ending = True
+            self._stopping = True
             for child in self._running:
                 child.kill()
 
 
 def load_in_sandbox(
-    path: Path, trial: LoadLimits, command: Sequence[str] = CHILD, children: SandboxProcesses | None = None
+    path: Path, limits: LoadLimits, command: Sequence[str] = CHILD, processes: SandboxProcesses | None = None
 ) -> None:
-    """Load a bundle in a child. Raises BundleError with one sentence unless it loads there and gives its answers."""
-    arguments = [*command, str(path), TRIAL.dump_json(trial).decode()]
+    """Load a bundle in a child. Raises BundleError with one sentence unless it loads and gives its known answers."""
+    arguments = [*command, str(path), LIMITS.dump_json(limits).decode()]
     try:
-        code, said = (children or SandboxProcesses()).run(arguments, trial.seconds)
+        code, output = (processes or SandboxProcesses()).run(arguments, limits.seconds)
     except subprocess.TimeoutExpired:
-        raise BundleError(f"{path} {_end(-signal.SIGALRM, trial)}") from None
-    except Ending:
-        raise BundleError(f"{path} was not tried to its end: the service is ending") from None
-    if code == REFUSED:
-        raise BundleError(said.decode(errors="replace").strip()[:MAX_SENTENCE])
+        raise BundleError(f"{path} {_reason(-signal.SIGALRM, limits)}") from None
+    except ServiceStopping:
+        raise BundleError(f"{path} was not loaded: the service is stopping") from None
+    if code == REJECTED:
+        raise BundleError(output.decode(errors="replace").strip()[:MAX_SENTENCE])
     if code != 0:
-        raise BundleError(f"{path} {_end(code, trial)}")
+        raise BundleError(f"{path} {_reason(code, limits)}")
 
 
-def _end(code: int, trial: LoadLimits) -> str:
+def _reason(code: int, limits: LoadLimits) -> str:
     if code == -signal.SIGALRM:
-        return f"was not loaded within {trial.seconds:g} s in a process of its own"
+        return f"did not load within {limits.seconds:g} s in a sandbox process"
     if code == -signal.SIGXCPU:
-        return f"took more than {_cpu_seconds(trial)} s of processor time in a process of its own"
+        return f"took more than {_cpu_seconds(limits)} s of processor time in a sandbox process"
     if code < 0:
-        return f"crashed the process of its own that loaded it ({signal.Signals(-code).name})"
-    return f"ended the process of its own that loaded it (exit code {code})"
+        return f"crashed the sandbox process that loaded it ({signal.Signals(-code).name})"
+    return f"ended the sandbox process that loaded it (exit code {code})"
 
 
 def _environment() -> dict[str, str]:
-    """The service's own, less its settings: there are keys among them."""
+    """The environment of the service without its settings, which include keys."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("FITSCORE_")}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def _cpu_seconds(trial: LoadLimits) -> int:
-    return math.ceil(trial.seconds) * trial.threads
+def _cpu_seconds(limits: LoadLimits) -> int:
+    return math.ceil(limits.seconds) * limits.threads
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The child: bind itself, load, say what was wrong."""
-    path, trial = Path(arguments[0]), TRIAL.validate_json(arguments[1])
-    _bind(trial)
+    """The child: limit itself, load the bundle, print what is wrong."""
+    path, limits = Path(arguments[0]), LIMITS.validate_json(arguments[1])
+    _apply(limits)
     try:
         load_model(
             path,
-            device=trial.device,
-            threads=trial.threads,
-            caps=trial.caps,
-            run_mode=trial.run_mode,
-            engines=trial.engines,
-            signer=TrustedSigner.read(trial.signer_file) if trial.signer_file else None,
+            device=limits.device,
+            threads=limits.threads,
+            caps=limits.caps,
+            run_mode=limits.run_mode,
+            engines=limits.engines,
+            signer=TrustedSigner.read(limits.signer_file) if limits.signer_file else None,
         )
-    except Exception as error:  # whatever a bundle makes the runtime raise ends in one sentence
-        needed = f"{path} needs more than {trial.bytes >> 20} MiB of memory"
+    except Exception as error:  # a bundle can make the runtime raise anything
+        needed = f"{path} needs more than {limits.bytes >> 20} MiB of memory"
         sys.stdout.write(needed if _lacks_memory(error) else load_failure(error, path))
-        return REFUSED
+        return REJECTED
     return 0
 
 
-def _bind(trial: LoadLimits) -> None:
-    """Limits that hold even when the service is gone; live traffic comes first."""
+def _apply(limits: LoadLimits) -> None:
+    """Apply the limits. They hold even if the service is gone. Live traffic has a higher priority."""
     os.nice(10)
-    signal.alarm(math.ceil(trial.seconds) + 1)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold whatever the bundle does
-    cpu_s = _cpu_seconds(trial)
+    signal.alarm(math.ceil(limits.seconds) + 1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the bundle
+    cpu_s = _cpu_seconds(limits)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    if resolve_device(trial.device) == "cpu":  # CUDA maps far more addresses than it uses
+    if resolve_device(limits.device) == "cpu":  # CUDA maps far more addresses than it uses
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + trial.bytes
+        most = pages * resource.getpagesize() + limits.bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _lacks_memory(error: BaseException | None) -> bool:
-    """Words are all that onnxruntime has for it."""
+    """Whether memory ran out; onnxruntime reports that by words only."""
     while error is not None:
         if isinstance(error, MemoryError) or "alloc" in str(error):
             return True

@@ -135,7 +135,7 @@ def test_a_failure_within_tells_none_either_and_the_test_would_see_one(
     with caplog.at_level(logging.DEBUG, logger="fitscore"):
         scores = running.score().json()["scores"]
         assert {each["status"] for each in scores} == {"failed"}
-        monkeypatch.setattr(running.app.context.pipeline._texts, "pairs", failing)
+        monkeypatch.setattr(running.app.parts.texts, "pairs", failing)
         assert running.score().status_code == 500
         assert CANARY not in caplog.text
         logging.getLogger("fitscore").debug("a log that names a text: %s", CANARY)  # the negative control

@@ -24,7 +24,7 @@ def answered_across(running: Running, scorer: GatedScorer, jump: Callable[[], No
         asked = [pool.submit(running.score, deadline_ms=20_000)]
         assert scorer.began.wait(PATIENCE_S)
         asked.append(pool.submit(running.score, deadline_ms=20_000))
-        eventually(lambda: running.app.context.pipeline._engine._queue.jobs != 0)
+        eventually(lambda: running.app.parts.engine._queue.jobs != 0)
         jump()
         scorer.gate.set()
         return [each.result().status_code for each in asked]
@@ -53,5 +53,5 @@ def test_they_would_if_deadlines_were_reckoned_by_that_clock(serve: Serve, monke
     scorer = GatedScorer()
     running = serve(load=loading(scorer))
     monkeypatch.setattr(RequestLimits, "deadline", lambda *_: time.time() + 20)
-    monkeypatch.setattr(running.app.context.pipeline._engine, "_clock", lambda: time.time())
+    monkeypatch.setattr(running.app.parts.engine, "_clock", lambda: time.time())
     assert answered_across(running, scorer, jump_of(HOUR_S, monkeypatch)) == [200, 504]

@@ -53,7 +53,7 @@ def test_a_flood_is_turned_away_and_leaves_nothing_behind(serve_on_port: ServeOn
     assert {each.outcome for each in samples} <= {"200", "503", "504"}
     assert in_time(samples) >= 0.5 * PER_S * SECONDS  # a loaded machine may be slow, but does not collapse
     assert sum(each.outcome == "503" for each in samples) > len(samples) / 2
-    eventually(lambda: running.app.context.pipeline.backlog_seconds() <= 0)
+    eventually(lambda: running.app.parts.engine.backlog_seconds() <= 0)
     assert all(running.score(deadline_ms=10_000).status_code == 200 for _ in range(3))
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.lifecycle import Load
 from service.registry.loading import LiveModel
+from service.registry.swap import Load
 from tests.support.fakes import GatedScorer, SumScorer, loading
 from tests.support.service import CANDIDATES, MEMBER, Running, Serve, busy
 from tests.support.waiting import PATIENCE_S, eventually
@@ -217,7 +217,7 @@ def test_500_is_a_problem_that_says_nothing_and_logs_no_text(
     def fail(*_: object) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(running.app.context.pipeline._texts, "pairs", fail)
+    monkeypatch.setattr(running.app.parts.texts, "pairs", fail)
     with caplog.at_level(logging.DEBUG):
         told = problem_of(running.score(), 500, "internal")
         assert running.client.get("/livez").status_code == 200  # the failure is logged once its answer is under way
@@ -258,7 +258,7 @@ def test_a_draining_service_is_not_ready_and_serves_on(serve: Serve) -> None:
 
 def test_a_dead_engine_is_not_live(serve: Serve) -> None:
     running = serve()
-    running.app.context.pipeline._engine.fail_all("told to")
+    running.app.parts.engine.fail_all("told to")
     assert [running.client.get(probe).status_code for probe in ("/livez", "/readyz")] == [503, 503]
     problem_of(running.score(), 503, "not-ready")
 

@@ -21,7 +21,6 @@ from models.text import Pair, TokenIds
 from service.batching.jobs import Operation
 from service.batching.latency_model import LatencyTable
 from service.batching.packing import BatchPolicy
-from service.lifecycle import Load
 from service.registry.loading import LiveModel, load_model
 from service.registry.operations import (
     SplitOperations,
@@ -31,6 +30,7 @@ from service.registry.operations import (
     score_operation,
 )
 from service.registry.sandbox import LoadLimits
+from service.registry.swap import Load
 from service.registry.warmup import BatchCaps
 from tests.support.waiting import PATIENCE_S
 

@@ -17,7 +17,7 @@ import uvloop
 from service.app import App, create_app
 from service.http.guard import RequestGuard
 from service.http.server import listen, uvicorn_config
-from service.lifecycle import Load
+from service.registry.swap import Load
 from service.settings import Settings
 from tests.support.fakes import GatedScorer, loading
 from tests.support.waiting import PATIENCE_S, eventually

@@ -12,7 +12,7 @@ import numpy as np
 
 from service.http.schemas import Document, RerankRequest
 from service.request import Item
-from service.scoring.pipeline import ScoringResult
+from service.scoring.blending import ScoringResult
 
 # Log odds of 0 and 1 are infinite, which JSON cannot say.
 _SMALLEST = 1e-7

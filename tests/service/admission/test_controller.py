@@ -1,14 +1,31 @@
+from dataclasses import dataclass
+
 import pytest
 
-from service.admission.controller import Admission, NoCapacity
-from service.request import Priority
+from service.admission.controller import Admission
+from service.batching.jobs import CostEstimate
+from service.errors import DeadlinePassed, Overloaded
+from service.request import Item, Priority, ScoringRequest
+
+NOW = 5.0
+
+
+@dataclass
+class EventLoop:
+    loop_lag_s: float = 0.0
 
 
 def admit(
-    backlog_s: float, cost_s: float = 0.0, priority: Priority = Priority.critical, deadline_s: float = 1.0
+    backlog_s: float,
+    cost_s: float = 0.0,
+    priority: Priority = Priority.critical,
+    deadline_s: float = 1.0,
+    loop_lag_s: float = 0.0,
+    turn_s: float = 0.0,
 ) -> None:
-    admission = Admission(max_backlog_s=2.0)
-    admission.admit(allowed_s=admission.allowed_s(priority, deadline_s), backlog_s=backlog_s, cost_s=cost_s)
+    admission = Admission(max_backlog_s=2.0, backlog_seconds=lambda: backlog_s, event_loop=EventLoop(loop_lag_s))
+    request = ScoringRequest(Item("", "x"), [], None, NOW + deadline_s, priority)
+    admission.admit(request, CostEstimate(cost_s / 4, cost_s / 4, cost_s / 2, turn_s), NOW)
 
 
 def test_a_request_that_can_finish_in_time_comes_in() -> None:
@@ -16,14 +33,14 @@ def test_a_request_that_can_finish_in_time_comes_in() -> None:
 
 
 def test_a_request_that_cannot_finish_in_time_hears_when_to_come_back() -> None:
-    with pytest.raises(NoCapacity) as refused:
+    with pytest.raises(Overloaded) as refused:
         admit(backlog_s=0.75, cost_s=0.5)
     assert refused.value.retry_after_s == pytest.approx(0.35)
 
 
 def test_a_far_deadline_does_not_let_the_backlog_grow_without_end() -> None:
     admit(backlog_s=1.8, deadline_s=990.0)
-    with pytest.raises(NoCapacity):
+    with pytest.raises(Overloaded):
         admit(backlog_s=1.9, deadline_s=990.0)
 
 
@@ -36,7 +53,7 @@ def test_sheddable_work_is_refused_first_and_critical_last(backlog_s: float, adm
     for priority in Priority:
         try:
             admit(backlog_s, priority=priority)
-        except NoCapacity:
+        except Overloaded:
             continue
         names.append(priority.value)
     assert " ".join(names) == admitted
@@ -44,10 +61,22 @@ def test_sheddable_work_is_refused_first_and_critical_last(backlog_s: float, adm
 
 def test_a_request_larger_than_its_time_comes_in_for_a_part_while_the_backlog_is_small() -> None:
     admit(backlog_s=0.4, cost_s=100.0)
-    with pytest.raises(NoCapacity):
+    with pytest.raises(Overloaded):
         admit(backlog_s=0.5, cost_s=100.0)
 
 
-def test_a_request_whose_deadline_has_passed_stays_out() -> None:
-    with pytest.raises(NoCapacity):
+def test_an_overloaded_event_loop_counts_as_waiting_time() -> None:
+    admit(backlog_s=0.4, loop_lag_s=0.01)
+    with pytest.raises(Overloaded):
+        admit(backlog_s=0.4, loop_lag_s=0.1)
+
+
+def test_the_wait_for_a_running_batch_counts_only_while_there_is_a_backlog() -> None:
+    admit(backlog_s=0.0, cost_s=0.5, turn_s=0.5)
+    with pytest.raises(Overloaded):
+        admit(backlog_s=0.3, cost_s=0.5, turn_s=0.5)
+
+
+def test_a_request_whose_deadline_has_passed_is_rejected() -> None:
+    with pytest.raises(DeadlinePassed):
         admit(backlog_s=0.0, deadline_s=0.0)

@@ -12,13 +12,14 @@ from itertools import chain
 
 import pytest
 
-from service.admission.controller import Admission, NoCapacity
+from service.admission.controller import Admission
 from service.batching.deadline_queue import DeadlineQueue
-from service.batching.jobs import Batch, Job, Operation
+from service.batching.jobs import Batch, CostEstimate, Job, Operation
 from service.batching.latency_correction import LatencyCorrection
 from service.batching.latency_model import LatencyTable
 from service.batching.packing import BatchPolicy
-from service.request import Priority
+from service.errors import Overloaded
+from service.request import Item, Priority, ScoringRequest
 from tests.support.batching import never_run
 
 DEADLINE_S = 1.0
@@ -45,6 +46,7 @@ class Service:
     correction: LatencyCorrection = field(default_factory=LatencyCorrection)
     now: float = 0.0
     late: int = 0
+    loop_lag_s: float = 0.0
     done: list[tuple[float, Priority]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -53,7 +55,7 @@ class Service:
         self.operation = Operation("idle", policy, never_run, bool)
         self.length: Callable[[], int] = lambda: 64
         self.queue = DeadlineQueue(max_overtake_s=0.5)
-        self.admission = Admission(max_backlog_s=10.0)
+        self.admission = Admission(max_backlog_s=10.0, backlog_seconds=self._backlog_seconds, event_loop=self)
         self.running: Batch | None = None
         self.began = self.ends = 0.0
         self.priorities: dict[Job, Priority] = {}
@@ -67,22 +69,23 @@ class Service:
 
     def _arrive(self, priority: Priority) -> None:
         length = self.length()
-        running = (
-            self.began + self.running.predicted_s * self.correction.factor(self.now) - self.now if self.running else 0.0
-        )
+        cost_s = self.operation.batch_policy.unit_cost(length) * self.correction.factor(self.now)
+        request = ScoringRequest(Item("", "x"), [], None, self.now + DEADLINE_S, priority)
         try:
-            self.admission.admit(
-                allowed_s=self.admission.allowed_s(priority, DEADLINE_S),
-                backlog_s=self.queue.backlog_seconds(self.now) + max(0.0, running),
-                cost_s=self.operation.batch_policy.unit_cost(length) * self.correction.factor(self.now),
-            )
-        except NoCapacity:
+            self.admission.admit(request, CostEstimate(0.0, 0.0, cost_s), self.now)
+        except Overloaded:
             return
         work = Job.of(self.operation, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
         self.priorities[work] = priority
         self.queue.put(work)
         if self.running is None:
             self._begin()
+
+    def _backlog_seconds(self) -> float:
+        running = 0.0
+        if self.running is not None:
+            running = self.began + self.running.predicted_s * self.correction.factor(self.now) - self.now
+        return self.queue.backlog_seconds(self.now) + max(0.0, running)
 
     def _until(self, when: float) -> None:
         while self.running is not None and self.ends <= when:
@@ -186,7 +189,7 @@ def test_what_is_critical_comes_through_three_times_the_load(slower: float) -> N
 
 def test_where_all_are_alike_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: as though every priority had the same share."""
-    monkeypatch.setattr("service.admission.controller.SHARES", dict.fromkeys(Priority, 0.75))
+    monkeypatch.setattr("service.admission.controller.USABLE_FRACTION", dict.fromkeys(Priority, 0.75))
     service = Service(always(1.0))
     service.play(mixed())
     assert critical_share(service) < 0.8

@@ -281,7 +281,7 @@ def test_503_while_nothing_can_be_written_down(serve: Serve, tmp_path: Path, mon
     running, _ = audited(serve, tmp_path)
     disk = FullDisk(monkeypatch)
     assert running.score().status_code == 200
-    log = running.app.audit
+    log = running.app.parts.audit
     assert log is not None
     unsound(log, disk)
     answer = running.score()

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from typing import cast
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from models.text import TokenIds
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import EngineDead
 from service.batching.jobs import Job, Operation
-from service.encoding.background import BackgroundEncoder, BackgroundFull
+from service.encoding.background import BackgroundEncoder
 from service.encoding.single_flight import Encoded, SingleFlight
+from service.errors import Overloaded
+from service.registry.loading import LiveModel
+from service.registry.operations import SplitOperations
 from tests.support.batching import operation_of
 from tests.support.fakes import empty_operations
 
@@ -36,65 +40,83 @@ class Noting:
         return Encoded({}, 0.0)
 
 
-def ahead_of(noting: Noting, *, max_candidates: int = 100) -> BackgroundEncoder:
-    return BackgroundEncoder(cast(SingleFlight, noting), max_candidates=max_candidates)
+class Background(BackgroundEncoder):
+    """Without texts: only token ids are added."""
+
+    def __init__(self, noting: Noting, *, max_candidates: int = 100) -> None:
+        self.num_dropped = 0
+        flight = cast(SingleFlight, noting)
+        super().__init__(flight, Mock(), Mock(), max_candidates=max_candidates, dropped=self.drop)
+
+    def drop(self, num_candidates: int) -> None:
+        self.num_dropped += num_candidates
 
 
 def texts(*names: str) -> dict[bytes, TokenIds]:
     return {name.encode(): np.ones(4, dtype=np.int32) for name in names}
 
 
-def play(ahead: BackgroundEncoder) -> None:
+def play(background: BackgroundEncoder) -> None:
     async def until_dead() -> None:
-        await asyncio.wait_for(ahead.run(), 20.0)
+        await asyncio.wait_for(background.run(), 20.0)
 
     asyncio.run(until_dead())
 
 
 def test_the_oldest_go_first_a_short_batch_at_a_time() -> None:
     noting, operations = Noting(2), empty_operations(room=2)
-    ahead = ahead_of(noting)
-    ahead.add(operations, texts("a", "b"))
-    ahead.add(operations, texts("a", "c", "d", "e"))
-    play(ahead)
+    background = Background(noting)
+    background.add(operations, texts("a", "b"))
+    background.add(operations, texts("a", "c", "d", "e"))
+    play(background)
     assert noting.given == [[b"a", b"b"], [b"c", b"d"]]
 
 
 def test_a_batch_is_of_one_model() -> None:
     noting = Noting(2)
-    ahead = ahead_of(noting)
-    ahead.add(empty_operations(room=8), texts("a"))
-    ahead.add(empty_operations(room=8), texts("b"))
-    ahead.add(empty_operations(room=8), texts("c"))
-    play(ahead)
+    background = Background(noting)
+    background.add(empty_operations(room=8), texts("a"))
+    background.add(empty_operations(room=8), texts("b"))
+    background.add(empty_operations(room=8), texts("c"))
+    play(background)
     assert noting.given == [[b"a"], [b"b"]]
 
 
-def test_what_does_not_fit_is_dropped_and_told_beforehand_to_who_asks() -> None:
-    ahead, operations = ahead_of(Noting(0), max_candidates=3), empty_operations(room=8)
-    assert ahead.add(operations, texts("a", "b")) == 0
-    ahead.check_place(1, 0.5)
-    with pytest.raises(BackgroundFull) as refused:
-        ahead.check_place(3, 0.5)
-    assert refused.value.retry_after_s == 1.0
-    assert ahead.add(operations, texts("c", "d", "e")) == 2
-    assert len(ahead) == 3
+def model_of(operations: SplitOperations) -> LiveModel:
+    return cast(LiveModel, Mock(operations=operations, encoder=Mock(longest_candidate=4)))
 
 
-def test_what_was_encoded_meanwhile_or_for_another_model_does_not_wait() -> None:
-    ahead, operations = ahead_of(Noting(0)), empty_operations(room=8)
-    ahead.add(operations, texts("a", "b", "c"))
-    ahead.discard([b"a", b"nobody"])
-    assert len(ahead) == 2
-    ahead.clear()
-    assert len(ahead) == 0
+def test_a_full_queue_rejects_a_check_with_a_retry_delay_and_drops_what_is_added() -> None:
+    background, operations = Background(Noting(0), max_candidates=3), empty_operations(room=1)
+    background.use(model_of(operations))
+    background.add(operations, texts("a", "b"))
+    background.check_room(1)
+    with pytest.raises(Overloaded) as rejection:
+        background.check_room(3)
+    assert rejection.value.retry_after_s == pytest.approx(2 * 4 * 0.001)  # a millisecond per token
+    background.add(operations, texts("c", "d", "e"))
+    assert (background.waiting, background.num_dropped) == (3, 2)
+
+
+def test_without_a_split_model_no_candidate_waits_and_no_check_fails() -> None:
+    background = Background(Noting(0), max_candidates=1)
+    background.check_room(1000)
+
+
+def test_texts_that_a_request_encoded_or_that_belong_to_another_model_do_not_wait() -> None:
+    background, operations = Background(Noting(0)), empty_operations(room=8)
+    background.add(operations, texts("a", "b", "c"))
+    background.discard([b"a", b"unknown"])
+    assert background.waiting == 2
+    background.use(model_of(operations))
+    assert background.waiting == 0
 
 
 def test_whatever_comes_later_goes_first() -> None:
     noting = Noting(1)
-    ahead = ahead_of(noting)
-    ahead.add(empty_operations(room=1), texts("a", "b"))
-    play(ahead)
+    background = Background(noting)
+    background.add(empty_operations(room=1), texts("a", "b"))
+    play(background)
     [(arrived, deadline)] = noting.whens
     now = time.monotonic()
     works = [  # each in a operation of its own, or all would share a batch

@@ -133,7 +133,7 @@ def test_a_result_is_found_here_until_it_is_kept() -> None:
                 assert numbers(await ask(through, operation, A)) == {A: 0.5}
             assert shelf.kept == {}
             shelf.may.set()
-            await eventually_here(lambda: not through._flights)
+            await eventually_here(lambda: not through._calls)
             assert {key: float(each[0]) for key, each in shelf.kept.items()} == {A: 0.5}
         assert operation.runs == [[1]]
 
@@ -181,7 +181,7 @@ def test_what_is_not_finite_is_a_failure_and_never_kept() -> None:
         async with encoding(shelf) as (through, _):
             assert numbers(await ask(through, operation, A, B)) == {A: NoResult.failed, B: 1.0}
             shelf.may.set()
-            await eventually_here(lambda: not through._flights)
+            await eventually_here(lambda: not through._calls)
         assert set(shelf.kept) == {B}
 
     playing(play)

@@ -199,7 +199,7 @@ def test_a_store_that_fails_costs_time_and_never_an_answer(
     def fail(*_: object) -> None:
         raise OSError
 
-    slots = running.app.context.pipeline._split._slots
+    slots = running.app.parts.store.slots
     monkeypatch.setattr(slots, "get_many", fail, raising=True)
     monkeypatch.setattr(slots, "put_many", fail, raising=True)
     assert [statuses(ask(running)) for _ in range(2)] == [["scored"] * 5] * 2
@@ -347,8 +347,8 @@ def test_the_end_waits_for_what_is_being_written_to_the_store(
     began, gate = threading.Event(), threading.Event()
     order: list[str] = []
     running = serve(bundle=shelf / "tiny-v1", load=model)
-    split, store = running.app.context.pipeline._split, running.app.context.lifecycle._store
-    put, close = split._slots.put_many, store.close
+    store = running.app.parts.store
+    put, close = store.slots.put_many, store.close
 
     def slow(slots: Mapping[bytes, Slots]) -> None:
         began.set()
@@ -356,7 +356,7 @@ def test_the_end_waits_for_what_is_being_written_to_the_store(
         put(slots)
         order.append("written")
 
-    monkeypatch.setattr(split._slots, "put_many", slow)
+    monkeypatch.setattr(store.slots, "put_many", slow)
 
     def closed() -> None:
         order.append("closed")
@@ -365,9 +365,7 @@ def test_the_end_waits_for_what_is_being_written_to_the_store(
     monkeypatch.setattr(store, "close", closed)
     assert ask(running).status_code == 200
     assert began.wait(PATIENCE_S)
-    stopping = asyncio.run_coroutine_threadsafe(
-        running.app.context.lifecycle.stop(), running.app.context.pipeline._engine._loop
-    )
+    stopping = asyncio.run_coroutine_threadsafe(running.app.context.lifecycle.stop(), running.app.parts.engine._loop)
     assert order == []
     gate.set()
     stopping.result(PATIENCE_S)

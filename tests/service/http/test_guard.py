@@ -195,7 +195,7 @@ def test_a_loop_that_cannot_keep_up_refuses_before_any_body_comes(serve: Serve) 
     asked = {"X-Deadline-Ms": "300", "Content-Type": "application/json"}
     assert running.client.post("/score", content=BODY, headers={**asked, "X-Deadline-Ms": "600000"}).status_code == 200
     held: list[Callable[[], None]] = []
-    loop = running.app.context.pipeline._engine._loop
+    loop = running.app.parts.engine._loop
 
     def hold() -> None:  # as slow work on the loop would, again and again
         end = time.monotonic() + 0.5

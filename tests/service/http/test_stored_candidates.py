@@ -21,7 +21,7 @@ def statuses(running: Running, candidates: Sequence[Mapping[str, object]]) -> li
 def test_candidates_in_a_folder_outlive_the_service(serve: Serve, tmp_path: Path) -> None:
     first = serve(store=f"lmdb:{tmp_path}")
     assert first.client.put("/candidates", json={"candidates": CANDIDATES, "ttl_s": 3600}).status_code == 200
-    first.app.context.lifecycle._store.close()  # the process would be gone, and its file free
+    first.app.parts.store.close()  # the process would be gone, and its file free
     second = serve(store=f"lmdb:{tmp_path}")
     assert statuses(second, [*BY_ID, {"id": "nobody"}]) == ["scored", "scored", "unknown_candidate"]
     found = second.client.get("/metrics").text

@@ -13,12 +13,12 @@ from models.errors import BundleError, DeviceError
 from models.runtime.io_binding import BoundSession
 from models.runtime.session import Feeds, Outputs
 from models.text import Pair
-from service.lifecycle import Load
 from service.registry import memory
 from service.registry.catalog import find_bundle, installed
 from service.registry.loading import load_failure
 from service.registry.memory import NotEnoughMemory, check_memory
 from service.registry.operations import SplitOperations, warm_up_operation
+from service.registry.swap import Load
 from tests.support.bundles import flip_a_bit, graph_bytes, manifest, write_tiny_bundle
 from tests.support.fakes import load_tiny, pair_operation_of
 from tests.support.service import Running, Serve

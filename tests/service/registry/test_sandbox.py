@@ -18,7 +18,7 @@ from tests.support.fakes import PATIENT
 from tests.support.service import Serve
 from tests.support.waiting import PATIENCE_S, eventually
 
-LATE = "was not loaded within {} s in a process of its own"
+LATE = "did not load within {} s in a sandbox process"
 
 
 def then(nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]) -> bytes:
@@ -98,25 +98,25 @@ def test_a_graph_that_takes_too_much_processor_time_is_refused_long_before_its_t
 ) -> None:
     hurried = """
 import math, sys, time
-from service.registry import sandbox as trial
-trial._cpu_seconds = lambda _: math.ceil(time.process_time()) + 1
-sys.exit(trial.main(sys.argv[1:]))
+from service.registry import sandbox
+sandbox._cpu_seconds = lambda _: math.ceil(time.process_time()) + 1
+sys.exit(sandbox.main(sys.argv[1:]))
 """
     bundle = write_poison(tmp_path / "endless", endless(), monkeypatch)
-    with pytest.raises(BundleError, match=r"endless took more than 300 s of processor time in a process of its own$"):
+    with pytest.raises(BundleError, match=r"endless took more than 300 s of processor time in a sandbox process$"):
         load_in_sandbox(bundle, PATIENT, command=(sys.executable, "-c", hurried))
 
 
 @pytest.mark.parametrize(
     ("deed", "sentence"),
     [
-        ("import os; os.abort()", r"x crashed the process of its own that loaded it \(SIGABRT\)"),
-        ("import ctypes; ctypes.string_at(0)", r"x crashed the process of its own that loaded it \(SIGSEGV\)"),
-        ("import sys; sys.exit(7)", r"x ended the process of its own that loaded it \(exit code 7\)"),
+        ("import os; os.abort()", r"x crashed the sandbox process that loaded it \(SIGABRT\)"),
+        ("import ctypes; ctypes.string_at(0)", r"x crashed the sandbox process that loaded it \(SIGSEGV\)"),
+        ("import sys; sys.exit(7)", r"x ended the sandbox process that loaded it \(exit code 7\)"),
         ("import signal; signal.alarm(1)\nwhile True: pass", f"x {LATE.format(300)}"),
         (
             "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass",
-            r"x took more than 300 s of processor time in a process of its own",
+            r"x took more than 300 s of processor time in a sandbox process",
         ),
     ],
 )
@@ -142,14 +142,14 @@ def test_a_trial_ends_when_the_service_does_and_none_begins_after_it() -> None:
         eventually(lambda: children._running)
         [child] = children._running
         children.end()
-        with pytest.raises(BundleError, match=r"^x was not tried to its end: the service is ending$"):
+        with pytest.raises(BundleError, match=r"^x was not loaded: the service is stopping$"):
             trying.result(PATIENCE_S)
     assert child.returncode == -signal.SIGKILL
-    with pytest.raises(BundleError, match="the service is ending"):
+    with pytest.raises(BundleError, match="the service is stopping"):
         load_in_sandbox(Path("x"), PATIENT, WAITS, children)
 
 
 def test_a_trial_that_nobody_ends_goes_on() -> None:
     """The negative control: the same child, less patience."""
-    with pytest.raises(BundleError, match="was not loaded within 1 s"):
+    with pytest.raises(BundleError, match="did not load within 1 s"):
         load_in_sandbox(Path("x"), replace(PATIENT, seconds=1.0), WAITS, SandboxProcesses())

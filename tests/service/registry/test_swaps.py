@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.lifecycle import Load
 from service.registry.loading import LiveModel
+from service.registry.swap import Load
 from tests.support.bundles import write_tiny_bundle
 from tests.support.fakes import load_tiny
 from tests.support.service import Running, Serve
@@ -112,4 +112,4 @@ def test_a_rollback_told_twice_goes_back_once(serve: Serve, shelf: Path) -> None
 
 def test_there_is_no_way_back_from_the_first_model(serve: Serve, shelf: Path) -> None:
     answer = serve(bundle=shelf / "tiny-v1").client.post("/v1/models/1:rollback")
-    assert (answer.status_code, answer.json()["detail"]) == (409, "no earlier model is at hand")
+    assert (answer.status_code, answer.json()["detail"]) == (409, "no earlier model is in memory")

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.rollout.guardrails import BINS, GuardrailLimits, WindowStats, drift, even_groups, fault_of, psi
+from service.rollout.drift import BINS, drift, even_groups, psi
+from service.rollout.guardrails import GuardrailLimits, WindowStats, fault_of
 
 USUAL = GuardrailLimits()
 
@@ -59,7 +60,7 @@ def test_failures_count_above_those_of_the_live_model() -> None:
 def test_slowness_counts_as_a_multiple_and_never_below_the_slack() -> None:
     live = tally(1000, each_s=0.020)
     assert fault_of(live, tally(100, each_s=0.0299), USUAL) is None
-    assert fault_of(live, tally(100, each_s=0.0301), USUAL) == "took up to 30.1 ms a request, the live model 20.0 ms"
+    assert fault_of(live, tally(100, each_s=0.0301), USUAL) == "took up to 30.1 ms per request, the live model 20.0 ms"
     assert fault_of(tally(1000, each_s=0.001), tally(100, each_s=0.0059), USUAL) is None
 
 
@@ -75,7 +76,7 @@ def test_drift_counts_from_the_threshold_on() -> None:
     live = tally(100, scores=[0.2, 0.7] * 1000)
     assert fault_of(live, tally(100, scores=[0.2] * 700 + [0.7] * 300 + [0.2, 0.7] * 500), USUAL) is None  # 0.0405
     fault = fault_of(live, tally(100, scores=[0.2] * 1600 + [0.7] * 400), USUAL)
-    assert fault == "scores otherwise than the live model: PSI 0.42, allowed 0.25"
+    assert fault == "has other scores than the live model: PSI 0.42, allowed 0.25"
 
 
 @pytest.mark.parametrize("few", [99, 0])

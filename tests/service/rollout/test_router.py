@@ -99,7 +99,7 @@ def always_sure(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     ("edit", "fault"),
     [
         (none_finite, "canary of version 2 ended: it failed 100.0% of its requests, the live model 0.0%"),
-        (always_sure, "canary of version 2 ended: it scores otherwise than the live model: PSI "),
+        (always_sure, "canary of version 2 ended: it has other scores than the live model: PSI "),
     ],
 )
 def test_a_bad_canary_goes_by_itself(serve: Serve, shelf: Path, edit: Edit, fault: str) -> None:

@@ -18,7 +18,8 @@ from load_tests.fire.faulty_service import confuse
 from service.errors import Invalid
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.scoring.pipeline import ScoringPipeline, blend_weights
+from service.scoring.blending import blend_weights
+from service.scoring.pipeline import ScoringPipeline
 from tests.support.fakes import GatedScorer, SumScorer, load_tiny, loading
 from tests.support.service import Serve
 from tests.support.waiting import PATIENCE_S, eventually
@@ -49,19 +50,19 @@ def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = serve(load=loading(SumScorer()))
-    scoring = running.app.context.pipeline
-    gate, pairs = threading.Event(), scoring._texts.pairs
+    parts = running.app.parts
+    gate, pairs = threading.Event(), parts.texts.pairs
     orders: list[tuple[object, ...]] = []
 
     def noted(*args: Any) -> object:
         orders.append(args)
         return pairs(*args)
 
-    monkeypatch.setattr(scoring._texts, "pairs", noted)
-    scoring._tokenizer_thread.submit(gate.wait, PATIENCE_S)
+    monkeypatch.setattr(parts.texts, "pairs", noted)
+    parts.tokenizer._executor.submit(gate.wait, PATIENCE_S)
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(running.score, deadline_ms=500)
-        eventually(lambda: scoring._preparing_s or late.done())
+        eventually(lambda: parts.engine.announced_s or late.done())
         deadline = time.monotonic() + 0.51
         eventually(lambda: time.monotonic() > deadline)
         gate.set()
@@ -73,23 +74,23 @@ def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(
 
 def test_what_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     running = serve(load=loading(SumScorer(), run_s=0.5))
-    scoring = running.app.context.pipeline
-    prepare, began, gate = scoring._texts.pairs, threading.Event(), threading.Event()
+    parts = running.app.parts
+    prepare, began, gate = parts.texts.pairs, threading.Event(), threading.Event()
 
     def wait(*args: Any) -> object:
         began.set()
         assert gate.wait(PATIENCE_S)
         return prepare(*args)
 
-    monkeypatch.setattr(scoring._texts, "pairs", wait)
-    assert scoring.backlog_seconds() == 0
+    monkeypatch.setattr(parts.texts, "pairs", wait)
+    assert parts.engine.backlog_seconds() == 0
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(running.score)
         assert began.wait(PATIENCE_S)
-        assert scoring.backlog_seconds() > 0
+        assert parts.engine.backlog_seconds() > 0
         gate.set()
         assert asked.result().status_code == 200
-    assert scoring.backlog_seconds() == 0
+    assert parts.engine.backlog_seconds() == 0
 
 
 def test_what_there_was_no_time_for_is_marked_and_the_rest_is_answered(serve: Serve) -> None:
@@ -114,7 +115,7 @@ def test_a_request_under_way_is_answered_by_the_model_that_it_began_with(serve: 
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(running.score)
         assert old.began.wait(PATIENCE_S)
-        running.app.context.pipeline.model = replace(loading(new)(bundle), version="2")
+        running.app.parts.current.live = replace(loading(new)(bundle), version="2")
         later = pool.submit(running.score)
         old.gate.set()
         assert asked.result().json()["model"]["version"] == "1"
@@ -133,7 +134,7 @@ def test_swaps_under_fire_would_notice_a_request_that_does_not_hold_on_to_its_mo
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(running.score)
         assert old.began.wait(PATIENCE_S)
-        running.app.context.pipeline.model = replace(loading(SumScorer())(bundle), version="2")
+        running.app.parts.current.live = replace(loading(SumScorer())(bundle), version="2")
         old.gate.set()
         assert asked.result().json()["model"]["version"] == "2"
 

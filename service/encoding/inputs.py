@@ -1,0 +1,50 @@
+"""What every kind of model needs of encoding: a cost estimate of a request, and its payloads for the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.batching.jobs import CostEstimate, NoResult, Operation
+from service.observability.timings import Timings
+from service.request import Item, ItemStatus, ScoringRequest
+
+# In English job texts, by WordPiece.
+CHARS_PER_TOKEN = 4.5
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Payloads of one operation: each with its length, and the places of the candidates that its result fills.
+
+    `settled` are the outcomes of all other candidates, by place.
+    """
+
+    operation: Operation
+    payloads: Sequence[object]
+    lengths: Sequence[int]
+    places: Sequence[list[int]]
+    settled: Mapping[int, ItemStatus | NoResult]
+
+
+class Inputs(Protocol):
+    """How the requests of one model become payloads."""
+
+    def estimate(self, request: ScoringRequest, now: float) -> CostEstimate:
+        """Predict the cost of a request from its number of characters, before any text is read.
+
+        A wrong estimate admits a little more or less; it never changes a score.
+        """
+        ...
+
+    async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
+        """Read the texts and make the payloads. Raises DeadlinePassed, Invalid or EngineDead."""
+        ...
+
+
+def estimate_tokens(item: Item, longest: int) -> int:
+    """Tokens of a text by its characters; `longest` if its content is not known yet."""
+    if item.content is None:
+        return longest
+    return min(longest, 2 + int(item.num_chars / CHARS_PER_TOKEN))

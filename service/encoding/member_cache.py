@@ -1,0 +1,30 @@
+"""States of members by content, bounded by bytes, least recently used out first. Any thread may call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from moka_py import Moka
+
+from models.scorers.split import MemberState
+from service.store.interface import ENTRY_BYTES
+
+
+class MemberCache:
+    """Knows neither texts nor models: a key stands for both."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._cache: Moka[bytes, MemberState] = Moka(max_bytes, weigher=_weight, policy="lru")
+
+    def get(self, key: bytes) -> MemberState | None:
+        """The state under a key."""
+        return self._cache.get(key)
+
+    async def keep(self, states: Mapping[bytes, MemberState]) -> None:
+        """Add states."""
+        for key, state in states.items():
+            self._cache.set(key, state)
+
+
+def _weight(key: bytes, state: MemberState) -> int:
+    return len(key) + state.nbytes + ENTRY_BYTES

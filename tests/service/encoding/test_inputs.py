@@ -1,0 +1,45 @@
+"""Cost estimates: from the characters of a request and the present corrections, before any text is read."""
+
+from pathlib import Path
+
+import pytest
+
+from service.batching.deadline_queue import DeadlineQueue
+from service.batching.engine import Engine
+from service.batching.latency_correction import MIN_MEASUREMENTS
+from service.encoding.flat_inputs import FlatInputs, estimate_lengths
+from service.encoding.token_cache import TokenCache
+from service.encoding.tokenization import DEFAULT_TEXT_S, TextReader, TokenizerThread
+from service.registry.loading import LiveModel
+from service.request import Item, Priority, ScoringRequest
+from service.store.memory_store import MemoryTextStore
+from tests.support.batching import RecordingObserver
+from tests.support.fakes import load_tiny, pair_operation_of
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Path) -> LiveModel:
+    return load_tiny(bundle)
+
+
+def request_of(*candidates: Item) -> ScoringRequest:
+    return ScoringRequest(Item("", "data engineer"), candidates, None, 1.0, Priority.default)
+
+
+def test_longer_texts_have_more_estimated_tokens_and_unknown_ones_the_most() -> None:
+    candidates = [Item("a", "chef"), Item("b", {"title": "x" * 90}), Item("c", None), Item("d", "x" * 9000)]
+    lengths = estimate_lengths(request_of(*candidates), 64)
+    assert lengths[0] < lengths[1] < lengths[2] == lengths[3] == 64
+
+
+def test_an_estimate_follows_the_correction_of_the_model(model: LiveModel) -> None:
+    operation = pair_operation_of(model)
+    tokenizer = TokenizerThread(Engine(DeadlineQueue(max_overtake_s=1.0), observer=RecordingObserver()))
+    inputs = FlatInputs(model, operation, TextReader(MemoryTextStore(1000), TokenCache(1000)), tokenizer)
+    request = request_of(Item("a", "chef"), Item("b", "nurse"))
+    usual = inputs.estimate(request, 0.0)
+    assert usual.prepare_s == pytest.approx(3 * DEFAULT_TEXT_S)
+    for _ in range(MIN_MEASUREMENTS):
+        operation.batch_policy.correction.note(0.0, predicted=0.01, measured=0.04)
+    assert inputs.estimate(request, 0.0).model_s == pytest.approx(4 * usual.model_s)
+    assert inputs.estimate(request, 1e6) == usual  # the measurements are too old
