@@ -1,5 +1,5 @@
-"""Load and benchmarks: what the service does under traffic, measured from outside.
+"""Load tests and benchmarks: the service under traffic, measured from outside.
 
-`traffic` makes the requests, `client` sends them, `report` counts; `open_loop`, `locustfile`, `bench` and
-`peers/run` are the commands. Results are kept in `results/`.
+`traffic` makes the requests, `client` sends them, `report` summarises. The commands are `open_loop`, `locustfile`,
+`bench`, `bench_gpu`, `store_bench`, `peers.run` and `fire`. Dated results are in `results/`.
 """

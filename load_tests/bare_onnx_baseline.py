@@ -1,7 +1,7 @@
-"""The bare loop: the very runs that the service made, again, on bare sessions with nothing around them.
+"""The bare loop: repeats the service's recorded runs on bare onnxruntime sessions.
 
-What a run costs depends on its graph and its shapes alone, so the arrays are made up. Works for any kind of
-bundle; several parts may share a file.
+The cost of a run depends on its graph and shapes only, so the arrays are synthetic. Works for any kind of bundle;
+several parts may share a file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from models.runtime.session import DTYPES
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One model run: the sha256 of its graph, when and how long it ran, and the shapes of what it took."""
+    """One model run: sha256 of its graph, start, duration, shapes of the inputs."""
 
     graph: str
     start: float
@@ -36,7 +36,7 @@ class Run:
 
 
 class RunLog:
-    """What `recorded_service` wrote: sessions and runs, in order."""
+    """The log of `recorded_service`: sessions and runs, in order."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -46,16 +46,16 @@ class RunLog:
         return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
 
     def threads(self) -> int:
-        """Of the session opened last."""
+        """Threads of the session that was opened last."""
         return int([line["threads"] for line in self._lines() if "threads" in line][-1])
 
     def runs(self, start: float, end: float) -> list[Run]:
-        """Those that began between two readings of the monotonic clock."""
+        """Runs that began between two readings of the monotonic clock."""
         return [Run(**line) for line in self._lines() if start <= line.get("start", -1) < end]
 
 
 class BareLoop:
-    """`session.run` and nothing else, on the graphs that the service runs on the CPU, with its threads."""
+    """Only `session.run`, on the graphs that the service runs on the CPU, with its threads."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         graphs = graphs_for(bundle, "cpu")
@@ -67,13 +67,13 @@ class BareLoop:
         self._sessions = {digest: _open(graph, threads) for digest, graph in contents.items()}
 
     def num_pairs(self, run: Run) -> int:
-        """Pairs that a run scored, places of padding among them; 0 where it encoded one side."""
+        """Pairs that a run scored, with padding; 0 for a run that encoded one side."""
         if run.graph == self._pair_graph:
             return run.shapes["input_ids"][0]
         return math.prod(run.shapes["slots"][:2]) if "slots" in run.shapes else 0
 
     def pairs_per_s(self, runs: Sequence[Run]) -> float:
-        """All runs once, in order; what they take is made, and each graph run once, before the clock starts."""
+        """Runs all once, in order. Inputs are made, and each graph runs once, before the clock starts."""
         feeds = self.feeds(runs)
         for graph, run in {run.graph: run for run in runs}.items():
             self._sessions[graph].run(None, feeds[_key(run)])
@@ -84,14 +84,14 @@ class BareLoop:
         return sum(map(self.num_pairs, runs)) / (time.perf_counter() - start)
 
     def feeds(self, runs: Sequence[Run]) -> dict[str, dict[str, NDArray[Any]]]:
-        """What each kind of run takes: views of one array per input, which is as large as the largest run wants it."""
+        """Inputs of each kind of run: views of one array per input, as large as the largest run needs."""
         kinds = {_key(run): run for run in runs}
         largest: dict[tuple[str, str], int] = {}
         for run in kinds.values():
             for node in self._sessions[run.graph].get_inputs():
                 place = node.name, node.type
                 largest[place] = max(largest.get(place, 0), math.prod(run.shapes[node.name]))
-        arrays = {(name, kind): _made_up(name, kind, size, self._num_ids) for (name, kind), size in largest.items()}
+        arrays = {(name, kind): _synthetic(name, kind, size, self._num_ids) for (name, kind), size in largest.items()}
 
         def view(run: Run, node: ort.NodeArg) -> NDArray[Any]:
             shape = run.shapes[node.name]
@@ -104,20 +104,20 @@ class BareLoop:
 def _open(graph: bytes, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # As in the service; threads that spin on would also disturb the service's turn.
+    # As in the service; spinning threads would also disturb the service's turn.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _key(run: Run) -> str:
-    """The same for runs of one graph that take the same shapes."""
+    """Equal for runs of one graph with the same shapes."""
     return json.dumps([run.graph, run.shapes], sort_keys=True)
 
 
-def _made_up(name: str, kind: str, size: int, num_ids: int) -> NDArray[Any]:
-    """Ids and floats are drawn, masks are full, and every row of a pair has tokens of both segments: no sum is empty,
-    for NaN may cost more or less than numbers.
+def _synthetic(name: str, kind: str, size: int, num_ids: int) -> NDArray[Any]:
+    """Random ids and floats, full masks, and tokens of both segments in every row. No sum is empty: NaN may cost more
+    or less than numbers.
     """
     random = np.random.default_rng(0)
     if name == "input_ids":

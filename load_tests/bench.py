@@ -1,12 +1,12 @@
-"""What the service can do and what it costs beyond its model, in figures with gates.
+"""Capacity of the service and its overhead beside the model, with gates.
 
-throughput: saturated `POST /score` over the bare `session.run` loop on the very runs that the service made.
-added: what a single small request takes beyond the model's own time.
-lists: 1 member x 250 warm candidates, alone and at half of the capacity.
-With `--flat-teacher`: warm lists over the same lists through the same service with the flat teacher's bundle.
+throughput: saturated `POST /score`, relative to a bare `session.run` loop over the same runs.
+overhead: the time of a small request outside the model.
+lists: 1 member x 250 warm candidates, one client alone and at half of the capacity.
+With `--flat-teacher`: warm lists, relative to the same service with the flat teacher's bundle.
 
-What is compared is measured in turn (A B A B), and the ratio taken in each round. `--sabotage-ms` spoils the
-service on purpose: then every gate on it must fail.
+Compared servers are measured in turn (A B A B), with one ratio a round. `--sabotage-ms` delays the service: then every
+gate on it must fail.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from load_tests import flat_teacher, throughput, warm_lists
-from load_tests import overhead as added
+from load_tests import flat_teacher, overhead, throughput, warm_lists
 from load_tests.bare_onnx_baseline import BareLoop, RunLog
 from load_tests.open_loop import mix_of
 from load_tests.payloads import call
@@ -32,13 +31,13 @@ from load_tests.warm_lists import WarmTraffic
 from models.bundle.files import Bundle
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = ("throughput", "added", "lists")
+FIGURES = ("throughput", "overhead", "lists")
 NUM_LISTS = 400
 
 
 @dataclass
 class Found:
-    """All figures, and the rounds that some of them come from."""
+    """All figures, and the rounds behind some of them."""
 
     figures: list[Figure] = field(default_factory=list)
     rounds: list[dict[str, object]] = field(default_factory=list)
@@ -46,7 +45,7 @@ class Found:
 
 
 async def measure(options: argparse.Namespace) -> Found:
-    """Start the service, measure what was asked for, stop it."""
+    """Start the service, measure the requested figures, stop it."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "runs.jsonl"
@@ -66,12 +65,13 @@ async def _measure(url: str, log: RunLog, options: argparse.Namespace) -> Found:
     found = Found()
     load = Load(options.clients, options.warm_seconds, options.seconds)
     traffic = WarmTraffic(options.fixed, mix_of([options.size], options.seed), options.by_id)
-    if "added" in options.only:
-        small = [call(ask) for ask in first(mix_of([options.small], options.seed + 1), options.singles)]
-        found.figures += added.figures(await added.added_time(url, small))
+    if "overhead" in options.only:
+        small = [call(request) for request in first(mix_of([options.small], options.seed + 1), options.singles)]
+        found.figures += overhead.figures(await overhead.measure_overhead(url, small))
     if "throughput" in options.only:
         bare = BareLoop(Bundle.load(options.bundle), log.threads())
-        calls = [call(ask, "score", DEADLINE_MS) for ask in first(mix_of(options.sizes, options.seed), NUM_LISTS)]
+        lists = first(mix_of(options.sizes, options.seed), NUM_LISTS)
+        calls = [call(each, "score", DEADLINE_MS) for each in lists]
         rounds = [await throughput.one_round(url, calls, log, bare, load) for _ in range(options.rounds)]
         found.rounds = [one.row(number + 1) for number, one in enumerate(rounds)]
         found.figures += throughput.figures(rounds)
@@ -90,8 +90,8 @@ async def _against_teacher(
 ) -> list[flat_teacher.Turns]:
     await warm_lists.warm(url, traffic)
     async with flat_teacher.teacher_service(options.flat_teacher) as teacher:
-        await warm_lists.give(teacher, traffic)
-        # From a number that the figure on lists does not use: its members may still be known.
+        await warm_lists.store_candidates(teacher, traffic)
+        # Part numbers that the figure on lists does not use: the service may still cache its members.
         numbers = range(10, 10 + options.rounds)
         return [await flat_teacher.turns(url, teacher, traffic, load, teacher_load, number) for number in numbers]
 
@@ -100,39 +100,39 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m load_tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "jobs-v1")
-    parser.add_argument("--only", nargs="*", choices=FIGURES, default=FIGURES, help="of these; default: all")
+    parser.add_argument("--only", nargs="*", choices=FIGURES, default=FIGURES, help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement; B takes about as long as A")
     parser.add_argument("--warm-seconds", type=float, default=3.0)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix")
-    parser.add_argument("--singles", type=int, default=300, help="requests for `added`, one after another")
-    parser.add_argument("--small", type=int, default=1, help="candidates of each of them")
+    parser.add_argument("--sizes", type=int, nargs="+", help="list sizes, equally often; default: the mix")
+    parser.add_argument("--singles", type=int, default=300, help="sequential requests for `overhead`")
+    parser.add_argument("--small", type=int, default=1, help="candidates of each such request")
     parser.add_argument("--size", type=int, default=250, help="candidates of a warm list")
     parser.add_argument("--fixed", type=int, default=2000, help="candidates that warm lists are drawn from")
-    parser.add_argument("--by-id", action="store_true", help="warm lists name candidates that were given before")
-    parser.add_argument("--flat-teacher", type=Path, help="its bundle: see load_tests/teacher_bundle.py")
+    parser.add_argument("--by-id", action="store_true", help="warm lists hold ids of stored candidates")
+    parser.add_argument("--flat-teacher", type=Path, help="the teacher's bundle: see load_tests/teacher_bundle.py")
     parser.add_argument("--teacher-seconds", type=float, default=40.0, help="of the teacher's turn in each round")
     parser.add_argument("--teacher-warm-seconds", type=float, default=5.0)
-    parser.add_argument("--teacher-clients", type=int, default=1, help="its lists are long: one keeps it busy")
+    parser.add_argument("--teacher-clients", type=int, default=1, help="one keeps the teacher busy: lists are long")
     parser.add_argument(
-        "--sabotage-ms", type=float, default=0.0, help="delay each batch and each encoding: gates must fail"
+        "--sabotage-ms", type=float, default=0.0, help="delay of each batch and each encoding: gates must fail"
     )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 1 when a figure is not reached."""
+    """Returns 1 when a figure misses its target."""
     options = parse(argv)
     found = asyncio.run(measure(options))
     rows = [figure.row() for figure in found.figures]
-    reached = all(figure.ok for figure in found.figures)
+    met = all(figure.ok for figure in found.figures)
     for part in (found.rounds, found.teacher_rounds, rows):
         if part:
             print(table(part), end="\n\n")
     result = {
-        "reached": reached,
+        "met": met,
         "figures": rows,
         "rounds": found.rounds,
         "teacher_rounds": found.teacher_rounds,
@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "bundle": options.bundle.name,
     }
     print(json_line("bench", result))
-    return 0 if reached else 1
+    return 0 if met else 1
 
 
 if __name__ == "__main__":

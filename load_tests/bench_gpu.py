@@ -1,9 +1,8 @@
-"""The whole comparison on one device, without a service: flat against split model, plain runs against buckets, CUDA
-graphs and TensorRT. Pairs per second at saturation, and the time of one member against `--candidates`.
+"""Compares models and run modes on one device, without a service: cross-encoder and split model; plain runs, buckets,
+CUDA graphs and TensorRT. Measures pairs/s at saturation, and the latency of one member against `--candidates`.
 
-It needs what `models/` needs and no more, so that it runs on a bare GPU machine (`bench_gpu.sh`). Every way must say
-what the plain one says, within the tolerance that the graphs state, or the command fails: a fast wrong replay is no
-figure.
+Needs only the dependencies of `models/`, so that it runs on a bare GPU machine (`bench_gpu.sh`). The command fails
+unless every run mode gives the plain mode's scores within the graphs' tolerance: a fast but wrong replay is worthless.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ Outcome = dict[str, object]
 
 @dataclass(frozen=True)
 class Workload:
-    """What is scored: `members` at once at saturation, one for the latency; each against the same candidates."""
+    """`members` are scored at once at saturation, one alone for latency; each against the same candidates."""
 
     members: tuple[str, ...]
     candidates: tuple[str, ...]
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Workload:
-        """Random words, so many a text; the encoder cuts what is longer than the model reads."""
+        """Texts of random words; the encoder truncates long ones."""
         random = np.random.default_rng(0)
 
         def text(num_words: int) -> str:
@@ -57,7 +56,7 @@ class Workload:
 
 
 def flat_requests(bundle: Bundle, scorer: CrossEncoderScorer, work: Workload) -> Callable[[int], Scores]:
-    """Score so many members against all candidates, every pair read whole."""
+    """Scores the first members against all candidates, pair by pair."""
     encoder = open_encoder(bundle)
     members, candidates = [encoder.member(each) for each in work.members], encoder.candidates(work.candidates)
 
@@ -68,7 +67,7 @@ def flat_requests(bundle: Bundle, scorer: CrossEncoderScorer, work: Workload) ->
 
 
 def split_requests(bundle: Bundle, scorer: SplitScorer, work: Workload) -> Callable[[int], Scores]:
-    """Score so many members against all candidates: members are encoded, candidates were before."""
+    """Scores the first members against all candidates. Members are encoded each time, candidates only once."""
     encoder = open_encoder(bundle)
     members = [encoder.member(each) for each in work.members]
     slots = scorer.encode_candidates(encoder.candidates(work.candidates))
@@ -81,7 +80,7 @@ def split_requests(bundle: Bundle, scorer: SplitScorer, work: Workload) -> Calla
 
 
 def measure(run: Callable[[int], Scores], work: Workload, seconds: float) -> Outcome:
-    """Saturated for so many seconds, then requests of one member, one after another, for as long."""
+    """Saturated for `seconds`, then sequential requests of one member for as long."""
     run(len(work.members))
     _, rounds = _repeat(lambda: run(len(work.members)), seconds)
     run(1)
@@ -96,7 +95,7 @@ def measure(run: Callable[[int], Scores], work: Workload, seconds: float) -> Out
 
 
 def _repeat(run: Callable[[], Scores], seconds: float) -> tuple[Scores, list[float]]:
-    """The last answer and the seconds of each run; at least three."""
+    """The last answer, and the seconds of each of at least three runs."""
     spent: list[float] = []
     while len(spent) < 3 or sum(spent) < seconds:
         start = time.perf_counter()
@@ -106,7 +105,7 @@ def _repeat(run: Callable[[], Scores], seconds: float) -> tuple[Scores, list[flo
 
 
 def compare(path: Path, work: Workload, options: argparse.Namespace) -> list[Outcome]:
-    """Every way of running one bundle, a row each; a way that this machine does not have says why."""
+    """One row for each run mode of one bundle; an unavailable mode states why."""
     bundle = Bundle.load(path)
     tolerance = max(graph.tolerance for graph in graphs_for(bundle, options.device).values())
     rows: list[Outcome] = []
@@ -114,40 +113,40 @@ def compare(path: Path, work: Workload, options: argparse.Namespace) -> list[Out
     for run_mode in options.run_modes:
         row: Outcome = {
             "model": f"{bundle.manifest.name} {bundle.manifest.version}, {bundle.manifest.kind}",
-            "way": run_mode,
+            "mode": run_mode,
         }
         try:
-            answer, found = one_run_mode(bundle, run_mode, work, options)
-        except Exception as error:  # whatever one way makes the runtime raise, the other figures are kept
+            answer, found = measure_mode(bundle, run_mode, work, options)
+        except Exception as error:  # onnxruntime's exceptions share no base class; the other rows are kept
             if run_mode == "plain":
                 raise
-            # A GPU that has plain runs has no excuse for the others but a TensorRT that is not installed.
+            # On a GPU only TensorRT may be missing.
             absent = isinstance(error, DeviceError) and (options.device == "cpu" or run_mode == "tensorrt")
-            row |= {"why not": _reason(error), "ok": absent}
-            rows.append(_told(row))
+            row |= {"error": _reason(error), "ok": absent}
+            rows.append(_printed(row))
             continue
         plain = answer if plain is None else plain
         off = float(np.abs(answer - plain).max())
-        rows.append(_told({**row, **found, "off by": off, "ok": bool(off <= tolerance)}))
+        rows.append(_printed({**row, **found, "difference": off, "ok": bool(off <= tolerance)}))
     return rows
 
 
-def _told(row: Outcome) -> Outcome:
-    """Say it at once: on a borrowed machine the rest may never come."""
+def _printed(row: Outcome) -> Outcome:
+    """Print a row at once, in case the run is cut off."""
     print(row, file=sys.stderr, flush=True)
     return row
 
 
 def _reason(error: Exception) -> str:
-    """With what onnxruntime itself said of it."""
+    """The error with onnxruntime's own message."""
     sentence = " ".join(f"{error}: {error.__cause__}".split() if error.__cause__ else str(error).split())
     return f"{type(error).__name__}: {sentence[:400]}"
 
 
-def one_run_mode(
+def measure_mode(
     bundle: Bundle, run_mode: RunMode, work: Workload, options: argparse.Namespace
 ) -> tuple[Scores, Outcome]:
-    """Scores of all members, and the figures."""
+    """Scores of all members, and the measurements."""
     start = time.perf_counter()
     scorer = open_scorer(
         bundle, options.device, options.threads, run_mode=run_mode, max_pairs=options.max_pairs, engines=options.engines
@@ -159,17 +158,17 @@ def one_run_mode(
     return run(len(work.members)), {"ready, s": ready, **measure(run, work, options.seconds)}
 
 
-COLUMNS = ("model", "way", "pairs/s", "x plain", "1 member p50, ms", "p99, ms", "ready, s", "off by", "ok")
+COLUMNS = ("model", "mode", "pairs/s", "x plain", "1 member p50, ms", "p99, ms", "ready, s", "difference", "ok")
 
 
 def summary(rows: Sequence[Outcome]) -> str:
-    """The table, and what did not run below it."""
-    plain = {row["model"]: row.get("pairs/s") for row in rows if row["way"] == "plain"}
-    ran = [row for row in rows if "why not" not in row]
+    """The table, and below it the modes that did not run."""
+    plain = {row["model"]: row.get("pairs/s") for row in rows if row["mode"] == "plain"}
+    ran = [row for row in rows if "error" not in row]
     for row in ran:
         base = plain.get(row["model"])
         row["x plain"] = _number(row["pairs/s"]) / _number(base) if base else float("nan")
-    missing = [f"Not run: {row['model']}, {row['way']}: {row['why not']}" for row in rows if "why not" in row]
+    missing = [f"Not run: {row['model']}, {row['mode']}: {row['error']}" for row in rows if "error" in row]
     return "\n\n".join([table([{name: _exact(name, row[name]) for name in COLUMNS} for row in ran]), *missing])
 
 
@@ -179,50 +178,50 @@ def _number(value: object) -> float:
 
 
 def _exact(name: str, value: object) -> object:
-    return f"{value:.1e}" if name == "off by" else value
+    return f"{value:.1e}" if name == "difference" else value
 
 
 def load_torch() -> None:
-    """Where torch is, it brings the CUDA libraries that onnxruntime needs; it must come first."""
+    """Import torch, if installed, before onnxruntime: it loads the CUDA libraries."""
     if importlib.util.find_spec("torch"):
         importlib.import_module("torch")
 
 
 def device_name(device: str) -> str:
-    """What the driver calls the first GPU, with its own version."""
+    """Name of the first GPU, and the driver's version."""
     if device == "cpu":
         return device
-    ask = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    return subprocess.run(ask, capture_output=True, text=True, check=True).stdout.partition("\n")[0]
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.partition("\n")[0]
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m load_tests.bench_gpu", description=__doc__)
-    parser.add_argument("bundles", type=Path, nargs="+", help="flat and split models, in the table's order")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="cuda fails where there is none")
+    parser.add_argument("bundles", type=Path, nargs="+", help="cross-encoders and split models, in the table's order")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="cuda fails without a GPU")
     parser.add_argument("--run-modes", nargs="+", choices=get_args(RunMode), default=["plain", "bound", "graphs"])
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
     parser.add_argument("--members", type=int, default=4, help="scored at once at saturation")
-    parser.add_argument("--candidates", type=int, default=250, help="of each member")
-    parser.add_argument("--max-pairs", type=int, default=1024, help="of the largest bucket; a larger batch is cut")
+    parser.add_argument("--candidates", type=int, default=250, help="candidates of each member")
+    parser.add_argument("--max-pairs", type=int, default=1024, help="pairs of the largest bucket")
     parser.add_argument("--member-words", type=int, default=120)
     parser.add_argument("--candidate-words", type=int, default=90)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements")
-    parser.add_argument("--engines", type=Path, default=Path("engines"), help="where TensorRT keeps what it builds")
-    parser.add_argument("--out", type=Path, help="also write the table and the JSON line there")
+    parser.add_argument("--engines", type=Path, default=Path("engines"), help="folder of TensorRT's engines")
+    parser.add_argument("--out", type=Path, help="also write the table and the JSON line to this file")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 1 when a way does not say what the plain one says."""
+    """Returns 1 when a run mode differs from the plain mode, or fails."""
     options = parse(argv)
     if options.device == "cuda":
         load_torch()
     work = Workload.of(options)
     rows = [row for path in options.bundles for row in compare(path, work, options)]
-    said = {"device": device_name(options.device), "onnxruntime": ort.__version__, "rows": rows}
-    text = f"{summary(rows)}\n\n{json_line('bench_gpu', said)}\n"
+    result = {"device": device_name(options.device), "onnxruntime": ort.__version__, "rows": rows}
+    text = f"{summary(rows)}\n\n{json_line('bench_gpu', result)}\n"
     print(text, end="")
     if options.out:
         options.out.write_text(text, encoding="utf-8")

@@ -1,8 +1,7 @@
-"""A keep-alive HTTP/1.1 client on raw asyncio: on a small machine the generator must cost little beside the
-server.
+"""A keep-alive HTTP/1.1 client on raw asyncio: on a small machine the load generator must be cheap.
 
-One request at a time per connection. It speaks as much HTTP as the servers under test: answers with a
-Content-Length or in chunks; anything else is a `BrokenAnswer`.
+One request at a time per connection. Reads answers with a Content-Length or in chunks; anything else is a
+`BrokenAnswer`.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ class Answer:
 
 
 class Connection:
-    """One keep-alive connection; opened at the first request, and again after the server closed it."""
+    """One keep-alive connection. Opens at the first request, and again after the server has closed it."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def send(self, verb: str, path: str, body: bytes = b"", headers: Headers = ()) -> Answer:
-        """Raises `BrokenAnswer` or `OSError`; a connection that failed opens anew at the next request."""
+        """Raises `BrokenAnswer` or `OSError`; then the next request opens a new connection."""
         more = "".join(f"{name}: {value}\r\n" for name, value in headers)
         head = (
             f"{verb} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
@@ -48,9 +47,9 @@ class Connection:
             return await self._exchange(head.encode() + body)
         except asyncio.IncompleteReadError as error:
             self.close()
-            raise BrokenAnswer("the connection ended in the middle of an answer") from error
+            raise BrokenAnswer("the connection closed within an answer") from error
         except BaseException:
-            # Also when cancelled: a late answer must not be read as that of the next request.
+            # Also when cancelled: a late answer must not be read as the next request's.
             self.close()
             raise
 
@@ -62,7 +61,7 @@ class Connection:
 
     async def _exchange(self, request: bytes) -> Answer:
         if self._streams is not None and self._streams[0].at_eof():
-            self.close()  # the server let go of it while it was idle
+            self.close()  # the server closed the idle connection
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port, limit=2**20)
         reader, writer = self._streams
@@ -74,7 +73,7 @@ class Connection:
 
 
 class Connections:
-    """Idle connections, the last used first; opens as many as are in use at once."""
+    """A pool of connections, most recently used first. Grows with the number of concurrent requests."""
 
     def __init__(self, base_url: str) -> None:
         url = urlsplit(base_url)
@@ -84,15 +83,15 @@ class Connections:
         self._idle: list[Connection] = []
 
     async def post(self, path: str, body: bytes, headers: Headers = ()) -> Answer:
-        """As `Connection.send`."""
+        """See `Connection.send`."""
         return await self._send("POST", path, body, headers)
 
     async def put(self, path: str, body: bytes) -> Answer:
-        """As `Connection.send`."""
+        """See `Connection.send`."""
         return await self._send("PUT", path, body)
 
     async def get(self, path: str) -> Answer:
-        """As `Connection.send`."""
+        """See `Connection.send`."""
         return await self._send("GET", path, b"")
 
     async def _send(self, verb: str, path: str, body: bytes, headers: Headers = ()) -> Answer:

@@ -1,9 +1,7 @@
-"""Locust over the same mix: many clients that think between requests. Ends in locust's table and one JSON
-line.
+"""Locust over the same mix: many clients that pause between requests. Prints locust's table and one JSON line.
 
-Closed loop per user: when the server stalls, so do arrivals. Use it to look at a service live; `open_loop`
-for latency figures. Run as `locust -f load_tests/locustfile.py --headless -u 8 -t 30s --host URL`; the seed
-comes with `--mix-seed`.
+Closed loop per user: when the server stalls, so do arrivals. Use it to watch a service live, and `open_loop` for
+latencies. Run as `locust -f load_tests/locustfile.py --headless -u 8 -t 30s --host URL`; `--mix-seed` sets the seed.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from pathlib import Path
 from locust import FastHttpUser, between, events, task
 from locust.env import Environment
 
-# Locust loads this file by its path; the packages beside it are found from the root of the repository.
+# Locust loads this file by its path; the packages are in the repository's root.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from load_tests.payloads import Call, call, scored_pairs
@@ -30,29 +28,29 @@ NUM_REQUESTS = 300
 
 @events.init_command_line_parser.add_listener
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options beside locust's own."""
+    """Options in addition to locust's."""
     parser.add_argument("--mix-seed", type=int, default=0, help="the seed of the traffic")
     parser.add_argument("--deadline-ms", type=int, default=None, help="sent with each request")
 
 
 @events.init.add_listener
 def make_traffic(environment: Environment, **_: object) -> None:
-    """Requests are made before the first is sent; users take them in turn."""
+    """Make all requests before the first is sent; users take them in turn."""
     options = environment.parsed_options
-    calls = [call(ask, "score", options.deadline_ms) for ask in first(Mix(seed=options.mix_seed), NUM_REQUESTS)]
+    calls = [call(request, "score", options.deadline_ms) for request in first(Mix(seed=options.mix_seed), NUM_REQUESTS)]
     environment.fitscore_calls = cycle(calls)
     environment.fitscore_pairs = 0
     environment.fitscore_outcomes = Counter()
 
 
 class Ranker(FastHttpUser):
-    """A ranking back end: a page view, a pause, the next."""
+    """A ranking back end: page views with pauses between them."""
 
     wait_time = between(0.05, 0.5)
 
     @task
     def score(self) -> None:
-        """One list; the size is in its name, so that the table shows latency by size."""
+        """Score one list. Its name has the size, so that the table shows latency by size."""
         calls: Iterator[Call] = self.environment.fitscore_calls
         request = next(calls)
         headers = {"Content-Type": "application/json"}
@@ -62,8 +60,8 @@ class Ranker(FastHttpUser):
 
 
 @events.quitting.add_listener
-def say(environment: Environment, **_: object) -> None:
-    """The JSON line; a run in which anything failed exits with 1."""
+def print_result(environment: Environment, **_: object) -> None:
+    """Print the JSON line; the exit code is 1 when a request failed."""
     total = environment.stats.total
     seconds = max((total.last_request_timestamp or 0) - total.start_time, 1e-9)
     latency = {f"p{100 * share:g}": total.get_response_time_percentile(share) for share in (0.5, 0.9, 0.99, 0.999)}

@@ -1,10 +1,8 @@
-"""Load a server from outside: Poisson arrivals at a stated rate, or a fixed number of clients with
-`--clients`.
+"""Load a server from outside: Poisson arrivals at a fixed rate, or a fixed number of clients with `--clients`.
 
-Open loop is the truth about latency: arrivals are drawn before the run and do not wait for answers, and
-latency counts from the intended send time. The run reports its own slip and calls itself invalid when the
-generator was late. Closed loop (`--clients N`) saturates: each client sends its next request when the last
-one is answered. Ends in a table and a JSON line.
+Open loop measures latency: arrivals are drawn before the run and do not wait for answers, and latency counts from the
+intended send time. The run reports its slip, and is invalid when the generator was late. Closed loop (`--clients N`)
+saturates: each client sends its next request after the last answer. Prints a table and a JSON line.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from load_tests.traffic import Mix, first
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a request is given up: `in_flight` caps what is open at once, the rest is dropped and counted."""
+    """At most `in_flight` open requests, others are dropped and counted; an answer may take `timeout_s`."""
 
     in_flight: int = 512
     timeout_s: float = 60.0
@@ -45,7 +43,7 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
 
 
 async def open_loop(url: str, calls: Iterable[Call], times: Sequence[float], limits: Limits) -> list[Sample]:
-    """One sample per arrival, in order of completion. `calls` are used in turn; an iterator must not end."""
+    """One sample per arrival, in order of completion. Cycles through `calls`; an iterator must not end."""
     samples: list[Sample] = []
     tasks: set[asyncio.Task[None]] = set()
     async with Connections(url) as connections:
@@ -65,9 +63,7 @@ async def open_loop(url: str, calls: Iterable[Call], times: Sequence[float], lim
 
 
 async def closed_loop(url: str, calls: Iterable[Call], clients: int, seconds: float, limits: Limits) -> list[Sample]:
-    """`clients` requests are open at any time for `seconds`; beware: a stalled server stalls its load. `calls` as in
-    `open_loop`.
-    """
+    """Keeps `clients` requests open for `seconds`; a stalled server stalls its load. `calls` as in `open_loop`."""
     samples: list[Sample] = []
     turns = _turns(calls)
     async with Connections(url) as connections:
@@ -82,7 +78,7 @@ async def closed_loop(url: str, calls: Iterable[Call], clients: int, seconds: fl
 
 
 def _turns(calls: Iterable[Call]) -> Iterator[Call]:
-    """An iterator is taken as it comes: `cycle` would keep all that it gave."""
+    """`cycle` would keep all items of an endless iterator in memory."""
     return calls if isinstance(calls, Iterator) else cycle(calls)
 
 
@@ -129,15 +125,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--dialect", choices=sorted(PATHS), default="score")
     parser.add_argument("--rate", type=float, default=5.0, help="requests a second, open loop")
-    parser.add_argument("--clients", type=int, help="closed loop with so many clients instead")
+    parser.add_argument("--clients", type=int, help="closed loop with this many clients")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured time")
-    parser.add_argument("--warm-seconds", type=float, default=3.0, help="before it, and not counted")
-    parser.add_argument("--deadline-ms", type=int, help="sent with each request; later answers are no goodput")
-    parser.add_argument("--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix")
-    parser.add_argument("--requests", type=int, default=300, help="different requests to make; then they repeat")
-    parser.add_argument("--in-flight", type=int, default=512, help="more than this at once are dropped and counted")
+    parser.add_argument("--warm-seconds", type=float, default=3.0, help="before the measured time")
+    parser.add_argument("--deadline-ms", type=int, help="sent with each request; later answers do not count as goodput")
+    parser.add_argument("--sizes", type=int, nargs="+", help="list sizes, equally often; default: the mix")
+    parser.add_argument("--requests", type=int, default=300, help="distinct requests; then they repeat")
+    parser.add_argument("--in-flight", type=int, default=512, help="open requests; more are dropped and counted")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for an answer")
-    parser.add_argument("--slip-ms", type=float, default=5.0, help="the run is invalid when slip p99 is above this")
+    parser.add_argument("--slip-ms", type=float, default=5.0, help="a run with a higher slip p99 is invalid")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -148,15 +144,15 @@ def mix_of(sizes: Sequence[int] | None, seed: int) -> Mix:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 1 when the run is invalid, or when nothing was answered 200."""
+    """Returns 1 when the run is invalid, or no request was answered 200."""
     options = parse(argv)
     calls = [
-        call(ask, options.dialect, options.deadline_ms)
-        for ask in first(mix_of(options.sizes, options.seed), options.requests)
+        call(request, options.dialect, options.deadline_ms)
+        for request in first(mix_of(options.sizes, options.seed), options.requests)
     ]
     limits = Limits(options.in_flight, options.timeout)
     end = options.warm_seconds + options.seconds
-    # A collection pause of the generator would be read as the server's.
+    # A garbage collection pause of the generator would count as the server's latency.
     gc.freeze()
     gc.disable()
     if options.clients:
@@ -168,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     valid = options.clients is not None or summary.slip_ms["p99"] <= options.slip_ms
     print(table(rows(summary)))
     if not valid:
-        print(f"INVALID: the generator sent late: slip p99 {summary.slip_ms['p99']} ms > {options.slip_ms} ms")
+        print(f"INVALID: the generator was late: slip p99 {summary.slip_ms['p99']} ms > {options.slip_ms} ms")
     print(json_line("open_loop", {"mode": "closed" if options.clients else "open", "valid": valid, **asdict(summary)}))
     return 0 if valid and "200" in summary.outcomes else 1
 

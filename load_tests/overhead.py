@@ -1,4 +1,4 @@
-"""Added time: what a single small request takes beyond the model's own time, at the server and at the client."""
+"""Overhead time: what a single small request takes beyond the model's own time, at the server and at the client."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from load_tests.client import Connections
 from load_tests.payloads import Call, server_timing
 from load_tests.report import Figure, at_most, quantile
 
-P50_WANTED_MS = 1.5
+P50_TARGET_MS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
-    """Milliseconds beyond the model, one per request: as the server says, by stage too, and as the client sees it."""
+class Overhead:
+    """Milliseconds outside the model for each request: from Server-Timing, by stage, and by the client's clock."""
 
     server_ms: tuple[float, ...]
     client_ms: tuple[float, ...]
     stages_ms: Mapping[str, Sequence[float]]
 
 
-async def added_time(url: str, calls: Sequence[Call]) -> Added:
-    """One request after another on one connection; the first tenth is not counted."""
+async def measure_overhead(url: str, calls: Sequence[Call]) -> Overhead:
+    """Sends requests sequentially on one connection; the first tenth is not counted."""
     server: list[float] = []
     client: list[float] = []
     by_stage: dict[str, list[float]] = defaultdict(list)
@@ -43,15 +43,15 @@ async def added_time(url: str, calls: Sequence[Call]) -> Added:
             for stage, spent_ms in stages.items():
                 by_stage[stage].append(spent_ms)
     cut = len(calls) // 10
-    return Added(tuple(server[cut:]), tuple(client[cut:]), {name: each[cut:] for name, each in by_stage.items()})
+    return Overhead(tuple(server[cut:]), tuple(client[cut:]), {name: each[cut:] for name, each in by_stage.items()})
 
 
-def figures(added: Added) -> list[Figure]:
-    """Both sides have a gate on p50; the rest is for whoever looks for the time."""
+def figures(overhead: Overhead) -> list[Figure]:
+    """Gates on p50 of both clocks; the other figures show where the time goes."""
     found: list[Figure] = []
-    for side, times in (("server", added.server_ms), ("client", added.client_ms)):
-        name = f"added to a small request, ms, {side}"
-        found.append(at_most(f"{name}, p50", quantile(times, 0.5), P50_WANTED_MS))
+    for side, times in (("server", overhead.server_ms), ("client", overhead.client_ms)):
+        name = f"overhead of a small request, ms, {side}"
+        found.append(at_most(f"{name}, p50", quantile(times, 0.5), P50_TARGET_MS))
         found.append(Figure(f"{name}, p99", quantile(times, 0.99)))
-    stages = added.stages_ms.items()
-    return [*found, *(Figure(f"of which {stage}, ms, p50", quantile(spent, 0.5)) for stage, spent in stages)]
+    stages = overhead.stages_ms.items()
+    return [*found, *(Figure(f"stage {stage}, ms, p50", quantile(spent, 0.5)) for stage, spent in stages)]

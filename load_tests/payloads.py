@@ -1,4 +1,4 @@
-"""A request in each server's words, and what an answer says. Knows no sockets and no clocks."""
+"""A request in each server's format, and the content of an answer. Knows no sockets and no clocks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from load_tests.traffic import Ask, Text
+from load_tests.traffic import RankingRequest, Text
 
 Dialect = Literal["score", "rerank"]
 PATHS: dict[Dialect, str] = {"score": "/score", "rerank": "/rerank"}
@@ -16,7 +16,7 @@ PATHS: dict[Dialect, str] = {"score": "/score", "rerank": "/rerank"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request ready to send, and the number of pairs that it asks for."""
+    """A request ready to send, and its number of pairs."""
 
     path: str
     body: bytes
@@ -24,23 +24,24 @@ class Call:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def call(ask: Ask, dialect: Dialect = "score", deadline_ms: int | None = None) -> Call:
-    """`score` is Fitscore's own shape (the naive peer speaks it too); `rerank` is what infinity, Cohere and
-    Jina speak. A candidate without a text is one that the server keeps under its id.
+def call(request: RankingRequest, dialect: Dialect = "score", deadline_ms: int | None = None) -> Call:
+    """`score` is Fitscore's format, which the naive peer shares; `rerank` is that of infinity, Cohere and Jina.
+
+    A candidate without a text is one that the server has stored under its id.
     """
     if dialect == "rerank":
-        head: dict[str, object] = {"model": "default", "query": ask.member.text, "return_documents": False}
-        name, listed = "documents", [_text(candidate) for candidate in ask.candidates]
+        head: dict[str, object] = {"model": "default", "query": request.member.text, "return_documents": False}
+        name, listed = "documents", [_text(candidate) for candidate in request.candidates]
     else:
-        head = {"member": {"id": ask.member.id, "text": ask.member.text}}
+        head = {"member": {"id": request.member.id, "text": request.member.text}}
         if deadline_ms is not None:
             head["deadline_ms"] = deadline_ms
-        name, listed = "candidates", [_candidate(candidate) for candidate in ask.candidates]
+        name, listed = "candidates", [_candidate(candidate) for candidate in request.candidates]
     body = f'{json.dumps(head)[:-1]}, "{name}": [{", ".join(listed)}]}}'
-    return Call(PATHS[dialect], body.encode(), len(ask.candidates))
+    return Call(PATHS[dialect], body.encode(), len(request.candidates))
 
 
-# Kept, for lists show the same candidates again: made anew for each, they would take the generator 2 ms per 250.
+# Cached, because candidates recur: encoding 250 for each list would cost the generator 2 ms.
 @lru_cache(maxsize=8192)
 def _candidate(candidate: Text) -> str:
     return json.dumps({"id": candidate.id, "text": candidate.text} if candidate.text else {"id": candidate.id})
@@ -52,14 +53,12 @@ def _text(candidate: Text) -> str:
 
 
 def upsert(candidates: Sequence[Text]) -> tuple[str, bytes]:
-    """Path and body that give candidates to Fitscore to keep."""
+    """Path and body that store candidates in Fitscore."""
     return "/candidates", f'{{"candidates": [{", ".join(map(_candidate, candidates))}]}}'.encode()
 
 
 def scored_pairs(call: Call, status: int, body: bytes) -> int:
-    """How many pairs an answer scored: read by counting, for parsing every answer would cost the generator
-    too much.
-    """
+    """How many pairs an answer scored. Counts substrings: parsing every answer would cost the generator too much."""
     if status != 200:
         return 0
     if call.path == PATHS["rerank"]:

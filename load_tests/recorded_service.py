@@ -1,9 +1,7 @@
-"""The service as it is, with every model run written down: on which graph, when, how long, and in which
-shapes. For `bench` only.
+"""The service with every model run recorded: graph, start, duration, shapes. For `bench` only.
 
-It wraps the lowest seam, `Session.run_all`, so the record does not depend on how the service is built.
-`--delay-ms` spoils the service on purpose (in each model run, and in each member's encoding): the negative
-control of the bench's gates.
+Wraps the lowest seam, `Session.run_all`, so that the record does not depend on the service's structure. `--delay-ms`
+delays each model run and each encoding of a member: the negative control of the bench's gates.
 """
 
 from __future__ import annotations
@@ -23,10 +21,8 @@ from models.text import TextEncoder, TokenIds
 
 
 def record_runs(log: IO[str], delay_s: float) -> None:
-    """From now on each session says its threads, and each run its graph's sha256 and the shapes that it took, one
-    JSON line each.
-    """
-    opened, run = Session.open.__func__, Session.run_all  # type: ignore[attr-defined]  # a classmethod has its function
+    """Log a JSON line for each session (threads) and each run (sha256 of the graph, start, duration, shapes)."""
+    opened, run = Session.open.__func__, Session.run_all  # type: ignore[attr-defined]  # the function of a classmethod
     graphs: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
 
     def open_recorded(kind: type[Session], graph: bytes, device: Device, threads: int, **options: object) -> Session:
@@ -46,13 +42,13 @@ def record_runs(log: IO[str], delay_s: float) -> None:
         log.write(json.dumps(line) + "\n")
         return outputs
 
-    # Replaced on purpose, in this process alone: the service itself carries no recorder.
+    # Replaced on purpose, in this process only: the service has no recorder.
     Session.open = classmethod(open_recorded)  # type: ignore[method-assign, assignment, arg-type]  # see above
     Session.run_all = run_recorded  # type: ignore[method-assign, assignment]  # see above
 
 
 def delay_encoding(delay_s: float) -> None:
-    """Each member's text takes so much longer to encode."""
+    """Delay the encoding of each member's text."""
     encode = TextEncoder.member
 
     def member(encoder: TextEncoder, text: str) -> TokenIds:
@@ -63,7 +59,7 @@ def delay_encoding(delay_s: float) -> None:
 
 
 def main() -> None:
-    """Become the service."""
+    """Run the service."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--delay-ms", type=float, default=0.0)

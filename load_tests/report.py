@@ -1,4 +1,4 @@
-"""What a load run says: samples in, a summary out, as a table for people and a JSON line for machines."""
+"""Summarises the samples of a load run, as a Markdown table and a JSON line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request. Times are seconds since the start of the run; `outcome` is an HTTP status or a word for
-    its absence.
-    """
+    """One request. Times are seconds since the start of the run; `outcome` is an HTTP status, or why there is none."""
 
     intended: float
     sent: float
@@ -36,15 +34,13 @@ class Sample:
 
     @property
     def slip(self) -> float:
-        """How much later than intended it was sent: the generator's own fault."""
+        """How late the load generator sent it."""
         return self.sent - self.intended
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Latencies are of the requests answered 200, in milliseconds; goodput counts those within the deadline
-    only.
-    """
+    """Latencies are of the requests answered 200, in milliseconds. Goodput counts only those within the deadline."""
 
     seconds: float
     requests: int
@@ -57,30 +53,30 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was found beside what is wanted; without a wish it is always `ok`."""
+    """A measured value and its target. Without a target it is always `ok`."""
 
     name: str
     value: float
-    wanted: str = "-"
+    target: str = "-"
     ok: bool = True
 
     def row(self) -> dict[str, object]:
         """As a row of a table."""
-        return {"figure": self.name, "value": round(self.value, 4), "wanted": self.wanted, "ok": self.ok}
+        return {"figure": self.name, "value": round(self.value, 4), "target": self.target, "ok": self.ok}
 
 
-def at_least(name: str, value: float, wanted: float) -> Figure:
+def at_least(name: str, value: float, target: float) -> Figure:
     """A gate; NaN does not pass."""
-    return Figure(name, value, f">= {wanted:g}", value >= wanted)
+    return Figure(name, value, f">= {target:g}", value >= target)
 
 
-def at_most(name: str, value: float, wanted: float) -> Figure:
+def at_most(name: str, value: float, target: float) -> Figure:
     """A gate; NaN does not pass."""
-    return Figure(name, value, f"<= {wanted:g}", value <= wanted)
+    return Figure(name, value, f"<= {target:g}", value <= target)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Nearest rank: the smallest value that at least `share` of the values do not exceed; NaN of nothing."""
+    """Nearest rank: the smallest value that at least `share` of the values do not exceed; NaN without values."""
     if not values:
         return math.nan
     ordered = sorted(values)
@@ -93,10 +89,10 @@ def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def summarise(samples: Sequence[Sample], *, start: float, end: float, deadline_s: float | None = None) -> Summary:
-    """Rates over `end - start` seconds. Latencies are of what was meant to be sent then.
+    """Rates over `end - start` seconds. Latencies are of the requests whose intended send time is in this window.
 
-    A request that lies across an edge gives its pairs in proportion: whole long lists in or out would be
-    noise.
+    A request that spans an edge contributes its pairs in proportion: counting long lists whole or not at all would
+    add noise.
     """
     due = [sample for sample in samples if start <= sample.intended < end]
     ok = [sample for sample in due if sample.outcome == "200"]
@@ -115,7 +111,7 @@ def summarise(samples: Sequence[Sample], *, start: float, end: float, deadline_s
 
 
 def _overlap(sample: Sample, start: float, end: float) -> float:
-    """Share of the request's time on the wire that lies between `start` and `end`."""
+    """Share of the request's time between sending and answer that lies within `start` and `end`."""
     inside = min(sample.done, end) - max(sample.sent, start)
     return max(inside, 0) / max(sample.done - sample.sent, 1e-9)
 
@@ -134,7 +130,7 @@ def json_line(command: str, result: Mapping[str, object]) -> str:
 
 
 def provenance() -> dict[str, object]:
-    """Machine, date and commit: a figure without them says nothing."""
+    """Machine, date and commit: a measurement means nothing without them."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -146,10 +142,10 @@ def provenance() -> dict[str, object]:
 
 
 def _commit() -> str:
-    asked = subprocess.run(
+    result = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
     )
-    return asked.stdout.strip() or "unknown"
+    return result.stdout.strip() or "unknown"
 
 
 def _processor() -> str:

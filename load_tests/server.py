@@ -1,4 +1,4 @@
-"""A server as a child process on a free port: start it, wait until it answers, stop it."""
+"""A server as a child process on a free port: start it, wait until it is ready, stop it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 
 from load_tests.client import BrokenAnswer, Connections
 
-# Saturation needs a service that refuses nothing: by default it turns away what it cannot finish in time, and not every
-# wire shape can state a deadline in its body. And a run that only seems hung, for something else has the cores, must
-# not end it.
+# Saturation needs a service that rejects nothing. By default it rejects requests that it cannot finish in time, and not
+# every request format can state a deadline. A run that only seems hung on busy cores must not end the service.
 DEADLINE_MS = 600_000
+READY_TIMEOUT_S = 180.0
 SATURATED = {
     "FITSCORE_HOST": "127.0.0.1",
     "FITSCORE_DEFAULT_DEADLINE_MS": str(DEADLINE_MS),
@@ -27,7 +27,7 @@ SATURATED = {
 
 
 class ServerFailed(Exception):
-    """The server ended, or was not ready in time; carries the last lines that it wrote."""
+    """The server ended, or was not ready in time. Carries the end of its log."""
 
 
 def free_port() -> int:
@@ -45,16 +45,15 @@ async def running(
     ready_path: str,
     *,
     environment: Mapping[str, str] | None = None,
-    patience_s: float = 180,
 ) -> AsyncIterator[str]:
-    """The address of the started server; it is asked to stop at the end, and killed when it does not."""
+    """Start a server; yields its address. Stops it at the end by SIGTERM, then by SIGKILL."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             list(command), env={**os.environ, **(environment or {})}, stdout=log, stderr=subprocess.STDOUT
         )
         url = f"http://127.0.0.1:{port}"
         try:
-            if not await _ready(url + ready_path, process, patience_s):
+            if not await wait_until_ready(url, ready_path, process):
                 log.seek(0)
                 tail = log.read().decode(errors="replace").splitlines()[-15:]
                 raise ServerFailed("\n".join([f"not ready: {' '.join(command)}", *tail]))
@@ -63,17 +62,17 @@ async def running(
             _stop(process)
 
 
-async def _ready(url: str, process: subprocess.Popen[bytes], patience_s: float) -> bool:
-    base, _, path = url.rpartition("/")
-    give_up = time.monotonic() + patience_s
-    async with Connections(base) as connections:
+async def wait_until_ready(url: str, path: str, process: subprocess.Popen[bytes]) -> bool:
+    """Poll `path` until it answers 200; False when the process ends or is not ready in time."""
+    give_up = time.monotonic() + READY_TIMEOUT_S
+    async with Connections(url) as connections:
         while time.monotonic() < give_up and process.poll() is None:
             try:
-                if (await connections.get(f"/{path}")).status == 200:
+                if (await connections.get(path)).status == 200:
                     return True
             except (OSError, BrokenAnswer):
                 pass
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
     return False
 
 

@@ -1,9 +1,8 @@
-"""What a store of a million candidates takes, and how fast it is read: `make store-bench`.
+"""Size and read speed of a store with a million candidates: `make store-bench`.
 
-Fills an LMDB store with random slots and reads batches of random keys, in a fresh process for each reading: first what
-the file system still holds, then the same keys again, then with the file's pages given back. Resident is the process's
-own (anonymous) memory; mapped pages of the file are the system's cache, given back whenever somebody needs the room,
-and shown apart.
+Fills an LMDB store with random slots and reads batches of random keys, each time in a new process: first with the file
+system's cache as it is, then the same keys again, then with the file's pages evicted. Anonymous memory is the
+process's own. Mapped pages of the file belong to the system's cache, which frees them on demand; they are shown apart.
 """
 
 from __future__ import annotations
@@ -23,22 +22,21 @@ import numpy as np
 
 from load_tests.report import quantile
 from models.slots.codec import Slots, content_key, model_key
-from models.slots.lmdb_file import SlotFile
+from models.slots.lmdb_file import MAX_BYTES, SlotFile
 
 SHAPE = (4, 384)
-MAX_BYTES = 8 << 30
-AT_ONCE = 4096
+FILL_BATCH = 4096
 MODEL = model_key(b"store bench")
 GIB, MIB = 1 << 30, 1 << 20
 
 
 def fill(folder: Path, num_entries: int) -> float:
-    """Write entries of random numbers; returns the seconds that it took."""
+    """Write entries of random numbers; returns the seconds taken."""
     rng = np.random.default_rng(0)
     file = SlotFile(folder, MAX_BYTES)
     began = time.perf_counter()
-    for start in range(0, num_entries, AT_ONCE):
-        count = min(AT_ONCE, num_entries - start)
+    for start in range(0, num_entries, FILL_BATCH):
+        count = min(FILL_BATCH, num_entries - start)
         rows: Slots = rng.integers(0, 0x7C00, size=(count, *SHAPE), dtype=np.uint16).view(np.float16)
         file.put_many({key_of(start + row): rows[row] for row in range(count)})
         print(f"\rfilled {start + count:,}", end="", file=sys.stderr, flush=True)
@@ -53,9 +51,9 @@ def key_of(number: int) -> bytes:
 
 
 def read(folder: Path, num_entries: int, batches: int, batch: int, seed: int) -> dict[str, float]:
-    """Open the store and read random keys; microseconds a candidate over batches, waited and of the processor.
+    """Open the store and read random keys; microseconds a candidate over batches, by wall clock and processor time.
 
-    On a busy machine the two are far apart: the first then says more of the machine than of the store.
+    On a busy machine the two differ widely: wall-clock time then measures the machine more than the store.
     """
     keys = [key_of(number) for number in np.random.default_rng(seed).integers(0, num_entries, size=batches * batch)]
     began = time.perf_counter()
@@ -73,7 +71,7 @@ def read(folder: Path, num_entries: int, batches: int, batch: int, seed: int) ->
     sizes = resident()
     file.close()
     if missing:
-        raise SystemExit(f"{missing} entries were not found")
+        raise SystemExit(f"{missing} entries are missing")
     shares = {"p50": 0.5, "p99": 0.99}
     return {
         "open_s": opened_s,
@@ -90,23 +88,23 @@ def resident() -> dict[str, float]:
     return {"anonymous_mib": sizes["RssAnon"] / MIB, "mapped_mib": sizes["RssFile"] / MIB}
 
 
-def give_back_pages(data: Path) -> None:
-    """Let the file system forget the file, as after a restart of the machine."""
+def evict_pages(data: Path) -> None:
+    """Evict the file from the system's cache, as after a restart of the machine."""
     with data.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, object]:
-    """The whole run; each reading in a process of its own."""
+    """The whole run; each reading in a new process."""
     fill_s = fill(folder, options.entries)
     data = folder / "data.mdb"
     fresh = multiprocessing.get_context("spawn")
     readings = {}
-    # "Warm" reads what the reading before it has read: those pages, at least, are in memory.
-    for name, seed in (("as the file system has it", 1), ("warm", 1), ("pages given back", 2)):
-        if name == "pages given back":
-            give_back_pages(data)
+    # "warm" repeats the keys of the reading before it: at least their pages are in memory.
+    for name, seed in (("as cached", 1), ("warm", 1), ("pages evicted", 2)):
+        if name == "pages evicted":
+            evict_pages(data)
         with fresh.Pool(1) as pool:
             readings[name] = pool.apply(read, (folder, options.entries, options.batches, options.batch, seed))
     return {
@@ -119,18 +117,18 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures as JSON."""
+    """Print the results as JSON."""
     parser = argparse.ArgumentParser(prog="python -m load_tests.store_bench", description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--batches", type=int, default=400)
     parser.add_argument("--batch", type=int, default=250)
-    parser.add_argument("--folder", type=Path, help="on the disk to measure; default: where temporary files go")
+    parser.add_argument("--folder", type=Path, help="on the disk to measure; default: the folder of temporary files")
     options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="store-bench-", dir=options.folder))
     try:
         needed = options.entries * 4096 * 5 // 4 + MIB
         if shutil.disk_usage(folder).free < 2 * needed:
-            print(f"too little disk: this writes {needed / GIB:.1f} GiB and leaves as much free", file=sys.stderr)
+            print(f"not enough disk space: needs twice {needed / GIB:.1f} GiB", file=sys.stderr)
             return 1
         print(json.dumps(measure(folder, options), indent=2))
     finally:

@@ -1,7 +1,7 @@
-"""The flat teacher of a recipe as a bundle, so that the service can be measured with it: its fp32 graph alone.
+"""A bundle of a recipe's flat teacher, its fp32 graph only, to measure the service with it.
 
-`python -m load_tests.teacher_bundle jobs FOLDER` reads what step `teach` of the cookbook wrote. Such a bundle is
-the measure of speed that a student is held against, and not meant to be shipped: it has no card and no figures.
+`python -m load_tests.teacher_bundle jobs FOLDER` reads the output of the step `teach`. The bundle is the baseline of a
+student's speed. It is not for shipping: it has no card and no figures.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from training.recipe import Recipe
 from training.recipes.registry import find
 from training.step_runner import Run
 
-# Of probabilities: the same arithmetic in another order.
+# Difference of probabilities: the same arithmetic in another order.
 TOLERANCE = 1e-3
 
 
 def teacher_bundle(recipe: Recipe, teach: Path, tokenizer: str, folder: Path) -> Bundle:
-    """Write the bundle of the teacher in `teach`, and check it by loading it. Texts are cut as the student's are.
+    """Write the bundle of the teacher in `teach`, and load it as a check. Texts are truncated as the student's are.
 
     Raises BundleError when it does not give its known answers.
     """
@@ -58,7 +58,7 @@ def teacher_bundle(recipe: Recipe, teach: Path, tokenizer: str, folder: Path) ->
         created=datetime.now(UTC).date().isoformat(),
         licence=recipe.card.licence,
         attributions=recipe.card.attributions,
-        score_meaning="as the student's; made to be measured, not to be shipped",
+        score_meaning="as the student's; for measurements only",
         text=text,
         heads=heads,
         default_blend={head.name: head.blend for head in graded},
@@ -86,7 +86,7 @@ def _graph(model: CrossEncoder) -> bytes:
 def _known_answers(
     recipe: Recipe, model: CrossEncoder, encoder: TextEncoder, heads: Sequence[Head]
 ) -> tuple[KnownAnswer, ...]:
-    """Torch's own fp32 probabilities of the recipe's example pairs."""
+    """Torch's fp32 probabilities of the recipe's example pairs."""
     members = [recipe.template.render_member(member) for member, _ in recipe.examples]
     candidates = [recipe.template.render_candidate(candidate) for _, candidate in recipe.examples]
     ids = encoder.candidates(candidates)
@@ -99,10 +99,10 @@ def _known_answers(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the bundle and say where it is."""
+    """Write the bundle and print its path."""
     parser = argparse.ArgumentParser(prog="python -m load_tests.teacher_bundle", description=__doc__.splitlines()[0])
     parser.add_argument("recipe")
-    parser.add_argument("folder", type=Path, help="where the bundle goes; what is there is replaced")
+    parser.add_argument("folder", type=Path, help="of the bundle; an existing one is replaced")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that the steps wrote to")
     options = parser.parse_args(argv)

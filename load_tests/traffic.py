@@ -1,7 +1,7 @@
 """Realistic ranking traffic from a seed: members, and candidate lists of mixed sizes and text lengths.
 
-Candidates come back between requests, popular ones more often, so caches behave as in production. Knows
-nothing of HTTP or of any server; the same mix always gives the same requests.
+Candidates recur between requests, popular ones more often, so that caches behave as in production. Knows no HTTP and no
+server. The same mix always gives the same requests.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One ranking request: a member and the candidates to score for them."""
+class RankingRequest:
+    """A member and the candidates to score."""
 
     member: Text
     candidates: tuple[Text, ...]
@@ -51,9 +51,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What the traffic looks like. Lengths are in words; medians and sigmas are those of a log-normal
-    distribution.
-    """
+    """Parameters of the traffic. Lengths are in words, log-normal with these medians and this sigma."""
 
     seed: int = 0
     sizes: tuple[int, ...] = (1, 10, 25, 50, 100, 250)
@@ -62,7 +60,7 @@ class Mix:
     candidate_words: float = 110
     sigma: float = 0.6
     longest_words: int = 1200
-    # A share of each list: popular jobs are shown to many members within minutes, the rest is seen once.
+    # Share of popular candidates in a list: they are shown to many members within minutes, the others once.
     repeated: float = 0.7
     popular: int = 2000
 
@@ -70,10 +68,10 @@ class Mix:
         if len(self.sizes) != len(self.size_weights) or min(self.sizes) < 1:
             raise ValueError("sizes must be positive and have one weight each")
         if not 0 <= self.repeated <= 1:
-            raise ValueError("repeated is a share: 0 to 1")
+            raise ValueError("repeated must be between 0 and 1")
 
 
-def asks(mix: Mix) -> Iterator[Ask]:
+def requests(mix: Mix) -> Iterator[RankingRequest]:
     """Endless requests; the same mix gives the same ones."""
     rng = random.Random(mix.seed)
     popular = [Text(f"popular-{rank}", _candidate(rng, mix)) for rank in range(mix.popular)]
@@ -82,26 +80,26 @@ def asks(mix: Mix) -> Iterator[Ask]:
     for num in count():
         (size,) = rng.choices(mix.sizes, mix.size_weights)
         num_repeated = sum(rng.random() < mix.repeated for _ in range(size))
-        # A list shows a candidate once; what the draw repeats is made up with fresh ones.
+        # A list has no duplicates: fresh candidates replace repeated draws.
         shown = dict.fromkeys(rng.choices(popular, cum_weights=weights, k=num_repeated))
         fresh = (Text(f"fresh-{num}-{place}", _candidate(rng, mix)) for place in range(size - len(shown)))
         candidates = [*shown, *fresh]
         rng.shuffle(candidates)
-        yield Ask(Text(f"m-{num}", _member(rng, mix)), tuple(candidates))
+        yield RankingRequest(Text(f"m-{num}", _member(rng, mix)), tuple(candidates))
 
 
 def fixed_candidates(mix: Mix, num: int) -> list[Text]:
-    """A fixed set, all of which may be known to a server before the first request."""
+    """A fixed set of candidates, which a server may know before the first request."""
     rng = random.Random(f"candidates {mix.seed}")
     return [Text(f"fixed-{rank}", _candidate(rng, mix)) for rank in range(num)]
 
 
-def asks_from(candidates: Sequence[Text], mix: Mix) -> Iterator[Ask]:
-    """Endless requests for these candidates alone, each with a new member; sizes are those of the mix."""
+def requests_for(candidates: Sequence[Text], mix: Mix) -> Iterator[RankingRequest]:
+    """Endless requests that draw from these candidates, each with a new member; sizes are those of the mix."""
     rng = random.Random(f"lists {mix.seed}")
     for num in count():
         (size,) = rng.choices(mix.sizes, mix.size_weights)
-        yield Ask(Text(f"m-{num}", _member(rng, mix)), tuple(rng.sample(candidates, size)))
+        yield RankingRequest(Text(f"m-{num}", _member(rng, mix)), tuple(rng.sample(candidates, size)))
 
 
 def _words(rng: random.Random, median: float, mix: Mix) -> str:
@@ -118,6 +116,6 @@ def _candidate(rng: random.Random, mix: Mix) -> str:
     return f"{rng.choice(LEVELS)} {rng.choice(ROLES)}. {_words(rng, mix.candidate_words, mix)}"
 
 
-def first(mix: Mix, num: int) -> list[Ask]:
+def first(mix: Mix, num: int) -> list[RankingRequest]:
     """The first `num` requests of the mix."""
-    return list(islice(asks(mix), num))
+    return list(islice(requests(mix), num))

@@ -1,1 +1,1 @@
-"""Long forms of what must hold under fire, each beside its negative control: `python -m load_tests.fire`."""
+"""Reliability under load and abuse, each measurement with its negative control: `python -m load_tests.fire`."""

@@ -1,5 +1,6 @@
-"""The service as though requests did not hold on to the model that they began with: an answer states whichever is live
-when it is made. The negative control of the swaps.
+"""The service with a planted fault: an answer names the model that is live at its end, not the one that scored it.
+
+The negative control of the swaps.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from service.scoring.blending import ScoringResult
 from service.scoring.pipeline import ScoringPipeline
 
 
-def confuse() -> None:
-    """From now on answers name the model of their end, not of their beginning."""
+def mix_versions() -> None:
+    """Plant the fault in this process."""
     score = ScoringPipeline.score
 
-    async def confused(
+    async def faulty(
         scoring: ScoringPipeline, order: ScoringRequest, timings: Timings, candidate: LiveModel | None = None
     ) -> ScoringResult:
         answer = await score(scoring, order, timings, candidate)
         return replace(answer, model=scoring._current.live or answer.model)
 
-    ScoringPipeline.score = confused  # type: ignore[method-assign, assignment]  # replaced on purpose, in this process alone
+    ScoringPipeline.score = faulty  # type: ignore[method-assign, assignment]  # replaced on purpose, in this process alone
 
 
 if __name__ == "__main__":
-    confuse()
+    mix_versions()
     sys.argv = ["service"]
     runpy.run_module("service", run_name="__main__", alter_sys=True)

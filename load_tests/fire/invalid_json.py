@@ -1,4 +1,4 @@
-"""Texts that are no JSON, made here in the manner of JSONTestSuite's n_ files. Knows no service."""
+"""Texts that are not valid JSON, modelled on JSONTestSuite's n_ files. Knows no service."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ NOT_UTF8 = tuple(
 
 
 def invalid_texts() -> list[bytes]:
-    """In the manner of JSONTestSuite's n_ files: each kind of fault, alone, within an array and as a value."""
+    """Each kind of fault, alone, within an array, and as a value of an object."""
     faulty = [text for text in chain(NUMBERS, WORDS, SURROGATES)]
     texts = [*faulty, *(f"[{text}]" for text in faulty), *(f'{{"a":{text}}}' for text in faulty)]
     texts += [*STRUCTURES, *SPACES, *STRINGS, *(f'"{chr(code)}"' for code in range(0x20))]

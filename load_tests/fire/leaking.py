@@ -1,4 +1,4 @@
-"""The service with a leak of 1 KiB for each request: the negative control of the memory figure."""
+"""The service with a planted leak of 1 KiB a request: the negative control of the memory result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _KEPT: list[bytearray] = []
 
 
 def leak() -> None:
-    """From now on each answer leaves something behind."""
+    """Plant the leak in this process."""
     answered = Metrics.answered
 
     def leaking(metrics: Metrics, route: str, outcome: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Bodies after small accidents: what a fuzzer sends. The same generator makes the same ones."""
+"""Mutated JSON bodies, as a fuzzer sends them. The same generator makes the same bodies."""
 
 from __future__ import annotations
 
@@ -10,26 +10,34 @@ POISON = (
 )  # fmt: skip
 
 
-def damaged(body: bytes, random_: random.Random) -> bytes:
-    """A body after one to three accidents:
-    flipped, cut, doubled or swapped bytes, or a poisonous value in another's place.
-    """
+def mutated(body: bytes, random_: random.Random) -> bytes:
+    """A body after one to three mutations."""
     raw = bytearray(body)
     for _ in range(random_.randint(1, 3)):
-        place = random_.randrange(len(raw) + 1)
-        accident = random_.randrange(5)
-        if accident == 0 and place < len(raw):
-            raw[place] ^= 1 << random_.randrange(8)
-        elif accident == 1:
-            del raw[place : place + random_.randint(1, 20)]
-        elif accident == 2:
-            raw[place:place] = raw[place : place + random_.randint(1, 20)]
-        elif accident == 3:
-            raw[place:place] = random_.choice(POISON)
-        else:
-            values = [i for i, letter in enumerate(raw) if letter in b":,["]
-            if values:
-                start = random_.choice(values) + 1
-                ends = [i for i in range(start, len(raw)) if raw[i] in b",]}"]
-                raw[start : ends[0] if ends else len(raw)] = random_.choice(POISON)
+        _mutate(raw, random_)
     return bytes(raw)
+
+
+def _mutate(raw: bytearray, random_: random.Random) -> None:
+    """Flip a bit, delete, double or insert bytes, or replace a value."""
+    place = random_.randrange(len(raw) + 1)
+    mutation = random_.randrange(5)
+    if mutation == 0 and place < len(raw):
+        raw[place] ^= 1 << random_.randrange(8)
+    elif mutation == 1:
+        del raw[place : place + random_.randint(1, 20)]
+    elif mutation == 2:
+        raw[place:place] = raw[place : place + random_.randint(1, 20)]
+    elif mutation == 3:
+        raw[place:place] = random_.choice(POISON)
+    else:
+        _replace_value(raw, random_)
+
+
+def _replace_value(raw: bytearray, random_: random.Random) -> None:
+    starts = [place + 1 for place, letter in enumerate(raw) if letter in b":,["]
+    if not starts:
+        return
+    start = random_.choice(starts)
+    end = next((place for place in range(start, len(raw)) if raw[place] in b",]}"), len(raw))
+    raw[start:end] = random_.choice(POISON)

@@ -1,4 +1,4 @@
-"""A figure: what was wanted, what was found, and whether the same measurement fails when what it guards is broken."""
+"""A result: target, measurement, and whether the same measurement fails for a service with the guard broken."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from load_tests.report import table
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One row. `control` says what was broken and what was found then; `told_apart` is whether it missed the target."""
+class Result:
+    """One row. `control` states the planted fault and its measurement; `control_fails`: it missed the target."""
 
     name: str
     target: str
-    found: str
-    reached: bool
+    measured: str
+    met: bool
     control: str
-    told_apart: bool
+    control_fails: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of each. Bodies and requests end at their number or after `most_s` each, whichever comes first: a table
-    says how many there were.
+    """How much of each part. Bodies and requests end at their number or after `max_s`; the table states how many were
+    sent.
     """
 
     seconds: float
@@ -33,40 +33,40 @@ class Size:
     bodies: int
     slow: int
     requests: int
-    most_s: float
+    max_s: float
 
 
-TINY = Size(seconds=4, stops=1, in_flight=10, swaps=3, bodies=300, slow=9, requests=600, most_s=10)
-"""Shows that every part works, and nothing else."""
+TINY = Size(seconds=4, stops=1, in_flight=10, swaps=3, bodies=300, slow=9, requests=600, max_s=10)
+"""Only checks that every part works."""
 
 
 def sized(minutes: float) -> Size:
-    """About so long on two cores, from 5 minutes on; what the figures are promised for takes some 200."""
-    share = minutes / 15
+    """A size of about `minutes` on two cores, at least 5. The documented results take about 200."""
+    scale = minutes / 15
     return Size(
-        seconds=min(60.0, 15 * share),
-        stops=max(1, min(20, round(5 * share))),
+        seconds=min(60.0, 15 * scale),
+        stops=max(1, min(20, round(5 * scale))),
         in_flight=200,
-        swaps=max(5, min(50, round(50 * share))),
+        swaps=max(5, min(50, round(50 * scale))),
         bodies=1_000_000,
         slow=300,
         requests=1_000_000,
-        most_s=75 * share,
+        max_s=75 * scale,
     )
 
 
-def rows(figures: Sequence[Figure]) -> str:
-    """The table for the README."""
+def rows(results: Sequence[Result]) -> str:
+    """The results as a Markdown table."""
     return table(
         [
             {
-                "figure": each.name,
+                "result": each.name,
                 "target": each.target,
-                "found": each.found,
-                "reached": "yes" if each.reached else "NO",
+                "measured": each.measured,
+                "met": "yes" if each.met else "NO",
                 "negative control": each.control,
-                "it fails": "yes" if each.told_apart else "NO",
+                "control fails": "yes" if each.control_fails else "NO",
             }
-            for each in figures
+            for each in results
         ]
     )

@@ -1,4 +1,4 @@
-"""SIGTERM while requests are in flight: each of them is answered. SIGKILL is the negative control."""
+"""SIGTERM with requests in flight: each one is answered. SIGKILL is the negative control."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from itertools import islice
 from pathlib import Path
 
 from load_tests.client import BrokenAnswer, Connections
-from load_tests.fire.overload import OPEN_S, WARM, calls_of
+from load_tests.fire.overload import LONG_DEADLINE_S, WARM, calls_of
 from load_tests.fire.process import Started, started
-from load_tests.fire.result import Figure, Size
+from load_tests.fire.result import Result, Size
 from load_tests.payloads import Call
 from load_tests.warm_lists import warm
 
 
-async def ending(bundle: Path, size: Size) -> list[Figure]:
-    """One row."""
-    told = [await _ended(bundle, size.in_flight, signal.SIGTERM) for _ in range(size.stops)]
-    killed = await _ended(bundle, size.in_flight, signal.SIGKILL)
-    failed, total = sum(told), size.stops * size.in_flight
+async def shutdown(bundle: Path, size: Size) -> list[Result]:
+    """One result."""
+    failures = [await _stopped(bundle, size.in_flight, signal.SIGTERM) for _ in range(size.stops)]
+    killed = await _stopped(bundle, size.in_flight, signal.SIGKILL)
+    failed, total = sum(failures), size.stops * size.in_flight
     return [
-        Figure(
+        Result(
             f"SIGTERM with {size.in_flight} in flight, {size.stops} times",
             "0 failed",
             f"{failed} of {total}",
@@ -33,28 +33,28 @@ async def ending(bundle: Path, size: Size) -> list[Figure]:
     ]
 
 
-async def _ended(bundle: Path, in_flight: int, sign: signal.Signals) -> int:
-    """How many of the requests in flight were not answered 200."""
+async def _stopped(bundle: Path, in_flight: int, stop: signal.Signals) -> int:
+    """Number of requests in flight that were not answered 200."""
     async with started(bundle=bundle, max_backlog_s=600) as service, Connections(service.url) as connections:
         await warm(service.url, WARM)
         files = service.open_files()
-        calls = islice(calls_of(0, OPEN_S), in_flight)
-        asked = [asyncio.create_task(_ask(connections, each)) for each in calls]
-        await _all_in(service, files, asked)
-        service.process.send_signal(sign)
-        return in_flight - sum(await asyncio.gather(*asked))
+        calls = islice(calls_of(0, LONG_DEADLINE_S), in_flight)
+        tasks = [asyncio.create_task(_post(connections, each)) for each in calls]
+        await _wait_until_in_flight(service, files, tasks)
+        service.process.send_signal(stop)
+        return in_flight - sum(await asyncio.gather(*tasks))
 
 
-async def _ask(connections: Connections, request: Call) -> bool:
+async def _post(connections: Connections, request: Call) -> bool:
     try:
         return (await connections.post(request.path, request.body, request.headers)).status == 200
     except (OSError, BrokenAnswer):
         return False
 
 
-async def _all_in(service: Started, files: int, asked: Sequence[asyncio.Task[bool]]) -> None:
-    """Until each has a connection that the service has taken, or is answered already; for some seconds at most."""
+async def _wait_until_in_flight(service: Started, files: int, tasks: Sequence[asyncio.Task[bool]]) -> None:
+    """Wait, at most 5 s, until the service has accepted a connection for each task that is not done."""
     for _ in range(250):
-        if service.open_files() - files + sum(task.done() for task in asked) >= len(asked):
+        if service.open_files() - files + sum(task.done() for task in tasks) >= len(tasks):
             return
         await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What the service costs beyond its model, in short (`make bench` has it at length). The control is a delay."""
+"""The service's overhead beside its model, in short (`make bench` has the details). The control is a delay."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 from load_tests.bare_onnx_baseline import BareLoop, RunLog
 from load_tests.fire.overload import WARM
 from load_tests.fire.process import started
-from load_tests.fire.result import Figure, Size
-from load_tests.overhead import added_time
+from load_tests.fire.result import Result, Size
+from load_tests.overhead import measure_overhead
 from load_tests.payloads import Call, call
 from load_tests.report import quantile
 from load_tests.server import DEADLINE_MS
@@ -23,8 +23,8 @@ from load_tests.traffic import Mix, first
 from load_tests.warm_lists import WarmTraffic, warm
 from models.bundle.files import Bundle
 
-LEAST = 0.90
-MOST_P50_MS, MOST_P99_MS = 1.5, 5.0
+MIN_RATIO = 0.90
+MAX_P50_MS, MAX_P99_MS = 1.5, 5.0
 DELAY_MS = 60.0
 NUM_LISTS = 100
 SINGLE = WarmTraffic(WARM.fixed, Mix(sizes=(1,), size_weights=(1.0,)), by_id=True)
@@ -32,24 +32,25 @@ SINGLE = WarmTraffic(WARM.fixed, Mix(sizes=(1,), size_weights=(1.0,)), by_id=Tru
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Pairs/s over those of the bare loop; milliseconds that a small request takes beyond the model."""
+    """Pairs/s relative to the bare loop; milliseconds of a small request outside the model."""
 
     ratio: float
     p50_ms: float
     p99_ms: float
 
 
-async def speed(bundle: Path, size: Size) -> list[Figure]:
-    """The rows of saturation and of added time."""
-    found, delayed = await _speed(bundle, size, 0.0), await _speed(bundle, size, DELAY_MS)
-    slow = f"{DELAY_MS:.0f} ms in each run and each text"
+async def speed(bundle: Path, size: Size) -> list[Result]:
+    """The results of throughput and overhead."""
+    measured, delayed = await _speed(bundle, size, 0.0), await _speed(bundle, size, DELAY_MS)
+    slow = f"delay of {DELAY_MS:.0f} ms in each run and each text"
     return [
-        Figure("saturated over the bare loop, pairs/s", f">= {LEAST:.0%}", f"{found.ratio:.0%}", found.ratio >= LEAST,
-               f"{slow}: {delayed.ratio:.0%}", delayed.ratio < LEAST),
-        Figure("added to a request of one known candidate, p50; p99", f"<= {MOST_P50_MS:g}; <= {MOST_P99_MS:g} ms",
-               f"{found.p50_ms:.2f}; {found.p99_ms:.2f} ms",
-               found.p50_ms <= MOST_P50_MS and found.p99_ms <= MOST_P99_MS,
-               f"{slow}: {delayed.p50_ms:.1f} ms", delayed.p50_ms > MOST_P50_MS),
+        Result("saturated pairs/s, relative to the bare loop", f">= {MIN_RATIO:.0%}",
+               f"{measured.ratio:.0%}", measured.ratio >= MIN_RATIO,
+               f"{slow}: {delayed.ratio:.0%}", delayed.ratio < MIN_RATIO),
+        Result("overhead of a request with one warm candidate, p50; p99", f"<= {MAX_P50_MS:g}; <= {MAX_P99_MS:g} ms",
+               f"{measured.p50_ms:.2f}; {measured.p99_ms:.2f} ms",
+               measured.p50_ms <= MAX_P50_MS and measured.p99_ms <= MAX_P99_MS,
+               f"{slow}: {delayed.p50_ms:.1f} ms", delayed.p50_ms > MAX_P50_MS),
     ]  # fmt: skip
 
 
@@ -57,14 +58,14 @@ async def _speed(bundle: Path, size: Size, delay_ms: float) -> Speed:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "runs.jsonl"
         command = (sys.executable, "-m", "load_tests.recorded_service", "--log", str(log), "--delay-ms", str(delay_ms))
-        patient: dict[str, Any] = {"default_deadline_ms": DEADLINE_MS, "max_backlog_s": 600, "hang_s": 120}
-        async with started(command, bundle=bundle, **patient) as service:
+        settings: dict[str, Any] = {"default_deadline_ms": DEADLINE_MS, "max_backlog_s": 600, "hang_s": 120}
+        async with started(command, bundle=bundle, **settings) as service:
             await warm(service.url, SINGLE)
             times = (
-                await added_time(service.url, list(_singles(math.ceil((4 if delay_ms else 20) * size.seconds))))
+                await measure_overhead(service.url, list(_singles(math.ceil((4 if delay_ms else 20) * size.seconds))))
             ).server_ms
             bare = BareLoop(Bundle.load(bundle), RunLog(log).threads())
-            calls = [call(ask, "score", DEADLINE_MS) for ask in first(Mix(), NUM_LISTS)]
+            calls = [call(request, "score", DEADLINE_MS) for request in first(Mix(), NUM_LISTS)]
             load = Load(8, size.seconds / 4, size.seconds)
             ratio = (await one_round(service.url, calls, RunLog(log), bare, load)).ratio
     return Speed(ratio, quantile(times, 0.5), quantile(times, 0.99))

@@ -1,4 +1,4 @@
-"""FastAPI and uvicorn as they come: what the hostile figures are held against. `python -m load_tests.fire.stock`."""
+"""FastAPI and uvicorn with their defaults: the negative control of the hostile clients."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 
-class Question(BaseModel):
-    """About what a first draft of a scorer would take."""
+class StockRequest(BaseModel):
+    """A typical scoring request."""
 
     member: dict[str, object]
     candidates: list[dict[str, object]]
@@ -18,7 +18,7 @@ class Question(BaseModel):
 
 
 def app() -> FastAPI:
-    """Two routes, and nothing that a framework does not do by itself."""
+    """Two routes, and only the framework's own checks."""
     made = FastAPI()
 
     @made.get("/readyz")
@@ -26,8 +26,8 @@ def app() -> FastAPI:
         return {}
 
     @made.post("/score")
-    async def score(question: Question) -> Question:
-        return question
+    async def score(request: StockRequest) -> StockRequest:
+        return request
 
     return made
 

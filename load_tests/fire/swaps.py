@@ -1,7 +1,7 @@
-"""Swap after swap under load: no request is lost, and every score belongs to the version that the answer states.
+"""Model swaps under load: no request is lost, and every score comes from the version that the answer names.
 
-The versions are the bundle itself with its heads calibrated otherwise, so that the same pair scores differently in
-each. The service keeps one former version in memory: with three of them, a third of the swaps load a bundle.
+The versions are the same bundle with shifted calibration, so that each scores a pair differently. The service keeps
+one former version in memory: with three versions, a third of the swaps load a bundle.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from pathlib import Path
 from load_tests.client import Answer, BrokenAnswer, Connections
 from load_tests.fire.overload import WARM, calls_of, peak_of
 from load_tests.fire.process import SERVICE, Started, started
-from load_tests.fire.result import Figure, Size
+from load_tests.fire.result import Result, Size
 from load_tests.open_loop import arrivals
 from load_tests.warm_lists import warm
 from models.bundle.files import Bundle, save_bundle
 from models.bundle.manifest import Manifest
 
-CONFUSED = (sys.executable, "-m", "load_tests.fire.faulty_service")
+FAULTY = (sys.executable, "-m", "load_tests.fire.faulty_service")
 VERSIONS = ("1", "2", "3")
 ORDER = "212131"
-CONFUSED_SWAPS = 5
+FAULTY_SWAPS = 5
 PROBES_PER_S = 20.0
 LONGEST_S = 3600.0
-SHARE = 3.0
-"""Of the time that bodies and requests may take, so much do the swaps."""
+TIME_FACTOR = 3.0
+"""Swaps may take this multiple of `max_s`."""
 DEADLINE_S = 20.0
 STEP = 0.7
-"""By which the logits of one version are above those of the one before it."""
-APART = 0.01
+"""Difference of logits between successive versions."""
+TOLERANCE = 0.01
 LOAD = 0.7
 LIST = json.dumps(
     {
@@ -54,53 +54,54 @@ Scores = Sequence[float]
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """How many requests and swaps there were, how many of each failed, and how many probes had another's scores."""
+    """Numbers of requests, probes and swaps, of failed ones, and of probes with another version's scores."""
 
     requests: int
     probes: int
     errors: int
     swaps: int
     refused: int
-    mixed: int
+    mismatched: int
 
 
-async def swaps(bundle: Path, size: Size) -> list[Figure]:
-    """One row."""
+async def swaps(bundle: Path, size: Size) -> list[Result]:
+    """One result."""
     with tempfile.TemporaryDirectory() as folder:
         live = write_versions(bundle, Path(folder))
-        found = await _swapped(SERVICE, live, size.swaps, size)
-        confused = await _swapped(CONFUSED, live, CONFUSED_SWAPS, size)
+        measured = await _swapped(SERVICE, live, size.swaps, size)
+        faulty = await _swapped(FAULTY, live, FAULTY_SWAPS, size)
     return [
-        Figure(
-            f"{found.swaps} swaps at {LOAD:.0%} load, {found.requests:,} requests",
-            "0 errors, 0 of another version",
-            f"{found.errors} errors, {found.refused} swaps refused, {found.mixed} of {found.probes:,} of another",
-            found.errors == found.refused == found.mixed == 0,
-            f"versions told after the swap: {confused.mixed} of {confused.probes:,} of another",
-            confused.mixed > 0,
+        Result(
+            f"{measured.swaps} swaps at {LOAD:.0%} load, {measured.requests:,} requests",
+            "0 errors, 0 mismatched",
+            f"{measured.errors} errors, {measured.refused} swaps refused,"
+            f" {measured.mismatched} of {measured.probes:,} mismatched",
+            measured.errors == measured.refused == measured.mismatched == 0,
+            f"version read at the end of a request: {faulty.mismatched} of {faulty.probes:,} mismatched",
+            faulty.mismatched > 0,
         )
     ]
 
 
 def write_versions(bundle: Path, folder: Path) -> Path:
-    """The bundle under each version in a folder; returns the first one's."""
+    """Write one bundle for each version; returns the first."""
     loaded = Bundle.load(bundle)
     for number, version in enumerate(VERSIONS):
         save_bundle(folder / f"v{version}", recalibrated(loaded.manifest, STEP * number, version), loaded.contents)
     return folder / f"v{VERSIONS[0]}"
 
 
-def recalibrated(said: Manifest, shift: float, version: str) -> Manifest:
-    """The manifest of the same graphs with every logit `shift` higher after calibration."""
+def recalibrated(manifest: Manifest, shift: float, version: str) -> Manifest:
+    """The manifest with every calibrated logit raised by `shift`."""
     moved = [
-        head.calibration.model_copy(update={"intercept": head.calibration.intercept + shift}) for head in said.heads
+        head.calibration.model_copy(update={"intercept": head.calibration.intercept + shift}) for head in manifest.heads
     ]
-    heads = [head.model_copy(update={"calibration": each}) for head, each in zip(said.heads, moved, strict=True)]
+    heads = [head.model_copy(update={"calibration": each}) for head, each in zip(manifest.heads, moved, strict=True)]
     answers = [
         each.model_copy(update={"probabilities": tuple(_shifted(p, shift) for p in each.probabilities)})
-        for each in said.known_answers
+        for each in manifest.known_answers
     ]
-    return said.model_copy(update={"version": version, "heads": tuple(heads), "known_answers": tuple(answers)})
+    return manifest.model_copy(update={"version": version, "heads": tuple(heads), "known_answers": tuple(answers)})
 
 
 def _shifted(probability: float, shift: float) -> float:
@@ -117,18 +118,20 @@ async def _swapped(command: Sequence[str], live: Path, num: int, size: Size) -> 
         asking = asyncio.gather(
             _load(service, new, LOAD * peak, over), _load(service, repeat(LIST), PROBES_PER_S, over)
         )
-        refused = await _swap(service, num, SHARE * size.most_s)
+        refused = await _swap(service, num, TIME_FACTOR * size.max_s)
         over.set()
         background, probes = await asking
     answers = [*background, *probes]
-    mixed = sum(answer is not None and answer.status == 200 and not belongs(answer.body, expected) for answer in probes)
+    mismatched = sum(
+        answer is not None and answer.status == 200 and not belongs(answer.body, expected) for answer in probes
+    )
     errors = sum(answer is None or answer.status != 200 for answer in answers)
-    return Swapped(len(answers), len(probes), errors, len(refused), sum(refused), mixed)
+    return Swapped(len(answers), len(probes), errors, len(refused), sum(refused), mismatched)
 
 
-async def _swap(service: Started, num: int, most_s: float) -> list[bool]:
-    """Whether each of so many swaps was refused; no more are begun after `most_s`."""
-    end = time.monotonic() + most_s
+async def _swap(service: Started, num: int, max_s: float) -> list[bool]:
+    """Whether each of `num` swaps was refused. Starts no swap after `max_s`."""
+    end = time.monotonic() + max_s
     refused: list[bool] = []
     for version, _ in zip(cycle(ORDER), range(num), strict=False):
         refused.append(await _activate(service, version) != 200)
@@ -138,7 +141,7 @@ async def _swap(service: Started, num: int, most_s: float) -> list[bool]:
 
 
 async def _expected(service: Started) -> dict[str, Scores]:
-    """What each version says of the list: the first one asked, the others from what was done to it."""
+    """Each version's scores of the list: measured for the first version, computed for the others."""
     async with Connections(service.url) as connections:
         scores = scores_of((await connections.post("/score", LIST)).body)
     return {version: [_shifted(each, STEP * number) for each in scores] for number, version in enumerate(VERSIONS)}
@@ -150,7 +153,7 @@ async def _activate(service: Started, version: str) -> int:
 
 
 async def _load(service: Started, bodies: Iterator[bytes], rate: float, over: asyncio.Event) -> list[Answer | None]:
-    """Poisson arrivals until it is over; None where there was no answer."""
+    """Poisson arrivals until `over` is set; None for a request without an answer."""
     tasks: list[asyncio.Task[Answer | None]] = []
     loop = asyncio.get_running_loop()
     async with Connections(service.url) as connections:
@@ -159,11 +162,11 @@ async def _load(service: Started, bodies: Iterator[bytes], rate: float, over: as
             await asyncio.sleep(max(0.0, start + intended - loop.time()))
             if over.is_set():
                 break
-            tasks.append(asyncio.create_task(_ask(connections, body)))
+            tasks.append(asyncio.create_task(_post(connections, body)))
         return await asyncio.gather(*tasks)
 
 
-async def _ask(connections: Connections, body: bytes) -> Answer | None:
+async def _post(connections: Connections, body: bytes) -> Answer | None:
     try:
         return await connections.post("/score", body)
     except (OSError, BrokenAnswer):
@@ -171,11 +174,11 @@ async def _ask(connections: Connections, body: bytes) -> Answer | None:
 
 
 def scores_of(body: bytes) -> Scores:
-    """Of an answer, in its order; NaN where there is none."""
+    """Scores of an answer, in order; NaN where there is none."""
     return [math.nan if each["score"] is None else each["score"] for each in json.loads(body)["scores"]]
 
 
 def belongs(body: bytes, expected: Mapping[str, Scores]) -> bool:
-    """Whether the scores are those of the version that the answer states."""
+    """Whether the scores are those of the version that the answer names."""
     of_version = expected[json.loads(body)["model"]["version"]]
-    return all(abs(one - other) < APART for one, other in zip(scores_of(body), of_version, strict=True))
+    return all(abs(one - other) < TOLERANCE for one, other in zip(scores_of(body), of_version, strict=True))

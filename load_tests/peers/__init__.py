@@ -1,1 +1,1 @@
-"""The same model behind other servers, loaded by the same generator: what Fitscore is measured against."""
+"""The same model behind other servers under the same load, for comparison with Fitscore."""

@@ -1,7 +1,7 @@
-"""One cross-encoder in every server's form: a Hugging Face folder, and the fp32 bundle made from it.
+"""One cross-encoder in every server's format: a Hugging Face folder, and an fp32 bundle made from it.
 
-Speed does not depend on what weights mean, so without a trained checkpoint one is drawn from a seed, in the
-shape of MiniLM-L6. Needs torch and transformers; only this file of the load tests does.
+Speed does not depend on the values of weights, so the default is a random checkpoint in the shape of MiniLM-L6. Needs
+torch and transformers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def draw_model(vocabulary: int, *, layers: int, seed: int = 0) -> BertForSequenc
     )  # fmt: skip
     config.num_labels = 1
     model = BertForSequenceClassification(config)
-    # Spread the scores, or servers that compute different things would still agree.
+    # Spread the scores: otherwise even different models would agree.
     torch.nn.init.normal_(model.classifier.weight, std=1.0)
     return model
 
@@ -40,7 +40,7 @@ def draw_model(vocabulary: int, *, layers: int, seed: int = 0) -> BertForSequenc
 def write_checkpoint(
     folder: Path, model: BertForSequenceClassification, tokenizer_json: bytes, *, max_tokens: int
 ) -> Path:
-    """A Hugging Face folder that all servers cut at the same `max_tokens`, with the fp32 graph beside it."""
+    """A Hugging Face folder with the fp32 graph; all servers truncate at the same `max_tokens`."""
     model.save_pretrained(folder)
     tokenizer = Tokenizer.from_str(tokenizer_json.decode())
     tokenizer.no_padding()
@@ -54,7 +54,7 @@ def write_checkpoint(
     return folder
 
 
-def drawn(folder: Path, tokenizer_json: bytes, *, layers: int, max_tokens: int, seed: int) -> Path:
+def random_checkpoint(folder: Path, tokenizer_json: bytes, *, layers: int, max_tokens: int, seed: int) -> Path:
     """A checkpoint with weights from `seed`."""
     vocabulary = Tokenizer.from_str(tokenizer_json.decode()).get_vocab_size()
     model = draw_model(vocabulary, layers=layers, seed=seed)
@@ -62,23 +62,21 @@ def drawn(folder: Path, tokenizer_json: bytes, *, layers: int, max_tokens: int, 
 
 
 def copied(folder: Path, checkpoint: Path, *, max_tokens: int) -> Path:
-    """A given checkpoint, in the same form; the given folder is only read."""
+    """A given checkpoint in the same format."""
     model = BertForSequenceClassification.from_pretrained(checkpoint)
     if model.config.num_labels != 1:
-        raise ValueError(f"{checkpoint}: wanted a cross-encoder with one label, found {model.config.num_labels}")
+        raise ValueError(f"{checkpoint}: needs a cross-encoder with one label, has {model.config.num_labels}")
     return write_checkpoint(folder, model, (checkpoint / "tokenizer.json").read_bytes(), max_tokens=max_tokens)
 
 
 def export_fp32(checkpoint: Path, file: Path) -> None:
-    """Write the checkpoint as one self-contained ONNX graph: int64 [pairs, tokens] in, logits float32 [pairs,
-    1] out.
-    """
+    """Write the checkpoint as one ONNX graph: int64 [pairs, tokens] to logits float32 [pairs, 1]."""
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
     write_onnx(pair_graph(_Logits(model)), file)
 
 
 class _Logits(torch.nn.Module):
-    """The logits alone of what transformers returns."""
+    """Returns only the logits."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -90,7 +88,7 @@ class _Logits(torch.nn.Module):
 
 
 def bundle_of(checkpoint: Path, folder: Path, *, member_tokens: int, candidate_tokens: int) -> Bundle:
-    """The fp32 bundle of a checkpoint; its one head is called `relevance`."""
+    """The fp32 bundle of a checkpoint, with the head `relevance`."""
     graph = Graph(file="model.onnx", precision="fp32", device="cpu", tolerance=1e-3)
     fields = (FieldFormat(name="text"),)
     text = TextSpec(
@@ -110,7 +108,7 @@ def bundle_of(checkpoint: Path, folder: Path, *, member_tokens: int, candidate_t
 
 
 def known_answer(checkpoint: Path) -> KnownAnswer:
-    """What torch says of one pair."""
+    """Torch's answer for one pair."""
     member, candidate = "senior data engineer", "data engineer with python and spark"
     encoded: Any = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     one = encoded.encode(member, candidate)

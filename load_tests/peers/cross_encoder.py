@@ -1,6 +1,6 @@
-"""sentence-transformers' CrossEncoder behind a small FastAPI endpoint, on torch: what its documentation leads to.
+"""sentence-transformers' CrossEncoder behind a small FastAPI endpoint, on torch, as its documentation suggests.
 
-It speaks Fitscore's `POST /score` with `text`, and stands alone: nothing of `models` or `service` is used.
+Has Fitscore's `POST /score` with `text`. Independent of `models` and `service`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Text(BaseModel):
 
 
 class ScoreRequest(BaseModel):
-    """What it understands of Fitscore's request; the rest is ignored."""
+    """The part of Fitscore's request that it reads."""
 
     member: Text
     candidates: list[Text]

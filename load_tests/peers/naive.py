@@ -1,8 +1,7 @@
-"""The peer to beat first: FastAPI + onnxruntime as most teams write it.
+"""The simplest peer: FastAPI with onnxruntime, as most teams write it.
 
-A sync endpoint, the tokenizer pads to the longest pair, one `session.run` per request. It speaks Fitscore's
-`POST /score` with `text`, and stands alone: nothing of `models` or `service` is used, so that nothing of them
-can help it or hurt it.
+A sync endpoint, padding to the longest pair, one `session.run` a request. Has Fitscore's `POST /score` with `text`.
+Independent of `models` and `service`, which must neither help nor slow it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Text(BaseModel):
 
 
 class ScoreRequest(BaseModel):
-    """What it understands of Fitscore's request; the rest is ignored."""
+    """The part of Fitscore's request that it reads."""
 
     member: Text
     candidates: list[Text]

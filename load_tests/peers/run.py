@@ -1,10 +1,8 @@
-"""Fitscore and its peers, one after the other, round after round (A B A B), under the same load: ratios in a
-table.
+"""Compares Fitscore and its peers under the same load, in turn over several rounds (A B A B).
 
-Same requests in the same order; each server in its own environment, alone while it is measured: first saturated,
-then at half of what it could do, with Poisson arrivals. Those that are said to serve the same model score the same
-list before any figure, and the run fails when they do not agree. `--only` names who takes part; the first of them
-is what the others are compared with.
+All servers get the same requests in the same order, each in its own environment and alone: first saturated, then with
+Poisson arrivals at half of its capacity. Servers of the same model first score one list, and the run fails unless they
+agree. `--only` selects the servers; the first one is the base of the ratios.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from load_tests.peers.environments import ROOT
 from load_tests.peers.servers import NAMES, Server, servers_of
 from load_tests.report import Summary, json_line, summarise, table
 from load_tests.server import DEADLINE_MS, free_port, running
-from load_tests.traffic import Ask, Mix, first
+from load_tests.traffic import Mix, RankingRequest, first
 from load_tests.warm_lists import HALF, WarmTraffic, warm
 
 AGREEMENT = 1e-3
@@ -34,8 +32,8 @@ NUM_LISTS = 400
 
 @dataclass(frozen=True)
 class Plan:
-    """How each turn is loaded. `calls(dialect, part)` are the same for all servers; one that keeps candidates has seen
-    those of `warm` before.
+    """The load of each turn. `calls(dialect, part)` are the same for all servers; a server that keeps candidates is
+    warmed with those of `warm`.
     """
 
     calls: Callable[[Dialect, int], Iterable[Call]]
@@ -48,15 +46,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one server did in one round, and its scores of the probe."""
+    """One server's results in one round, and its scores of the probe."""
 
     saturated: Summary
     half: Summary
     scores: Sequence[float]
 
 
-async def turn(server: Server, plan: Plan, probe: Ask) -> Turn:
-    """Start it, take its scores of `probe`, saturate it, load it with half of that, stop it."""
+async def turn(server: Server, plan: Plan, probe: RankingRequest) -> Turn:
+    """Start the server, score `probe`, saturate it, load it at half of its capacity, stop it."""
     port = free_port()
     end, limits = plan.warm_s + plan.seconds, Limits(timeout_s=DEADLINE_MS / 1000)
     async with running(server.command(port), port, server.ready_path, environment=server.settings(port)) as url:
@@ -73,7 +71,7 @@ async def turn(server: Server, plan: Plan, probe: Ask) -> Turn:
     return Turn(saturated, summarise(samples, start=plan.warm_s, end=end), scores)
 
 
-async def scores_of(url: str, dialect: Dialect, probe: Ask) -> list[float]:
+async def scores_of(url: str, dialect: Dialect, probe: RankingRequest) -> list[float]:
     """Scores in the order of the candidates."""
     request = call(probe, dialect, DEADLINE_MS)
     async with Connections(url) as connections:
@@ -88,7 +86,7 @@ async def scores_of(url: str, dialect: Dialect, probe: Ask) -> list[float]:
 
 
 async def measure(
-    servers: Sequence[Server], plan: Plan, probe: Ask, rounds: int
+    servers: Sequence[Server], plan: Plan, probe: RankingRequest, rounds: int
 ) -> tuple[dict[str, list[Turn]], float]:
     """All rounds, and the largest difference between the scores of servers with the same model."""
     found: dict[str, list[Turn]] = {server.name: [] for server in servers}
@@ -100,44 +98,44 @@ async def measure(
             found[server.name].append(one)
             print(
                 f"round {number + 1} {server.name}: {one.saturated.pairs_per_s} pairs/s {one.saturated.outcomes},"
-                f" at half of it p99 {one.half.latency_ms['p99']} ms",
+                f" p99 at half load {one.half.latency_ms['p99']} ms",
                 file=sys.stderr,
             )
             if server.same_model:
                 reference = reference or one.scores
                 worst = max(worst, *(abs(a - b) for a, b in zip(reference, one.scores, strict=True)))
         if worst > AGREEMENT:
-            raise RuntimeError(f"servers of the same model differ by {worst:.2e}: not the same weights or text")
+            raise RuntimeError(f"servers of the same model differ by {worst:.2e}: their weights or texts differ")
     return found, worst
 
 
 def compare(found: Mapping[str, Sequence[Turn]]) -> list[dict[str, object]]:
-    """A row per server; ratios are medians over the rounds, against the first server in each round. Rates are those of
-    saturation, times those at half load.
+    """One row a server. Ratios to the first server are medians over the rounds. Rates are at saturation, latencies at
+    half load.
     """
     names = list(found)
     rows: list[dict[str, object]] = []
     for name in names:
         pairs = list(zip(found[names[0]], found[name], strict=True))
-        ratios = [ours.saturated.pairs_per_s / theirs.saturated.pairs_per_s for ours, theirs in pairs]
+        ratios = [base.saturated.pairs_per_s / each.saturated.pairs_per_s for base, each in pairs]
         rows.append({
             "server": name,
-            "pairs/s": statistics.median(theirs.saturated.pairs_per_s for _, theirs in pairs),
-            "p50 ms": statistics.median(theirs.half.latency_ms["p50"] for _, theirs in pairs),
-            "p99 ms": statistics.median(theirs.half.latency_ms["p99"] for _, theirs in pairs),
-            "requests": sum(theirs.half.requests for _, theirs in pairs),
-            f"{names[0]} / it, pairs/s": round(statistics.median(ratios), 3),
-            "ratio, lowest to highest": f"{min(ratios):.2f} to {max(ratios):.2f}",
-            "it / ours, p50": _latency_ratio(pairs, "p50"),
-            "it / ours, p99": _latency_ratio(pairs, "p99"),
+            "pairs/s": statistics.median(each.saturated.pairs_per_s for _, each in pairs),
+            "p50 ms": statistics.median(each.half.latency_ms["p50"] for _, each in pairs),
+            "p99 ms": statistics.median(each.half.latency_ms["p99"] for _, each in pairs),
+            "requests": sum(each.half.requests for _, each in pairs),
+            f"{names[0]} / server, pairs/s": round(statistics.median(ratios), 3),
+            "ratio, min to max": f"{min(ratios):.2f} to {max(ratios):.2f}",
+            "server / base, p50": _latency_ratio(pairs, "p50"),
+            "server / base, p99": _latency_ratio(pairs, "p99"),
             "not 200": sum(map(_not_200, found[name])),
-            "slip p99 ms": max(theirs.half.slip_ms["p99"] for _, theirs in pairs),
+            "slip p99 ms": max(each.half.slip_ms["p99"] for _, each in pairs),
         })  # fmt: skip
     return rows
 
 
 def _latency_ratio(pairs: Sequence[tuple[Turn, Turn]], name: str) -> float:
-    ratios = [theirs.half.latency_ms[name] / ours.half.latency_ms[name] for ours, theirs in pairs]
+    ratios = [each.half.latency_ms[name] / base.half.latency_ms[name] for base, each in pairs]
     return round(statistics.median(ratios), 3)
 
 
@@ -149,36 +147,38 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m load_tests.peers.run", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--checkpoint", type=Path, help="Hugging Face cross-encoder folder, BERT, 1 label; default: drawn"
+        "--checkpoint",
+        type=Path,
+        help="Hugging Face folder of a BERT cross-encoder; default: random weights",
     )
     parser.add_argument(
         "--bundle",
         type=Path,
         default=ROOT / "models" / "jobs-v1",
-        help="the shipped bundle; its tokenizer serves",
+        help="the shipped bundle, whose tokenizer all servers use",
     )
-    parser.add_argument("--layers", type=int, default=6, help="of the drawn checkpoint")
-    parser.add_argument("--flat-teacher", type=Path, help="its bundle: see load_tests/teacher_bundle.py")
-    parser.add_argument("--only", nargs="+", choices=NAMES, help="who takes part, in this order; default: all")
+    parser.add_argument("--layers", type=int, default=6, help="layers of the random checkpoint")
+    parser.add_argument("--flat-teacher", type=Path, help="the teacher's bundle: see load_tests/teacher_bundle.py")
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="servers, in this order; default: all")
     parser.add_argument(
         "--fixed",
         type=int,
-        help="draw lists from so many candidates, which a split model has seen before; default: as in production",
+        help="draw lists from this many candidates, warm for a split model; default: the mix",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--warm-seconds", type=float, default=8.0)
-    parser.add_argument("--sizes", type=int, nargs="+", help="candidates a request, equally often; default: the mix")
-    parser.add_argument("--candidate-words", type=float, default=Mix().candidate_words, help="median of their lengths")
-    parser.add_argument("--sigma", type=float, default=Mix().sigma, help="spread of lengths: log-normal; 1 is wide")
+    parser.add_argument("--sizes", type=int, nargs="+", help="list sizes, equally often; default: the mix")
+    parser.add_argument("--candidate-words", type=float, default=Mix().candidate_words, help="median length")
+    parser.add_argument("--sigma", type=float, default=Mix().sigma, help="sigma of the log-normal lengths; 1 is wide")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--target", type=float, default=2.0, help="wanted ratio to each peer of the same model")
+    parser.add_argument("--target", type=float, default=2.0, help="minimum ratio to each peer of the same model")
     return parser.parse_args(argv)
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """The load that the options ask for."""
+    """The load that the options describe."""
     mix = replace(mix_of(options.sizes, options.seed), candidate_words=options.candidate_words, sigma=options.sigma)
     if options.fixed:
         traffic = WarmTraffic(options.fixed, mix)
@@ -187,7 +187,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
             traffic, options.clients, options.warm_seconds, options.seconds, options.seed,
         )  # fmt: skip
     lists = first(mix, NUM_LISTS)
-    ready = {dialect: [call(ask, dialect, DEADLINE_MS) for ask in lists] for dialect in PATHS}
+    ready = {dialect: [call(request, dialect, DEADLINE_MS) for request in lists] for dialect in PATHS}
     return Plan(
         lambda dialect, part: ready[dialect],
         None, options.clients, options.warm_seconds, options.seconds, options.seed,
@@ -195,21 +195,21 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 1 when a peer of the same model is nearer than `--target`."""
+    """Returns 1 when the ratio to a peer of the same model is below `--target`."""
     options = parse(argv)
     servers = servers_of(options)
-    # Short texts: what is longer is cut by each server in its own way.
+    # Short texts: servers truncate longer ones differently.
     (probe,) = first(Mix(sizes=(8,), size_weights=(1,), member_words=10, candidate_words=15, longest_words=40), 1)
     found, worst = asyncio.run(measure(servers, plan_of(options), probe, options.rounds))
     rows = compare(found)
     print(table(rows))
     base = servers[0].name
-    ratios = {str(row["server"]): float(str(row[f"{base} / it, pairs/s"])) for row in rows}
+    ratios = {str(row["server"]): float(str(row[f"{base} / server, pairs/s"])) for row in rows}
     peers = {server.name for server in servers if server.same_model} - {base}
-    reached = all(ratios[name] >= options.target for name in peers)
-    result = {"reached": reached, "target": options.target, "score_difference": worst, "base": base, "ratios": ratios}
+    met = all(ratios[name] >= options.target for name in peers)
+    result = {"met": met, "target": options.target, "score_difference": worst, "base": base, "ratios": ratios}
     print(json_line("peers", {**result, "servers": rows}))
-    return 0 if reached else 1
+    return 0 if met else 1
 
 
 if __name__ == "__main__":

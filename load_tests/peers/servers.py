@@ -1,4 +1,4 @@
-"""The servers under test: how each is started, and the one model in every form that they need."""
+"""The servers under test: how each is started, and the model in the format that it needs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NAMES = ("fitscore", "naive", "infinity", "cross-encoder", "shipped", "teacher")
 
 @dataclass(frozen=True)
 class Server:
-    """One thing under test. `same_model`: its weights and precision are those of the others. `keeps_candidates`: a
-    candidate that it has scored once costs it less from then on, beyond its tokens.
+    """A server under test. `same_model`: it has the common weights and precision. `keeps_candidates`: it caches encoded
+    candidates, and not only their tokens.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Server:
 
 
 def fitscore(name: str, python: Path, bundle: Path, *, same_model: bool = True) -> Server:
-    """The service with its defaults, but for what makes it refuse: see `SATURATED`."""
+    """The service with its defaults, except that it rejects nothing: see `SATURATED`."""
     return Server(
         name, "score", "/readyz",
         lambda port: [str(python), "-m", "service"],
@@ -74,9 +74,9 @@ def cross_encoder(python: Path, checkpoint: Path, max_tokens: int) -> Server:
 
 
 def servers_of(options: argparse.Namespace) -> list[Server]:
-    """Make the model in every form, and an environment for each server that takes part, in the order asked for."""
-    # Torch is imported here only: the file must open without it.
-    from load_tests.peers.checkpoint import bundle_of, copied, drawn
+    """Make the model in every format, and an environment for each chosen server, in order."""
+    # Imported here, so that this module works without torch.
+    from load_tests.peers.checkpoint import bundle_of, copied, random_checkpoint
 
     shipped = Bundle.load(options.bundle)
     text = shipped.manifest.text
@@ -84,8 +84,8 @@ def servers_of(options: argparse.Namespace) -> list[Server]:
     if options.checkpoint:
         checkpoint = copied(HOME / "checkpoint", options.checkpoint, max_tokens=cut)
     else:
-        vocabulary = shipped.contents[text.tokenizer]
-        checkpoint = drawn(HOME / "drawn", vocabulary, layers=options.layers, max_tokens=cut, seed=options.seed)
+        tokenizer, layers = shipped.contents[text.tokenizer], options.layers
+        checkpoint = random_checkpoint(HOME / "drawn", tokenizer, layers=layers, max_tokens=cut, seed=options.seed)
     fp32 = HOME / "fp32-bundle"
     bundle_of(checkpoint, fp32, member_tokens=text.member_tokens, candidate_tokens=text.candidate_tokens)
 
@@ -104,6 +104,6 @@ def servers_of(options: argparse.Namespace) -> list[Server]:
 
 
 def chosen(options: argparse.Namespace) -> Sequence[str]:
-    """Names of the servers that take part; the teacher only where its bundle was given."""
+    """Names of the chosen servers; the teacher only if its bundle is given."""
     names = options.only or NAMES
     return [name for name in names if name != "teacher" or options.flat_teacher]

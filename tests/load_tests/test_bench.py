@@ -1,4 +1,4 @@
-"""The bench repeats the service's own runs, whatever the kind of bundle, and every gate on the service can fail."""
+"""The bench repeats the service's runs for every kind of bundle, and every gate on the service can fail."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from load_tests import bench, flat_teacher, throughput, warm_lists
-from load_tests import overhead as added
+from load_tests import bench, flat_teacher, overhead, throughput, warm_lists
 from load_tests.bare_onnx_baseline import BareLoop, Run, RunLog
 from load_tests.flat_teacher import Turns
-from load_tests.overhead import Added
+from load_tests.overhead import Overhead
 from load_tests.payloads import upsert
 from load_tests.recorded_service import record_runs
 from load_tests.report import Figure, Summary
@@ -34,13 +33,13 @@ FEW = "--singles 3 --sizes 2 --fixed 8 --size 4 --by-id"
 
 @pytest.fixture
 def session_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `record_runs` replaces is put back after the test."""
+    """Restores what `record_runs` replaces."""
     for name in ("open", "run_all"):
         monkeypatch.setattr(Session, name, Session.__dict__[name])
 
 
 def recorded(bundle: Bundle, log: Path, *, members: int, candidates: int) -> list[Run]:
-    """The runs of a scorer that scores so many candidates for so many members."""
+    """The runs of a scorer that scores `candidates` for each of `members`."""
     with log.open("w", buffering=1) as file:
         record_runs(file, 0.0)
         scorer, encoder = open_scorer(bundle, "cpu"), open_encoder(bundle)
@@ -103,11 +102,11 @@ def summary(ms: float) -> Summary:
 
 
 def gates(scale: float) -> list[Figure]:
-    """All gates of a service that takes `scale` of the time that is wanted."""
+    """All gates of a service that takes `scale` times the target latencies."""
     lists = Lists(summary(40 * scale), 20.0, summary(90 * scale))
     return [
         *throughput.figures([Round(95 / scale, 100, 1.0, 1.0, 10)]),
-        *added.figures(Added((1.4 * scale,), (1.4 * scale,), {"parse": (0.2,)})),
+        *overhead.figures(Overhead((1.4 * scale,), (1.4 * scale,), {"parse": (0.2,)})),
         *warm_lists.figures(lists, 250),
         *flat_teacher.figures([Turns(2020 / scale, 10.0), Turns(1600 / scale, 10.0), Turns(2100 / scale, 10.0)]),
     ]
@@ -118,36 +117,36 @@ def failed(rows: list[dict[str, object]]) -> set[str]:
 
 
 def gated(rows: list[dict[str, object]]) -> set[str]:
-    """Figures that the service can miss; that the generator was late is no fault of the service."""
-    return {str(row["figure"]) for row in rows if row["wanted"] != "-" and "generator" not in str(row["figure"])}
+    """Figures with a target for the service; the generator's slip is not the service's fault."""
+    return {str(row["figure"]) for row in rows if row["target"] != "-" and "generator" not in str(row["figure"])}
 
 
-def test_what_reaches_its_target_passes_and_what_takes_twice_the_time_fails() -> None:
+def test_figures_at_their_target_pass_and_at_twice_the_latency_fail() -> None:
     good, bad = ([figure.row() for figure in gates(scale)] for scale in (1.0, 2.0))
     assert failed(good) == set()
     assert failed(bad) == gated(good)
     assert len(gated(good)) == 7
 
 
-def test_warm_lists_have_new_members_and_no_candidate_that_was_not_shown_before() -> None:
+def test_warm_lists_have_new_members_and_only_warmed_candidates() -> None:
     traffic = WarmTraffic(30, Mix(seed=1, sizes=(10,), size_weights=(1,)))
-    shown = {each.text for some in traffic.some_at_once() for each in some}
+    shown = {each.text for batch in traffic.batches() for each in batch}
     asked = [json.loads(one.body) for part in range(3) for one in islice(traffic.calls(part), 2)]
     assert len(shown) == 30
     assert all(len({each["text"] for each in one["candidates"]} & shown) == 10 for one in asked)
     assert len({one["member"]["text"] for one in asked}) == 6
 
 
-def test_candidates_that_were_given_before_are_named() -> None:
+def test_lists_by_id_hold_ids_of_stored_candidates() -> None:
     traffic = WarmTraffic(30, Mix(sizes=(10,), size_weights=(1,)), by_id=True)
-    given = {each["id"] for some in traffic.some_at_once() for each in json.loads(upsert(some)[1])["candidates"]}
+    given = {each["id"] for batch in traffic.batches() for each in json.loads(upsert(batch)[1])["candidates"]}
     asked = json.loads(next(traffic.calls(0)).body)
     assert all(each.keys() == {"id"} and each["id"] in given for each in asked["candidates"])
     assert asked["member"]["text"]
 
 
 @pytest.mark.slow
-def test_with_a_spoiled_service_every_gate_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_gate_fails_for_a_delayed_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle, teacher = write_split_bundle(tmp_path / "split"), write_tiny_bundle(tmp_path / "teacher")
     command = f"--bundle {bundle.path} --flat-teacher {teacher.path} {SHORT} {FEW} --sabotage-ms 120"
     assert bench.main(command.split()) == 1

@@ -1,4 +1,4 @@
-"""The GPU comparison runs whole on the CPU, and fails when a way does not say what the plain one says."""
+"""The GPU comparison runs on the CPU, and fails when a run mode differs from the plain mode."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(folder / "flat"), str(folder / "split")]
 
 
-def test_flat_and_split_are_compared_in_every_way_of_the_machine(
+def test_both_kinds_of_model_are_compared_in_every_available_run_mode(
     bundles: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "result.md"
@@ -44,12 +44,12 @@ def test_flat_and_split_are_compared_in_every_way_of_the_machine(
         ["| tiny-split 1, split", "bound"],
     ]
     assert "Not run: tiny 1, cross, graphs: DeviceError: 'graphs' needs a GPU" in text
-    said = json.loads(text.splitlines()[-1])
-    assert said["device"] == "cpu"
-    assert all(row["pairs/s"] > 0 for row in said["rows"] if "why not" not in row)
+    result = json.loads(text.splitlines()[-1])
+    assert result["device"] == "cpu"
+    assert all(row["pairs/s"] > 0 for row in result["rows"] if "error" not in row)
 
 
-def test_a_way_that_says_something_else_fails_the_command(
+def test_a_run_mode_with_other_scores_fails_the_command(
     bundles: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = BoundSession.run_all
@@ -62,7 +62,7 @@ def test_a_way_that_says_something_else_fails_the_command(
     assert "| False |" in capsys.readouterr().out
 
 
-def test_a_way_that_breaks_says_why_and_loses_no_other_figure(
+def test_a_run_mode_that_fails_states_why_and_keeps_the_other_rows(
     bundles: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(self: BoundSession) -> None:
@@ -75,13 +75,13 @@ def test_a_way_that_breaks_says_why_and_loses_no_other_figure(
     assert "bound: BundleError: the graph cannot be captured: a node is not on the GPU" in text
 
 
-def test_cuda_without_a_gpu_is_an_error_and_never_the_cpu(bundles: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_gpu, "load_torch", lambda: None)  # only slow here: it has no CUDA to bring
+def test_cuda_without_a_gpu_is_an_error(bundles: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_gpu, "load_torch", lambda: None)  # slow, and without CUDA here
     with pytest.raises(DeviceError, match="'cuda' was requested"):
         bench_gpu.main([bundles[0], *SMALL, "--device", "cuda"])
 
 
-def test_pieces_come_together_and_run_with_nothing_but_the_folder(bundles: list[str], tmp_path: Path) -> None:
+def test_a_packed_folder_runs_by_itself(bundles: list[str], tmp_path: Path) -> None:
     app = tmp_path / "app"
     (tmp_path / "wheels").mkdir()
     for pattern in ("models/**/*.py", "load_tests/__init__.py", "load_tests/[br]e*.py"):

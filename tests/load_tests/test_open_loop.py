@@ -1,4 +1,4 @@
-"""The generator against a small server: samples per arrival, drops, broken answers, keep-alive."""
+"""The load generator against a small server: samples, drops, broken answers, keep-alive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import eventually_here
 
 
 class EchoServer:
-    """Answers each request with its own body; what the body says decides how."""
+    """Answers each request with its own body, in a way that the body selects."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -85,7 +85,7 @@ def test_each_arrival_gives_one_sample_with_its_outcome() -> None:
     assert asyncio.run(scenario()) == {"200": 2, "503": 1, "no_answer": 1}
 
 
-def test_what_exceeds_the_limit_in_flight_is_dropped_and_counted() -> None:
+def test_arrivals_above_the_limit_in_flight_are_dropped_and_counted() -> None:
     async def scenario() -> Counter[str]:
         async with started() as (url, _):
             samples = await open_loop(url, [asking(b"hang")], [0.0] * 5, Limits(in_flight=2, timeout_s=0.2))
@@ -116,7 +116,7 @@ def test_a_connection_recovers_after_a_broken_answer_and_reads_chunks() -> None:
     asyncio.run(scenario())
 
 
-def test_a_connection_that_the_server_let_go_while_idle_is_opened_anew() -> None:
+def test_an_idle_connection_closed_by_the_server_is_opened_again() -> None:
     async def scenario() -> int:
         async with started() as (url, echo), Connections(url) as connections:
             assert (await connections.post("/score", b"last")).body == b"last"

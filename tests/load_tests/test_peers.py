@@ -1,4 +1,4 @@
-"""The comparison of servers: ratios are taken within a round, and all peers are started as stated."""
+"""The comparison of servers: ratios within a round, and each peer's command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.split_bundles import write_split_bundle
 
 
 def turn(pairs_per_s: float, latency_ms: float) -> Turn:
-    """Times differ between saturation and half load, so that a mix-up shows."""
+    """Latencies differ between saturation and half load, so that the test detects a mix-up."""
 
     def summary(ms: float) -> Summary:
         latencies = dict.fromkeys(("p50", "p90", "p99", "p99.9"), ms)
@@ -30,11 +30,11 @@ def test_a_ratio_compares_servers_within_a_round_so_that_a_slow_round_cancels_ou
     ours = [turn(100, 10), turn(50, 20), turn(80, 10)]
     theirs = [turn(40, 30), turn(20, 60), turn(40, 30)]
     first, second = compare({"fitscore": ours, "naive": theirs})
-    assert first["fitscore / it, pairs/s"] == 1.0
-    assert second["fitscore / it, pairs/s"] == 2.5
+    assert first["fitscore / server, pairs/s"] == 1.0
+    assert second["fitscore / server, pairs/s"] == 2.5
     assert second["p99 ms"] == 30
-    assert second["it / ours, p50"] == 3.0
-    assert second["ratio, lowest to highest"] == "2.00 to 2.50"
+    assert second["server / base, p50"] == 3.0
+    assert second["ratio, min to max"] == "2.00 to 2.50"
     assert second["not 200"] == 6
 
 
@@ -46,7 +46,7 @@ def test_infinity_starts_offline_from_a_local_folder_with_its_torch_engine() -> 
     assert server.settings(1234)["HF_HUB_OFFLINE"] == "1"
 
 
-def test_the_cross_encoder_starts_offline_and_cuts_where_the_others_do() -> None:
+def test_the_cross_encoder_starts_offline_and_truncates_as_the_others_do() -> None:
     server = cross_encoder(Path("bin/python"), Path("checkpoint"), 323)
     assert list(server.command(1234))[2:] == ["--checkpoint", "checkpoint", "--max-tokens", "323", "--port", "1234"]
     assert server.settings(1234)["HF_HUB_OFFLINE"] == "1"
@@ -58,7 +58,7 @@ def test_only_a_split_model_keeps_candidates_and_is_warmed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("dialect", ["score", "rerank"])
-def test_all_servers_are_sent_the_same_lists_from_the_first_on(dialect: Dialect) -> None:
+def test_all_servers_get_the_same_lists_in_the_same_order(dialect: Dialect) -> None:
     plan = plan_of(parse(["--fixed", "20", "--sizes", "5"]))
     sent = [[json.loads(one.body) for one in islice(plan.calls(dialect, 0), 3)] for _ in range(2)]
     assert sent[0] == sent[1]
@@ -69,7 +69,7 @@ def test_all_servers_are_sent_the_same_lists_from_the_first_on(dialect: Dialect)
     assert texts == [[each["text"] for each in one] for one in ours]
 
 
-def test_the_first_server_named_is_what_the_others_are_compared_with() -> None:
+def test_the_first_server_is_the_base_of_the_ratios() -> None:
     options = parse(["--only", "shipped", "teacher", "naive", "--flat-teacher", "teacher"])
     assert chosen(options) == ["shipped", "teacher", "naive"]
     assert "teacher" not in chosen(parse([]))

@@ -1,4 +1,4 @@
-"""Figures of a run, against numbers worked out by hand."""
+"""Summaries of a run, against numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from load_tests.report import Sample, json_line, quantile, summarise, table
 
 
-def test_quantiles_are_of_the_nearest_rank() -> None:
+def test_quantiles_use_the_nearest_rank() -> None:
     values = [float(value) for value in range(1, 101)]
     assert [quantile(values, share) for share in (0.0, 0.5, 0.99, 0.999, 1.0)] == [1, 50, 99, 100, 100]
     assert quantile([7.0], 0.5) == 7
@@ -24,7 +24,7 @@ def test_latency_counts_from_the_intended_send_time() -> None:
     assert summary.slip_ms["p99"] == 400
 
 
-def test_goodput_leaves_out_what_is_late_refused_or_incomplete() -> None:
+def test_goodput_excludes_late_rejected_and_incomplete_answers() -> None:
     samples = [
         Sample(0.0, 0.0, 0.1, "200", 5, 5),
         Sample(0.1, 0.1, 0.9, "200", 5, 5),  # beyond the deadline
@@ -38,14 +38,14 @@ def test_goodput_leaves_out_what_is_late_refused_or_incomplete() -> None:
     assert summary.outcomes == {"200": 3, "503": 1, "dropped": 1}
 
 
-def test_the_warm_up_is_cut_and_a_request_across_the_edge_counts_in_proportion() -> None:
+def test_the_warm_up_is_excluded_and_a_request_across_the_edge_counts_in_proportion() -> None:
     samples = [Sample(0.0, 0.0, 0.5, "200", 9, 9), Sample(0.5, 0.5, 1.5, "200", 10, 10)]
     summary = summarise(samples, start=1.0, end=2.0)
     assert summary.requests == 0
     assert summary.pairs_per_s == pytest.approx(5)
 
 
-def test_the_json_line_is_one_line_with_its_origin_and_no_nan() -> None:
+def test_the_json_line_has_its_provenance_and_no_nan() -> None:
     line = json_line("bench", {"value": math.nan, "rows": [{"ratio": 1.5}]})
     assert "\n" not in line
     said = json.loads(line)
@@ -54,7 +54,7 @@ def test_the_json_line_is_one_line_with_its_origin_and_no_nan() -> None:
     assert {"command", "date", "commit", "machine"} <= set(said)
 
 
-def test_a_table_has_a_head_and_a_line_per_row() -> None:
+def test_a_table_has_a_header_and_a_line_per_row() -> None:
     assert table([{"name": "a", "pairs/s": 1234.5}]).splitlines() == [
         "| name | pairs/s |",
         "| --- | --- |",

@@ -1,4 +1,4 @@
-"""A teacher of the cookbook becomes a bundle that the service can load: whole pairs, in fp32."""
+"""A flat teacher becomes a bundle that the service can load: a cross-encoder in fp32."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CALIBRATIONS = {"relevance": Calibration(slope=20.0, intercept=-194.0)}
 
 
 @pytest.mark.slow
-def test_a_teacher_gives_its_own_answers_as_a_bundle(tmp_path: Path) -> None:
-    """Torch's answers are held against the graph's when the bundle is written."""
+def test_a_teacher_bundle_gives_the_teachers_answers(tmp_path: Path) -> None:
+    """Writing the bundle compares torch's answers with the graph's."""
     words = ["senior junior baker welder dough ovens steel cranes hills airport"]
     backbone = write_tiny_backbone(tmp_path / "backbone", words, layers=1, hidden=32)
     (tmp_path / "teach").mkdir()

@@ -1,4 +1,4 @@
-"""Thousands of damaged bodies: each is answered with a 2xx or a 4xx that is a problem, none with a 5xx."""
+"""Thousands of mutated bodies: each is answered with a 2xx or a 4xx that is a problem, none with a 5xx."""
 
 import json
 import random
@@ -8,7 +8,7 @@ import orjson
 import pytest
 from pydantic import TypeAdapter
 
-from load_tests.fire.mutate_json import damaged
+from load_tests.fire.mutate_json import mutated
 from service.http.schemas import DeadlineMs
 from tests.support.service import CANDIDATES, MEMBER, Running
 
@@ -61,7 +61,7 @@ def test_damaged_bodies_never_get_a_5xx(usual: Running, path: str) -> None:
     method = "PUT" if path == "/candidates" else "POST"
     statuses: dict[int, int] = {}
     for _ in range(NUM_BODIES // len(BODIES)):
-        body = damaged(whole, random_)
+        body = mutated(whole, random_)
         answer = usual.client.request(method, path, content=body, headers={"Content-Type": "application/json"})
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
         rushed = answer.status_code in (503, 504) and path == "/score" and has_haste(body)

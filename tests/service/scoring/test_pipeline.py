@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from load_tests.fire.faulty_service import confuse
+from load_tests.fire.faulty_service import mix_versions
 from service.errors import Invalid
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
@@ -128,7 +128,7 @@ def test_swaps_under_fire_would_notice_a_request_that_does_not_hold_on_to_its_mo
 ) -> None:
     """The negative control of the test above, and of the swaps of `make fire`."""
     monkeypatch.setattr(ScoringPipeline, "score", ScoringPipeline.score)  # put back afterwards
-    confuse()
+    mix_versions()
     old = GatedScorer()
     running = serve(load=loading(old))
     with ThreadPoolExecutor(1) as pool:
