@@ -1,4 +1,4 @@
-"""Text becomes ids in one way only, and hostile text stays text."""
+"""Fields become text and text becomes ids; text that imitates special tokens stays text."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_fields_that_the_template_does_not_name_are_kept_in_name_order() -> None
     assert TEMPLATE.render_candidate({"z": 2, "title": "chef", "a": ["x", "y"]}) == "chef. a: x, y. z: 2"
 
 
-def test_empty_values_leave_no_trace() -> None:
+def test_empty_values_are_skipped() -> None:
     assert TEMPLATE.render_member({"headline": "", "skills": ["", " "], "other": "."}) == ""
 
 
@@ -44,7 +44,7 @@ def test_a_literal_separator_stays_text(encoder: TextEncoder) -> None:
     assert separator not in encoder.candidates(["[SEP]"])[0][1:-1]
 
 
-def test_each_side_is_cut_by_itself(encoder: TextEncoder) -> None:
+def test_each_side_is_truncated_by_itself(encoder: TextEncoder) -> None:
     assert len(encoder.member("a " * 50)) == 8 + 2
     assert len(encoder.candidates(["b " * 50])[0]) == 6 + 2
     assert encoder.longest_pair == 8 + 2 + 6 + 2
@@ -60,7 +60,7 @@ def _library() -> Tokenizer:
 
 @settings(max_examples=50, deadline=None)
 @given(member=TEXTS, candidate=TEXTS)
-def test_a_pair_is_what_the_library_would_have_made(member: str, candidate: str) -> None:
+def test_a_pair_equals_the_tokenizers_own_pair(member: str, candidate: str) -> None:
     encoder = TextEncoder(tokenizer_json(), 64, 64, layout="pair")
     expected = _library().encode(member, candidate)
     arrays = encoder.collate([Pair(encoder.member(member), encoder.candidates([candidate])[0])])
@@ -77,7 +77,7 @@ def test_padding_is_masked(encoder: TextEncoder) -> None:
     assert not arrays["input_ids"][0, len(short) :].any()
 
 
-def test_sides_alone_stand_as_they_do_in_a_pair(encoder: TextEncoder) -> None:
+def test_a_side_alone_has_the_same_ids_as_in_a_pair(encoder: TextEncoder) -> None:
     member, candidates = encoder.member("data engineer"), encoder.candidates(["chef", "senior data engineer"])
     whole = encoder.collate([Pair(member, candidates[1])])["input_ids"][0].tolist()
     first = encoder.collate_sides([member])
@@ -89,8 +89,8 @@ def test_sides_alone_stand_as_they_do_in_a_pair(encoder: TextEncoder) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(text=TEXTS)
-def test_each_side_alone_is_what_the_library_would_have_made(text: str) -> None:
-    """So that a sentence encoder reads both sides as it was pretrained to."""
+def test_each_side_alone_equals_the_tokenizers_own_encoding(text: str) -> None:
+    """A sentence encoder reads both sides as in pretraining."""
     encoder = TextEncoder(tokenizer_json(), 64, 64)
     expected = _library().encode(text).ids
     assert encoder.member(text).tolist() == expected
@@ -102,11 +102,11 @@ def test_text_that_is_not_unicode_is_a_value_error(encoder: TextEncoder) -> None
         encoder.member("\ud800")
 
 
-def test_a_tokenizer_without_special_tokens_is_refused() -> None:
+def test_a_tokenizer_without_special_tokens_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"none of the special tokens \[CLS\], <s>"):
         TextEncoder(tokenizer_json().replace("[CLS]", "[BOS]"), 8, 8)
 
 
 @given(st.text(st.sampled_from("ab.  \t\n\x1f\x85\xa0\u2009\u2028\u3000")))
-def test_white_space_of_every_kind_is_collapsed(text: str) -> None:
+def test_white_space_of_any_kind_is_collapsed(text: str) -> None:
     assert collapsed(text) == " ".join(text.split())

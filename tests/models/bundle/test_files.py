@@ -1,4 +1,4 @@
-"""A bundle is loaded as it was saved, or refused with a sentence that names what is wrong."""
+"""A bundle loads as it was saved, or is rejected with a sentence that names the fault."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def rewrite_manifest(path: Path, change: Callable[[dict[str, object]], object]) -> None:
-    """Change the manifest and sign it anew: what somebody with the tools could do."""
+    """Change the manifest and its digest, as an attacker could."""
     document = json.loads((path / MANIFEST).read_text())
     change(document)
     raw = json.dumps(document).encode()
@@ -47,7 +47,7 @@ def test_a_saved_bundle_loads_equal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
-def test_one_flipped_bit_is_refused_by_name(path: Path, name: str, place: float) -> None:
+def test_a_flipped_bit_is_rejected_with_the_file_name(path: Path, name: str, place: float) -> None:
     raw = bytearray((path / name).read_bytes())
     raw[int(place * len(raw))] ^= 1
     (path / name).write_bytes(raw)
@@ -70,20 +70,20 @@ def test_a_truncated_file_is_named_with_both_sizes(path: Path, name: str) -> Non
         Bundle.load(path)
 
 
-def test_a_file_that_nobody_listed_is_refused(path: Path) -> None:
+def test_an_unlisted_file_is_rejected(path: Path) -> None:
     (path / "extra.bin").write_bytes(b"?")
     with pytest.raises(BundleError, match=r"extra\.bin is not listed"):
         Bundle.load(path)
 
 
-def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_rejected(path: Path, tmp_path: Path) -> None:
     shutil.move(path / "tiny.onnx", tmp_path / "elsewhere.onnx")
     (path / "tiny.onnx").symlink_to(tmp_path / "elsewhere.onnx")
     with pytest.raises(BundleError, match=r"tiny\.onnx is a symbolic link"):
         Bundle.load(path)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="nowhere is not a bundle"):
         Bundle.load(tmp_path / "nowhere")
 
@@ -105,7 +105,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     ],
     ids=["unknown field", "unknown field inside", "missing field", "format", "no heads", "blend", "tokenizer", "path"],
 )
-def test_a_manifest_that_does_not_fit_is_refused(
+def test_an_inconsistent_manifest_is_rejected(
     path: Path, change: Callable[[dict[str, object]], object], sentence: str
 ) -> None:
     rewrite_manifest(path, change)
@@ -113,30 +113,30 @@ def test_a_manifest_that_does_not_fit_is_refused(
         Bundle.load(path)
 
 
-def test_another_graph_does_not_give_the_known_answers(tmp_path: Path) -> None:
+def test_another_graph_fails_the_known_answers(tmp_path: Path) -> None:
     contents = {"tiny.onnx": graph_bytes(seed=1), "tokenizer.json": tokenizer_json().encode()}
     bundle = save_bundle(tmp_path / "b", manifest(known_answers=known_answers(seed=0)), contents)
     with pytest.raises(BundleError, match=r"tiny\.onnx does not give its known answers: off by 0\.\d+, allowed 1e-05"):
         check_known_answers(bundle, open_scorer(bundle, "cpu", 1), open_encoder(bundle), "cpu")
 
 
-def test_the_right_graph_gives_them(path: Path) -> None:
+def test_the_right_graph_passes_the_known_answers(path: Path) -> None:
     bundle = Bundle.load(path)
     check_known_answers(bundle, open_scorer(bundle, "cpu", 1), open_encoder(bundle), "cpu")
 
 
-def test_a_graph_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_graph_is_rejected(tmp_path: Path) -> None:
     contents = {"tiny.onnx": b"not a graph", "tokenizer.json": tokenizer_json().encode()}
     bundle = save_bundle(tmp_path / "b", manifest(), contents)
     with pytest.raises(BundleError, match=r"tiny\.onnx: onnxruntime cannot load the graph"):
         open_scorer(bundle, "cpu", 1)
 
 
-def test_cuda_without_a_gpu_is_an_error_and_never_the_cpu(path: Path) -> None:
+def test_cuda_without_a_gpu_is_an_error(path: Path) -> None:
     with pytest.raises(DeviceError, match="'cuda' was requested"):
         open_scorer(Bundle.load(path), "cuda", 1)
 
 
-def test_saving_does_not_replace_unless_told_to(path: Path) -> None:
+def test_saving_does_not_overwrite_by_default(path: Path) -> None:
     with pytest.raises(FileExistsError):
         save_bundle(path, manifest(), {})

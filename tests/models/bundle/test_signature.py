@@ -1,4 +1,4 @@
-"""Signatures: with a key, only what its owner signed is loaded; anything else is refused by name."""
+"""With a trusted key, only bundles signed by its owner load; others are rejected with the file name."""
 
 import subprocess
 from pathlib import Path
@@ -33,28 +33,28 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
-def test_a_bundle_that_the_signer_signed_is_loaded(bundle: Path, key: Ed25519PrivateKey, signer: TrustedSigner) -> None:
+def test_a_bundle_of_the_trusted_signer_loads(bundle: Path, key: Ed25519PrivateKey, signer: TrustedSigner) -> None:
     sign(bundle, key)
     assert Bundle.load(bundle, signer).manifest.name == "tiny"
 
 
-def test_a_signature_is_no_fault_where_no_key_is_known(bundle: Path, key: Ed25519PrivateKey) -> None:
+def test_without_a_trusted_key_a_signed_bundle_loads(bundle: Path, key: Ed25519PrivateKey) -> None:
     sign(bundle, key)
     assert Bundle.load(bundle).manifest.name == "tiny"
 
 
-def test_an_unsigned_bundle_is_refused_by_name(bundle: Path, signer: TrustedSigner) -> None:
+def test_an_unsigned_bundle_is_rejected_by_name(bundle: Path, signer: TrustedSigner) -> None:
     with pytest.raises(BundleError, match=r"tiny/manifest\.sig is missing"):
         Bundle.load(bundle, signer)
 
 
-def test_a_bundle_that_somebody_else_signed_is_refused_by_name(bundle: Path, signer: TrustedSigner) -> None:
+def test_a_bundle_of_another_signer_is_rejected_by_name(bundle: Path, signer: TrustedSigner) -> None:
     sign(bundle, Ed25519PrivateKey.generate())
     with pytest.raises(BundleError, match=r"tiny/manifest\.sig is not the trusted signer's signature"):
         Bundle.load(bundle, signer)
 
 
-def test_a_signature_does_not_hold_for_another_manifest(
+def test_a_signature_is_invalid_for_another_manifest(
     bundle: Path, key: Ed25519PrivateKey, signer: TrustedSigner
 ) -> None:
     sign(bundle, key)
@@ -66,13 +66,13 @@ def test_a_signature_does_not_hold_for_another_manifest(
 
 
 @pytest.mark.parametrize("signature", [b"", b"x" * 63, b"x" * 64, b"x" * 65])
-def test_what_is_no_signature_is_refused(bundle: Path, signer: TrustedSigner, signature: bytes) -> None:
+def test_a_malformed_signature_is_rejected(bundle: Path, signer: TrustedSigner, signature: bytes) -> None:
     (bundle / MANIFEST_SIGNATURE).write_bytes(signature)
     with pytest.raises(BundleError, match="is not the trusted signer's signature"):
         Bundle.load(bundle, signer)
 
 
-def test_a_key_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_an_unusable_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadSigner, match=r"none\.pem cannot be read"):
         TrustedSigner.read(tmp_path / "none.pem")
     (tmp_path / "odd.pem").write_text("not a key")
@@ -82,7 +82,7 @@ def test_a_key_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         TrustedSigner.read(public(X25519PrivateKey.generate(), tmp_path / "other.pem"))
 
 
-def test_what_openssl_signs_is_loaded(bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_signed_by_openssl_loads(bundle: Path, tmp_path: Path) -> None:
     private, known = tmp_path / "private.pem", tmp_path / "public.pem"
     try:
         for line in (

@@ -1,4 +1,4 @@
-"""Buckets hold what they must and no more; what is cut comes together again."""
+"""Each batch runs in its smallest bucket, or in pieces that cover it."""
 
 from itertools import pairwise
 
@@ -41,7 +41,7 @@ def test_the_bucket_is_the_smallest_that_holds_the_batch(given_buckets: Buckets,
 
 
 @given(buckets(), sizes)
-def test_pieces_cover_every_place_once_and_each_fits_a_bucket(given_buckets: Buckets, size: Size) -> None:
+def test_pieces_cover_each_pair_once_and_each_fits_a_bucket(given_buckets: Buckets, size: Size) -> None:
     covered = np.zeros((size.rows, size.candidates), dtype=int)
     for cut in given_buckets.cut(size):
         covered[cut.rows, cut.candidates] += 1
@@ -51,19 +51,19 @@ def test_pieces_cover_every_place_once_and_each_fits_a_bucket(given_buckets: Buc
 
 
 @given(buckets())
-def test_what_fits_a_bucket_is_not_cut(given_buckets: Buckets) -> None:
+def test_a_batch_that_fits_a_bucket_is_not_split(given_buckets: Buckets) -> None:
     for size in given_buckets.every():
         assert [cut.size for cut in given_buckets.cut(size)] == [size]
 
 
 @given(st.integers(1, 600), st.integers(1, 600))
-def test_doubling_ends_at_the_most_and_never_more_than_doubles(least: int, most: int) -> None:
+def test_doubling_ends_at_the_maximum_and_at_most_doubles(least: int, most: int) -> None:
     found = doubling(least, max(least, most))
     assert (found[0], found[-1]) == (least, max(least, most))
     assert all(a < b <= 2 * a for a, b in pairwise(found))
 
 
-def test_sizes_are_worked_out_by_hand() -> None:
+def test_sizes_match_hand_computed_ones() -> None:
     small = Buckets((1, 2, 4), tokens=(16, 32), candidates=(8, 16), max_pairs=32)
     assert small.fit(Size(1, 3, 10)) == Size(1, 8, 16)
     assert small.fit(Size(3, 9, 17)) is None  # 4 x 16 would be more than 32 pairs
@@ -71,7 +71,7 @@ def test_sizes_are_worked_out_by_hand() -> None:
         (slice(0, 2), slice(0, 9)),
         (slice(2, 3), slice(0, 9)),
     ]
-    assert small.fit(Size(1, 8, 33)) is None  # tokens are never cut
+    assert small.fit(Size(1, 8, 33)) is None  # tokens are never split
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_sizes_are_worked_out_by_hand() -> None:
     [((), (1,), (1,), 9), ((2, 2), (1,), (1,), 9), ((0, 1), (1,), (1,), 9), ((2,), (1,), (5,), 9)],
     ids=["none", "twice", "zero", "no room"],
 )
-def test_sizes_that_make_no_sense_are_refused(
+def test_invalid_sizes_are_rejected(
     rows: tuple[int, ...], tokens: tuple[int, ...], candidates: tuple[int, ...], most: int
 ) -> None:
     with pytest.raises(ValueError, match="must"):
@@ -94,11 +94,11 @@ def test_the_longest_texts_fit_a_bucket_of_their_graph(part: Part) -> None:
     assert len(limits.buckets(part).every()) <= 120
 
 
-def test_texts_shorter_than_the_shortest_bucket_have_one_of_their_own() -> None:
+def test_texts_shorter_than_the_shortest_bucket_have_their_own_bucket() -> None:
     assert BatchLimits(member_tokens=6, candidate_tokens=9).buckets("member").tokens == (6,)
 
 
-def test_a_profile_goes_from_the_smallest_to_the_largest_size_of_each_axis() -> None:
+def test_a_profile_spans_the_smallest_to_the_largest_size_of_each_axis() -> None:
     profile = Profile.of((SLOTS, MASK), BatchLimits(194, 130, members=8, pairs=512).buckets("score"))
     assert profile.least == {"slots": (1, 32, 4, 8), "member_mask": (1, 32)}
     assert profile.usual == {"slots": (1, 512, 4, 8), "member_mask": (1, 128)}

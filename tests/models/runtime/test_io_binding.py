@@ -59,7 +59,7 @@ def score_feeds(rows: int, candidates: int, tokens: int, seed: int = 0) -> dict[
 
 
 class Recording:
-    """A runtime that notes the graph id of each run."""
+    """A runtime that records the graph id of each run."""
 
     def __init__(self, graph: bytes) -> None:
         self._runtime = Session.open(graph, "cpu", 1).runtime
@@ -96,7 +96,7 @@ def padded(feeds: dict[str, np.ndarray], size: Size, session: Session) -> dict[s
 
 
 @pytest.mark.parametrize("size", [Size(1, 1, 1), Size(2, 3, 5), Size(4, 2, 8), Size(3, 2, 4)])
-def test_a_bucket_gives_bit_for_bit_what_the_padded_batch_gives(graphs: Mapping[str, bytes], size: Size) -> None:
+def test_a_bucket_equals_the_padded_batch_bit_for_bit(graphs: Mapping[str, bytes], size: Size) -> None:
     ours, plain = bound(graphs["score.onnx"])
     feeds = score_feeds(size.rows, size.candidates, size.tokens)
     bucket = BUCKETS.fit(size)
@@ -105,7 +105,7 @@ def test_a_bucket_gives_bit_for_bit_what_the_padded_batch_gives(graphs: Mapping[
     np.testing.assert_array_equal(ours.run(feeds), expected)
 
 
-def test_batches_of_any_size_say_what_the_plain_session_says(graphs: Mapping[str, bytes]) -> None:
+def test_batches_of_any_size_equal_the_plain_session(graphs: Mapping[str, bytes]) -> None:
     ours, plain = bound(graphs["score.onnx"])
     ours.warm_up()
     for seed, (rows, candidates, tokens) in enumerate(
@@ -115,7 +115,7 @@ def test_batches_of_any_size_say_what_the_plain_session_says(graphs: Mapping[str
         np.testing.assert_allclose(ours.run(feeds), plain.run(feeds), atol=1e-5)
 
 
-def test_every_output_comes_back_without_its_padding(graphs: Mapping[str, bytes]) -> None:
+def test_every_output_is_returned_without_padding(graphs: Mapping[str, bytes]) -> None:
     ours, plain = bound(graphs["member.onnx"])
     ids = np.arange(1, 16).reshape(5, 3)
     feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
@@ -125,7 +125,7 @@ def test_every_output_comes_back_without_its_padding(graphs: Mapping[str, bytes]
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_an_earlier_batch_leaves_nothing_behind(graphs: Mapping[str, bytes]) -> None:
+def test_an_earlier_batch_does_not_affect_a_later_one(graphs: Mapping[str, bytes]) -> None:
     ours, plain = bound(graphs["score.onnx"])
     first, second = score_feeds(2, 2, 8, seed=1), score_feeds(1, 1, 5, seed=2)
     before = ours.run(first)
@@ -141,7 +141,7 @@ def test_a_dot_product_has_no_buckets_by_length() -> None:
     np.testing.assert_allclose(ours.run(feeds), plain.run(feeds), atol=1e-5)
 
 
-def test_stored_halves_are_taken_as_they_are(graphs: Mapping[str, bytes]) -> None:
+def test_fp16_slots_are_passed_unchanged(graphs: Mapping[str, bytes]) -> None:
     ours, _ = bound(graphs["score.onnx"])
     feeds = score_feeds(1, 2, 3)
     halves = {**feeds, "slots": feeds["slots"].astype(np.float16)}
@@ -149,7 +149,7 @@ def test_stored_halves_are_taken_as_they_are(graphs: Mapping[str, bytes]) -> Non
     np.testing.assert_array_equal(ours.run(halves), ours.run(widened))
 
 
-def test_no_rows_run_nothing(graphs: Mapping[str, bytes]) -> None:
+def test_a_batch_without_rows_runs_nothing(graphs: Mapping[str, bytes]) -> None:
     ours, runtime = with_graphs(graphs["score.onnx"])
     assert ours.run(score_feeds(0, 2, 3)).shape == (0, 2, 2)
     assert runtime.ids == []
@@ -165,7 +165,7 @@ def test_no_rows_run_nothing(graphs: Mapping[str, bytes]) -> None:
     ],
     ids=["rows", "width", "rank", "type"],
 )
-def test_feeds_that_do_not_belong_together_are_refused(
+def test_inconsistent_feeds_are_rejected(
     graphs: Mapping[str, bytes], change: dict[str, np.ndarray], error: type[Exception]
 ) -> None:
     ours, _ = bound(graphs["score.onnx"])
@@ -173,7 +173,7 @@ def test_feeds_that_do_not_belong_together_are_refused(
         ours.run({**score_feeds(1, 2, 3), **change})
 
 
-def test_a_graph_with_an_axis_of_no_name_is_refused() -> None:
+def test_a_graph_with_an_unnamed_axis_is_rejected() -> None:
     with pytest.raises(BundleError, match="have distinct names"):
         bound(dot_graph(candidates=None))
 
@@ -191,7 +191,7 @@ def test_each_bucket_runs_normally_before_its_graph_is_captured(graphs: Mapping[
     assert sorted(captured) == list(range(1, num_buckets + 1))
 
 
-def test_a_graph_id_is_only_ever_run_with_one_shape(graphs: Mapping[str, bytes]) -> None:
+def test_a_graph_id_has_one_shape(graphs: Mapping[str, bytes]) -> None:
     ours, runtime = with_graphs(graphs["score.onnx"])
     ours.warm_up()
     found = {}
@@ -205,7 +205,7 @@ def test_a_graph_id_is_only_ever_run_with_one_shape(graphs: Mapping[str, bytes])
     assert NO_GRAPH not in found.values()
 
 
-def test_what_has_more_tokens_than_every_bucket_runs_without_a_graph(graphs: Mapping[str, bytes]) -> None:
+def test_a_batch_with_more_tokens_than_every_bucket_runs_without_a_graph(graphs: Mapping[str, bytes]) -> None:
     ours, runtime = with_graphs(graphs["score.onnx"])
     ours.warm_up()
     runtime.ids.clear()
@@ -213,7 +213,7 @@ def test_what_has_more_tokens_than_every_bucket_runs_without_a_graph(graphs: Map
     assert runtime.ids == [NO_GRAPH]
 
 
-def test_another_thread_than_the_one_that_captured_runs_without_graphs(graphs: Mapping[str, bytes]) -> None:
+def test_a_thread_that_did_not_capture_runs_without_graphs(graphs: Mapping[str, bytes]) -> None:
     ours, runtime = with_graphs(graphs["score.onnx"])
     feeds = score_feeds(1, 2, 3)
     expected = ours.run(feeds)
@@ -225,14 +225,14 @@ def test_another_thread_than_the_one_that_captured_runs_without_graphs(graphs: M
     assert runtime.ids == [NO_GRAPH]
 
 
-def test_a_session_with_graphs_captures_none_of_its_plain_runs(graphs: Mapping[str, bytes]) -> None:
+def test_a_session_with_graphs_does_not_capture_plain_runs(graphs: Mapping[str, bytes]) -> None:
     runtime = Recording(graphs["score.onnx"])
     session = Session(runtime, "cpu", cuda_graphs=True)
     session.run(score_feeds(1, 2, 3))
     assert runtime.ids == [NO_GRAPH]
 
 
-def test_without_graphs_no_run_asks_for_one(graphs: Mapping[str, bytes]) -> None:
+def test_without_graphs_no_run_has_a_graph_id(graphs: Mapping[str, bytes]) -> None:
     runtime = Recording(graphs["score.onnx"])
     ours = BoundSession(Session(runtime, "cpu"), BUCKETS)
     ours.warm_up()
@@ -256,7 +256,7 @@ def test_a_cross_encoder_runs_in_the_buckets_of_its_limits() -> None:
     np.testing.assert_allclose(ours.run(feeds), plain.run(feeds), atol=1e-6)
 
 
-def test_the_shipped_student_for_gpus_says_the_same_in_buckets() -> None:
+def test_the_shipped_gpu_student_gives_the_same_in_buckets() -> None:
     ours, plain = bound((BUNDLE / "encoder.fp16.onnx").read_bytes(), Buckets((1, 4), tokens=(16, 32)))
     ids = np.random.default_rng(0).integers(1000, 20000, (5, 12))
     ids[:, 0] = 101

@@ -1,4 +1,4 @@
-"""onnxruntime is told what was meant, and an engine is only ever found by what it was built from."""
+"""Options of execution providers, and the folder of an engine, which depends on all that it was built from."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ PROFILE = Profile(
 GPU = Gpu("NVIDIA H200", "580.82.07", "10.16.1.11")
 
 
-def test_cuda_is_told_the_same_in_words_of_its_own() -> None:
+def test_cuda_options_are_spelled_as_onnxruntime_expects() -> None:
     name, options = Cuda(graphs=True, tf32=False).provider()
     assert name == "CUDAExecutionProvider"
     assert options == {
@@ -29,11 +29,11 @@ def test_cuda_is_told_the_same_in_words_of_its_own() -> None:
     }
 
 
-def test_cuda_graphs_are_off_unless_asked_for() -> None:
+def test_cuda_graphs_are_off_by_default() -> None:
     assert Cuda().provider()[1]["enable_cuda_graph"] == "0"
 
 
-def test_tensorrt_is_given_every_input_of_the_profile_and_its_caches() -> None:
+def test_tensorrt_gets_every_input_of_the_profile_and_its_caches() -> None:
     name, options = TensorRt(PROFILE, Path("engines/key"), "fp16").provider()
     assert name == "TensorrtExecutionProvider"
     assert options["trt_profile_min_shapes"] == "input_ids:1x32,attention_mask:1x32"
@@ -44,11 +44,11 @@ def test_tensorrt_is_given_every_input_of_the_profile_and_its_caches() -> None:
 
 
 @pytest.mark.parametrize(("precision", "flag"), [("fp16", "1"), ("fp32", "0")])
-def test_tensorrt_computes_in_halves_only_where_the_graph_does(precision: str, flag: str) -> None:
+def test_tensorrt_uses_fp16_only_for_fp16_graphs(precision: str, flag: str) -> None:
     assert TensorRt(PROFILE, Path("engines"), precision).provider()[1]["trt_fp16_enable"] == flag  # type: ignore[arg-type]
 
 
-def test_engines_are_found_again() -> None:
+def test_an_engine_folder_is_stable() -> None:
     folder = engine_folder(Path("engines"), b"graph", PROFILE, GPU)
     assert folder.parent == Path("engines")
     assert folder == engine_folder(Path("engines"), b"graph", replace(PROFILE), replace(GPU))
@@ -65,12 +65,12 @@ def test_engines_are_found_again() -> None:
     ],
     ids=["graph", "profile", "device", "driver", "tensorrt"],
 )
-def test_whatever_differs_has_engines_of_its_own(graph: bytes, profile: Profile, gpu: Gpu) -> None:
+def test_any_difference_gives_another_engine_folder(graph: bytes, profile: Profile, gpu: Gpu) -> None:
     known = engine_folder(Path("engines"), b"graph", PROFILE, GPU)
     assert engine_folder(Path("engines"), graph, profile, gpu) != known
 
 
-def test_the_first_gpu_is_read_from_what_nvidia_smi_says() -> None:
+def test_the_first_gpu_is_read_from_nvidia_smi() -> None:
     assert Gpu.read("NVIDIA H200, 580.82.07\nNVIDIA L4, 580.82.07\n", "10.16.1.11") == GPU
 
 
@@ -93,7 +93,7 @@ def test_a_machine_without_a_driver_is_an_error(monkeypatch: pytest.MonkeyPatch,
         ({}, "none of tensorrt-cu13"),
     ],
 )
-def test_another_major_version_of_tensorrt_is_refused(
+def test_another_major_version_of_tensorrt_is_rejected(
     monkeypatch: pytest.MonkeyPatch, installed: dict[str, str], sentence: str
 ) -> None:
     import importlib.metadata

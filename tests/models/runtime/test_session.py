@@ -13,8 +13,8 @@ from models.runtime.session import Device, Session, resolve_device
 from tests.support.bundles import graph_bytes
 
 
-class Pretender:
-    """onnxruntime's session as the GPU wheel's behaves: it takes any provider and uses the ones that it can load."""
+class GpuWheelSession:
+    """Behaves as the session of the GPU wheel: accepts any provider and uses the ones that it can load."""
 
     granted: tuple[str, ...] = (CPU,)
 
@@ -34,11 +34,11 @@ class Pretender:
 
 
 @pytest.fixture
-def gpu_wheel(monkeypatch: pytest.MonkeyPatch) -> type[Pretender]:
+def gpu_wheel(monkeypatch: pytest.MonkeyPatch) -> type[GpuWheelSession]:
     monkeypatch.setattr(ort, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
-    monkeypatch.setattr(ort, "InferenceSession", Pretender)
-    monkeypatch.setattr(Pretender, "granted", (CPU,))
-    return Pretender
+    monkeypatch.setattr(ort, "InferenceSession", GpuWheelSession)
+    monkeypatch.setattr(GpuWheelSession, "granted", (CPU,))
+    return GpuWheelSession
 
 
 def devices(*names: str) -> object:
@@ -54,31 +54,31 @@ def devices(*names: str) -> object:
         ("cuda", [CPU], "cuda"),
     ],
 )
-def test_auto_is_the_gpu_only_where_there_is_one(
+def test_auto_is_the_gpu_only_on_a_machine_with_one(
     monkeypatch: pytest.MonkeyPatch, asked: Device, there: list[str], meant: str
 ) -> None:
     monkeypatch.setattr(ort, "get_ep_devices", devices(*there))
     assert resolve_device(asked) == meant
 
 
-def test_a_wheel_without_cuda_says_so() -> None:
+def test_a_wheel_without_cuda_is_an_error() -> None:
     with pytest.raises(DeviceError, match="built without CUDAExecutionProvider"):
         Session.open(graph_bytes(), "cuda", 1)
 
 
-def test_a_gpu_wheel_that_falls_to_the_cpu_is_an_error(gpu_wheel: type[Pretender]) -> None:
+def test_a_gpu_wheel_that_falls_back_to_the_cpu_is_an_error(gpu_wheel: type[GpuWheelSession]) -> None:
     with pytest.raises(DeviceError, match="'cuda' was requested, but onnxruntime gave CPUExecutionProvider"):
         Session.open(graph_bytes(), "cuda", 1)
 
 
-def test_tensorrt_that_falls_to_cuda_is_an_error(gpu_wheel: type[Pretender]) -> None:
+def test_tensorrt_that_falls_back_to_cuda_is_an_error(gpu_wheel: type[GpuWheelSession]) -> None:
     gpu_wheel.granted = (CUDA, CPU)
     with pytest.raises(DeviceError, match="onnxruntime gave CUDAExecutionProvider, CPU"):
         Session.open(graph_bytes(), "cuda", 1, providers=[(TENSORRT, {}), Cuda().provider()])
 
 
 @pytest.mark.parametrize("graphs", [False, True])
-def test_a_device_that_is_granted_is_used_as_asked(gpu_wheel: type[Pretender], graphs: bool) -> None:
+def test_an_available_device_is_used_as_requested(gpu_wheel: type[GpuWheelSession], graphs: bool) -> None:
     gpu_wheel.granted = (CUDA, CPU)
     session = Session.open(graph_bytes(), "cuda", 1, providers=[Cuda(graphs=graphs).provider()])
     assert session.device == "cuda"
@@ -86,12 +86,12 @@ def test_a_device_that_is_granted_is_used_as_asked(gpu_wheel: type[Pretender], g
     assert session.runtime.asked == [Cuda(graphs=graphs).provider()]
 
 
-def test_cuda_without_more_words_has_the_options_of_a_service(gpu_wheel: type[Pretender]) -> None:
+def test_cuda_has_the_service_options_by_default(gpu_wheel: type[GpuWheelSession]) -> None:
     gpu_wheel.granted = (CUDA, CPU)
     assert Session.open(graph_bytes(), "cuda", 1).runtime.asked == [Cuda().provider()]
 
 
-def test_a_graph_that_is_not_fitscores_has_no_known_axes() -> None:
+def test_a_foreign_graph_has_no_known_axes() -> None:
     from onnx import TensorProto, helper
 
     pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3])

@@ -1,4 +1,4 @@
-"""Scores depend on the pair alone, and are what the formula says."""
+"""Scores depend on the pair alone, and match the formula."""
 
 from pathlib import Path
 
@@ -28,12 +28,12 @@ def pairs(encoder: TextEncoder) -> list[Pair]:
     return [Pair(encoder.member(m), c) for m in TEXTS for c in encoder.candidates(TEXTS)]
 
 
-def test_logits_are_those_of_the_formula(scorer: CrossEncoderScorer, encoder: TextEncoder, pairs: list[Pair]) -> None:
+def test_logits_match_the_formula(scorer: CrossEncoderScorer, encoder: TextEncoder, pairs: list[Pair]) -> None:
     expected = [expected_logits(encoder, pair) for pair in pairs]
     np.testing.assert_allclose([scorer.pair_logits([pair])[0] for pair in pairs], expected, atol=1e-5)
 
 
-def test_company_and_padding_change_nothing(scorer: CrossEncoderScorer, pairs: list[Pair]) -> None:
+def test_other_pairs_and_padding_change_nothing(scorer: CrossEncoderScorer, pairs: list[Pair]) -> None:
     together = scorer.score(pairs)
     np.testing.assert_allclose(together, np.concatenate([scorer.score([pair]) for pair in pairs]), atol=1e-6)
     np.testing.assert_allclose(together[::-1], scorer.score(pairs[::-1]), atol=1e-6)
@@ -49,17 +49,17 @@ def test_no_pairs_run_no_graph(encoder: TextEncoder) -> None:
         def run(self, feeds: object) -> None:
             raise AssertionError("the graph was run")
 
-    scorer = CrossEncoderScorer(Untouchable(), encoder, HEADS)  # type: ignore[arg-type]  # a session that may not be used
+    scorer = CrossEncoderScorer(Untouchable(), encoder, HEADS)  # type: ignore[arg-type]  # a session that must not be used
     assert scorer.score([]).shape == (0, 2)
 
 
-def test_a_graph_without_token_types_is_not_given_any(encoder: TextEncoder, pairs: list[Pair]) -> None:
+def test_a_graph_without_token_types_gets_none(encoder: TextEncoder, pairs: list[Pair]) -> None:
     graph = graph_bytes(inputs=("input_ids", "attention_mask"))
     scorer = CrossEncoderScorer(Session.open(graph, "cpu", 1), encoder, HEADS)
     assert np.isfinite(scorer.score(pairs)).all()
 
 
-def test_a_graph_that_wants_other_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_with_external_data_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnx
     from onnx.external_data_helper import convert_model_to_external_data
 
@@ -68,6 +68,6 @@ def test_a_graph_that_wants_other_files_is_refused(tmp_path: Path, monkeypatch: 
     model = onnx.load_from_string(graph_bytes())
     convert_model_to_external_data(model, location="weights.bin", size_threshold=0)
     onnx.save(model, tmp_path / "outside.onnx")
-    monkeypatch.chdir(tmp_path)  # where the file would be found if anything looked
+    monkeypatch.chdir(tmp_path)  # the folder in which the file could be found
     with pytest.raises(BundleError):
         Session.open((tmp_path / "outside.onnx").read_bytes(), "cpu", 1)

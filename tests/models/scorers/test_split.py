@@ -1,4 +1,4 @@
-"""The split scorer: three graphs that together say what the formula says, whoever shares a batch."""
+"""The split scorer: three graphs that together compute the formula, for any batch."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def pairs_of(bundle: Bundle) -> list[Pair]:
     return [Pair(member, ids) for member in members for ids in encoder.candidates(CANDIDATES)]
 
 
-def test_pairs_score_as_the_formula_says(bundle: Bundle, scorer: SplitScorer) -> None:
+def test_pairs_score_as_the_formula(bundle: Bundle, scorer: SplitScorer) -> None:
     pairs = pairs_of(bundle)
     expected = [expected_logits(pair.member, pair.candidate) for pair in pairs]
-    np.testing.assert_allclose(scorer.pair_logits(pairs), expected, rtol=0, atol=5e-3)  # slots are kept in fp16
+    np.testing.assert_allclose(scorer.pair_logits(pairs), expected, rtol=0, atol=5e-3)  # slots are fp16
 
 
-def test_a_pair_scores_the_same_alone_and_in_company(bundle: Bundle, scorer: SplitScorer) -> None:
+def test_a_pair_scores_the_same_alone_and_in_a_batch(bundle: Bundle, scorer: SplitScorer) -> None:
     pairs = pairs_of(bundle)
     alone = np.concatenate([scorer.score([pair]) for pair in pairs])
     np.testing.assert_allclose(scorer.score(pairs), alone, atol=1e-6)
     np.testing.assert_allclose(scorer.score(pairs[::-1]), alone[::-1], atol=1e-6)
 
 
-def test_blocks_of_unlike_sizes_share_a_batch(bundle: Bundle, scorer: SplitScorer) -> None:
+def test_blocks_of_different_sizes_share_a_batch(bundle: Bundle, scorer: SplitScorer) -> None:
     encoder = open_encoder(bundle)
     states = scorer.encode_members([encoder.member(text) for text in MEMBERS])
     slots = scorer.encode_candidates(encoder.candidates(CANDIDATES))
@@ -60,7 +60,7 @@ def test_blocks_of_unlike_sizes_share_a_batch(bundle: Bundle, scorer: SplitScore
         np.testing.assert_allclose(rows, scorer.score_blocks([block])[0], atol=1e-6)
 
 
-def test_a_member_is_kept_at_its_own_length(bundle: Bundle, scorer: SplitScorer) -> None:
+def test_a_member_state_has_no_padding(bundle: Bundle, scorer: SplitScorer) -> None:
     encoder = open_encoder(bundle)
     members = [encoder.member(text) for text in MEMBERS]
     for ids, state in zip(members, scorer.encode_members(members), strict=True):
@@ -73,11 +73,11 @@ def test_no_pairs_need_no_run(scorer: SplitScorer) -> None:
     assert scorer.score([]).shape == (0, 2)
 
 
-def test_its_known_answers_hold(bundle: Bundle, scorer: SplitScorer) -> None:
+def test_its_known_answers_pass(bundle: Bundle, scorer: SplitScorer) -> None:
     check_known_answers(bundle, scorer, open_encoder(bundle), "cpu")
 
 
-def test_known_answers_of_other_weights_are_refused_by_file_name(tmp_path: Path) -> None:
+def test_other_weights_fail_the_known_answers_with_file_names(tmp_path: Path) -> None:
     right = write_split_bundle(tmp_path / "right").manifest.known_answers
     bundle = write_split_bundle(tmp_path / "wrong", seed=1)
     other = Bundle(bundle.path, bundle.manifest.model_copy(update={"known_answers": right}), bundle.contents)

@@ -1,4 +1,4 @@
-"""A key finds one model's slots of one text; an entry that is not what was packed under its key is refused."""
+"""A key finds one model's slots of one text; an entry that was not packed under its key is rejected."""
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ def slots(rows: int = 4, width: int = 6, seed: int = 0) -> Slots:
 
 
 @given(st.integers(1, 16), st.integers(1, 64), st.integers(0, 99))
-def test_slots_come_back_as_they_were(rows: int, width: int, seed: int) -> None:
+def test_slots_are_unchanged_after_a_round_trip(rows: int, width: int, seed: int) -> None:
     packed = slots(rows, width, seed)
     found = unpack(KEY, pack(KEY, packed))
     assert found.dtype == np.float16
     np.testing.assert_array_equal(found, packed)
 
 
-def test_what_comes_back_cannot_be_changed() -> None:
+def test_unpacked_slots_are_read_only() -> None:
     assert not unpack(KEY, pack(KEY, slots())).flags.writeable
 
 
@@ -39,12 +39,12 @@ def test_a_key_begins_with_its_model() -> None:
     assert KEY[:MODEL_KEY_BYTES] == MODEL
 
 
-def test_where_one_part_of_an_identity_ends_is_part_of_it() -> None:
+def test_the_boundaries_of_identity_parts_count() -> None:
     assert model_key(b"ab", b"c") != model_key(b"a", b"bc")
 
 
 @given(st.data())
-def test_an_entry_with_any_bit_flipped_is_refused(data: st.DataObject) -> None:
+def test_an_entry_with_a_flipped_bit_is_rejected(data: st.DataObject) -> None:
     entry = bytearray(pack(KEY, slots()))
     place = data.draw(st.integers(0, len(entry) - 1))
     entry[place] ^= 1 << data.draw(st.integers(0, 7))
@@ -53,12 +53,12 @@ def test_an_entry_with_any_bit_flipped_is_refused(data: st.DataObject) -> None:
 
 
 @given(st.integers(0, 59))
-def test_an_entry_that_was_cut_off_is_refused(length: int) -> None:
+def test_a_truncated_entry_is_rejected(length: int) -> None:
     with pytest.raises(DamagedEntry):
         unpack(KEY, pack(KEY, slots())[:length])
 
 
-def test_an_entry_under_another_key_is_refused() -> None:
+def test_an_entry_under_another_key_is_rejected() -> None:
     with pytest.raises(DamagedEntry):
         unpack(content_key(MODEL, "another"), pack(KEY, slots()))
 

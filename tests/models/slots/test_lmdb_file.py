@@ -1,4 +1,4 @@
-"""Slots in a file: kept over kill -9, shared by processes, set aside when damaged, and never another's."""
+"""The slot file survives kill -9, is shared by processes, is moved aside when damaged, and returns no wrong slots."""
 
 import multiprocessing
 import signal
@@ -35,7 +35,7 @@ def assert_holds(file: SlotFile, expected: dict[bytes, Slots]) -> None:
 
 
 def filled(folder: Path, num_entries: int = 50) -> Path:
-    """A file with entries; returns where its bytes are."""
+    """Create a file with entries; returns its path."""
     file = SlotFile(folder, PLENTY)
     file.put_many(entries(0, num_entries))
     file.close()
@@ -51,7 +51,7 @@ def test_slots_are_found_after_reopening(tmp_path: Path) -> None:
     file.close()
 
 
-def test_what_does_not_fit_is_refused_as_a_whole(tmp_path: Path) -> None:
+def test_a_put_that_does_not_fit_stores_nothing(tmp_path: Path) -> None:
     file = SlotFile(tmp_path, 1 << 20)
     file.put_many(entries(0, 100))
     with pytest.raises(NoRoom):
@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_refused_as_a_whole(tmp_path: Path) -> None:
     file.close()
 
 
-def test_entries_of_old_models_are_dropped_and_their_room_is_used_again(tmp_path: Path) -> None:
+def test_dropped_entries_of_old_models_free_their_space(tmp_path: Path) -> None:
     file = SlotFile(tmp_path, 4 << 20)
     for _ in range(5):
         file.put_many(entries(0, 800, OLD))
@@ -141,7 +141,7 @@ def flip(data: Path, place: int, mask: int = 0x10) -> None:
 
 
 def num_right(file: SlotFile, expected: dict[bytes, Slots]) -> int:
-    """How many are there; fails for one that is there and wrong."""
+    """The number of entries; fails for a wrong one."""
     there = [(found, slots) for found, slots in zip(file.get_many(list(expected)), expected.values(), strict=True)]
     for found, slots in there:
         if found is not None:
@@ -156,7 +156,7 @@ def test_flipped_bytes_anywhere_never_give_wrong_slots(tmp_path: Path) -> None:
     for place in places:
         data.write_bytes(whole)
         flip(data, place)
-        (data.parent / SUSPECT).touch()  # a flipped byte of the tree may be met by nobody, or end whoever meets it
+        (data.parent / SUSPECT).touch()  # a flipped byte of the tree may go unnoticed, or kill the reader
         file = SlotFile(tmp_path / "sound", PLENTY)
         num_right(file, entries(0, 50))
         file.put_many(entries(0, 50))
@@ -164,12 +164,12 @@ def test_flipped_bytes_anywhere_never_give_wrong_slots(tmp_path: Path) -> None:
         file.close()
 
 
-def test_a_tree_that_is_broken_is_told_of_and_set_aside_at_the_next_opening(tmp_path: Path) -> None:
+def test_a_broken_tree_is_reported_and_moved_aside_at_the_next_opening(tmp_path: Path) -> None:
     data = filled(tmp_path)
     pages = np.frombuffer(data.read_bytes(), np.uint8).reshape(-1, 4096).copy()
     for page in pages:
         if NEW in page.tobytes():
-            page[10:12] = 0  # its flags: no branch and no leaf any more
+            page[10:12] = 0  # its flags: neither branch nor leaf
     data.write_bytes(pages.tobytes())
     file = SlotFile(tmp_path, PLENTY)
     with pytest.raises(StoreDown):
@@ -183,13 +183,13 @@ def test_a_tree_that_is_broken_is_told_of_and_set_aside_at_the_next_opening(tmp_
 
 
 def damaged_value(folder: Path) -> None:
-    """A file in which the numbers of one entry are not what they were."""
+    """A file with one damaged entry."""
     data = filled(folder)
     body = slots_of(7).tobytes()
     flip(data, data.read_bytes().index(body) + 1000, 0x80)
 
 
-def test_a_damaged_entry_is_missed_and_can_be_written_anew(tmp_path: Path) -> None:
+def test_a_damaged_entry_is_missing_and_can_be_written_again(tmp_path: Path) -> None:
     damaged_value(tmp_path)
     file = SlotFile(tmp_path, PLENTY)
     assert num_right(file, entries(0, 50)) == 49
@@ -211,7 +211,7 @@ def test_without_the_checksum_a_damaged_entry_would_give_wrong_slots(
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9])
-def test_a_file_that_was_cut_off_is_set_aside_and_begun_anew(
+def test_a_truncated_file_is_moved_aside_and_replaced(
     tmp_path: Path, share: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = filled(tmp_path)
@@ -228,7 +228,7 @@ def test_a_file_that_was_cut_off_is_set_aside_and_begun_anew(
         assert [record.message.count("moved to") for record in caplog.records] == [1]
 
 
-def test_a_file_in_another_form_is_set_aside(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_moved_aside(tmp_path: Path) -> None:
     open_environment(tmp_path, form="fitscore-slots-0", databases=["slots"], max_bytes=PLENTY).close()
     file = SlotFile(tmp_path, PLENTY)
     file.put_many(entries(0, 1))

@@ -1,4 +1,4 @@
-"""The audit log: changes are found, nothing is lost in silence, no text stands in it, scores come out again."""
+"""The audit log: changes are detected, lost records are counted, no text is readable, scores are reproducible."""
 
 import errno
 import json
@@ -55,7 +55,7 @@ def filled(folder: Path, num: int, **changes: object) -> Path:
     return folder
 
 
-def test_a_log_is_whole_across_files_and_restarts(folder: Path) -> None:
+def test_the_chain_spans_files_and_restarts(folder: Path) -> None:
     for _ in range(3):
         filled(folder, 10, segment_bytes=2000)
     assert len(segments(folder)) > 3
@@ -92,7 +92,7 @@ def test_any_change_breaks_the_chain(folder: Path, change: Callable[[bytes], byt
         verify(folder, KEYS.chain)
 
 
-def test_every_single_byte_counts(folder: Path) -> None:
+def test_a_change_of_any_byte_is_detected(folder: Path) -> None:
     (file,) = segments(filled(folder, 2))
     raw = file.read_bytes()
     for place in range(0, len(raw), 7):
@@ -101,7 +101,9 @@ def test_every_single_byte_counts(folder: Path) -> None:
             verify(folder, KEYS.chain)
 
 
-def test_lines_missing_at_the_end_are_found_by_the_head_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_missing_at_the_end_are_detected_only_by_the_head(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (file,) = segments(filled(folder, 10))
     key = str(folder.parent / "secret")
     _, _, head = verify(folder, KEYS.chain)
@@ -111,13 +113,13 @@ def test_lines_missing_at_the_end_are_found_by_the_head_alone(folder: Path, caps
     assert "missing" in capsys.readouterr().err
 
 
-def test_another_key_fits_nothing(folder: Path) -> None:
+def test_another_key_verifies_no_line(folder: Path) -> None:
     filled(folder, 1)
     with pytest.raises(BadLine, match="another key"):
         verify(folder, AuditKeys.of(b"t" * 32).chain)
 
 
-def test_what_a_kill_cut_off_is_taken_away_and_the_chain_goes_on(folder: Path) -> None:
+def test_a_line_cut_off_by_a_kill_is_removed_and_the_chain_continues(folder: Path) -> None:
     (file,) = segments(filled(folder, 3))
     file.write_bytes(file.read_bytes()[:-40])
     filled(folder, 2)
@@ -132,14 +134,14 @@ def test_the_log_stays_within_its_bytes(folder: Path) -> None:
     assert last == 100
 
 
-def test_one_process_writes_a_log(folder: Path) -> None:
+def test_only_one_process_writes_a_log(folder: Path) -> None:
     log = open_log(plan(folder))
     with pytest.raises(BadAudit, match="another process"):
         open_log(plan(folder))
     log.close()
 
 
-def test_a_secret_is_needed_and_a_short_one_is_none(folder: Path) -> None:
+def test_the_secret_is_required_and_must_not_be_short(folder: Path) -> None:
     short = plan(folder)
     assert short.key_file is not None
     short.key_file.write_bytes(b"short")
@@ -150,7 +152,7 @@ def test_a_secret_is_needed_and_a_short_one_is_none(folder: Path) -> None:
 
 
 class FullDisk:
-    """`os.write` that takes half a line and then nothing, until there is room."""
+    """`os.write` that writes half a line and then fails, until `room` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room = threading.Event()
@@ -180,7 +182,7 @@ def test_a_full_disk_stops_scoring_and_loses_nothing(folder: Path, monkeypatch: 
     unsound(log, disk)
     with pytest.raises(CannotRecord):
         log.check()
-    log.note(scored(1))  # was being scored when the disk filled up
+    log.note(scored(1))  # was scored while the disk filled up
     disk.room.set()
     eventually(lambda: log.written >= 2)
     log.check()
@@ -189,7 +191,7 @@ def test_a_full_disk_stops_scoring_and_loses_nothing(folder: Path, monkeypatch: 
     assert verify(folder, KEYS.chain)[:2] == (1, 2)
 
 
-def test_a_full_disk_drops_records_and_says_how_many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_drops_records_and_counts_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = FullDisk(monkeypatch)
     log = open_log(plan(folder, when_full="drop"))
     log.note(scored(0))
@@ -207,7 +209,7 @@ def test_a_full_disk_drops_records_and_says_how_many(folder: Path, monkeypatch: 
     assert lines[-1]["dropped"] == 5
 
 
-def test_what_waits_is_bounded_in_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_is_bounded_in_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = FullDisk(monkeypatch)
     log = open_log(plan(folder, when_full="drop", waiting_bytes=5000))
     for number in range(100):
@@ -224,12 +226,12 @@ def audited(serve: Serve, tmp_path: Path, **changes: object) -> tuple[Running, P
     return serve(audit=tmp_path / "audit", audit_key_file=key, **changes), tmp_path / "audit"
 
 
-def test_the_service_writes_down_what_it_scored_and_it_comes_out_again_bit_for_bit(
+def test_replay_reproduces_the_service_scores_bit_for_bit(
     serve: Serve, tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     running, folder = audited(serve, tmp_path, audit_texts="sealed")
     running.client.put("/candidates", json={"candidates": [{"id": "kept", "text": "nurse ward"}]})
-    candidates = [*CANDIDATES, {"id": "kept"}, {"id": "nobody"}]
+    candidates = [*CANDIDATES, {"id": "kept"}, {"id": "unknown"}]
     said = running.score(candidates=candidates).json()["scores"]
     running.client.post("/rerank", json={"query": "chef", "documents": ["bake pastry", {"text": "hotel"}]})
     running.client.put("/candidates", json={"candidates": [{"id": "kept", "text": "something else"}]})
@@ -242,7 +244,7 @@ def test_the_service_writes_down_what_it_scored_and_it_comes_out_again_bit_for_b
     assert "5 pairs identical, 0 different" in capsys.readouterr().out
 
 
-def test_a_score_that_was_changed_by_the_owner_of_the_key_is_found_by_replay(
+def test_replay_detects_a_score_changed_by_the_owner_of_the_key(
     folder: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = open_log(plan(folder, encrypt_texts=True))
@@ -253,7 +255,7 @@ def test_a_score_that_was_changed_by_the_owner_of_the_key_is_found_by_replay(
     assert "0 pairs identical, 1 different" in capsys.readouterr().out
 
 
-def test_with_digests_alone_the_texts_are_needed_from_elsewhere(
+def test_a_log_of_digests_needs_the_texts_for_replay(
     serve: Serve, tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     running, folder = audited(serve, tmp_path)
@@ -270,14 +272,16 @@ def test_with_digests_alone_the_texts_are_needed_from_elsewhere(
 
 
 @pytest.mark.parametrize("texts", ["digest", "sealed"])
-def test_no_text_and_no_id_stands_in_the_log(serve: Serve, tmp_path: Path, texts: str) -> None:
+def test_no_text_and_no_id_is_readable_in_the_log(serve: Serve, tmp_path: Path, texts: str) -> None:
     running, folder = audited(serve, tmp_path, audit_texts=texts)
     running.score(member={"id": CANARY, "text": CANARY}, candidates=[{"id": CANARY, "fields": {CANARY: CANARY}}])
     eventually(lambda: read(running)["fitscore_audit_written"] >= 1)
     assert all(CANARY.encode() not in path.read_bytes() for path in folder.iterdir())
 
 
-def test_503_while_nothing_can_be_written_down(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scoring_is_503_while_no_record_can_be_written(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running, _ = audited(serve, tmp_path)
     disk = FullDisk(monkeypatch)
     assert running.score().status_code == 200
@@ -292,7 +296,7 @@ def test_503_while_nothing_can_be_written_down(serve: Serve, tmp_path: Path, mon
     assert running.client.get("/readyz").status_code == 200
 
 
-def test_lines_of_two_logs_are_not_mixed_up(folder: Path, tmp_path: Path) -> None:
+def test_a_log_of_another_key_is_not_continued(folder: Path, tmp_path: Path) -> None:
     filled(folder, 1)
     with pytest.raises(BadLine):
         Segments(folder, AuditKeys.of(b"t" * 32).chain, segment_bytes=1000, total_bytes=10_000)

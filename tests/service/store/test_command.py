@@ -1,4 +1,4 @@
-"""`python -m service.store keep`: what old models left goes, what the named bundles use stays."""
+"""`python -m service.store keep` drops the slots of other models and keeps those of the named bundles."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def opened(folder: Path) -> Store:
     return open_store(f"lmdb:{folder}", texts_bytes=1 << 20, memory_bytes=1 << 20, slots_bytes=8 << 30)
 
 
-def test_slots_of_other_models_go_and_those_of_the_named_stay(
+def test_slots_of_other_models_are_dropped_and_the_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (live,) = keys_of(write_split_bundle(tmp_path / "split-v1"))
@@ -38,7 +38,7 @@ def test_slots_of_other_models_go_and_those_of_the_named_stay(
     store.close()
 
 
-def test_a_bundle_that_keeps_nothing_drops_nothing(
+def test_a_bundle_without_slots_drops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_tiny_bundle(tmp_path / "tiny-v1")

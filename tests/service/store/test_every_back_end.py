@@ -1,4 +1,4 @@
-"""Every back end, whatever is done to it in whatever order, holds what a dictionary would; time is simulated."""
+"""After any sequence of operations every back end holds the same as a dictionary; time is simulated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONTENTS = st.one_of(st.text(max_size=40), st.dictionaries(st.sampled_from("titl
 MODELS = [model_key(b"old"), model_key(b"new")]
 TEXTS = ["nurse", "pastry chef", ""]
 FEW = settings(max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
-# No shrinking: it is enough that the machine notices.
+# No shrinking: detecting the fault is enough.
 CONTROL = settings(FEW, max_examples=500, database=None, derandomize=True, phases=[Phase.generate])
 
 
@@ -79,7 +79,7 @@ class AsADictionary(RuleBasedStateMachine):
     def keep_only_after_reopening(self, model: bytes) -> None:
         self._store.keep_only([model])
         self._slots = {key: slots for key, slots in self._slots.items() if key.startswith(model)}
-        self.reopen()  # what is dropped may be asked for in memory until then
+        self.reopen()  # memory still holds dropped slots until then
 
     @precondition(lambda self: self.survives)
     @rule()
@@ -126,10 +126,10 @@ def test_a_store_in_redis(redis_server: RedisServer) -> None:
     run_state_machine_as_test(Remote, settings=FEW)
 
 
-def test_the_machine_finds_a_store_that_forgets_nothing_in_time() -> None:
-    class Deathless(InMemory):
+def test_the_machine_detects_a_store_without_expiry() -> None:
+    class WithoutExpiry(InMemory):
         def _open(self) -> Store:
             return open_store("memory", texts_bytes=1 << 24, memory_bytes=1 << 20, slots_bytes=1, clock=lambda: 0.0)
 
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(Deathless, settings=CONTROL)
+        run_state_machine_as_test(WithoutExpiry, settings=CONTROL)

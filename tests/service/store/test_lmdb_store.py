@@ -1,4 +1,4 @@
-"""Texts in a file: what was acknowledged outlives kill -9, what is damaged is missed, what has expired makes room."""
+"""The LMDB store: acknowledged puts survive kill -9, damaged entries are missing, expired entries make room."""
 
 import multiprocessing
 from multiprocessing.connection import Connection
@@ -15,7 +15,7 @@ PLENTY = 16 << 20
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def test_candidates_are_found_after_reopening_and_expire_all_the_same(tmp_path: Path) -> None:
+def test_candidates_survive_reopening_and_still_expire(tmp_path: Path) -> None:
     clock = Clock()
     store = LmdbTextStore(tmp_path, PLENTY, clock)
     store.put({"a": "one", "b": {"title": "two", "pay": 2.0}}, ttl_s=10)
@@ -30,7 +30,7 @@ def test_candidates_are_found_after_reopening_and_expire_all_the_same(tmp_path: 
     store.close()
 
 
-def test_a_candidate_written_anew_does_not_expire_with_the_old_one(tmp_path: Path) -> None:
+def test_a_replaced_candidate_does_not_expire_with_the_old_one(tmp_path: Path) -> None:
     clock = Clock()
     store = LmdbTextStore(tmp_path, PLENTY, clock)
     store.put({"a": "short"}, ttl_s=10)
@@ -41,7 +41,7 @@ def test_a_candidate_written_anew_does_not_expire_with_the_old_one(tmp_path: Pat
     store.close()
 
 
-def test_a_put_that_does_not_fit_stores_nothing_and_what_has_expired_makes_room(tmp_path: Path) -> None:
+def test_a_put_that_does_not_fit_stores_nothing_and_expired_entries_make_room(tmp_path: Path) -> None:
     clock = Clock()
     store = LmdbTextStore(tmp_path, 1 << 20, clock)
     store.put({str(number): "x" * 10_000 for number in range(50)}, ttl_s=10)
@@ -55,7 +55,7 @@ def test_a_put_that_does_not_fit_stores_nothing_and_what_has_expired_makes_room(
     store.close()
 
 
-def test_an_entry_with_a_flipped_byte_is_missed(tmp_path: Path) -> None:
+def test_an_entry_with_a_flipped_byte_is_missing(tmp_path: Path) -> None:
     store = LmdbTextStore(tmp_path, PLENTY)
     store.put({"a": "pastry chef", "b": "nurse"})
     store.close()
@@ -69,7 +69,7 @@ def test_an_entry_with_a_flipped_byte_is_missed(tmp_path: Path) -> None:
     store.close()
 
 
-def _write_for_ever(folder: Path, said: Connection) -> None:
+def _write_many(folder: Path, said: Connection) -> None:
     store = LmdbTextStore(folder, PLENTY)
     for number in range(10_000):
         store.put({f"{number}-{place}": f"text {number}" for place in range(5)}, ttl_s=1e6)
@@ -78,7 +78,7 @@ def _write_for_ever(folder: Path, said: Connection) -> None:
 
 def test_every_acknowledged_put_outlives_kill_9(tmp_path: Path) -> None:
     heard, said = SPAWN.Pipe(duplex=False)
-    writer = SPAWN.Process(target=_write_for_ever, args=(tmp_path, said))
+    writer = SPAWN.Process(target=_write_many, args=(tmp_path, said))
     writer.start()
     said.close()
     eventually(lambda: heard.poll(PATIENCE_S) and heard.recv() >= 15)

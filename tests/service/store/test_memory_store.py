@@ -1,4 +1,4 @@
-"""Texts in memory refuse what does not fit; slots in memory stay within their bytes and keep what is asked for."""
+"""The memory store rejects texts that do not fit; its slots stay within their bytes and keep the popular ones."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def key_of(number: int) -> bytes:
     return number.to_bytes(24, "big")
 
 
-def test_a_stored_candidate_is_found_replaced_and_forgotten() -> None:
+def test_a_candidate_is_stored_replaced_and_deleted() -> None:
     store = MemoryTextStore(10_000)
     store.put({"a": "one", "b": {"title": "two"}})
     store.put({"a": "three"})
@@ -27,7 +27,7 @@ def test_a_stored_candidate_is_found_replaced_and_forgotten() -> None:
     assert store.usage().entries == 1
 
 
-def test_the_bytes_of_the_store_are_those_of_what_it_holds() -> None:
+def test_usage_depends_only_on_the_stored_entries() -> None:
     store, other = MemoryTextStore(10_000), MemoryTextStore(10_000)
     store.put({"a": "x" * 500, "b": "y"})
     store.put({"a": "z"})
@@ -47,7 +47,7 @@ def test_a_put_that_does_not_fit_stores_nothing() -> None:
     store.put({"a": "x" * 500})
 
 
-def test_a_candidate_is_gone_when_its_time_is_up() -> None:
+def test_a_candidate_expires_after_its_ttl() -> None:
     clock = Clock()
     store = MemoryTextStore(10_000, clock)
     store.put({"a": "short"}, ttl_s=10)
@@ -59,7 +59,7 @@ def test_a_candidate_is_gone_when_its_time_is_up() -> None:
     assert not store.delete("a")
 
 
-def test_what_has_expired_makes_room_when_it_is_needed_or_swept() -> None:
+def test_expired_candidates_make_room_on_demand_and_in_a_sweep() -> None:
     clock = Clock()
     store = MemoryTextStore(1000, clock)
     store.put({"a": "x" * 700}, ttl_s=10)
@@ -80,7 +80,7 @@ def test_slots_are_found_under_their_key_and_cannot_be_changed() -> None:
     assert not any(each is not None and each.flags.writeable for each in found)
 
 
-def test_kept_slots_do_not_keep_the_batch_that_they_came_from() -> None:
+def test_stored_slots_do_not_keep_their_batch_in_memory() -> None:
     store = MemorySlotStore(100_000)
     store.put_many({key_of(1): np.zeros((100, 4, 32), dtype=np.float16)[0]})
     (found,) = store.get_many([key_of(1)])
@@ -88,7 +88,7 @@ def test_kept_slots_do_not_keep_the_batch_that_they_came_from() -> None:
     assert found.base is None
 
 
-def test_slots_stay_within_their_bytes_and_those_asked_for_often_stay() -> None:
+def test_slots_stay_within_their_bytes_and_popular_slots_stay() -> None:
     store = MemorySlotStore(20_000)
     often = [key_of(number) for number in range(10)]
     store.put_many({key: slots_of(1) for key in often})

@@ -1,4 +1,4 @@
-"""Redis: shared by replicas, refuses when full, and may go away and come back."""
+"""The Redis store is shared by replicas, rejects puts when full, and recovers after an outage."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def server(redis_server: RedisServer) -> Iterator[RedisServer]:
     client.flushall()
 
 
-def test_what_one_replica_puts_the_other_finds(server: RedisServer) -> None:
+def test_a_put_of_one_replica_is_visible_to_another(server: RedisServer) -> None:
     one, other = open_at(server.url), open_at(server.url)
     key = content_key(MODEL, "nurse")
     one.texts.put({"j-1": {"title": "nurse"}})
@@ -47,7 +47,7 @@ def test_what_one_replica_puts_the_other_finds(server: RedisServer) -> None:
     other.close()
 
 
-def test_a_server_that_is_full_refuses_all_of_a_put(server: RedisServer) -> None:
+def test_a_full_server_rejects_the_whole_put(server: RedisServer) -> None:
     texts = RedisTextStore(server.client())
     texts.put({"j-1": "old"})
     server.client().config_set("maxmemory", "1mb")
@@ -58,7 +58,7 @@ def test_a_server_that_is_full_refuses_all_of_a_put(server: RedisServer) -> None
     assert texts.get_many(["j-1", "j-2"]) == ["old", None]
 
 
-def test_what_expires_is_let_go_by_the_server_as_well(server: RedisServer) -> None:
+def test_the_server_also_deletes_expired_texts(server: RedisServer) -> None:
     texts = RedisTextStore(server.client())
     texts.put({"j-1": "nurse"}, ttl_s=60)
     texts.put({"j-2": "nurse"})
@@ -67,7 +67,7 @@ def test_what_expires_is_let_go_by_the_server_as_well(server: RedisServer) -> No
     assert 0 < ttls[1] <= 60_000
 
 
-def test_an_entry_that_another_program_wrote_over_is_missed(server: RedisServer) -> None:
+def test_an_overwritten_entry_is_missing_and_counted_as_damaged(server: RedisServer) -> None:
     texts, slots, key = RedisTextStore(server.client()), RedisSlotStore(server.client()), content_key(MODEL, "nurse")
     texts.put({"j-1": "nurse"})
     slots.put_many({key: slots_of(1)})
@@ -78,7 +78,7 @@ def test_an_entry_that_another_program_wrote_over_is_missed(server: RedisServer)
     assert (texts.damaged, slots.damaged) == (1, 1)
 
 
-def test_a_server_that_goes_away_and_comes_back(redis_binary: str) -> None:
+def test_the_store_recovers_after_an_outage_of_the_server(redis_binary: str) -> None:
     server = RedisServer(redis_binary)
     server.start()
     client = server.client()
