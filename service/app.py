@@ -30,7 +30,7 @@ from service.encoding.split_inputs import SplitParts
 from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import TextReader, TokenizerThread
 from service.http.api_keys import ApiKeys, parse_list, watch
-from service.http.connection_limits import CUTS
+from service.http.connection_limits import CUT_REASONS
 from service.http.context import AppContext
 from service.http.guard import OPERATIONS, PROBES, RequestGuard
 from service.http.header_limits import AllowedHosts, HeaderLimits
@@ -65,7 +65,9 @@ from service.store.writes import BoundedWriter
 
 log = logging.getLogger("fitscore")
 MAINTAIN_EVERY_S = 30.0
-LABELS = LabelValues(statuses=tuple(status.value for status in ItemStatus), failures=get_args(Failure), cuts=CUTS)
+LABELS = LabelValues(
+    statuses=tuple(status.value for status in ItemStatus), failures=get_args(Failure), cuts=CUT_REASONS
+)
 
 
 @dataclass(frozen=True)

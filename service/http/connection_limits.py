@@ -1,7 +1,7 @@
-"""Connections that end in time: uvicorn's HTTP/1.1 protocol, with the limits that it does not have.
+"""Limits on connections: uvicorn's HTTP/1.1 protocol with the timeouts and size limits that it lacks.
 
-uvicorn waits for ever for the rest of a head, of a body, or for a client to read its answer, takes heads of any
-size, and queues any number of pipelined requests. Here each of these ends. Knows nothing of routes or models.
+uvicorn waits without end for the rest of a head or a body, and for a client to read its response; it accepts heads of
+any size, and any number of pipelined requests. Here each of these has a limit. Routes and models are not known here.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from enum import Enum
 from typing import ClassVar, Literal, Protocol, cast, get_args
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.errors import BadRequest, Crowded, HeadersTooLarge, ServiceError, TooLarge, TooSlow
 from service.http.header_limits import request_id
 from service.http.problems import problem
+from service.http.uvicorn_protocol import STATUS_LINE, UvicornConnection
 
-# After a refusal what still comes is dropped for so long: closing at once would destroy the answer on its way. At the
-# end of the service a client that has connected is waited for as long.
+# After an error, later bytes are dropped for this long: closing at once could destroy the response on its way. On
+# shutdown, a client that has just connected gets as long to send its request.
 LINGER_S = 1.0
-# Requests that one client may send ahead of their answers.
+# Requests that one client may send ahead of their responses.
 MAX_PIPELINED = 16
-# Turns of the loop from accepting a client to a connection, and one to spare.
+# Turns of the event loop from accepting a client to its connection, and one to spare.
 TURNS = 4
-# Chunked coding may at most double a body: a limit on its pieces, which are otherwise free.
-CODING = 2
+# Chunked encoding may double a body at most: a limit on its framing, which is otherwise unlimited.
+MAX_CHUNKED_OVERHEAD = 2
 
-Cut = Literal["idle", "slow_head", "slow_body", "slow_reader", "large_head", "large_body", "not_http", "crowded"]
-CUTS: tuple[Cut, ...] = get_args(Cut)
+CutReason = Literal["idle", "slow_head", "slow_body", "slow_reader", "large_head", "large_body", "not_http", "crowded"]
+CUT_REASONS: tuple[CutReason, ...] = get_args(CutReason)
 
 
 class Observer(Protocol):
-    """Who is told of the connections that did not end by themselves."""
+    """Counts the connections that the service closed."""
 
-    def connection_cut(self, reason: Cut) -> None:
-        """The service ended a connection."""
+    def connection_cut(self, reason: CutReason) -> None:
+        """The service closed a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTimeouts:
-    """Seconds until a head or a body has come whole, between requests, and until an answer is taken; then sizes."""
+    """Seconds for a head and a body to arrive, between requests, and for a response to be read; then size limits."""
 
     head_s: float
     body_s: float
@@ -56,23 +56,23 @@ class ConnectionTimeouts:
 
 
 class _Stage(Enum):
-    """What the client owes us, or we owe it."""
+    """What the connection waits for."""
 
-    waiting = "nothing of the next request has come"
-    head = "its head is coming"
-    body = "its body is coming"
-    answering = "it came whole"
-    ended = "the connection is being closed"
+    waiting = "the first byte of the next request"
+    head = "the rest of its head"
+    body = "the rest of its body"
+    answering = "its response"
+    ended = "the connection to close"
 
 
-class Connection(HttpToolsProtocol):
-    """One client's connection. Every stage that the client could draw out has a timer and a limit on bytes."""
+class Connection(UvicornConnection):
+    """One client's connection. Every stage that a client could prolong has a timer and a limit on bytes."""
 
-    patience: ClassVar[ConnectionTimeouts]
+    timeouts: ClassVar[ConnectionTimeouts]
     observer: ClassVar[Observer]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock of the first head: a client that connects has something to say."""
+        """Start the timer of the first head."""
         super().connection_made(cast(asyncio.Transport, transport))
         self._timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
@@ -80,11 +80,11 @@ class Connection(HttpToolsProtocol):
         self._used = self._last = False
         self._enter(_Stage.waiting)
         self._arm()
-        if len(self.connections) > self.patience.connections:
+        if len(self.connections) > self.timeouts.connections:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timers."""
+        """Cancel the timers."""
         self._stage = _Stage.ended
         for timer in (self._timer, self._reader_timer):
             if timer is not None:
@@ -92,101 +92,89 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn does, but count what comes, and end what is no HTTP without a line in the log for each."""
+        """Parse as uvicorn does, within limits, and reject what is not HTTP without a log line."""
         if self._stage is _Stage.ended:
             return
         if self._stage is _Stage.waiting:
             self._enter(_Stage.head)
-        self._came += len(data)
+        self._num_bytes += len(data)
         try:
-            self._feed(data)
+            self.feed(data)
         except httptools.HttpParserError:
-            self._refuse(BadRequest("this is not HTTP/1.1 as it is spoken here"), "not_http")
+            self._reject(BadRequest("this is not valid HTTP/1.1"), "not_http")
             return
-        self._check_size()
+        limits = self.timeouts
+        if self._stage is _Stage.head and self._num_bytes > limits.head_bytes:
+            self._reject(HeadersTooLarge(), "large_head")
+        if (
+            self._stage is _Stage.body
+            and self._num_bytes > MAX_CHUNKED_OVERHEAD * limits.body_bytes + limits.head_bytes
+        ):
+            self._reject(TooLarge(), "large_body")
         if self._turn != self._timed_turn:
             self._arm()
-
-    def _feed(self, data: bytes) -> None:
-        """Parse; a wish for another protocol, which Java's own client has with every request, is passed over.
-
-        The parser would lose the body of such a request: a new one reads it again, without the wish.
-        """
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as wish:
-            lines = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
-            start = b"%s %s HTTP/1.1\r\n" % (self.parser.get_method(), self.url)
-            self.parser = httptools.HttpRequestParser(self)
-            self._feed(b"".join([start, *lines, b"\r\n", data[wish.args[0] :]]))
-
-    def _check_size(self) -> None:
-        if self._stage is _Stage.head and self._came > self.patience.head_bytes:
-            self._refuse(HeadersTooLarge(), "large_head")
-        if self._stage is _Stage.body and self._came > CODING * self.patience.body_bytes + self.patience.head_bytes:
-            self._refuse(TooLarge(), "large_body")
 
     # Called by the parser, in the order of the bytes.
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Handle the first byte of a request."""
         super().on_message_begin()
         if self._stage is not _Stage.head:
             self._enter(_Stage.head)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Trailers of a chunked body look the same to the parser, and are no headers: nobody has checked them."""
+        """Keep a header. Trailers of a chunked body come here too and are dropped: they were not checked."""
         if self._stage is _Stage.head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The app is called, unless too many of this client's requests wait already, or it will be read again."""
-        if len(self.pipeline) >= MAX_PIPELINED or self.parser.get_method() == b"CONNECT":
+        """Call the app, unless too many requests are pipelined, or the request will be parsed again."""
+        if self.num_pipelined >= MAX_PIPELINED or self.parser.get_method() == b"CONNECT":
             raise ValueError
         if self.parser.should_upgrade():
             return
         super().on_headers_complete()
         if self._last:
-            self.cycle.keep_alive = False
+            self.end_after_response()
         self._enter(_Stage.body)
 
     def on_message_complete(self) -> None:
-        """From now on the client waits for us, or, where it was refused early, has a new turn."""
+        """Wait for the response, or for the next request if this one was answered early."""
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
-        self._enter(_Stage.waiting if self.cycle.response_complete else _Stage.answering)
+        self._enter(_Stage.waiting if self.response_complete else _Stage.answering)
 
-    # Called as answers go out.
+    # Called as responses are sent.
 
     def on_response_complete(self) -> None:
-        """The client's turn, unless more of its requests wait or it is still sending what was refused."""
+        """Wait for the next request, unless more are pipelined or this one is still arriving."""
         super().on_response_complete()
-        self._unset_keepalive_if_required()  # ours is armed instead, and not reset by every stray byte
+        self.stop_keep_alive_timer()
         self._used = True
-        if self._stage is _Stage.answering and self.cycle.response_complete:
+        if self._stage is _Stage.answering and self.response_complete:
             self._enter(_Stage.waiting)
             self._arm()
 
     def pause_writing(self) -> None:
-        """The client does not take its answer."""
+        """Start the timer of a client that does not read its response."""
         super().pause_writing()
-        self._reader_timer = self.loop.call_later(self.patience.answer_s, self._abort, "slow_reader")
+        self._reader_timer = self.loop.call_later(self.timeouts.answer_s, self._abort, "slow_reader")
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Stop that timer."""
         super().resume_writing()
         if self._reader_timer is not None:
             self._reader_timer.cancel()
 
     def shutdown(self) -> None:
-        """Close when idle; a request that has begun to come is still answered, and is the last.
+        """Close when idle. A request that has begun to arrive is still answered, and is the last one.
 
-        A client that has only just connected has something to say, and a moment to say it.
+        A client that has just connected gets a moment to send its request.
         """
         self._last = True
         if self._stage is _Stage.waiting and not self._used:
-            self._after(min(self.patience.head_s, LINGER_S), super().shutdown)
+            self._after(min(self.timeouts.head_s, LINGER_S), super().shutdown)
         elif self._stage is not _Stage.head:
             super().shutdown()
 
@@ -194,16 +182,16 @@ class Connection(HttpToolsProtocol):
 
     def _enter(self, stage: _Stage) -> None:
         self._stage = stage
-        self._came = 0
+        self._num_bytes = 0
         self._turn += 1
 
     def _arm(self) -> None:
-        """Start the clock of the stage. Once per reading, not per stage: most requests come whole."""
+        """Start the timer of the stage. Once per read, not per stage: most requests arrive in one read."""
         self._timed_turn = self._turn
-        self._after(self._seconds(), self._run_out)
+        self._after(self._seconds(), self._time_out)
 
     def _after(self, seconds: float, ends: Callable[[], None]) -> None:
-        """There is one clock, and 0 stops it."""
+        """Restart the only timer; 0 stops it."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(seconds, ends) if seconds else None
@@ -211,47 +199,45 @@ class Connection(HttpToolsProtocol):
     def _seconds(self) -> float:
         if self._stage is _Stage.waiting:
             if self.transport.is_closing():
-                return self.patience.answer_s
-            return self.patience.idle_s if self._used else self.patience.head_s
-        return {_Stage.head: self.patience.head_s, _Stage.body: self.patience.body_s}.get(self._stage, 0.0)
+                return self.timeouts.answer_s
+            return self.timeouts.idle_s if self._used else self.timeouts.head_s
+        return {_Stage.head: self.timeouts.head_s, _Stage.body: self.timeouts.body_s}.get(self._stage, 0.0)
 
-    def _run_out(self) -> None:
+    def _time_out(self) -> None:
         if self._stage is _Stage.waiting:
             self._abort("idle")
-        elif self.flow.read_paused:  # it is we who do not read
+        elif self.read_paused:  # the delay is the app's
             self._arm()
         else:
-            self._refuse(TooSlow(), "slow_head" if self._stage is _Stage.head else "slow_body")
+            self._reject(TooSlow(), "slow_head" if self._stage is _Stage.head else "slow_body")
 
     # Endings.
 
     def _make_room(self) -> None:
-        """Over the limit the connection that was idle longest goes, so that idle ones can't lock others out."""
+        """Close the connection that was idle longest, so that idle clients cannot lock others out."""
         others = [each for each in self.connections if isinstance(each, Connection) and each is not self]
-        idle = min((each for each in others if each.idle), key=lambda each: each.due, default=None)
+        idle = min((each for each in others if each.idle), key=lambda each: each.closes_at, default=None)
         if idle is not None:
             idle._abort("crowded")
         else:
-            self._refuse(Crowded(retry_after_s=1.0), "crowded")
+            self._reject(Crowded(retry_after_s=1.0), "crowded")
 
     @property
     def idle(self) -> bool:
-        """Whether closing it breaks no request."""
+        """Whether closing the connection breaks no request."""
         return self._stage is _Stage.waiting
 
     @property
-    def due(self) -> float:
-        """When it will be closed, in the loop's time."""
+    def closes_at(self) -> float:
+        """When an idle connection will be closed, in the event loop's time."""
         return self._timer.when() if self._timer is not None else 0.0
 
-    def _refuse(self, error: ServiceError, reason: Cut) -> None:
-        """Tell the client where it can still be told, and end the connection."""
-        if not self._may_tell():
+    def _reject(self, error: ServiceError, reason: CutReason) -> None:
+        """Send the error if the client can still receive it, and end the connection."""
+        if not self._may_respond():
             self._abort(reason)
             return
-        if self.cycle is not None:  # whatever the app may say of it now comes too late
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self.disconnect_app()
         self._enter(_Stage.ended)
         self._arm()
         self.observer.connection_cut(reason)
@@ -259,40 +245,38 @@ class Connection(HttpToolsProtocol):
         self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
-    def _may_tell(self) -> bool:
-        """Whether the next answer on this connection is due to the request that is refused."""
-        if self.pipeline:
+    def _may_respond(self) -> bool:
+        """Whether the next response on this connection belongs to the rejected request."""
+        if self.num_pipelined:
             return False
-        if self._stage is _Stage.body:
-            return not self.cycle.response_started
-        return self.cycle is None or bool(self.cycle.response_complete)
+        return not self.response_started if self._stage is _Stage.body else self.response_complete
 
-    def _abort(self, reason: Cut) -> None:
+    def _abort(self, reason: CutReason) -> None:
         self._enter(_Stage.ended)
         self.observer.connection_cut(reason)
         self.transport.abort()
 
 
-def let_in(listeners: Sequence[socket.socket]) -> list[socket.socket]:
-    """Accept everyone who waits: a listener that closes resets them. The loop alone would take a turn for each."""
+def accept_waiting(listeners: Sequence[socket.socket]) -> list[socket.socket]:
+    """Accept every client in the kernel's backlog: a closing listener would reset them."""
     clients = []
     for listener in listeners:
         listener.setblocking(False)
-        with suppress(OSError):  # nobody waits any more, or no descriptor is left for one
+        with suppress(OSError):  # the backlog is empty, or no descriptor is left
             while True:
                 clients.append(listener.accept()[0])
     return clients
 
 
-async def settle() -> None:
-    """Have connections made that the loop accepted last, and read what came on others: it takes a few turns."""
+async def let_connections_start() -> None:
+    """Wait a few turns of the event loop: it makes the connections accepted last, and reads what has arrived."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
 
 
-def connection_class(patience: ConnectionTimeouts, observer: Observer) -> type[Connection]:
-    """What uvicorn makes for each connection."""
-    return type("LimitedConnection", (Connection,), {"patience": patience, "observer": observer})
+def connection_class(timeouts: ConnectionTimeouts, observer: Observer) -> type[Connection]:
+    """The class that uvicorn instantiates for each connection."""
+    return type("LimitedConnection", (Connection,), {"timeouts": timeouts, "observer": observer})
 
 
 def _raw(error: ServiceError) -> bytes:

@@ -14,7 +14,13 @@ from typing import Literal, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from service.http.connection_limits import ConnectionTimeouts, Observer, connection_class, let_in, settle
+from service.http.connection_limits import (
+    ConnectionTimeouts,
+    Observer,
+    accept_waiting,
+    connection_class,
+    let_connections_start,
+)
 from service.settings import Settings
 
 # Open files that are not connections: the listener, the event loop's own, libraries while they load, bundle files.
@@ -64,12 +70,12 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept every client that waits, and close the listeners in the same turn of the loop."""
-        clients = let_in(sockets or [])
+        clients = accept_waiting(sockets or [])
         for server in self.servers:
             server.close()
         connect = asyncio.get_running_loop().connect_accepted_socket
         await asyncio.gather(*(connect(self._connection, each) for each in clients), return_exceptions=True)
-        await settle()
+        await let_connections_start()
         await super().shutdown(sockets)
 
     def _connection(self) -> asyncio.Protocol:

@@ -88,7 +88,7 @@ def patience_of(environment: dict[str, str]) -> ConnectionTimeouts:
     config.load()
     kind = config.http_protocol_class
     assert issubclass(kind, Connection)
-    return kind.patience
+    return kind.timeouts
 
 
 def test_an_idle_connection_outlives_the_balancers_patience() -> None:
