@@ -8,7 +8,6 @@ import sys
 
 from models.errors import StoreDown
 from service.app import create_app
-from service.audit.log import BadAudit
 from service.http.api_keys import BadKeys
 from service.http.server import Server, SidecarServer, listen, uvicorn_config
 from service.settings import BadSetting, Settings, read_settings
@@ -21,7 +20,7 @@ def main() -> int:
         settings = read_settings(os.environ)
         server = make_server(settings, failures)
         listener = listen(settings.server.host, settings.server.port)
-    except (BadSetting, BadKeys, BadAudit) as error:
+    except (BadSetting, BadKeys) as error:
         return _end(2, str(error))
     except StoreDown as error:
         return _end(1, str(error))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from fastapi import FastAPI
 
@@ -16,8 +16,6 @@ from models.bundle.signature import BadSigner, TrustedSigner
 from service.admission.controller import Admission
 from service.admission.early_rejection import EarlyRejection
 from service.admission.quotas import Quotas
-from service.audit.audited import AuditedScoring
-from service.audit.log import AuditLog, AuditPlan, open_log
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine
 from service.batching.fault_isolation import Failure
@@ -63,6 +61,9 @@ from service.store.factory import Store, open_store
 from service.store.metrics import StoreMetrics
 from service.store.writes import BoundedWriter
 
+if TYPE_CHECKING:
+    from service.audit.log import AuditLog
+
 log = logging.getLogger("fitscore")
 MAINTAIN_EVERY_S = 30.0
 LABELS = LabelValues(
@@ -100,12 +101,14 @@ class App:
 def create_app(settings: Settings, *, load: Load | None = None, on_failure: Callable[[str], None] | None = None) -> App:
     """Make and wire every part. `load` and `on_failure` are for tests and for `__main__`.
 
-    Raises BadSetting for a signer's key that cannot be used, StoreDown for a store whose folder cannot be used.
+    Raises BadSetting for a signer's key or an audit log that cannot be used, StoreDown for a store's folder.
     """
     metrics = Metrics(LABELS)
     parts = _parts(settings, metrics, load, on_failure or log.error)
     scores: Score = parts.router.score
     if parts.audit is not None:
+        from service.audit.audited import AuditedScoring
+
         scores = AuditedScoring(scores, parts.audit, parts.store.texts).score
     limits, access = settings.limits, settings.access
     context = AppContext(
@@ -277,16 +280,9 @@ def _guardrails(settings: RolloutSettings) -> GuardrailLimits:
 def _audit(settings: AuditSettings, metrics: Metrics) -> AuditLog | None:
     if settings.folder is None:
         return None
-    plan = AuditPlan(
-        settings.folder,
-        settings.key_file,
-        settings.texts == "sealed",
-        settings.segment_bytes,
-        settings.total_bytes,
-        settings.waiting_bytes,
-        settings.when_full,
-    )
-    audit = open_log(plan)
+    from service.audit.log import open_log  # imported only where there is a log
+
+    audit = open_log(settings.folder, settings)
     metrics.watch_audit(
         sound=lambda: audit.writable,
         waiting_bytes=lambda: audit.waiting_bytes,

@@ -6,9 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from models.errors import StoreDown
-from service.audit.log import AuditLog, CannotRecord
+from service.audit.log import AuditLog
 from service.audit.record import AuditRecord
-from service.errors import NotRecorded
 from service.observability.timings import Timings
 from service.request import Item, ScoringRequest
 from service.scoring.blending import ScoringResult
@@ -25,11 +24,8 @@ class AuditedScoring:
         self._store = store
 
     async def score(self, request: ScoringRequest, timings: Timings) -> ScoringResult:
-        """Score and record. Raises NotRecorded, and whatever `inner` raises."""
-        try:
-            self._log.check()
-        except CannotRecord:
-            raise NotRecorded(retry_after_s=1.0) from None
+        """Score and record. Raises NotRecorded, and the errors of `inner`."""
+        self._log.check()
         request = await self._with_contents(request)
         result = await self._inner(request, timings)
         self._log.note(record_of(request, result))

@@ -9,73 +9,49 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from service.audit.encryption import CannotEncrypt, LineEncoder
 from service.audit.record import AuditKeys, AuditRecord, BadLine, chained
 from service.audit.segments import LogTaken, Segments
+from service.errors import NotRecorded
+from service.settings import AuditSettings, BadSetting
 
 log = logging.getLogger("fitscore")
-WhenFull = Literal["refuse", "drop"]
 RETRY_S = 1.0
 SECRET_BYTES = 32
 
 
-class BadAudit(Exception):
-    """The settings' log cannot be written; the sentence says why."""
-
-
-class CannotRecord(Exception):
-    """No request may be scored now: its record could not be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditPlan:
-    """Where and how to write: `key_file` holds the secret; with `encrypt_texts` its owner can read the texts."""
-
-    folder: Path
-    key_file: Path | None
-    encrypt_texts: bool
-    segment_bytes: int
-    total_bytes: int
-    waiting_bytes: int
-    when_full: WhenFull
-
-
-def open_log(plan: AuditPlan) -> AuditLog:
-    """Continue the log in the plan's folder, or start one. Raises BadAudit."""
-    if plan.key_file is None:
-        raise BadAudit("FITSCORE_AUDIT_KEY_FILE: an audit log needs a secret of 32 bytes or more")
+def open_log(folder: Path, settings: AuditSettings) -> AuditLog:
+    """Continue the log in `folder`, or start one. Raises BadSetting."""
+    if settings.key_file is None:
+        raise BadSetting("FITSCORE_AUDIT_KEY_FILE: an audit log needs a secret of 32 bytes or more")
     try:
-        secret = plan.key_file.read_bytes().strip()
+        secret = settings.key_file.read_bytes().strip()
         if len(secret) < SECRET_BYTES:
-            raise BadAudit(f"{plan.key_file} holds less than {SECRET_BYTES} bytes")
+            raise BadSetting(f"{settings.key_file} holds less than {SECRET_BYTES} bytes")
         keys = AuditKeys.of(secret)
-        encoder = LineEncoder(keys, encrypt_texts=plan.encrypt_texts)
-        segments = Segments(plan.folder, keys.chain, segment_bytes=plan.segment_bytes, total_bytes=plan.total_bytes)
+        encoder = LineEncoder(keys, encrypt_texts=settings.texts == "sealed")
+        segments = Segments(folder, keys.chain, segment_bytes=settings.segment_bytes, total_bytes=settings.total_bytes)
     except OSError as error:
-        raise BadAudit(f"the audit log cannot be written: {error.filename}: {error.strerror}") from None
+        raise BadSetting(f"the audit log cannot be written: {error.filename}: {error.strerror}") from None
     except BadLine as fault:
-        raise BadAudit(f"{plan.folder}: the last line {fault}") from None
+        raise BadSetting(f"{folder}: the last line {fault}") from None
     except (LogTaken, CannotEncrypt) as error:
-        raise BadAudit(str(error)) from None
-    return AuditLog(segments, encoder, keys, waiting_bytes=plan.waiting_bytes, when_full=plan.when_full)
+        raise BadSetting(str(error)) from None
+    return AuditLog(segments, encoder, keys, settings)
 
 
 class AuditLog:
     """`note` and `check` run on the event loop and never wait for the disk."""
 
-    def __init__(
-        self, segments: Segments, encoder: LineEncoder, keys: AuditKeys, *, waiting_bytes: int, when_full: WhenFull
-    ) -> None:
+    def __init__(self, segments: Segments, encoder: LineEncoder, keys: AuditKeys, settings: AuditSettings) -> None:
         self._segments = segments
         self._encoder = encoder
         self._key = keys.chain
-        self._waiting_bytes = waiting_bytes
-        self._when_full = when_full
+        self._max_waiting_bytes = settings.waiting_bytes
+        self._when_full = settings.when_full
         self._waiting: deque[tuple[str, AuditRecord]] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
@@ -93,12 +69,12 @@ class AuditLog:
     @property
     def full(self) -> bool:
         """Whether the queue takes no more records."""
-        return self._bytes >= self._waiting_bytes
+        return self._bytes >= self._max_waiting_bytes
 
     def check(self) -> None:
-        """Raise CannotRecord while scoring must wait for the log."""
+        """Raise NotRecorded while scoring must wait for the log."""
         if self._when_full == "refuse" and (self.full or not self.writable):
-            raise CannotRecord
+            raise NotRecorded(retry_after_s=RETRY_S)
 
     def note(self, scored: AuditRecord) -> None:
         """Queue a record. A record whose request passed `check` is never dropped; dropped records are counted."""

@@ -1,6 +1,6 @@
-"""In buckets or as it stands, a graph says the same; the CUDA graph of a bucket runs on the thread that captured it.
+"""A graph gives the same outputs with and without buckets; a bucket's CUDA graph runs on the thread that captured it.
 
-On the CPU: the same class, the same buffers and ids, a provider that takes no notice of the ids.
+Runs on the CPU with the same class, buffers and ids; its provider ignores the ids.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_dropped_entries_of_old_models_free_their_space(tmp_path: Path) -> None:
     file.close()
 
 
-def _write_for_ever(folder: Path, said: Connection) -> None:
+def _write_many(folder: Path, said: Connection) -> None:
     file = SlotFile(folder, PLENTY)
     for start in range(0, 10_000, 7):
         file.put_many(entries(start, start + 7))
@@ -90,7 +90,7 @@ def received(heard: Connection, at_least: int) -> int:
 def test_every_acknowledged_entry_outlives_kill_9(tmp_path: Path) -> None:
     for _ in range(2):
         heard, said = SPAWN.Pipe(duplex=False)
-        writer = SPAWN.Process(target=_write_for_ever, args=(tmp_path, said))
+        writer = SPAWN.Process(target=_write_many, args=(tmp_path, said))
         writer.start()
         said.close()
         acknowledged = eventually(partial(received, heard, 70))

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 
 from service.audit.__main__ import main
-from service.audit.log import AuditLog, AuditPlan, BadAudit, CannotRecord, open_log
+from service.audit.log import AuditLog, open_log
 from service.audit.record import AuditKeys, AuditRecord, BadLine
 from service.audit.segments import Segments, segments, verify
+from service.errors import NotRecorded
+from service.settings import AuditSettings, BadSetting
 from tests.support.metrics import read
 from tests.support.service import CANDIDATES, MEMBER, Running, Serve
 from tests.support.waiting import PATIENCE_S, eventually
@@ -30,14 +34,12 @@ def scored(number: int = 0, text: str = "data engineer") -> AuditRecord:
     )
 
 
-def plan(folder: Path, **changes: object) -> AuditPlan:
+def opened(folder: Path, **settings: object) -> AuditLog:
+    """The log in `folder`; `settings` are those of FITSCORE_AUDIT_."""
     key = folder.parent / "secret"
     key.write_bytes(SECRET)
-    usual: dict[str, object] = {
-        "encrypt_texts": False, "segment_bytes": 1 << 20, "total_bytes": 1 << 24, "waiting_bytes": 1 << 20,
-        "when_full": "refuse",
-    }  # fmt: skip
-    return AuditPlan(folder=folder, key_file=key, **{**usual, **changes})  # type: ignore[arg-type]  # named above
+    named = {f"audit_{name}": value for name, value in settings.items()}
+    return open_log(folder, AuditSettings.model_validate({"audit_key_file": key, **named}))
 
 
 @pytest.fixture
@@ -47,12 +49,17 @@ def folder(tmp_path: Path) -> Path:
 
 def filled(folder: Path, num: int, **changes: object) -> Path:
     """A log of `num` records, written and closed."""
-    log = open_log(plan(folder, **changes))
+    log = opened(folder, **changes)
     for number in range(num):
         log.note(scored(number))
     log.close()
     assert (log.written, log.dropped) == (num, 0)
     return folder
+
+
+def test_the_service_without_a_log_does_not_import_the_audit_room() -> None:
+    program = "import sys, service.app; sys.exit(any(name.startswith('service.audit') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
 
 
 def test_the_chain_spans_files_and_restarts(folder: Path) -> None:
@@ -127,7 +134,7 @@ def test_a_line_cut_off_by_a_kill_is_removed_and_the_chain_continues(folder: Pat
 
 
 def test_the_log_stays_within_its_bytes(folder: Path) -> None:
-    filled(folder, 100, segment_bytes=3000, total_bytes=12_000)
+    filled(folder, 100, segment_bytes=3000, bytes=12_000)
     assert sum(path.stat().st_size for path in segments(folder)) <= 12_000
     first, last, _ = verify(folder, KEYS.chain)
     assert first > 1
@@ -135,20 +142,19 @@ def test_the_log_stays_within_its_bytes(folder: Path) -> None:
 
 
 def test_only_one_process_writes_a_log(folder: Path) -> None:
-    log = open_log(plan(folder))
-    with pytest.raises(BadAudit, match="another process"):
-        open_log(plan(folder))
+    log = opened(folder)
+    with pytest.raises(BadSetting, match="another process"):
+        opened(folder)
     log.close()
 
 
 def test_the_secret_is_required_and_must_not_be_short(folder: Path) -> None:
-    short = plan(folder)
-    assert short.key_file is not None
-    short.key_file.write_bytes(b"short")
-    with pytest.raises(BadAudit, match="less than 32"):
-        open_log(short)
-    with pytest.raises(BadAudit, match="FITSCORE_AUDIT_KEY_FILE"):
-        open_log(AuditPlan(folder, None, False, 1, 1, 1, "drop"))
+    short = folder.parent / "short"
+    short.write_bytes(b"short")
+    with pytest.raises(BadSetting, match="less than 32"):
+        opened(folder, key_file=short)
+    with pytest.raises(BadSetting, match="FITSCORE_AUDIT_KEY_FILE"):
+        opened(folder, key_file=None)
 
 
 class FullDisk:
@@ -176,11 +182,11 @@ def unsound(log: AuditLog, disk: FullDisk) -> None:
 
 def test_a_full_disk_stops_scoring_and_loses_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = FullDisk(monkeypatch)
-    log = open_log(plan(folder, when_full="refuse"))
+    log = opened(folder, when_full="refuse")
     log.check()
     log.note(scored(0))
     unsound(log, disk)
-    with pytest.raises(CannotRecord):
+    with pytest.raises(NotRecorded):
         log.check()
     log.note(scored(1))  # was scored while the disk filled up
     disk.room.set()
@@ -193,7 +199,7 @@ def test_a_full_disk_stops_scoring_and_loses_nothing(folder: Path, monkeypatch: 
 
 def test_a_full_disk_drops_records_and_counts_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = FullDisk(monkeypatch)
-    log = open_log(plan(folder, when_full="drop"))
+    log = opened(folder, when_full="drop")
     log.note(scored(0))
     unsound(log, disk)
     for number in range(5):
@@ -211,7 +217,7 @@ def test_a_full_disk_drops_records_and_counts_them(folder: Path, monkeypatch: py
 
 def test_the_queue_is_bounded_in_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = FullDisk(monkeypatch)
-    log = open_log(plan(folder, when_full="drop", waiting_bytes=5000))
+    log = opened(folder, when_full="drop", waiting_bytes=5000)
     for number in range(100):
         log.note(scored(number, "x" * 1000))
     assert log.waiting_bytes < 10_000
@@ -247,7 +253,7 @@ def test_replay_reproduces_the_service_scores_bit_for_bit(
 def test_replay_detects_a_score_changed_by_the_owner_of_the_key(
     folder: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log = open_log(plan(folder, encrypt_texts=True))
+    log = opened(folder, texts="sealed")
     log.note(scored(3))
     log.close()
     options = [str(folder), "--key", str(folder.parent / "secret"), "--models", str(bundle.parent)]
