@@ -77,7 +77,7 @@ def _log(run: Run, out: Path) -> None:
 
 def _teach(run: Run, out: Path) -> None:
     encoder, data = _encoder(run, run.recipe.training_tokens), run.folder("data")
-    teach(run.recipe, _backbone(run), encoder, data, out, decoder=decoder_of(run), team=run.team)
+    teach(run.recipe, _backbone(run), encoder, data, out, decoder=decoder_of(run), processes=run.team)
     if run.team.is_main:
         write_stamp(out, _read_policy(run))
 

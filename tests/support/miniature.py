@@ -97,7 +97,7 @@ def teach_twice() -> None:
     AcceleratorState._reset_state()
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     run = run_in(sliced)
-    assert run.team.shards
+    assert run.team.is_sharded
     run_step(STEPS["teach"], run)
 
 

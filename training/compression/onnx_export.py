@@ -1,12 +1,13 @@
-"""A student -> ONNX graphs in fp32 and fp16, each held against torch with batches of several rows and ragged masks.
+"""A student -> ONNX graphs in fp32 and fp16, each compared with torch on batches of several rows and ragged masks.
 
-Opset 20 has Gelu and LayerNormalization as single operators and none of the composite ones that break for batches > 1.
-Knows no precision of integers: see `quantise.py`.
+Opset 20 has Gelu and LayerNormalization as single operators, and none of the composite ones that break for batches > 1.
+Knows no integer precision: see `quantization.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,12 @@ NAMES = {0: "batch", 1: "length"}
 
 
 class ExportError(UserError):
-    """A graph that does not do what the torch model does; the sentence gives the worst difference."""
+    """A graph whose logits differ from the torch model's; the message gives the largest difference."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a graph's logits are from torch's over the probe pairs."""
+    """A graph's logits compared with torch's over the probe pairs: largest difference, and share of equal orders."""
 
     worst: float
     order_kept: float
@@ -39,8 +40,8 @@ class Parity:
 
 @dataclass(frozen=True)
 class Traced:
-    """A module to export: the file's stem, the parts of a bundle that it serves as, example inputs by name with their
-    dynamic axes, and the names of its outputs.
+    """A module to export: the file's stem, the bundle's parts that it serves, example inputs by name with their dynamic
+    axes, and the names of its outputs.
     """
 
     stem: str
@@ -51,10 +52,10 @@ class Traced:
 
 
 class EncoderGraph(nn.Module):
-    """A text's ids -> all that is made of it as a member and as a candidate.
+    """A text's ids -> its outputs as a member and as a candidate.
 
-    Both sides share the encoder's weights, and what only one of them needs costs next to nothing, so one file serves
-    as the member's graph and as the candidate's.
+    Both sides share the encoder's weights, and the outputs that only one side needs cost almost nothing, so one file
+    is both the member's graph and the candidate's.
     """
 
     def __init__(self, student: SplitStudent) -> None:
@@ -63,10 +64,10 @@ class EncoderGraph(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """i64[N, T] each -> vector [N, D], slots [N, S, D], and keys_values [N, L, 2, A, T, K] unless L is 0."""
-        reading = self.student.read(input_ids, attention_mask)
-        vector_ND = reading.vector.to(reading.states.dtype)
-        slots_NSD = self.student.slots(reading, attention_mask)
-        keys_values = self.student.keys_values(reading, attention_mask)
+        encoding = self.student.encode(input_ids, attention_mask)
+        vector_ND = encoding.vector.to(encoding.states.dtype)
+        slots_NSD = self.student.slots(encoding, attention_mask)
+        keys_values = self.student.keys_values(encoding, attention_mask)
         return (vector_ND, slots_NSD) if keys_values is None else (vector_ND, slots_NSD, keys_values)
 
 
@@ -85,17 +86,26 @@ class ScoreGraph(nn.Module):
         return logits_MCH.float()
 
 
+@singledispatch
 def traced(student: Student) -> list[Traced]:
-    """What there is to export of a student, in its own precision."""
-    if isinstance(student, CrossEncoder):
-        return [pair_graph(student)]
+    """The modules of a student to export, in its own precision."""
+    raise NotImplementedError(type(student).__name__)
+
+
+@traced.register
+def _(student: CrossEncoder) -> list[Traced]:
+    return [pair_graph(student)]
+
+
+@traced.register
+def _(student: SplitStudent) -> list[Traced]:
     outputs = ("vector", "slots", "keys_values") if student.shape.joint_layers else ("vector", "slots")
     inputs = _texts(("input_ids", "attention_mask"))
     return [Traced("encoder", ("member", "candidate"), EncoderGraph(student), inputs, outputs), _score(student)]
 
 
 def pair_graph(model: nn.Module) -> Traced:
-    """Any module that takes whole pairs, i64[N, T] each, to logits f32[N, H]."""
+    """Any module from whole pairs, i64[N, T] each, to logits f32[N, H]."""
     return Traced("student", ("pair",), model, _texts(PAIR_INPUTS), ("logits",))
 
 
@@ -124,7 +134,7 @@ def _score(student: SplitStudent) -> Traced:
 
 
 def write_onnx(part: Traced, path: Path) -> None:
-    """Export with dynamic sizes; one self-contained file that says nothing of where it was made."""
+    """Export with dynamic sizes to one self-contained file without traces of the machine that made it."""
     program = torch.onnx.export(
         part.module.eval(),
         tuple(example for example, _ in part.inputs.values()),
@@ -142,7 +152,7 @@ def write_onnx(part: Traced, path: Path) -> None:
 
 
 def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph without the exporter's notes: it writes stack traces with the paths of source files into every node."""
+    """The graph without the exporter's notes, which hold stack traces with source paths in every node."""
     graph = model.graph
     for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         noted.ClearField("doc_string")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced, write_onnx
 from training.compression.quantization import write_int8
 from training.data.lists import CandidateList
+from training.files import read_json, write_json
 from training.nets.checkpoints import Student
 from training.nets.inference import encode_lists, in_length_order
 from training.objectives.in_batch_negatives import distinct_candidates
@@ -135,10 +135,8 @@ def measured_once(
     if not path.exists():
         found, logits = measure()
         np.save(logits_path, logits)
-        unfinished = path.with_suffix(".partial")
-        unfinished.write_text(json.dumps(dataclasses.asdict(found)) + "\n", encoding="utf-8")  # type: ignore[call-overload]  # a dataclass
-        unfinished.replace(path)
-    return cost(**json.loads(path.read_text(encoding="utf-8"))), np.load(logits_path)
+        write_json(path, dataclasses.asdict(found))  # type: ignore[call-overload]  # a dataclass
+    return cost(**read_json(path)), np.load(logits_path)
 
 
 def _run(items: Sequence[Sized], run: Callable[[list[Any]], np.ndarray]) -> np.ndarray:

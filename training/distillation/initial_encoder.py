@@ -1,4 +1,4 @@
-"""Where a split student starts: with an encoder that has learnt all that its teacher can tell of both sides apart."""
+"""The encoder that initializes a split student: it has learnt everything that its teacher can teach both sides apart."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from training.recipe import Recipe
 from training.trainer.loop import fit
 
 
-def starting_encoder(
+def initial_encoder(
     recipe: Recipe, encoder: TextEncoder, teacher: Path, labelled: Sequence[CandidateList], out: Path
 ) -> CrossEncoder:
-    """The teacher itself where it is such an encoder. Beside a decoder, the one that learnt from the same grades, after
-    it has learnt from the decoder's soft labels too: `labelled` has them under the heads' names.
+    """The teacher itself, if it is a cross-encoder. Otherwise the encoder that learnt from the same grades beside the
+    language model, after it has also learnt from that model's soft labels: `labelled` has them under the heads' names.
     """
     start = load_cross_encoder(encoder_folder(teacher))
     if not is_decoder(teacher / "model"):
         return start
 
-    def taught() -> CrossEncoder:
+    def trained() -> CrossEncoder:
         model = train_embeddings(start, recipe.train_embeddings)
         fit(model, labelled, contrast(model, encoder, recipe.policy_heads), recipe.student.sides, out / "encoder")
         return model
 
-    return made_once(out / "encoder" / "model", taught)
+    return made_once(out / "encoder" / "model", trained)

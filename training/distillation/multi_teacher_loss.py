@@ -1,44 +1,39 @@
 """Several teachers, one student: the loss that weighs their heads, and the warm start from a student of relevance.
 
-Relevance comes from the policy teacher, actions from the engagement teacher; each is retrained alone and meets the
-other only here, as soft labels (arXiv 2602.07309). L lists, C candidates of a list, H heads, D width.
+The policy teacher labels relevance, the engagement teacher labels actions. Each is retrained alone; they meet only
+here, as soft labels (arXiv 2602.07309). L lists, C candidates of a list, H heads, D width.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
-from typing import TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder
-from training.nets.split_student import JointScorer, SplitStudent
-from training.objectives.losses import RANKING_TERMS, RankingTerm, binary_kl, rare_mask
+from training.objectives.losses import RANKING_TERMS, RankingTerm, binary_kl
 from training.objectives.pairwise import ListLabels, ListLoss
 
-Model = TypeVar("Model", bound=CrossEncoder | SplitStudent)
+Model = TypeVar("Model", bound=Student)
 
 
 def share_weights(relevance: Sequence[str], actions: Sequence[str], engagement_share: float) -> dict[str, float]:
-    """Weights of (1 - share) * KL(relevance) + share * KL(engagement): heads of one teacher divide its part evenly."""
+    """Weights of (1 - share) * KL(relevance) + share * KL(engagement); the heads of one teacher share its part evenly."""
     weights = dict.fromkeys(relevance, (1 - engagement_share) / max(len(relevance), 1))
     return weights | dict.fromkeys(actions, engagement_share / max(len(actions), 1))
 
 
 def distillation_loss(
-    weights: Mapping[str, float],
-    ranking_term: RankingTerm,
-    listwise_weight: float,
-    gold_anchor: float,
-    rare: Collection[str] = (),
+    weights: Mapping[str, float], ranking_term: RankingTerm, listwise_weight: float, gold_anchor: float
 ) -> ListLoss:
-    """Weighted sum over heads: binary KL to the teacher + ranking term + a little gold against the teacher's mistakes.
+    """Weighted sum over heads of binary KL to the teacher, a ranking term, and binary KL to gold against its mistakes.
 
-    `weights` stand in the order of the student's outputs. Labels of a head: `<head>` the teacher's probability,
-    `<head>_logit` its raw output, `<head>_gold` what was seen. Negatives of `rare` actions in gold count only beside a
-    sibling that got the action; soft labels need no such care, for the teacher has an opinion on each pair.
+    `weights` are in the order of the student's outputs. Labels of a head: `<head>` is the teacher's probability,
+    `<head>_logit` its raw output, `<head>_gold` the grade.
     """
     rank_as = RANKING_TERMS[ranking_term]
 
@@ -49,7 +44,6 @@ def distillation_loss(
             term = binary_kl(logits_LC, labels.targets[head], mask_LC)
             term = term + listwise_weight * rank_as(logits_LC, labels.targets[f"{head}_logit"], mask_LC)
             gold_LC, known_LC = labels.targets[f"{head}_gold"], labels.masks[f"{head}_gold"]
-            known_LC = rare_mask(gold_LC, known_LC) if head in rare else known_LC
             terms.append(weight * (term + gold_anchor * binary_kl(logits_LC, gold_LC, known_LC)))
         return torch.stack(terms).sum() / sum(weights.values())
 
@@ -57,35 +51,27 @@ def distillation_loss(
 
 
 def with_heads(model: Model, starts: Sequence[int]) -> Model:
-    """A copy whose heads start as those of `model` with these numbers: a head of an action as what fits, attracts.
+    """A copy whose heads start as those of `model` with these numbers: an action's head can start as relevance.
 
-    Starting from the relevance student rather than the backbone was worth +0.68 % NDCG@10 and +1.98 % click AUC (arXiv
+    A start from the relevance student rather than the backbone was worth +0.68 % NDCG@10 and +1.98 % click AUC (arXiv
     2602.07309).
     """
     copied = copy.deepcopy(model)
-    added = copied.scorer if isinstance(copied, SplitStudent) else copied
-    added.weight, added.bias = _rows(added.weight, starts), _rows(added.bias, starts)
-    if isinstance(added, JointScorer) and added.layers:
-        last = cast(nn.Linear, added.readout[-1])
-        last.weight, last.bias = _rows(last.weight, starts), _rows(last.bias, starts)
+    for layer in copied.head_layers:
+        for name in ("weight", "bias"):
+            setattr(layer, name, nn.Parameter(getattr(layer, name).detach()[list(starts)].clone()))
     return copied
 
 
 @torch.no_grad()
 def take_heads(student: Model, first: int, teacher: CrossEncoder) -> Model:
-    """The student, whose heads from number `first` on now weigh the embeddings as the teacher's do, and nothing else.
+    """The student, in place: its heads from number `first` on now weigh the embeddings as the teacher's do, only.
 
-    For teachers that read as the student's own: an action that answers what does not fit is far from where it started.
+    For teachers with the student's own embeddings: an action that opposes relevance is far from where it started.
     """
-    added = student.scorer if isinstance(student, SplitStudent) else student
-    added.weight[first:] = teacher.weight
-    added.bias[first:] = teacher.bias
-    if isinstance(added, JointScorer) and added.layers:
-        last = cast(nn.Linear, added.readout[-1])
-        last.weight[first:] = 0
-        last.bias[first:] = 0
+    embedding_layer, *other_layers = student.head_layers
+    for name in ("weight", "bias"):
+        getattr(embedding_layer, name)[first:] = getattr(teacher, name)
+        for layer in other_layers:
+            getattr(layer, name)[first:] = 0
     return student
-
-
-def _rows(parameter: Tensor, rows: Sequence[int]) -> nn.Parameter:
-    return nn.Parameter(parameter.detach()[list(rows)].clone())

@@ -1,7 +1,7 @@
 """How a student of either kind learns from soft labels: the same calls for a flat one and a split one.
 
-A flat student starts as some of the teacher's layers and first learns, with both sides apart, to place every text where
-the deeper model does (no labels). A split student keeps the teacher's encoder as it is, which then reads every text
+A flat student starts as some of the teacher's layers. It first learns, with both sides apart, to embed every text as
+the deeper model does (no labels). A split student keeps the teacher's encoder frozen, so that every text is encoded
 once, and first learns what its joint part can add.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,26 +21,30 @@ from training.nets.cross_encoder import CrossEncoder, keep_layers, load_cross_en
 from training.nets.inference import predict_lists
 from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.in_batch_negatives import imitate
-from training.objectives.late_interaction import contrast_jointly, encode_sides, own_lists, score_lists
+from training.objectives.late_interaction import contrast_jointly, encode_sides, list_objective, score_lists
 from training.objectives.pairwise import ListLoss, pair_objective
 from training.recipe import Recipe
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
 Lists = Sequence[CandidateList]
+Kind = TypeVar("Kind", bound=Student)
 
 
-class Learner(Protocol):
-    """Students of one kind."""
+class Learner(Protocol[Kind]):
+    """Trains students of one kind."""
 
-    def start(self, out: Path) -> Student:
-        """A student with the policy teacher's heads, warm from it; what that took to train stands in `out`."""
+    def start(self, out: Path) -> Kind:
+        """A student with the policy teacher's heads, initialized from the teacher; training files go to `out`."""
 
-    def learn(self, student: Student, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
-        """Train the student on soft labels, in place; its checkpoints stand in `out`."""
+    def learn(self, student: Kind, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
+        """Train the student on soft labels, in place; checkpoints go to `out`."""
 
-    def logits(self, student: Student, lists: Lists) -> np.ndarray:
+    def logits(self, student: Kind, lists: Lists) -> np.ndarray:
         """f32[pairs of all lists, H], in order."""
+
+
+AnyLearner = Learner[Any]
 
 
 class FlatLearner:
@@ -52,65 +56,56 @@ class FlatLearner:
         self._teacher = teacher
         self._train = train
 
-    def start(self, out: Path) -> Student:
-        """After the phase in which it imitates the teacher with both sides apart."""
+    def start(self, out: Path) -> CrossEncoder:
+        """A student that has learnt to imitate the teacher with both sides apart."""
         recipe = self._recipe
 
-        def shrunk() -> CrossEncoder:
+        def imitating() -> CrossEncoder:
             deep = load_cross_encoder(self._teacher / "sides" / "model").eval()
             model = train_embeddings(keep_layers(deep, recipe.student_layers), recipe.train_embeddings)
             fit(model, self._train, imitate(model, deep, self._encoder), recipe.student.sides, out / "sides")
             return model
 
-        return train_embeddings(made_once(out / "sides" / "model", shrunk), recipe.train_embeddings)
+        return train_embeddings(made_once(out / "sides" / "model", imitating), recipe.train_embeddings)
 
-    def learn(self, student: Student, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
-        """In pairs."""
-        assert isinstance(student, CrossEncoder)
+    def learn(self, student: CrossEncoder, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
+        """Train in pairs."""
         fit(student, labelled, pair_objective(student, self._encoder, loss), schedule, out)
 
-    def logits(self, student: Student, lists: Lists) -> np.ndarray:
-        """Every pair read whole."""
-        assert isinstance(student, CrossEncoder)
+    def logits(self, student: CrossEncoder, lists: Lists) -> np.ndarray:
+        """Logits of whole pairs."""
         return predict_lists(student, self._encoder, lists)
 
 
 class SplitLearner:
-    """Split students of the recipe's shape, on the encoder `start`; only their joint part moves.
+    """Split students of the recipe's shape, on the encoder `start`; only their joint part trains.
 
-    `others` are all lists, beside those trained on by gains, that students will learn from or score.
+    `train` are lists to learn from by gains, `others` all further lists that students learn from or score. `cache` is
+    the folder of encodings.
     """
 
     def __init__(
-        self,
-        recipe: Recipe,
-        encoder: TextEncoder,
-        start: CrossEncoder,
-        train: Lists,
-        others: Lists,
-        readings: Path,
+        self, recipe: Recipe, encoder: TextEncoder, start: CrossEncoder, train: Lists, others: Lists, cache: Path
     ) -> None:
         assert recipe.split is not None
         self._recipe = recipe
-        self._seen = some_drawn(train, recipe.student_lists, recipe.seed)
-        self._untaught = new_split_student(start, recipe.split).eval()
-        self._sides = encode_sides(self._untaught, encoder, [*self._seen, *others], readings)
+        self._train = some_drawn(train, recipe.student_lists, recipe.seed)
+        self._untrained = new_split_student(start, recipe.split).eval()
+        self._sides = encode_sides(self._untrained, encoder, [*self._train, *others], cache)
 
-    def start(self, out: Path) -> Student:
-        """After the phase in which its joint layers, where it has any, learn from the gains."""
+    def start(self, out: Path) -> SplitStudent:
+        """A student whose joint layers, if it has any, have learnt from the gains."""
         recipe = self._recipe
-        student = copy.deepcopy(self._untaught)
+        student = copy.deepcopy(self._untrained)
         if student.shape.joint_layers:
             objective = contrast_jointly(student, self._sides, recipe.policy_heads)
-            fit(student.scorer, self._seen, objective, recipe.student.sides, out / "joint")
+            fit(student.scorer, self._train, objective, recipe.student.sides, out / "joint")
         return student
 
-    def learn(self, student: Student, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
-        """From readings that were made once."""
-        assert isinstance(student, SplitStudent)
-        fit(student.scorer, labelled, own_lists(student, self._sides, loss), schedule, out)
+    def learn(self, student: SplitStudent, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
+        """Train on cached encodings."""
+        fit(student.scorer, labelled, list_objective(student, self._sides, loss), schedule, out)
 
-    def logits(self, student: Student, lists: Lists) -> np.ndarray:
-        """Of lists among `others`."""
-        assert isinstance(student, SplitStudent)
+    def logits(self, student: SplitStudent, lists: Lists) -> np.ndarray:
+        """Logits of lists among `others`."""
         return score_lists(student, self._sides, lists)

@@ -1,4 +1,4 @@
-"""A flat cross-encoder in torch, warm from any BERT-like sentence encoder, or cut from a deeper one of its own kind.
+"""A flat cross-encoder in torch, initialized from any BERT-like sentence encoder or from some layers of a deeper one.
 
 Knows no data and no losses. N pairs or texts, T tokens, D width, H heads.
 """
@@ -10,18 +10,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from models.text import Pair, TextEncoder
+from training.files import complete
+from training.nets.interfaces import PairEncoder
+from training.nets.inference import to_tensors
+
 SCALE = 20.0
-"""Cosine to logit, as sentence encoders are trained with (MultipleNegativesRankingLoss of sentence-transformers)."""
+"""Cosine to logit, the scale that sentence encoders are trained with (sentence-transformers' ranking loss)."""
 CLOSED = -4.0
-"""Where `crossing` starts: a token of the other side weighs e^-4 of what one of its own side does."""
+"""Initial value of `crossing`: a token of the other side weighs e^-4 of one of its own side."""
 NEVER = -1e4
-"""Bias of padded keys; still finite in fp16."""
+"""Attention bias of padded keys; still finite in fp16."""
 
 
 class CrossEncoder(nn.Module):
@@ -29,10 +35,10 @@ class CrossEncoder(nn.Module):
 
         logit_h = SCALE * sum_d weight_hd * u_d * v_d + bias_h
 
-    u and v are the normalised means of the segments' last states. Attention from one segment to the other is
-    biased by `crossing`, which is learnt. Nearly closed, as it starts, the logit is the cosine that the backbone
-    was pretrained for, so that training begins with all that the backbone knows instead of a head at random;
-    open, every token reads the whole pair.
+    u and v are the normalised means of the segments' last states. Attention from one segment to the other has the
+    learnt bias `crossing`. It starts nearly closed: the logit is then the cosine that the backbone was pretrained
+    for, so training starts from all that the backbone knows, not from a random head. Open, every token reads the
+    whole pair.
     """
 
     def __init__(self, backbone: PreTrainedModel, num_heads: int) -> None:
@@ -52,6 +58,15 @@ class CrossEncoder(nn.Module):
         """Where its inputs must be."""
         return self.bias.device
 
+    @property
+    def head_layers(self) -> list[nn.Module]:
+        """Modules with one row of weight and bias per head, the one that weighs the embeddings first."""
+        return [self]
+
+    def pair_encoder(self, shared: TextEncoder) -> PairEncoder:
+        """What tokenizes its pairs: the recipe's `shared` encoder."""
+        return shared
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Inputs i64[N, T] as `TextEncoder.collate` makes them -> logits f32[N, H]."""
         first_NT = attention_mask * (1 - token_type_ids)
@@ -65,13 +80,13 @@ class CrossEncoder(nn.Module):
         return self.match(pool(states_NTD, first_NT), pool(states_NTD, second_NT))
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """One side alone, i64[N, T] each -> f32[N, D]: what `forward` pools of it while crossing is shut."""
+        """One side alone, i64[N, T] each -> f32[N, D]: what `forward` pools of it while crossing is closed."""
         states_NTD = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return pool(states_NTD, attention_mask)
 
     def match(self, members: Tensor, candidates: Tensor) -> Tensor:
         """Embeddings f32[..., D] of both sides, broadcast against each other -> logits f32[..., H]."""
-        # Not a matrix product: autocast would round it to bf16, the quantiser to int8; cosines lie close together.
+        # Not a matrix product: autocast would round it to bf16 and quantization to int8, and cosines are close.
         similarity = ((members * candidates).unsqueeze(-2) * self.weight.float()).sum(-1)
         return SCALE * similarity + self.bias.float()
 
@@ -84,6 +99,29 @@ class CrossEncoder(nn.Module):
         return torch.where(is_key_N1T, bias_NTT, torch.full_like(crossing, NEVER)).unsqueeze(1)
 
 
+    @torch.inference_mode()
+    def reference_logits(self, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
+        """Logits f32[N, H] of one batch without autocast, to compare exported graphs with."""
+        logits: Tensor = self(**to_tensors(encoder.collate(pairs), self.device))
+        return logits.numpy()
+
+    def apart(self) -> CrossEncoder:
+        """A copy that reads both sides apart."""
+        return copy.deepcopy(self)
+
+    def with_encoder_of(self, other: CrossEncoder) -> CrossEncoder:
+        """This student with the encoder of `other`, which came from `apart`."""
+        return other
+
+    def save(self, folder: Path, *, is_main: bool = True) -> None:
+        """Write the backbone as a Hugging Face folder, and the added parameters as `heads.safetensors`."""
+        if is_main:
+            with complete(folder) as partial:
+                self.backbone.save_pretrained(partial)
+                added = {name: tensor.detach().cpu() for name, tensor in _added(self).items()}
+                save_file(added, partial / "heads.safetensors")
+
+
 def pool(states_NTD: Tensor, mask_NT: Tensor) -> Tensor:
     """Normalised mean of the masked tokens' states, in fp32: f32[N, D]."""
     mask_NT1 = mask_NT.unsqueeze(-1).float()
@@ -92,10 +130,9 @@ def pool(states_NTD: Tensor, mask_NT: Tensor) -> Tensor:
 
 
 def new_cross_encoder(backbone: str, num_heads: int) -> CrossEncoder:
-    """Start from a Hugging Face encoder's name or folder, on the GPU where there is one.
+    """Initialize from a Hugging Face encoder's name or folder, on the GPU where there is one.
 
-    Dropout is off: the runs are about one epoch long, so there is nothing to overfit, and the CPU is spared the
-    random numbers.
+    Dropout is off: runs are about one epoch long, so they cannot overfit, and the CPU saves the random numbers.
     """
     config = AutoConfig.from_pretrained(backbone)
     for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
@@ -107,16 +144,8 @@ def new_cross_encoder(backbone: str, num_heads: int) -> CrossEncoder:
     return CrossEncoder(encoder, num_heads).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def save_cross_encoder(model: CrossEncoder, folder: Path) -> None:
-    """Write the backbone as a Hugging Face folder, and what was added to it as `heads.safetensors`."""
-    partial = folder.with_suffix(".partial")
-    model.backbone.save_pretrained(partial)
-    save_file({name: tensor.detach().cpu() for name, tensor in _added(model).items()}, partial / "heads.safetensors")
-    partial.replace(folder)
-
-
 def load_cross_encoder(folder: Path) -> CrossEncoder:
-    """Read back what `save_cross_encoder` wrote."""
+    """Read back what `CrossEncoder.save` wrote."""
     added = load_file(folder / "heads.safetensors")
     model = new_cross_encoder(str(folder), len(added["bias"]))
     for name, parameter in _added(model).items():
@@ -129,7 +158,7 @@ def _added(model: CrossEncoder) -> dict[str, nn.Parameter]:
 
 
 def keep_layers(teacher: CrossEncoder, layers: Sequence[int]) -> CrossEncoder:
-    """A student that starts as some layers of its teacher, with its embeddings and heads (as in DistilBERT)."""
+    """A student initialized with some layers of its teacher, its embeddings and its heads (as in DistilBERT)."""
     student = copy.deepcopy(teacher)
     encoder: Any = student.backbone.encoder
     encoder.layer = nn.ModuleList(encoder.layer[index] for index in layers)
@@ -139,10 +168,10 @@ def keep_layers(teacher: CrossEncoder, layers: Sequence[int]) -> CrossEncoder:
 
 @torch.no_grad()
 def mix_in_backbone(model: CrossEncoder, backbone: str, share: float) -> CrossEncoder:
-    """Move the backbone's weights back towards what they were before training, by `share` in [0, 1].
+    """Interpolate the backbone's weights towards the pretrained ones, by `share` in [0, 1].
 
-    WiSE-FT (Wortsman et al., arXiv 2109.01903): most of what was learnt stays, and much of what training forgot of
-    texts unlike its own comes back.
+    WiSE-FT (Wortsman et al., arXiv 2109.01903): keeps most of what was learnt, and recovers much of what training
+    forgot about texts unlike its own.
     """
     untouched = new_cross_encoder(backbone, model.num_heads).backbone.state_dict()
     for name, tensor in model.backbone.state_dict().items():
@@ -152,12 +181,12 @@ def mix_in_backbone(model: CrossEncoder, backbone: str, share: float) -> CrossEn
 
 
 def train_embeddings(model: CrossEncoder, wanted: bool) -> CrossEncoder:
-    """Let the embeddings learn, or keep them: what the backbone knows of words unlike the training data then stays."""
+    """Train the embeddings or freeze them. Frozen, the backbone keeps what it knows of words outside the data."""
     embeddings: Any = model.backbone.embeddings
     embeddings.requires_grad_(wanted)
     return model
 
 
 def read_tokenizer(name: str) -> str:
-    """The tokenizer.json of a local model folder, as text."""
+    """Text of the tokenizer.json in a local model folder."""
     return (Path(name) / "tokenizer.json").read_text(encoding="utf-8")

@@ -1,15 +1,14 @@
-"""A causal language model as a teacher: it reads policy, member, candidate and a question for each head.
+"""A causal language model as a teacher: it reads the policy, the pair and a question for each head.
 
-    logit_h = logit("Yes") - logit("No") where the answer to question h would begin
+    logit_h = logit("Yes") - logit("No") at the first token of the answer to question h
 
-The pretrained weights stay as they are; what is learnt is LoRA (Hu et al., arXiv 2106.09685) on every linear layer.
+The pretrained weights are frozen; LoRA (Hu et al., arXiv 2106.09685) trains on every linear layer.
 Knows no data and no losses. N pairs, H heads, T tokens, D width, V words.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from models.text import Inputs, Pair, TokenIds
+from models.text import Inputs, Pair, TextEncoder, TokenIds
+from training.files import complete, read_json, write_json
+from training.nets.interfaces import PairEncoder
 from training.nets.shapes import Lora
 from training.policy.policy import Policy
 from training.policy.prompt import policy_text
-from training.trainer.distributed import learnt_state, whole
+from training.trainer.distributed import full_state, trained_state
 from training.trainer.precision import weights_dtype
 
 YES, NO = "Yes", "No"
@@ -36,9 +37,9 @@ MEMBER, CANDIDATE, QUESTION = "\ue000", "\ue001", "\ue002"
 
 @dataclass(frozen=True)
 class PairPrompt:
-    """A prompt, cut where the texts of a pair go in: `start` member `middle` candidate, and each head's own of `ends`.
+    """A prompt in parts: `start`, member, `middle`, candidate, and one of `ends` for each head.
 
-    Both texts are cut at their number of tokens.
+    `member_tokens` and `candidate_tokens` truncate the texts.
     """
 
     start: str
@@ -49,8 +50,9 @@ class PairPrompt:
 
 
 def pair_prompt(base: str, policy: Policy, questions: Sequence[str], tokens: tuple[int, int]) -> PairPrompt:
-    """The policy without its examples, the pair and each of the `questions`, in the chat's own form where the base has
-    one. `tokens` bound member and candidate.
+    """The policy without its examples, the pair and each of the `questions`, in the base's chat template if it has one.
+
+    `tokens` truncate member and candidate.
     """
     system = "\n\n".join(
         [
@@ -73,7 +75,7 @@ def pair_prompt(base: str, policy: Policy, questions: Sequence[str], tokens: tup
 
 
 class PromptEncoder:
-    """Texts to token ids inside a prompt; what `models.text.TextEncoder` is to a small encoder."""
+    """Texts to token ids inside a prompt: the pair encoder of a `Decoder`."""
 
     def __init__(self, tokenizer_json: str, prompt: PairPrompt) -> None:
         self.tokenizer_json = tokenizer_json
@@ -87,7 +89,7 @@ class PromptEncoder:
         self._texts.encode_special_tokens = True
 
     def member(self, text: str) -> TokenIds:
-        """Ids of all that stands before the candidate, i32[tokens]."""
+        """Ids of the prompt up to the candidate, i32[tokens]."""
         return np.concatenate([self._start, _ids(self._texts, text)[: self.prompt.member_tokens], self._middle])
 
     def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
@@ -95,7 +97,7 @@ class PromptEncoder:
         return [_ids(self._texts, text)[: self.prompt.candidate_tokens] for text in texts]
 
     def collate(self, pairs: Sequence[Pair]) -> Inputs:
-        """`input_ids`, `attention_mask`, i64[N, H, T]: every pair once for each question, padded on the right."""
+        """`input_ids`, `attention_mask`, i64[N, H, T]: every pair once per question, padded on the right."""
         rows = [[np.concatenate([pair.member, pair.candidate, end]) for end in self._ends] for pair in pairs]
         shape = (len(rows), len(self._ends), max(len(ids) for row in rows for ids in row))
         inputs = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "attention_mask")}
@@ -118,7 +120,7 @@ def _answer(tokenizer: Tokenizer, word: str) -> int:
 
 
 class Decoder(nn.Module):
-    """A causal language model with LoRA that reads what its own `encoder` collates."""
+    """A causal language model with LoRA. Its own `encoder` collates its inputs."""
 
     def __init__(self, backbone: PeftModel, encoder: PromptEncoder) -> None:
         super().__init__()
@@ -137,13 +139,13 @@ class Decoder(nn.Module):
 
     @property
     def layer_classes(self) -> list[str]:
-        """Names of the classes whose modules are sharded one by one."""
+        """Names of the module classes that are sharded one by one."""
         causal: Any = self.backbone.get_base_model()
         return list(causal._no_split_modules)
 
     @property
     def base(self) -> str:
-        """Where the pretrained weights came from."""
+        """Where the pretrained weights were loaded from."""
         causal: Any = self.backbone.get_base_model()
         return str(causal.name_or_path)
 
@@ -156,16 +158,37 @@ class Decoder(nn.Module):
         ).last_hidden_state
         last_RD = states_RTD[torch.arange(len(mask_RT), device=mask_RT.device), mask_RT.sum(1) - 1].float()
         weight_VD = causal.get_output_embeddings().weight
-        # Both logits lie far from 0 and close together: their difference is taken of the weights, in fp32.
+        # Both logits are large and nearly equal, so the difference is taken between the weights, in fp32.
         direction_D = weight_VD[self.encoder.yes].float() - weight_VD[self.encoder.no].float()
         logits_NH: Tensor = (last_RD.unflatten(0, input_ids.shape[:2]) * direction_D).sum(-1)
         return logits_NH
 
 
-def add_lora(causal: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
-    """Freeze the model and put LoRA on its linear layers, in fp32; activations are computed anew in the backward pass.
+    def pair_encoder(self, shared: TextEncoder) -> PairEncoder:
+        """What tokenizes its pairs: its own prompt encoder, not the recipe's `shared` one."""
+        return self.encoder
 
-    Untrained it changes nothing. Dropout is off: the runs are about one epoch long.
+    def save(self, folder: Path, *, is_main: bool = True) -> None:
+        """Write the LoRA weights, tokenizer and prompt, but not the base.
+
+        Every process of a group must call it; the main one writes.
+        """
+        state = full_state(trained_state(self))
+        if not is_main:
+            return
+        adapter = {name.removeprefix("backbone."): tensor.cpu() for name, tensor in state.items()}
+        with complete(folder) as partial:
+            self.backbone.save_pretrained(str(partial), state_dict=adapter, save_embedding_layers=False)
+            (partial / "README.md").unlink()  # peft's empty form
+            (partial / "tokenizer.json").write_text(self.encoder.tokenizer_json, encoding="utf-8")
+            said = {"base": self.base, "prompt": dataclasses.asdict(self.encoder.prompt)}
+            write_json(partial / "decoder.json", said)
+
+
+def add_lora(causal: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
+    """Freeze the model and add LoRA in fp32 to its linear layers. The backward pass recomputes activations.
+
+    Untrained LoRA changes no output. Dropout is off: runs are about one epoch long.
     """
     causal.activation_checkpointing_enable({"use_reentrant": False})
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -177,7 +200,7 @@ def add_lora(causal: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
 
 
 def new_decoder(base: str, prompt: PairPrompt, lora: Lora, seed: int) -> Decoder:
-    """Start from a causal language model's Hugging Face name or folder, in bf16 where the device has it."""
+    """Initialize from a causal language model's Hugging Face name or folder, in bf16 where the device supports it."""
     tokenizer: Any = AutoTokenizer.from_pretrained(base)
     encoder = PromptEncoder(tokenizer.backend_tokenizer.to_str(), prompt)
     return Decoder(add_lora(_read_base(base), lora, seed), encoder)
@@ -190,31 +213,14 @@ def _read_base(base: str) -> PreTrainedModel:
     return moved
 
 
-def save_decoder(model: Decoder, folder: Path, *, is_main: bool = True) -> None:
-    """Write what was learnt, tokenizer and prompt, but not the base. Every process of a team must call it; the main one
-    writes.
-    """
-    prefix = "backbone."
-    learnt = {name.removeprefix(prefix): tensor.cpu() for name, tensor in whole(learnt_state(model)).items()}
-    if not is_main:
-        return
-    partial = folder.with_suffix(".partial")
-    model.backbone.save_pretrained(str(partial), state_dict=learnt, save_embedding_layers=False)
-    (partial / "README.md").unlink()  # a form to fill in
-    (partial / "tokenizer.json").write_text(model.encoder.tokenizer_json, encoding="utf-8")
-    said = {"base": model.base, "prompt": dataclasses.asdict(model.encoder.prompt)}
-    (partial / "decoder.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder)
-
-
 def is_decoder(folder: Path) -> bool:
-    """Whether `save_decoder` wrote this folder."""
+    """Whether `Decoder.save` wrote this folder."""
     return (folder / "decoder.json").exists()
 
 
 def load_decoder(folder: Path) -> Decoder:
-    """Read back what `save_decoder` wrote; the base must still be where it was."""
-    said = json.loads((folder / "decoder.json").read_text(encoding="utf-8"))
+    """Read back what `Decoder.save` wrote. The base must still be where it was."""
+    said = read_json(folder / "decoder.json")
     prompt = PairPrompt(**{**said["prompt"], "ends": tuple(said["prompt"]["ends"])})
     encoder = PromptEncoder((folder / "tokenizer.json").read_text(encoding="utf-8"), prompt)
     return Decoder(PeftModel.from_pretrained(_read_base(said["base"]), str(folder), is_trainable=True), encoder)

@@ -1,7 +1,7 @@
-"""What a frozen encoder makes of texts, made once: training that only moves the joint part never reads a text again.
+"""Cached encodings of texts by a frozen encoder, so that training of the joint part never runs the encoder again.
 
-Kept as f16 in shards that are named after the encoder and what it read, so that a run that was cut off goes on and
-several steps share one reading. Knows no lists and no losses.
+Kept as f16 in shards that are named after the encoder and its inputs: an interrupted run resumes, and several steps
+share one cache. Knows no lists and no losses.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from models.text import TextEncoder, TokenIds
+from training.files import complete
 from training.nets.inference import MULTIPLE, in_length_order, to_tensors
-from training.nets.split_student import Reading, SplitStudent
+from training.nets.split_student import Encoding, SplitStudent
 from training.trainer.precision import autocast
 
 SHARD = 2048
@@ -27,43 +28,42 @@ SHARD = 2048
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Readings of some texts: `vectors` f16[N, D], `states[i]` f16[tokens of i, D], `place` of each text."""
+    """Encodings of texts: `vectors` f16[N, D], `states[i]` f16[tokens of i, D], and the `row` of each text."""
 
     vectors: Tensor
     states: list[Tensor]
-    place: dict[str, int]
+    row: dict[str, int]
 
-    def reading(self, texts: Sequence[str]) -> tuple[Reading, Tensor]:
-        """Some of them, padded, in the order given; and their mask i64[N, T]."""
-        rows = [self.place[text] for text in texts]
+    def select(self, texts: Sequence[str]) -> tuple[Encoding, Tensor]:
+        """Encodings of some texts, padded, in the order given; and their mask i64[N, T]."""
+        rows = [self.row[text] for text in texts]
         states = [self.states[row].float() for row in rows]
         mask_NT = pad_sequence([torch.ones(len(each), dtype=torch.long) for each in states], batch_first=True)
-        return Reading(self.vectors[rows].float(), pad_sequence(states, batch_first=True)), mask_NT
+        return Encoding(self.vectors[rows].float(), pad_sequence(states, batch_first=True)), mask_NT
 
 
-def encode_members(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], kept: Path) -> EncodedTexts:
-    """Read each text once as a member; `kept` is the folder of readings."""
-    return _encode(student, encoder, texts, [encoder.member(text) for text in texts], kept)
+def encode_members(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], cache: Path) -> EncodedTexts:
+    """Encode each text as a member, unless the folder `cache` has it."""
+    return _encode(student, encoder, texts, [encoder.member(text) for text in texts], cache)
 
 
-def encode_candidates(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], kept: Path) -> EncodedTexts:
-    """Read each text once as a candidate; `kept` is the folder of readings."""
-    return _encode(student, encoder, texts, encoder.candidates(texts), kept)
+def encode_candidates(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], cache: Path) -> EncodedTexts:
+    """Encode each text as a candidate, unless the folder `cache` has it."""
+    return _encode(student, encoder, texts, encoder.candidates(texts), cache)
 
 
 def _encode(
-    student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], sides: Sequence[TokenIds], kept: Path
+    student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], sides: Sequence[TokenIds], cache: Path
 ) -> EncodedTexts:
-    kept.mkdir(parents=True, exist_ok=True)
-    reader = _fingerprint(student)
+    cache.mkdir(parents=True, exist_ok=True)
+    fingerprint = _fingerprint(student)
     vectors, states = [], []
     for start in tqdm(range(0, len(sides), SHARD), desc="encode", mininterval=5):
         some = sides[start : start + SHARD]
-        path = kept / f"{_name(reader, some)}.safetensors"
+        path = cache / f"{_name(fingerprint, some)}.safetensors"
         if not path.exists():
-            partial = path.with_suffix(".partial")
-            save_file(_shard(student, encoder, some), partial)
-            partial.replace(path)
+            with complete(path) as partial:
+                save_file(_shard(student, encoder, some), partial)
         shard = load_file(path)
         vectors.append(shard["vectors"])
         states += shard["states"].split(shard["lengths"].tolist())
@@ -71,15 +71,15 @@ def _encode(
 
 
 def _fingerprint(student: SplitStudent) -> bytes:
-    """The same for two students only where they read alike."""
+    """Equal for two students only if they encode alike."""
     digest = hashlib.blake2b(str(student.shape.depth).encode(), digest_size=16)
     for tensor in student.backbone.state_dict().values():
         digest.update(tensor.cpu().numpy())
     return digest.digest()
 
 
-def _name(reader: bytes, sides: Sequence[TokenIds]) -> str:
-    digest = hashlib.blake2b(reader, digest_size=16)
+def _name(fingerprint: bytes, sides: Sequence[TokenIds]) -> str:
+    digest = hashlib.blake2b(fingerprint, digest_size=16)
     for ids in sides:
         digest.update(len(ids).to_bytes(4, "little"))
         digest.update(ids.tobytes())
@@ -92,8 +92,8 @@ def _shard(student: SplitStudent, encoder: TextEncoder, sides: Sequence[TokenIds
 
     def run(batch: list[TokenIds]) -> list[tuple[Tensor, Tensor]]:
         with autocast(device):
-            reading = student.read(**to_tensors(encoder.collate_sides(batch), device, multiple=MULTIPLE))
-        rows = zip(batch, reading.vector, reading.states, strict=True)
+            encoding = student.encode(**to_tensors(encoder.collate_sides(batch), device, multiple=MULTIPLE))
+        rows = zip(batch, encoding.vector, encoding.states, strict=True)
         return [(vector.half().cpu(), states[: len(ids)].half().cpu()) for ids, vector, states in rows]
 
     vectors, states = zip(*in_length_order(sides, run), strict=True)

@@ -1,6 +1,6 @@
-"""Training with both sides apart, before they are read in pairs: pairs are nearly free then.
+"""The bi-encoder phase: both sides are encoded apart, and the candidates of other lists are negatives.
 
-Each text is read once and every member of a batch meets every candidate of it: a thousand pairs at the price of a
+Each text is encoded once and every member of a batch meets every candidate of it: a thousand pairs at the cost of a
 hundred texts. L lists, U distinct candidate texts of a batch, D width, H heads.
 """
 
@@ -22,26 +22,30 @@ from training.trainer.precision import autocast
 
 
 def contrast(model: CrossEncoder, encoder: TextEncoder, heads: Sequence[str]) -> Objective:
-    """Listwise KL to the gains, twice: over each member's own list, and over all candidates of the batch.
-
-    The candidates of other lists count as not fitting (in-batch negatives: InfoNCE with graded targets).
-    """
+    """Graded InfoNCE of every member with all candidates of the batch; the mean over heads."""
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
         logits_LUH = _match_all(model, *embed_lists(model, encoder, lists))
         terms = []
         for index, head in enumerate(heads):
             gains_LU, is_own_LU = (tensor.to(logits_LUH.device) for tensor in batch_gains(lists, head))
-            logits_LU = logits_LUH[..., index]
-            everything_LU = torch.ones_like(is_own_LU)
-            terms.append(list_kl(logits_LU, gains_LU, is_own_LU) + list_kl(logits_LU, gains_LU, everything_LU))
+            terms.append(graded_info_nce(logits_LUH[..., index], gains_LU, is_own_LU))
         return torch.stack(terms).mean()
 
     return objective
 
 
+def graded_info_nce(logits_LU: Tensor, gains_LU: Tensor, is_own_LU: Tensor) -> Tensor:
+    """Listwise KL to the gains, twice: over each member's own list, and over all candidates of the batch.
+
+    In the second, candidates of other lists count as not fitting (in-batch negatives: InfoNCE with graded targets).
+    """
+    everything_LU = torch.ones_like(is_own_LU)
+    return list_kl(logits_LU, gains_LU, is_own_LU) + list_kl(logits_LU, gains_LU, everything_LU)
+
+
 def imitate(student: CrossEncoder, teacher: CrossEncoder, encoder: TextEncoder) -> Objective:
-    """Put every text where the teacher puts it, and rank the batch's candidates for each member as the teacher does.
+    """Match the teacher's embeddings, and its ranking of the batch's candidates for each member.
 
     The mean of 1 - cosine of the embeddings, plus the listwise KL to the teacher's logits over all candidates of
     the batch, the mean over heads. Needs no labels.
@@ -64,9 +68,9 @@ def imitate(student: CrossEncoder, teacher: CrossEncoder, encoder: TextEncoder) 
 
 
 def rehearse(learn: Objective, recall: Objective) -> Objective:
-    """`learn` from the lists that are judged and `recall` on those that are not, each by its share of the batch.
+    """`learn` on the judged lists and `recall` on the others, each weighted by its part of the batch.
 
-    With an imitation of the untouched backbone as `recall`, training keeps what it knew of texts that nobody graded
+    With an imitation of the untouched backbone as `recall`, training keeps what the backbone knew of unjudged texts
     (Learning without Forgetting: Li and Hoiem, arXiv 1606.09282).
     """
 
@@ -92,25 +96,25 @@ def embed_lists(model: CrossEncoder, encoder: TextEncoder, lists: Sequence[Candi
 
 
 def distinct_candidates(lists: Sequence[CandidateList]) -> list[str]:
-    """Every candidate text once, so that what fits one member is never its negative through another's list."""
+    """Every candidate text once, so that a member's fitting candidate is never its negative through another list."""
     return list(dict.fromkeys(text for each in lists for text in each.candidates))
 
 
 def batch_gains(lists: Sequence[CandidateList], head: str) -> tuple[Tensor, Tensor]:
-    """Gains f32[L, U], 0 for what no list of the member holds or judged; and which places of its own list were judged.
+    """Gains f32[L, U], 0 where no list of the member judged the candidate; and bool[L, U], judged in its own list.
 
-    Several lists of a member share what they know: what one says that fits it is no negative of another.
+    Lists of one member share their gains: what fits in one of them is not a negative in another.
     """
-    place = {text: index for index, text in enumerate(distinct_candidates(lists))}
-    gains = np.zeros((len(lists), len(place)), dtype=np.float32)
+    column = {text: index for index, text in enumerate(distinct_candidates(lists))}
+    gains = np.zeros((len(lists), len(column)), dtype=np.float32)
     is_own = np.zeros(gains.shape, dtype=bool)
     members = np.array([each.member for each in lists])
     for row, each in enumerate(lists):
         of_member = members == each.member
         for text, gain in zip(each.candidates, each.labels[head], strict=True):
             if not np.isnan(gain):
-                gains[of_member, place[text]] = max(gains[row, place[text]], gain)
-                is_own[row, place[text]] = True
+                gains[of_member, column[text]] = max(gains[row, column[text]], gain)
+                is_own[row, column[text]] = True
     return torch.from_numpy(gains), torch.from_numpy(is_own)
 
 

@@ -1,9 +1,10 @@
-"""The engagement teacher: learns from a log what attracts a member, apart from where it stood in the list.
+"""Position bias: the position-based click model (PBM), with the model of attractiveness as one of its two factors.
 
-chance of an action = chance that its place is looked at * chance of the action once looked at. Any model that gives
-logits a pair can be the second factor; the first, `Examination`, is a tower over places alone. It is trained beside the
-model and left behind: nothing that serves or annotates has ever heard of positions.
-L lists, C candidates of a list, P places, H actions.
+    P(action) = P(examined | position) * P(action | examined)
+
+`Examination` is the first factor, a logit per position. The second, attractiveness, is any model with logits per pair.
+Both are trained together as in PAL (Guo et al., RecSys 2019), and only the second is kept: what serves or annotates
+never sees a position. L lists, C candidates of a list, P positions, H actions.
 """
 
 from __future__ import annotations
@@ -22,33 +23,33 @@ from training.objectives.losses import binary_kl, examined_nll, rare_mask
 from training.objectives.pairwise import ListLabels, ListLoss
 
 ALWAYS = 30.0
-"""Logit of the first place: it is always looked at. Without this anchor only the product of both chances is known."""
+"""Logit of position 1, which is always examined. Without this anchor only the product of both factors is identified."""
 
 
 class Examination(nn.Module):
-    """How often each place is looked at, compared with the first. Places beyond the last share the last's chance."""
+    """P(examined | position), relative to position 1. Positions beyond the last share the last one's probability."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, positions: int) -> None:
         super().__init__()
-        self.logits = nn.Parameter(torch.ones(places - 1))
+        self.logits = nn.Parameter(torch.ones(positions - 1))
 
     def forward(self, positions_LC: Tensor) -> Tensor:
-        """Places f32[L, C], from 1 -> logits of being looked at, f32[L, C]."""
+        """Positions f32[L, C], from 1 -> logits of being examined, f32[L, C]."""
         logits_P = torch.cat([self.logits.new_full((1,), ALWAYS), self.logits])
         return logits_P[(positions_LC.long() - 1).clamp(0, len(logits_P) - 1)]
 
     @torch.no_grad()
     def curve(self) -> np.ndarray:
-        """Chance that each place is looked at, f64[P]; the first is 1."""
+        """P(examined) of each position, f64[P]; the first is 1."""
         later: np.ndarray = torch.sigmoid(self.logits).cpu().numpy().astype(np.float64)
         return np.concatenate([np.ones(1), later])
 
 
 class ActionCalibration(nn.Module):
-    """How each action hangs together with relevance: logit_h = slope_h * logit of relevance + level_h.
+    """Each action as a function of relevance: logit_h = slope_h * relevance logit + level_h.
 
-    Learnt first, for it says most and needs little: some actions answer what fits, others what does not, and all are
-    rarer than that.
+    Fitted first: two parameters per action explain most of the variance. Some actions follow relevance, others oppose
+    it, and all are rarer than it.
     """
 
     def __init__(self, num_actions: int) -> None:
@@ -61,21 +62,21 @@ class ActionCalibration(nn.Module):
         return self.slope * relevance_LC.unsqueeze(-1) + self.level
 
 
-class Engaged(nn.Module):
-    """A model of attraction and its position tower: what is trained together. Only `attraction` is kept."""
+class ClickModel(nn.Module):
+    """Both factors, which are trained together. Only `attractiveness` is kept."""
 
-    def __init__(self, attraction: nn.Module, examination: Examination) -> None:
+    def __init__(self, attractiveness: nn.Module, examination: Examination) -> None:
         super().__init__()
-        self.attraction = attraction
+        self.attractiveness = attractiveness
         self.examination = examination
 
 
 def engagement_loss(actions: Sequence[str], rare: Sequence[str], examination: Examination | None) -> ListLoss:
-    """Mean over actions of the log's -log likelihood; for `rare` ones only lists that hold the action count.
+    """Negative log likelihood of the log, the mean over actions. `rare` actions count only in lists that have one.
 
-    Lists that hold a rare action are picked by it, so they say nothing true of places: only the other actions move the
-    examination. Without `examination` every impression is taken for looked at: for logs that hold no places, and what
-    is learnt then is attraction and place in one.
+    Lists with a rare action are selected by it, so they are biased about positions: only the other actions train the
+    examination. Without `examination` every impression counts as examined, for logs without positions; attractiveness
+    then absorbs the position bias.
     """
 
     def loss(logits_LCH: Tensor, labels: ListLabels) -> Tensor:
@@ -87,33 +88,32 @@ def engagement_loss(actions: Sequence[str], rare: Sequence[str], examination: Ex
             if examination is None:
                 terms.append(binary_kl(logits_LC, done_LC, mask_LC))
                 continue
-            looked_LC = examination(labels.targets[POSITION])
-            looked_LC = looked_LC.detach() if action in rare else looked_LC
-            terms.append(examined_nll(logits_LC, looked_LC, done_LC, mask_LC))
+            examined_LC = examination(labels.targets[POSITION])
+            examined_LC = examined_LC.detach() if action in rare else examined_LC
+            terms.append(examined_nll(logits_LC, examined_LC, done_LC, mask_LC))
         return torch.stack(terms).mean()
 
     return loss
 
 
-def fit_attractions(
+def calibrate_attractiveness(
     actions: Sequence[str], logits: np.ndarray, lists: Sequence[CandidateList], curve: np.ndarray | None
 ) -> dict[str, Calibration]:
-    """One calibration an action from `logits` f32[pairs, H] on a log's lists: the chance once looked at.
+    """One calibration per action from `logits` f32[pairs, H] on a log's lists: P(action | examined).
 
-    `curve` f64[P] is the chance of each place (None: 1 for all). Places beyond it, which training did not tell apart,
-    are left out.
-
-    All impressions count here, those that `rare` left out of training too: masking lifts the level of a rare action's
-    logits, and this brings it back.
+    `curve` f64[P] is P(examined) of each position (None: 1 for all). Impressions beyond position P, where training
+    did not tell positions apart, are left out. All other impressions count, also those of `rare` actions that training
+    left out: masking raises the level of a rare action's logits, and this corrects it.
     """
-    told_apart, examined = np.ones(len(logits), dtype=bool), None
+    usable, examined = np.ones(len(logits), dtype=bool), None
     if curve is not None:
-        places = np.concatenate([each.labels[POSITION] for each in lists]).astype(int)
-        told_apart, examined = places <= len(curve), curve[np.minimum(places, len(curve)) - 1]
+        positions = np.concatenate([each.labels[POSITION] for each in lists]).astype(int)
+        usable, examined = positions <= len(curve), curve[np.minimum(positions, len(curve)) - 1]
     fitted = {}
     for index, action in enumerate(actions):
         done = np.concatenate([each.labels[action] for each in lists])
-        known = ~np.isnan(done) & told_apart
-        looked = None if examined is None else examined[known]
-        fitted[action] = fit_platt(logits[known, index], done[known], examined=looked)
+        known = ~np.isnan(done) & usable
+        fitted[action] = fit_platt(
+            logits[known, index], done[known], examined=None if examined is None else examined[known]
+        )
     return fitted

@@ -24,7 +24,7 @@ from models.heads import Calibration
 from models.text import TextEncoder
 from training.data.tables import check_columns, empty, read_table
 from training.executors import LOCAL, Executor
-from training.nets.checkpoints import FlatTeacher, load_teacher, own_encoder
+from training.nets.checkpoints import FlatTeacher, load_teacher
 from training.nets.inference import encode_pairs, predict
 from training.policy.policy import Policy, check_stamps
 from training.recipe import Recipe
@@ -86,7 +86,7 @@ def label_shard(shard: pl.DataFrame, teachers: Sequence[Teacher], encoder: TextE
     """A shard of pairs -> its file, in Parquet: what every teacher says of them, and the stamp of the policy."""
     columns = []
     for teacher in teachers:
-        reading = own_encoder(teacher.model, encoder)
+        reading = teacher.model.pair_encoder(encoder)
         pairs = encode_pairs(reading, shard["member"].to_list(), shard["candidate"].to_list())
         columns += _columns(shard, teacher, predict(teacher.model, reading, pairs))
     gold = [head for teacher in teachers for head in teacher.heads if head in shard.columns]

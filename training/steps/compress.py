@@ -42,7 +42,7 @@ def compress(recipe: Recipe, encoder: TextEncoder, short: TextEncoder, data: Pat
     model, _ = load_student(student)
     model.cpu().eval()
     pairs = encode_lists(encoder, read_lists(data, recipe.policy_heads, "valid")[:PROBE_LISTS])[:PROBE_PAIRS]
-    reference = reference_logits(model, encoder, pairs)
+    reference = model.reference_logits(encoder, pairs)
     for precision in TOLERANCES:
         write_graphs(model, out, precision)
     parity = {}
@@ -55,17 +55,3 @@ def compress(recipe: Recipe, encoder: TextEncoder, short: TextEncoder, data: Pat
     measure_variants(recipe, encoder, short, data, model, out)
 
 
-@torch.inference_mode()
-def reference_logits(model: Student, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
-    """Torch's own fp32 logits f32[pairs, H], without autocast."""
-    if isinstance(model, CrossEncoder):
-        arrays = encoder.collate(pairs)
-        logits: torch.Tensor = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})
-        return logits.numpy()
-    members = {name: torch.from_numpy(a) for name, a in encoder.collate_sides([pair.member for pair in pairs]).items()}
-    others = {name: torch.from_numpy(a) for name, a in encoder.collate_sides([p.candidate for p in pairs]).items()}
-    reading = model.read(**members)
-    slots = model.slots(model.read(**others), others["attention_mask"]).unsqueeze(1)
-    mask = members["attention_mask"]
-    found: torch.Tensor = model.scorer(reading.vector, slots, model.keys_values(reading, mask), mask)
-    return found[:, 0].numpy()

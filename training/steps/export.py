@@ -21,7 +21,6 @@ from training.evaluation.model_card import model_card
 from training.nets.checkpoints import Student, load_student
 from training.policy.policy import Policy
 from training.recipe import Recipe
-from training.steps.compress import reference_logits
 
 # Which graph serves which device, and how far its known answers may be from torch's (probabilities). int8 moves a logit
 # by .16 (root mean square over validation pairs), and a probability by up to a quarter of that and its spread.
@@ -87,7 +86,7 @@ def _known_answers(
         member = recipe.template.render_member(member_fields)
         candidate = recipe.template.render_candidate(candidate_fields)
         pair = Pair(encoder.member(member), encoder.candidates([candidate])[0])
-        probabilities = calibrate(heads, reference_logits(model, encoder, [pair]))[0]
+        probabilities = calibrate(heads, model.reference_logits(encoder, [pair]))[0]
         answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=tuple(probabilities.tolist())))
     return tuple(answers)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.data.lists import read_lists, some_of_each
 from training.metrics.calibration import fit_calibrations
-from training.nets.checkpoints import FlatTeacher, made_once, own_encoder, save_model
+from training.nets.checkpoints import FlatTeacher, made_once, save_model
 from training.nets.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
 from training.nets.llm_teacher import Decoder
@@ -49,11 +49,11 @@ def teach(
     out: Path,
     *,
     decoder: Callable[[], Decoder] | None = None,
-    team: ProcessGroup = SINGLE_PROCESS,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train the teacher of the heads that people grade and write it, with its calibration, to `out`.
 
-    With `decoder` that is what learns in pairs, and the encoder which learnt apart is where students start. Of a `team`
+    With `decoder` that is what learns in pairs, and the encoder which learnt apart is where students start. Of a `processes`
     the main process alone teaches apart, for that needs a whole batch in one place; all of them teach in pairs, and
     each predicts everything that is calibrated on.
     """
@@ -69,12 +69,12 @@ def teach(
         fit(model, train, objective, schedules.sides, out / "sides")
         return mix_in_backbone(model, backbone, recipe.backbone_share)
 
-    if team.shards and not decoder:
+    if processes.is_sharded and not decoder:
         raise TrainingStopped("FSDP2 is for decoders: launch the teaching of a small encoder without it")
-    apart = made_once(out / "sides" / "model", taught_apart, team)
+    apart = made_once(out / "sides" / "model", taught_apart, processes)
     model: FlatTeacher = decoder() if decoder else train_embeddings(apart, recipe.train_embeddings)
-    reading = own_encoder(model, encoder)
+    reading = model.pair_encoder(encoder)
     objective = pair_objective(model, reading, gold_loss(heads, recipe.listwise_weight))
     at_once = schedules.lists_at_once if isinstance(schedules, DecoderTeacher) else None
-    fit(model, judged, objective, schedules.pairs, out, lists_at_once=at_once, team=team)
-    save_model(out, model, fit_calibrations(heads, predict_lists(model, reading, valid), valid), team)
+    fit(model, judged, objective, schedules.pairs, out, lists_at_once=at_once, processes=processes)
+    save_model(out, model, fit_calibrations(heads, predict_lists(model, reading, valid), valid), processes)

@@ -1,7 +1,8 @@
-"""The processes that train one model together, under `accelerate launch`; without it there is one, and no more to it.
+"""Distributed training: the processes that train one model together, under `accelerate launch`.
 
-Knows processes and where tensors lie, not what is trained. Each process has its share of every step's lists, and
-gradients are averaged: by DDP, where each holds the whole model, or by FSDP2, where each holds a slice of every weight.
+Without `accelerate launch` there is one process, and every method does nothing. Knows processes and where tensors are,
+not what is trained. Each process takes its part of every step's lists, and gradients are averaged: by DDP, where each
+process holds the whole model, or by FSDP2, where each holds a slice of every weight.
 """
 
 from __future__ import annotations
@@ -22,103 +23,103 @@ from training.data.lists import CandidateList
 Objective = Callable[[Sequence[CandidateList]], Tensor]
 """Lists to a scalar loss of the model that the objective was made for."""
 
-PATIENCE = timedelta(days=2)
-"""How long processes wait for one that works alone, before they take it for dead."""
+TIMEOUT = timedelta(days=2)
+"""How long processes wait for one that works alone before they count it as dead."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """All processes of a launch, as one of them sees them; alone without an accelerator."""
+    """All processes of a launch, as one of them sees them; a single process without an accelerator."""
 
     accelerator: Accelerator | None = None
 
     @property
     def size(self) -> int:
-        """How many processes there are."""
+        """Number of processes."""
         return int(self.accelerator.num_processes) if self.accelerator else 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files."""
+        """Whether this process writes the files."""
         return self.accelerator is None or bool(self.accelerator.is_main_process)
 
     @property
-    def shards(self) -> bool:
+    def is_sharded(self) -> bool:
         """Whether each process holds a slice of the weights."""
         return self.accelerator is not None and bool(self.accelerator.is_fsdp2)
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Block until every process has called this."""
         if self.accelerator:
             self.accelerator.wait_for_everyone()
 
-    def share(self, lists: Sequence[CandidateList]) -> Sequence[CandidateList]:
-        """The part of this process; lists that lie side by side are alike in length and go to different processes."""
+    def part(self, lists: Sequence[CandidateList]) -> Sequence[CandidateList]:
+        """This process's part. Neighbouring lists have similar lengths and go to different processes."""
         return lists[self.accelerator.process_index :: self.size] if self.accelerator else lists
 
     def mean(self, value: Tensor) -> float:
         """The mean of a scalar over the processes."""
         return float((self.accelerator.reduce(value, "mean") if self.accelerator else value).item())
 
-    def join(self, model: nn.Module, objective: Objective, optimiser: Optimizer) -> Objective:
-        """`objective`, of which a backward pass averages the gradients of `model` over the processes.
+    def prepare(self, model: nn.Module, objective: Objective, optimizer: Optimizer) -> Objective:
+        """`objective` with gradients of `model` averaged over the processes in the backward pass.
 
-        The model itself is changed where it is sharded, and so are the parameters that `optimiser` moves.
+        Sharding changes the model itself, and the parameters that `optimizer` updates.
         """
         if not self.accelerator:
             return objective
-        joined: Objective = self.accelerator.prepare(_Joined(model, objective), optimiser)[0]
-        return joined
+        prepared: Objective = self.accelerator.prepare(_ObjectiveModule(model, objective), optimizer)[0]
+        return prepared
 
 
 SINGLE_PROCESS = ProcessGroup()
 
 
 def launched() -> ProcessGroup:
-    """The team that this process was launched in: ALONE without `accelerate launch`."""
-    waits = InitProcessGroupKwargs(timeout=PATIENCE)
-    # What an objective does not use in one step, it may use in the next.
+    """The group that this process was launched in; SINGLE_PROCESS without `accelerate launch`."""
+    timeout = InitProcessGroupKwargs(timeout=TIMEOUT)
+    # An objective may leave parameters unused in one step and use them in the next.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    # In which precision products run, the objectives say: `training.trainer.precision`.
-    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[waits, unused])
+    # Objectives choose the precision of their products: see `training.trainer.precision`.
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[timeout, unused])
     return ProcessGroup(accelerator) if accelerator.num_processes > 1 else SINGLE_PROCESS
 
 
-class _Joined(nn.Module):
-    """The objective as a module whose forward pass it is, for DDP and FSDP2 work on those alone."""
+class _ObjectiveModule(nn.Module):
+    """The objective as the forward pass of a module, because DDP and FSDP2 wrap modules only."""
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
-        # Each gets a shard group of its own; the model as well, so that it can be called by itself.
+        # Each of these gets its own shard group; the model too, so that it can be called by itself.
         self._no_split_modules = [type(model).__name__, *getattr(model, "layer_classes", ())]
 
     def forward(self, lists: Sequence[CandidateList]) -> Tensor:
         return self.objective(lists)
 
 
-def learnt_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state of a model without what is frozen in it, which is where it came from."""
-    parameters = model.named_parameters(remove_duplicate=False)  # a tied one has two names
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state of a model without its frozen parameters, which stay where they were loaded from."""
+    parameters = model.named_parameters(remove_duplicate=False)  # a tied parameter has two names
     frozen = {name for name, parameter in parameters if not parameter.requires_grad}
     return {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
 
 
-def whole(state: dict[Any, Any]) -> dict[Any, Any]:
-    """A tree of dicts with whole tensors in place of this process's slices. Every process must call it."""
-    return {key: whole(value) if isinstance(value, dict) else _whole(value) for key, value in state.items()}
+def full_state(state: dict[Any, Any]) -> dict[Any, Any]:
+    """A tree of dicts with full tensors in place of this process's slices. Every process must call it."""
+    return {key: full_state(value) if isinstance(value, dict) else _full(value) for key, value in state.items()}
 
 
-def _whole(value: object) -> object:
+def _full(value: object) -> object:
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
-def load_optimiser(optimiser: Optimizer, state: dict[str, Any]) -> None:
-    """Give an optimiser its whole state, of which it takes this process's slices. Every process must call it."""
-    parameters = [each for group in optimiser.param_groups for each in group["params"]]
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Load a full state, of which each process keeps its slices. Every process must call it."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
     slices = {index: _sliced(value, parameters[index]) for index, value in state["state"].items()}
-    optimiser.load_state_dict({**state, "state": slices})
+    optimizer.load_state_dict({**state, "state": slices})
 
 
 def _sliced(moments: dict[str, Tensor], parameter: Tensor) -> dict[str, Tensor]:

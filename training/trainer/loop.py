@@ -1,7 +1,7 @@
-"""The training loop, the same for every teacher and student: batches in, a loss that falls, checkpoints that resume.
+"""The training loop of every teacher and student: batches in, a loss to minimize, checkpoints that resume.
 
-Knows optimisers and files, not what a model reads or a loss means. A checkpoint holds whole tensors, so that a run that
-was cut off may go on with another number of processes.
+Knows optimizers and files, not what a model reads or a loss means. A checkpoint holds full tensors, so that an
+interrupted run may resume with another number of processes.
 """
 
 from __future__ import annotations
@@ -13,24 +13,34 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from training.data.lists import CandidateList
 from training.errors import UserError
-from training.trainer.distributed import SINGLE_PROCESS, Objective, ProcessGroup, learnt_state, load_optimiser, whole
+from training.files import complete
+from training.trainer.distributed import (
+    SINGLE_PROCESS,
+    Objective,
+    ProcessGroup,
+    full_state,
+    load_optimizer,
+    trained_state,
+)
 from training.trainer.schedule import Schedule
 
 
 class TrainingStopped(UserError):
-    """Training cannot go on; the sentence says at which step and why."""
+    """Training cannot continue; the message gives the step and the reason."""
 
 
 def shuffled(lists: Sequence[CandidateList], schedule: Schedule) -> Iterator[list[CandidateList]]:
-    """Batches for ever: shuffled anew each epoch, lists of like length together inside a window of 32 batches."""
+    """Batches without end, reshuffled every epoch. Inside a window of 32 batches, lists of similar length share one."""
     random_ = random.Random(schedule.seed)
     size = schedule.lists_per_step
     while True:
@@ -55,132 +65,128 @@ def fit(
     folder: Path,
     *,
     lists_at_once: int | None = None,
-    team: ProcessGroup = SINGLE_PROCESS,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train `model`, whose loss `objective` computes, in place.
 
-    Resumes from `folder/checkpoint.pt`; a non-finite loss stops before the optimiser moves. Each process of a `team`
-    takes an equal share of a step's lists, and reads `lists_at_once` of them (default: all); a step's loss is the mean
-    over such parts, by their numbers of lists.
+    Resumes from `folder/checkpoint.pt`. A non-finite loss raises TrainingStopped before the optimizer steps. Each of
+    the `processes` takes an equal part of a step's lists and reads `lists_at_once` of them (default: all). A step's
+    loss is the mean over such parts, weighted by their numbers of lists.
     """
     torch.manual_seed(schedule.seed)
-    _check_enough(lists, schedule, team)
+    _check_enough(lists, schedule, processes)
     folder.mkdir(exist_ok=True)
-    optimiser, scheduler = _optimiser(model, schedule)
+    optimizer, scheduler = _optimizer(model, schedule)
     checkpoint = folder / "checkpoint.pt"
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu") if checkpoint.exists() else None
+    state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu") if checkpoint.exists() else {}
     if state:
         _load_model(model, state["model"])
-    joined = team.join(model, objective, optimiser)
+    prepared = processes.prepare(model, objective, optimizer)
     if state:
-        load_optimiser(optimiser, state["optimiser"])
+        load_optimizer(optimizer, state["optimiser"])
         scheduler.load_state_dict(state["scheduler"])
-    first = int(state["step"]) if state else 0
+    first = int(state.get("step", 0))
     batches = shuffled(lists, schedule)
-    for _ in range(first):  # the same order of lists as the run that was cut off
+    for _ in range(first):  # the same order of lists as in the interrupted run
         next(batches)
     model.train()
+    steps = range(first, schedule.steps)
     progress = tqdm(
-        range(first, schedule.steps),
-        initial=first,
-        total=schedule.steps,
-        desc=folder.name,
-        mininterval=5,
-        disable=not team.is_main,
+        steps, initial=first, total=schedule.steps, desc=folder.name, mininterval=5, disable=not processes.is_main
     )
-    with _log(folder, team) as log:
+    with _log(folder, processes) as log:
         for step in progress:
             started = time.perf_counter()
-            value = _step(model, joined, team.share(next(batches)), optimiser, schedule, lists_at_once, team)
-            if not math.isfinite(value):
-                raise TrainingStopped(f"the loss is {value} at step {step}; the optimiser was not moved by it")
+            loss = _step(model, prepared, processes.part(next(batches)), optimizer, schedule, lists_at_once, processes)
+            if not math.isfinite(loss):
+                raise TrainingStopped(f"the loss is {loss} at step {step}; the optimizer did not step")
             scheduler.step()
             seconds = time.perf_counter() - started
-            log.write(json.dumps({"step": step, "loss": round(value, 5), "seconds": round(seconds, 3)}) + "\n")
+            log.write(json.dumps({"step": step, "loss": round(loss, 5), "seconds": round(seconds, 3)}) + "\n")
             log.flush()
-            progress.set_postfix(loss=f"{value:.4f}", refresh=False)
+            progress.set_postfix(loss=f"{loss:.4f}", refresh=False)
             if (step + 1) % schedule.checkpoint_every == 0:
-                _save(checkpoint, step + 1, model, optimiser, scheduler, team)
+                _save(checkpoint, step + 1, model, optimizer, scheduler, processes)
     model.eval()
 
 
-def _check_enough(lists: Sequence[CandidateList], schedule: Schedule, team: ProcessGroup) -> None:
-    if len(lists) < schedule.lists_per_step:
-        raise TrainingStopped(f"{len(lists)} lists are fewer than one step's {schedule.lists_per_step}")
-    if schedule.lists_per_step % team.size:
-        raise TrainingStopped(f"{team.size} processes cannot share a step's {schedule.lists_per_step} lists evenly")
+def _check_enough(lists: Sequence[CandidateList], schedule: Schedule, processes: ProcessGroup) -> None:
+    size = schedule.lists_per_step
+    if len(lists) < size:
+        raise TrainingStopped(f"a step needs {size} lists, and there are only {len(lists)}")
+    if size % processes.size:
+        raise TrainingStopped(f"a step's {size} lists cannot be divided evenly by {processes.size} processes")
 
 
-def _log(folder: Path, team: ProcessGroup) -> TextIO:
-    return (folder / "log.jsonl" if team.is_main else Path(os.devnull)).open("a", encoding="utf-8")
+def _log(folder: Path, processes: ProcessGroup) -> TextIO:
+    return (folder / "log.jsonl" if processes.is_main else Path(os.devnull)).open("a", encoding="utf-8")
 
 
 def _step(
     model: nn.Module,
     objective: Objective,
     lists: Sequence[CandidateList],
-    optimiser: torch.optim.Optimizer,
+    optimizer: Optimizer,
     schedule: Schedule,
     lists_at_once: int | None,
-    team: ProcessGroup,
+    processes: ProcessGroup,
 ) -> float:
     size = lists_at_once or len(lists)
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     total = torch.zeros(())
     for start in range(0, len(lists), size):
         part = lists[start : start + size]
         loss = objective(part) * (len(part) / len(lists))
-        if math.isfinite(loss.item()) or team.size > 1:  # the others wait for its gradients
+        if math.isfinite(loss.item()) or processes.size > 1:  # the other processes wait for its gradients
             loss.backward()
         total = total.to(loss.device) + loss.detach()
-    value = team.mean(total)
-    if math.isfinite(value):
+    mean = processes.mean(total)
+    if math.isfinite(mean):
         nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
-        optimiser.step()
-    return value
+        optimizer.step()
+    return mean
 
 
-def _optimiser(
-    model: nn.Module, schedule: Schedule
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, parameter in model.named_parameters():
-        groups["backbone." in name].append(parameter)
-    rates = {True: schedule.learning_rate, False: schedule.added_learning_rate}
-    optimiser = torch.optim.AdamW(
-        [{"params": parameters, "lr": rates[key]} for key, parameters in groups.items()],
-        weight_decay=schedule.weight_decay,
-    )
+def _optimizer(model: nn.Module, schedule: Schedule) -> tuple[Optimizer, LambdaLR]:
+    """AdamW: the backbone learns at `learning_rate`, all else at `added_learning_rate`; only matrices decay."""
+    pretrained = _pretrained(model)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        rate = schedule.learning_rate if parameter in pretrained else schedule.added_learning_rate
+        # Decay would pull norms, biases and the logits of positions towards 0, where nothing says they belong.
+        decay = schedule.weight_decay if parameter.dim() > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    optimizer = AdamW([{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()])
     warmup = max(1, int(schedule.steps * schedule.warmup_share))
 
     def factor(step: int) -> float:
         return min((step + 1) / warmup, max(0.02, (schedule.steps - step) / (schedule.steps - warmup + 1)))
 
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    return optimizer, LambdaLR(optimizer, factor)
+
+
+def _pretrained(model: nn.Module) -> set[nn.Parameter]:
+    """Parameters of every `backbone` inside the model."""
+    backbones = (getattr(module, "backbone", None) for module in model.modules())
+    return {parameter for each in backbones if isinstance(each, nn.Module) for parameter in each.parameters()}
 
 
 def _save(
-    path: Path,
-    step: int,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-    team: ProcessGroup,
+    path: Path, step: int, model: nn.Module, optimizer: Optimizer, scheduler: LambdaLR, processes: ProcessGroup
 ) -> None:
     state = {
         "step": step,
-        "model": whole(learnt_state(model)),
-        "optimiser": whole(optimiser.state_dict()),
+        "model": full_state(trained_state(model)),
+        "optimiser": full_state(optimizer.state_dict()),
         "scheduler": scheduler.state_dict(),
     }
-    if team.is_main:
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+    if processes.is_main:
+        with complete(path) as partial:
+            torch.save(state, partial)
 
 
 def _load_model(model: nn.Module, state: dict[str, Tensor]) -> None:
-    lacking = learnt_state(model).keys() - state.keys()
-    if lacking:
-        raise TrainingStopped(f"the checkpoint is of another model: it lacks {min(lacking)}")
+    missing = trained_state(model).keys() - state.keys()
+    if missing:
+        raise TrainingStopped(f"the checkpoint is of another model: it has no {min(missing)}")
     model.load_state_dict({**model.state_dict(), **state})

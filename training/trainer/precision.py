@@ -1,4 +1,4 @@
-"""In which precision the matrix products of training run: bf16 where the device has it, else fp32."""
+"""Precision of training's matrix products: bf16 where the device supports it, else fp32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def autocast(device: torch.device) -> torch.autocast:
 
 
 def weights_dtype(device: torch.device) -> torch.dtype:
-    """Of weights that nothing moves: half of the memory, where products run in bf16 anyway."""
+    """Of frozen weights: half of the memory where products run in bf16 anyway."""
     return torch.bfloat16 if _has_bf16(device) else torch.float32
 
 

@@ -183,15 +183,15 @@ def of_two() -> ProcessGroup:
     return ProcessGroup(cast(Accelerator, SimpleNamespace(num_processes=2, process_index=1, is_main_process=False)))
 
 
-def test_a_process_takes_its_share_of_a_steps_lists() -> None:
-    shared: Any = of_two().share(cast(Any, "abcd"))
+def test_a_process_takes_its_part_of_a_steps_lists() -> None:
+    shared: Any = of_two().part(cast(Any, "abcd"))
     assert shared == "bd"
 
 
-def test_a_step_that_cannot_be_shared_evenly_is_an_error(tmp_path: Path) -> None:
+def test_a_step_that_cannot_be_divided_evenly_is_an_error(tmp_path: Path) -> None:
     odd = dataclasses.replace(PAIRS, lists_per_step=3)
-    with pytest.raises(TrainingStopped, match="2 processes cannot share a step's 3 lists evenly"):
-        fit(torch.nn.Linear(1, 1), cast(Any, "abcd"), cast(Any, None), odd, tmp_path, team=of_two())
+    with pytest.raises(TrainingStopped, match="a step's 3 lists cannot be divided evenly by 2 processes"):
+        fit(torch.nn.Linear(1, 1), cast(Any, "abcd"), cast(Any, None), odd, tmp_path, processes=of_two())
 
 
 def test_a_step_for_one_process_refuses_more(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(backbone: str, encode
         torch.testing.assert_close(resumed.state_dict()[name], tensor, msg=name)
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_optimiser_moves(backbone: str, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_before_the_optimizer_steps(backbone: str, tmp_path: Path) -> None:
     model = new_cross_encoder(backbone, 1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(TrainingStopped, match="the loss is nan at step 0"):
@@ -85,7 +85,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_optimiser_moves(backbone: st
 
 def test_too_few_lists_are_an_error(backbone: str, tmp_path: Path) -> None:
     model = new_cross_encoder(backbone, 1)
-    with pytest.raises(TrainingStopped, match="2 lists are fewer than one step's 4"):
+    with pytest.raises(TrainingStopped, match="a step needs 4 lists, and there are only 2"):
         fit(model, LISTS[:2], lambda _: model.bias.sum(), SCHEDULE, tmp_path)
 
 
