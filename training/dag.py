@@ -11,6 +11,7 @@ import polars as pl
 from models.text import TextEncoder
 from training.data.impressions import POSITION, check_impressions
 from training.data.lists import check_pairs, read_pairs, render_lists, some_lists
+from training.distillation.teachers import read_teachers
 from training.judging.golden_set import make_golden
 from training.judging.llm_judge import judge
 from training.nets.checkpoints import check_model_stamp, write_stamp
@@ -21,7 +22,7 @@ from training.policy.policy import Policy
 from training.recipe import DecoderTeacher
 from training.step_runner import Run, Step, run_step
 from training.steps.ablate import ablate
-from training.steps.annotate import annotate, check_soft_labels, read_teachers
+from training.steps.annotate import annotate, check_soft_labels
 from training.steps.architecture_sweep import frontier
 from training.steps.compress import compress
 from training.steps.distill import distill

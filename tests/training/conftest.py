@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.text import TextEncoder
-from tests.support.bundles import WORDS
+from tests.support.tiny_encoder import WORDS
 from training.nets.cross_encoder import read_tokenizer
 from training.nets.tiny_backbone import write_tiny_backbone
 

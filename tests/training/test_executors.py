@@ -28,11 +28,12 @@ from models.text import TextEncoder
 from tests.support.split_bundles import write_split_bundle
 from training import executors as engines
 from training.__main__ import main
+from training.distillation.teachers import Teacher
 from training.executors import LOCAL, Executor, ExecutorError, Item, Key, LocalExecutor, RayExecutor, Result, import_ray
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.steps import annotate as annotating
 from training.steps import bulk_encode as encoding
-from training.steps.annotate import Teacher, annotate
+from training.steps.annotate import annotate
 from training.steps.bulk_encode import encode
 
 WORDS = "baker welder nurse oven steel ward".split()

@@ -1,4 +1,4 @@
-"""The encoder that initializes a split student: it has learnt everything that its teacher can teach both sides apart."""
+"""The encoder that initializes a split student. It has learnt what its teacher can teach with both sides apart."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Model = TypeVar("Model", bound=Student)
 
 
 def share_weights(relevance: Sequence[str], actions: Sequence[str], engagement_share: float) -> dict[str, float]:
-    """Weights of (1 - share) * KL(relevance) + share * KL(engagement); the heads of one teacher share its part evenly."""
+    """Weights of (1 - share) * KL(relevance) + share * KL(engagement); heads of one teacher share its part evenly."""
     weights = dict.fromkeys(relevance, (1 - engagement_share) / max(len(relevance), 1))
     return weights | dict.fromkeys(actions, engagement_share / max(len(actions), 1))
 

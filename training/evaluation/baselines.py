@@ -1,4 +1,4 @@
-"""What a model must beat: BM25 over words, and the cosine of a sentence encoder that was not trained here."""
+"""Baselines: BM25 over words, and the cosine of a pretrained sentence encoder."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from training.trainer.precision import autocast
 
 
 def bm25_scores(lists: Sequence[CandidateList]) -> list[np.ndarray]:
-    """BM25 (Lucene's form) of each candidate for its member;
-    document frequencies come from all candidates of `lists`.
-    """
+    """BM25 (Lucene's form) of each candidate for its member. Document frequencies are those of all candidates."""
     texts = list(dict.fromkeys(text for each in lists for text in each.candidates))
-    place = {text: index for index, text in enumerate(texts)}
+    row = {text: index for index, text in enumerate(texts)}
     retriever = bm25s.BM25()
     retriever.index(bm25s.tokenize(texts, show_progress=False), show_progress=False)
     scores = []
@@ -30,12 +28,12 @@ def bm25_scores(lists: Sequence[CandidateList]) -> list[np.ndarray]:
         query = bm25s.tokenize(each.member, return_ids=False, show_progress=False)[0]
         known = [word for word in query if word in retriever.vocab_dict]
         found = retriever.get_scores(known) if known else np.zeros(len(texts))
-        scores.append(np.asarray(found)[[place[text] for text in each.candidates]])
+        scores.append(np.asarray(found)[[row[text] for text in each.candidates]])
     return scores
 
 
 def cosine_scores(lists: Sequence[CandidateList], backbone: str, *, max_tokens: int) -> list[np.ndarray]:
-    """Cosine of mean-pooled sentence embeddings of the untouched backbone, cut at `max_tokens` a text."""
+    """Cosine of mean-pooled embeddings of the pretrained backbone; texts are truncated at `max_tokens`."""
     texts = list(dict.fromkeys(text for each in lists for text in (each.member, *each.candidates)))
     vectors = dict(zip(texts, embed_texts(texts, backbone, max_tokens), strict=True))
     return [np.array([vectors[text] @ vectors[each.member] for text in each.candidates]) for each in lists]
@@ -43,19 +41,13 @@ def cosine_scores(lists: Sequence[CandidateList], backbone: str, *, max_tokens: 
 
 @torch.inference_mode()
 def embed_texts(texts: Sequence[str], backbone: str, max_tokens: int) -> np.ndarray:
-    """Normalised mean-pooled embeddings f32[texts, D] of an untouched backbone, in order."""
+    """Normalised mean-pooled embeddings f32[texts, D] of a pretrained backbone, in order."""
     tokenizer = AutoTokenizer.from_pretrained(Path(backbone))
     model = AutoModel.from_pretrained(Path(backbone), dtype=torch.float32).eval()
+    settings = {"padding": True, "pad_to_multiple_of": MULTIPLE, "truncation": True, "max_length": max_tokens}
 
     def run(batch: list[str]) -> Tensor:
-        inputs = tokenizer(
-            batch,
-            padding=True,
-            pad_to_multiple_of=MULTIPLE,
-            truncation=True,
-            max_length=max_tokens,
-            return_tensors="pt",
-        )
+        inputs = tokenizer(batch, return_tensors="pt", **settings)
         with autocast(torch.device("cpu")):
             states_NTD = model(**inputs).last_hidden_state
         return pool(states_NTD, inputs["attention_mask"])

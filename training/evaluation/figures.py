@@ -1,15 +1,14 @@
-"""Scores of systems on held-out lists -> the figures of the report. Pure: knows neither models nor files."""
+"""Scores of systems on held-out lists -> the report's figures. Pure: knows neither models nor files."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from models.heads import Calibration
 from training.data.lists import CandidateList, by_list
+from training.evaluation.report import HeadReport, Quality, SourceReport
 from training.evaluation.slices import slice_figures
 from training.metrics import ranking
 from training.metrics.bootstrap import Interval, bootstrap
@@ -17,15 +16,15 @@ from training.metrics.calibration import expected_calibration_error, reliability
 from training.metrics.kappa import K, agreement
 
 Scores = dict[str, list[np.ndarray]]
-"""Of each system: a score a candidate, a list at a time."""
+"""Of each system: a score per candidate, one array per list."""
 
 
 def head_figures(
     head: str, lists: Sequence[CandidateList], scores: Scores, calibrations: Mapping[str, Calibration], shipped: str
-) -> dict[str, Any]:
-    """Figures of one head: each source by itself, and slices of all that was judged.
+) -> HeadReport:
+    """Figures of one head: by source, and by slices of all judged lists.
 
-    `calibrations` holds those systems that state probabilities; `shipped` names the one that is held against the rest.
+    `calibrations` has the systems that state probabilities. `shipped` names the system that the others are compared to.
     """
     judged = [row for row, each in enumerate(lists) if np.nansum(each.labels[head]) > 0]
     sources = {}
@@ -40,15 +39,11 @@ def head_figures(
         for name in (shipped, "teacher")
         if name in scores
     }
-    return {"sources": sources, "slices": slice_figures([lists[row] for row in judged], values)}
+    return HeadReport(sources, slice_figures([lists[row] for row in judged], values))
 
 
-def quality(
-    lists: Sequence[CandidateList], head: str, logits: np.ndarray, reference: np.ndarray
-) -> dict[str, dict[str, Any]]:
-    """Of each source: `ndcg@10`, the same `minus_reference`, and `top1`, the share of lists with the same first choice;
-    means with their intervals. Logits f32[pairs of all lists].
-    """
+def quality(lists: Sequence[CandidateList], head: str, logits: np.ndarray, reference: np.ndarray) -> dict[str, Quality]:
+    """Ranking quality by source, from logits f32[pairs of all lists], compared with a reference's."""
     found, wanted = by_list(logits, lists), by_list(reference, lists)
     figures = {}
     for source in sorted({each.source for each in lists}):
@@ -59,44 +54,36 @@ def quality(
             for scores in (found, wanted)
         )
         same = np.array([found[row].argmax() == wanted[row].argmax() for row in rows], dtype=np.float64)
-        named = {"ndcg@10": ndcg, "minus_reference": ndcg - base, "top1": same}
-        intervals = {name: dataclasses.asdict(bootstrap(values)) for name, values in named.items()}
-        figures[source] = {"lists": len(rows), **intervals}
+        figures[source] = Quality(len(rows), bootstrap(ndcg), bootstrap(ndcg - base), bootstrap(same))
     return figures
 
 
 def _source_figures(
     scores: Scores, gains: list[np.ndarray], calibrations: Mapping[str, Calibration], shipped: str
-) -> dict[str, Any]:
+) -> SourceReport:
     values = {
         name: {metric: ranking.evaluate_lists(function, each, gains) for metric, function in ranking.METRICS.items()}
         for name, each in scores.items()
     }
-    systems: dict[str, dict[str, Any]] = {
-        name: {metric: dataclasses.asdict(bootstrap(row)) for metric, row in rows.items()}
-        for name, rows in values.items()
-    }
+    systems = {name: {metric: bootstrap(row) for metric, row in rows.items()} for name, rows in values.items()}
     for name in systems.keys() & calibrations.keys():
-        systems[name]["kappa"] = dataclasses.asdict(_kappa(calibrations[name], scores[name], gains))
-    leads = {
-        name: dataclasses.asdict(bootstrap(values[shipped]["ndcg@10"] - rows["ndcg@10"]))
-        for name, rows in values.items()
-        if name != shipped
-    }
+        systems[name]["kappa"] = _kappa(calibrations[name], scores[name], gains)
+    ndcg = {name: rows["ndcg@10"] for name, rows in values.items()}
+    leads = {name: bootstrap(ndcg[shipped] - each) for name, each in ndcg.items() if name != shipped}
     targets = np.concatenate(gains)
     judged = ~np.isnan(targets)
     stated = calibrations[shipped].apply(np.concatenate(scores[shipped]))[judged]
-    return {
-        "lists": len(gains),
-        "systems": systems,
-        "student_minus": leads,
-        "calibration_error": expected_calibration_error(stated, targets[judged]),
-        "reliability": [dataclasses.asdict(each) for each in reliability(stated, targets[judged])],
-    }
+    return SourceReport(
+        lists=len(gains),
+        systems=systems,
+        student_minus=leads,
+        calibration_error=expected_calibration_error(stated, targets[judged]),
+        reliability=reliability(stated, targets[judged]),
+    )
 
 
 def _kappa(calibration: Calibration, scores: Sequence[np.ndarray], gains: Sequence[np.ndarray]) -> Interval:
-    """Agreement of a system's grades with people's, as the judge's is told; the bootstrap draws whole lists."""
+    """Agreement of a system's grades with gold, measured as the judge's; the bootstrap resamples whole lists."""
     stated, golden = calibration.apply(np.concatenate(scores)), np.concatenate(gains)
     lists = np.repeat(np.arange(len(gains)), [len(each) for each in gains])
     known = ~np.isnan(golden) & ~np.isnan(stated)
@@ -105,5 +92,5 @@ def _kappa(calibration: Calibration, scores: Sequence[np.ndarray], gains: Sequen
 
 
 def _grades(gains: np.ndarray) -> list[int]:
-    """The nearest of a policy's grades to each gain or probability in [0, 1]."""
+    """The policy's grade nearest to each gain or probability in [0, 1]."""
     return [int(grade) for grade in np.rint(gains * (K - 1))]

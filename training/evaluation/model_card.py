@@ -1,16 +1,13 @@
-"""The model card: what the model is for, what it learnt from, under which licence, and how good it was found to be."""
+"""The model card: intended use, limits, training data, licence and measured quality."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from training.evaluation.markdown_report import markdown
 from training.policy.policy import Policy
 from training.recipe import Recipe
 
 
-def model_card(recipe: Recipe, policy: Policy, report: dict[str, Any]) -> str:
-    """Markdown in the usual sections of model cards (Mitchell et al., 2019)."""
+def model_card(recipe: Recipe, policy: Policy, report: str) -> str:
+    """Markdown with the usual sections of model cards (Mitchell et al., 2019); `report` is Markdown too."""
     card = recipe.card
     heads = "\n".join(
         f"- `{head.name}`: {head.meaning} (share of the default blend: {head.blend:g})" for head in recipe.heads
@@ -22,5 +19,5 @@ def model_card(recipe: Recipe, policy: Policy, report: dict[str, Any]) -> str:
         f"Bundle `{recipe.name}`, version {recipe.version}, policy {policy.label}."
         f" Licence of the weights: {card.licence}.\n\n"
         f"## Use\n\n{card.intended_use}\n\n## Limits\n\n{card.limits}\n\n## Heads\n\n{heads}\n\n"
-        f"## Data\n\n{data}\n\n## Attributions\n\n{attributions}\n{markdown(report).replace('# Eval', '## Eval', 1)}"
+        f"## Data\n\n{data}\n\n## Attributions\n\n{attributions}\n{report.replace('# Eval', '## Eval', 1)}"
     )

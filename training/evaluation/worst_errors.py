@@ -1,6 +1,6 @@
-"""Where a model breaks the policy worst: pairs whose probability is far from what people graded, with their texts.
+"""A model's worst errors: pairs whose probability is far from the human grade, with their texts.
 
-For the run's own page only. Texts of sources that a recipe keeps untold are never among them.
+For the run's own page only. Sources whose texts a recipe keeps private are left out.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from training.data.lists import CandidateList
 
 
 @dataclass(frozen=True)
-class Break:
-    """One pair, the gain that people gave it, and the probability that the model did."""
+class PairError:
+    """One pair, its human gain, and the model's probability."""
 
     source: str
     member: str
@@ -24,29 +24,35 @@ class Break:
     probability: float
 
 
-def worst_breaks(
+@dataclass(frozen=True)
+class WorstErrors:
+    """Pairs scored too high and pairs scored too low, the worst first."""
+
+    too_high: list[PairError]
+    too_low: list[PairError]
+
+
+def worst_errors(
     lists: Sequence[CandidateList],
     head: str,
     probabilities: Sequence[np.ndarray],
     *,
-    untold: Collection[str],
+    private: Collection[str],
     count: int,
-) -> tuple[list[Break], list[Break]]:
-    """Pairs held too high and pairs held too low, the worst first, `count` each and one a list."""
-    too_high: list[Break] = []
-    too_low: list[Break] = []
+) -> WorstErrors:
+    """At most `count` pairs in each direction, and one per list. Sources in `private` are left out."""
+    too_high: list[PairError] = []
+    too_low: list[PairError] = []
     for each, found in zip(lists, probabilities, strict=True):
         gains = each.labels[head]
-        if each.source in untold or np.isnan(gains).all():
+        if each.source in private or np.isnan(gains).all():
             continue
-        above = int(np.nanargmax(found - gains))
-        below = int(np.nanargmin(found - gains))
-        for worst, place in ((too_high, above), (too_low, below)):
-            pair = Break(each.source, each.member, each.candidates[place], float(gains[place]), float(found[place]))
-            worst.append(pair)
+        for errors, row in ((too_high, np.nanargmax(found - gains)), (too_low, np.nanargmin(found - gains))):
+            pair = (each.source, each.member, each.candidates[row])
+            errors.append(PairError(*pair, float(gains[row]), float(found[row])))
     too_high.sort(key=lambda each: each.gain - each.probability)
     too_low.sort(key=lambda each: each.probability - each.gain)
-    return (
+    return WorstErrors(
         [each for each in too_high[:count] if each.probability > each.gain],
         [each for each in too_low[:count] if each.probability < each.gain],
     )

@@ -98,7 +98,3 @@ class AnswerCache:
     def forget(self, key: str) -> None:
         """The endpoint refused the request: nothing was answered, nothing is owed."""
         self._database.execute("DELETE FROM requests WHERE key = ? AND NOT answered", (key,))
-
-    def in_flight(self) -> int:
-        """How many requests were sent and never answered."""
-        return int(self._database.execute("SELECT COUNT(*) FROM requests WHERE NOT answered").fetchone()[0])

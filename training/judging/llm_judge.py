@@ -1,10 +1,7 @@
-"""Step `judge`: a large model grades golden pairs by the policy, and its agreement with gold is the prompting baseline.
+"""A large model grades golden pairs by the policy. Its agreement with gold is the prompting baseline.
 
-    grades.parquet  member_id | candidate_id | dimension | grade | reason | status | asks | model | policy
-    judge.json      whether prompting was measured; status of the pairs, cost, agreement with gold per dimension
-
-Without an endpoint nothing is graded, and the report says that prompting was not measured. A pair whose answers stay
-malformed, or that the endpoint refuses, is recorded so; a pair that it failed on is asked again by the next run.
+A pair whose answers stay malformed, or that the endpoint refuses, is recorded as such. The next run asks again about a
+pair on which the endpoint failed.
 """
 
 from __future__ import annotations
@@ -12,40 +9,40 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Never
+from typing import Literal, Never
 
 import polars as pl
 from tqdm import tqdm
 
 from training.errors import UserError
-from training.evaluation.markdown_report import prompting
+from training.files import write_json
 from training.judging.answer_cache import AnswerCache, BudgetSpent, Spending
 from training.judging.golden_set import PAIR, read_golden
+from training.judging.judge_report import DimensionAgreement, JudgeReport, judge_markdown
 from training.judging.llm_client import Endpoint, EndpointFailed, EndpointRefused, LlmClient, RequestRefused
 from training.metrics.kappa import agreement
 from training.policy.policy import OVERALL, Policy
 from training.policy.prompt import MalformedAnswer, Prompt, Verdict
 
 Status = Literal["graded", "malformed", "refused", "over budget", "failed"]
-# So many failures in a row, each after all its retries, and the endpoint counts as down.
 DOWN_AFTER = 20
+"""Failures in a row, each after all its retries, after which the endpoint counts as down."""
 
 
 class JudgeStopped(UserError):
-    """The endpoint did not answer for some pairs; the sentence says for how many and why. What came is kept."""
+    """The endpoint did not answer for some pairs; the message says for how many and why. All answers are kept."""
 
 
 @dataclass(frozen=True)
 class JudgePlan:
-    """Whom to ask about how many golden pairs, and what it may cost.
+    """The endpoint to ask, the number of golden pairs, and the budget.
 
-    A pair is asked about at most `asks` times until an answer can be used. `budget` bounds all that the recipe's ledger
-    will ever hold: raise it to go on.
+    Each pair is asked about at most `asks` times, until an answer can be used. `budget` bounds the total cost of the
+    recipe's answer cache over all runs: raise it to continue.
     """
 
     endpoint: Endpoint | None = None
@@ -56,7 +53,7 @@ class JudgePlan:
 
 @dataclass(frozen=True)
 class TextPair:
-    """A pair as the judge reads it."""
+    """A pair as the judge reads it, by its ids and texts."""
 
     member_id: str
     candidate_id: str
@@ -66,7 +63,7 @@ class TextPair:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of one pair; `problem` says why there are no verdicts."""
+    """The outcome for one pair; `problem` says why there are no verdicts."""
 
     pair: TextPair
     status: Status
@@ -79,59 +76,52 @@ def judge(plan: JudgePlan, policy: Policy, golden: Path, ledger: Path, out: Path
     """Grade golden pairs and write the report. Raises JudgeStopped, EndpointRefused, PolicyMismatch, DataError."""
     gold = read_golden(golden / "golden.parquet", policy)
     if plan.endpoint is None:
-        _write_report(out, _not_measured(gold, policy))
+        write_judge_report(out, not_measured(gold, policy))
         return
-    with AnswerCache(ledger, plan.budget) as book:
-        judgements = asyncio.run(judge_pairs(some_pairs(gold, plan.pairs), Prompt.of(policy), plan, book))
-        spent = book.spent()
+    with AnswerCache(ledger, plan.budget) as answers:
+        judgements = asyncio.run(judge_pairs(some_pairs(gold, plan.pairs), Prompt.of(policy), plan, answers))
+        spent = answers.spent()
+    check_answered(judgements)
+    grades = grade_table(judgements, policy, plan.endpoint.model)
+    grades.write_parquet(out / "grades.parquet")
+    write_judge_report(out, judge_report(judgements, grades, gold, policy, plan.endpoint.model, spent))
+
+
+def check_answered(judgements: Sequence[Judgement]) -> None:
+    """Raise JudgeStopped if the endpoint failed on any pair."""
     failed = Counter(each.problem for each in judgements if each.status == "failed")
     if failed:
         why = ", ".join(f"{problem}: {count}" for problem, count in failed.most_common())
         raise JudgeStopped(
             f"the endpoint gave no answer for {failed.total()} of {len(judgements)} pairs ({why});"
-            " what came is kept: run the step again"
+            " all answers are kept: run the step again"
         )
-    grades = grade_table(judgements, policy, plan.endpoint.model)
-    grades.write_parquet(out / "grades.parquet")
-    counts = Counter(each.status for each in judgements)
-    report = {
-        "measured": counts["graded"] > 0,
-        "why": "" if counts["graded"] else "no pair was graded",
-        "policy": policy.stamp,
-        "model": plan.endpoint.model,
-        "pairs": {status: counts[status] for status in ("graded", "malformed", "refused", "over budget")},
-        "spent": dataclasses.asdict(spent),
-        "agreement": agreement_with_gold(grades, gold),
-    }
-    _write_report(out, report)
 
 
 def some_pairs(gold: pl.DataFrame, count: int) -> list[TextPair]:
-    """At most `count` pairs of the golden test split: the same ones every time, spread over members by a hash."""
+    """At most `count` pairs of the golden test split: always the same ones, spread over members by a hash."""
     pairs = gold.filter(pl.col("split") == "test").select(*PAIR, "member", "candidate").unique(maintain_order=True)
     found = [TextPair(*row) for row in pairs.iter_rows()]
     return sorted(found, key=lambda p: hashlib.sha256(f"{p.member_id} {p.candidate_id}".encode()).digest())[:count]
 
 
 async def judge_pairs(
-    pairs: Sequence[TextPair], prompt: Prompt, plan: JudgePlan, ledger: AnswerCache
+    pairs: Sequence[TextPair], prompt: Prompt, plan: JudgePlan, answers: AnswerCache
 ) -> list[Judgement]:
-    """One judgement for each pair, in order; at most `concurrency` at a time. Raises EndpointRefused."""
+    """One judgement per pair, in order; at most `concurrency` requests at a time. Raises EndpointRefused."""
     assert plan.endpoint is not None
-    connection = LlmClient(plan.endpoint, ledger)
+    client = LlmClient(plan.endpoint, answers)
     waiting = iter(enumerate(pairs))
     done: dict[int, Judgement] = {}
-
-    failures = 0
+    recent: deque[Status] = deque(maxlen=DOWN_AFTER)
 
     async def work(bar: tqdm[Never]) -> None:
-        nonlocal failures
         for index, pair in waiting:
-            if failures >= DOWN_AFTER:
+            if recent.count("failed") == DOWN_AFTER:
                 done[index] = Judgement(pair, "failed", 0, problem="not asked, the endpoint is down")
                 continue
-            done[index] = await _judge_pair(pair, prompt, plan.asks, connection)
-            failures = failures + 1 if done[index].status == "failed" else 0
+            done[index] = await _judge_pair(pair, prompt, plan.asks, client)
+            recent.append(done[index].status)
             bar.update()
 
     try:
@@ -142,16 +132,16 @@ async def judge_pairs(
     except* EndpointRefused as refused:
         raise refused.exceptions[0] from None
     finally:
-        await connection.close()
+        await client.close()
     return [done[index] for index in range(len(pairs))]
 
 
-async def _judge_pair(pair: TextPair, prompt: Prompt, asks: int, connection: LlmClient) -> Judgement:
+async def _judge_pair(pair: TextPair, prompt: Prompt, asks: int, client: LlmClient) -> Judgement:
     first = messages = prompt.messages(pair.member, pair.candidate)
     problem = ""
     for asked in range(1, asks + 1):
         try:
-            answer = await connection.ask(messages)
+            answer = await client.ask(messages)
         except BudgetSpent:
             return Judgement(pair, "over budget", asked - 1, problem=problem)
         except RequestRefused as error:
@@ -169,7 +159,7 @@ async def _judge_pair(pair: TextPair, prompt: Prompt, asks: int, connection: Llm
 
 
 def grade_table(judgements: Sequence[Judgement], policy: Policy, model: str) -> pl.DataFrame:
-    """A row for each pair and dimension, and one for the overall grade that follows by the policy's rule."""
+    """A row per pair and dimension, and one for the overall grade by the policy's rule."""
     texts = (*PAIR, "dimension", "reason", "status")
     columns = (*PAIR, "dimension", "grade", "reason", "status", "asks")
     schema: dict[str, type[pl.DataType]] = {name: pl.String if name in texts else pl.Int64 for name in columns}
@@ -187,31 +177,51 @@ def _grade_rows(judgement: Judgement, policy: Policy) -> Iterator[tuple[str, str
     yield pair.member_id, pair.candidate_id, OVERALL, policy.overall(grades), judgement.problem, *end
 
 
-def agreement_with_gold(grades: pl.DataFrame, gold: pl.DataFrame) -> list[dict[str, Any]]:
-    """Per dimension that gold has: how far the judge agrees, or None where it graded no such pair."""
+def judge_report(
+    judgements: Sequence[Judgement],
+    grades: pl.DataFrame,
+    gold: pl.DataFrame,
+    policy: Policy,
+    model: str,
+    spent: Spending,
+) -> JudgeReport:
+    """Counts of pairs by status, cost, and agreement of `grades` with gold."""
+    counts = Counter(each.status for each in judgements)
+    return JudgeReport(
+        measured=counts["graded"] > 0,
+        why="" if counts["graded"] else "no pair was graded",
+        policy=policy.stamp,
+        model=model,
+        pairs={status: counts[status] for status in ("graded", "malformed", "refused", "over budget")},
+        spent=spent,
+        agreement=list(_agreement_with_gold(grades, gold)),
+    )
+
+
+def not_measured(gold: pl.DataFrame, policy: Policy) -> JudgeReport:
+    """The report of a run without an endpoint."""
+    dimensions = gold["dimension"].unique(maintain_order=True)
+    return JudgeReport(
+        measured=False,
+        why="no endpoint was given (--judge-url and --judge-model)",
+        policy=policy.stamp,
+        model=None,
+        pairs={},
+        spent=Spending(0, 0.0),
+        agreement=[DimensionAgreement(dimension, None) for dimension in dimensions],
+    )
+
+
+def write_judge_report(out: Path, report: JudgeReport) -> None:
+    """Write `judge.json` and `report.md`."""
+    write_json(out / "judge.json", dataclasses.asdict(report))
+    (out / "report.md").write_text(judge_markdown(report), encoding="utf-8")
+
+
+def _agreement_with_gold(grades: pl.DataFrame, gold: pl.DataFrame) -> Iterator[DimensionAgreement]:
+    """One per dimension of gold."""
     both = gold.join(grades.drop_nulls("grade"), on=[*PAIR, "dimension"], suffix="_judge")
-    found: list[dict[str, Any]] = []
     for dimension in gold["dimension"].unique(maintain_order=True):
         rows = both.filter(pl.col("dimension") == dimension)
         columns = (rows[name].to_list() for name in ("grade_judge", "grade", "member_id"))
-        measured = dataclasses.asdict(agreement(*columns)) if rows.height else None
-        found.append({"dimension": dimension, "agreement": measured})
-    return found
-
-
-def _not_measured(gold: pl.DataFrame, policy: Policy) -> dict[str, Any]:
-    dimensions = gold["dimension"].unique(maintain_order=True)
-    return {
-        "measured": False,
-        "why": "no endpoint was given (--judge-url and --judge-model)",
-        "policy": policy.stamp,
-        "model": None,
-        "pairs": {},
-        "spent": dataclasses.asdict(Spending(0, 0.0)),
-        "agreement": [{"dimension": dimension, "agreement": None} for dimension in dimensions],
-    }
-
-
-def _write_report(out: Path, report: dict[str, Any]) -> None:
-    (out / "judge.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (out / "report.md").write_text(prompting(report), encoding="utf-8")
+        yield DimensionAgreement(dimension, agreement(*columns) if rows.height else None)

@@ -71,9 +71,7 @@ def check_model_stamp(folder: Path, policy: Policy) -> None:
         raise PolicyMismatch(f"{error}; {advice}") from None
 
 
-def made_once(
-    folder: Path, make: Callable[[], CrossEncoder], processes: ProcessGroup = SINGLE_PROCESS
-) -> CrossEncoder:
+def made_once(folder: Path, make: Callable[[], CrossEncoder], processes: ProcessGroup = SINGLE_PROCESS) -> CrossEncoder:
     """The model in `folder`. If there is none, the main process makes it with `make` and the others wait."""
     if processes.is_main and not folder.exists():
         make().save(folder)

@@ -19,8 +19,8 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from models.text import Pair, TextEncoder
 from training.files import complete
-from training.nets.interfaces import PairEncoder
 from training.nets.inference import to_tensors
+from training.nets.interfaces import PairEncoder
 
 SCALE = 20.0
 """Cosine to logit, the scale that sentence encoders are trained with (sentence-transformers' ranking loss)."""
@@ -98,7 +98,6 @@ class CrossEncoder(nn.Module):
         is_key_N1T = attention_mask.unsqueeze(1) == 1
         return torch.where(is_key_N1T, bias_NTT, torch.full_like(crossing, NEVER)).unsqueeze(1)
 
-
     @torch.inference_mode()
     def reference_logits(self, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
         """Logits f32[N, H] of one batch without autocast, to compare exported graphs with."""
@@ -110,7 +109,7 @@ class CrossEncoder(nn.Module):
         return copy.deepcopy(self)
 
     def with_encoder_of(self, other: CrossEncoder) -> CrossEncoder:
-        """This student with the encoder of `other`, which came from `apart`."""
+        """The same student with the encoder of `other`, which came from `apart`."""
         return other
 
     def save(self, folder: Path, *, is_main: bool = True) -> None:

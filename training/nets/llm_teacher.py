@@ -163,7 +163,6 @@ class Decoder(nn.Module):
         logits_NH: Tensor = (last_RD.unflatten(0, input_ids.shape[:2]) * direction_D).sum(-1)
         return logits_NH
 
-
     def pair_encoder(self, shared: TextEncoder) -> PairEncoder:
         """What tokenizes its pairs: its own prompt encoder, not the recipe's `shared` one."""
         return self.encoder

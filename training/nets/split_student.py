@@ -34,7 +34,7 @@ from training.nets.shapes import SplitShape
 
 @dataclass(frozen=True)
 class Encoding:
-    """Encoded texts: `vector` f32[N, D], normalised, and `states` f32[N, T, D] before the last `joint_layers` layers."""
+    """Encoded texts: `vector` f32[N, D], normalised, and `states` f32[N, T, D] before the last `depth` layers."""
 
     vector: Tensor
     states: Tensor
@@ -131,7 +131,6 @@ class SplitStudent(nn.Module):
         """Keys and values of members; None without joint layers."""
         return self.scorer.keys_values(encoding.states, mask_MT) if self.shape.joint_layers else None
 
-
     @property
     def head_layers(self) -> list[nn.Module]:
         """Modules with one row of weight and bias per head, the one that weighs the embeddings first."""
@@ -155,7 +154,7 @@ class SplitStudent(nn.Module):
         return model
 
     def with_encoder_of(self, other: CrossEncoder) -> SplitStudent:
-        """This student with the encoder of `other`, which came from `apart`; the joint part stays as it is."""
+        """The same student with the encoder of `other`, which came from `apart`; the joint part stays as it is."""
         return SplitStudent(other.backbone, copy.deepcopy(self.scorer), self.shape).eval()
 
     def save(self, folder: Path, *, is_main: bool = True) -> None:

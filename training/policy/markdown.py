@@ -5,7 +5,7 @@ CommonMark and tables are read by markdown-it; front matter by YAML. Lines count
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -145,3 +145,10 @@ def _add(tokens: Sequence[Token], index: int, section: Section) -> None:
         text = " ".join(tokens[index + 1].content.split())
         inside_item = index > 0 and tokens[index - 1].type == "list_item_open"
         (section.items if inside_item else section.paragraphs).append(Line(text, line))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, as text."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, *rows)]
+    lines.insert(1, "|---" * len(columns) + "|")
+    return "\n".join(lines) + "\n"

@@ -6,23 +6,23 @@ Every student is held against the whole one on the same validation lists, so tha
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from models.text import TextEncoder
 from training.data.lists import by_list
-from training.distillation.student_trainers import Learner
+from training.distillation.student_trainers import AnyLearner
+from training.evaluation.report import Ablation, to_json
+from training.files import write_json
 from training.metrics.bootstrap import bootstrap
 from training.metrics.ranking import auc, evaluate_lists, ndcg_at_10
 from training.nets.checkpoints import Student, load_student
 from training.recipe import Recipe
 from training.steps.distill import Material, learn_actions, learn_relevance, new_learner, read_material
 
-Variant = Callable[[Recipe, Learner, Material, Path], Student]
+Variant = Callable[[Recipe, AnyLearner, Material, Path], Student]
 """Trains a student without one lever; its checkpoints stand in the folder."""
 CERTAIN = 1e-3
 """A hard label's probability is kept this far from 0 and 1, or its logit would have no end."""
@@ -39,11 +39,11 @@ def ablate(recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], readi
             folder = out / lever.replace(" ", "-")
             folder.mkdir(exist_ok=True)
             without = figures(recipe, learner, material, LEVERS[lever](recipe, learner, material, folder))
-            rows.append({"without": lever, "minus_whole": _differences(without, whole)})
-    (out / "ablation.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+            rows.append(Ablation(lever, {name: bootstrap(without[name] - whole[name]) for name in whole}))
+    write_json(out / "ablation.json", to_json(list[Ablation], rows))
 
 
-def figures(recipe: Recipe, learner: Learner, material: Material, student: Student) -> dict[str, np.ndarray]:
+def figures(recipe: Recipe, learner: AnyLearner, material: Material, student: Student) -> dict[str, np.ndarray]:
     """f64[lists] by what is judged: NDCG@10 of the first graded head, AUC of each action."""
     found = {}
     logits = by_list(learner.logits(student, material.graded)[:, 0], material.graded)
@@ -57,29 +57,25 @@ def figures(recipe: Recipe, learner: Learner, material: Material, student: Stude
     return found
 
 
-def _differences(without: Mapping[str, np.ndarray], whole: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {name: dataclasses.asdict(bootstrap(without[name] - whole[name])) for name in whole}
-
-
-def _taught(recipe: Recipe, learner: Learner, material: Material, out: Path) -> Student:
+def _taught(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
     relevance = learn_relevance(recipe, learner, material, out)
     if recipe.engagement is None:
         return relevance
     return learn_actions(recipe, learner, material, relevance, recipe.engagement.share, out)
 
 
-def _unranked(recipe: Recipe, learner: Learner, material: Material, out: Path) -> Student:
+def _unranked(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
     """Each pair by itself: nothing asks for the teacher's order."""
     return _taught(dataclasses.replace(recipe, listwise_weight=0.0), learner, material, out)
 
 
-def _unanchored(recipe: Recipe, learner: Learner, material: Material, out: Path) -> Student:
+def _unanchored(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
     """Nothing but what the teachers say."""
     return _taught(dataclasses.replace(recipe, gold_anchor=0.0), learner, material, out)
 
 
 def _relabelled(change: Callable[[dict[str, np.ndarray], str], dict[str, np.ndarray]]) -> Variant:
-    def variant(recipe: Recipe, learner: Learner, material: Material, out: Path) -> Student:
+    def variant(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
         labelled = []
         for each in material.labelled:
             labels = dict(each.labels)
@@ -104,13 +100,13 @@ def _raw(labels: dict[str, np.ndarray], head: str) -> dict[str, np.ndarray]:
     return {head: 1 / (1 + np.exp(-labels[f"{head}_logit"]))}
 
 
-def _cold(recipe: Recipe, learner: Learner, material: Material, out: Path) -> Student:
+def _cold(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
     """All heads at once, none of them from a student that already knows relevance."""
     assert recipe.engagement is not None
     return learn_actions(recipe, learner, material, learner.start(out), recipe.engagement.share, out)
 
 
-def _alone(recipe: Recipe, learner: Learner, material: Material, out: Path) -> Student:
+def _alone(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
     """Relevance alone; heads of actions say what fits."""
     return learn_actions(recipe, learner, material, learn_relevance(recipe, learner, material, out), 0.0, out)
 

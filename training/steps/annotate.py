@@ -10,8 +10,7 @@ are scored; this process alone writes them.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,33 +19,14 @@ import polars as pl
 import torch
 from tqdm import tqdm
 
-from models.heads import Calibration
 from models.text import TextEncoder
 from training.data.tables import check_columns, empty, read_table
+from training.distillation.teachers import Teacher
 from training.executors import LOCAL, Executor
-from training.nets.checkpoints import FlatTeacher, load_teacher
 from training.nets.inference import encode_pairs, predict
 from training.policy.policy import Policy, check_stamps
-from training.recipe import Recipe
 
 SHARD_PAIRS = 4096
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A model, what its outputs are called, and how each is read as a probability."""
-
-    heads: Sequence[str]
-    model: FlatTeacher
-    calibrations: Mapping[str, Calibration]
-
-
-def read_teachers(recipe: Recipe, folders: Mapping[str, Path]) -> list[Teacher]:
-    """Whoever taught some heads, in the order of the heads; folders of the steps that taught, by name."""
-    teachers = [Teacher(recipe.policy_heads, *load_teacher(folders["teach"]))]
-    if recipe.engagement:
-        teachers.append(Teacher(recipe.actions, *load_teacher(folders["teach-engagement"])))
-    return teachers
 
 
 def annotate(

@@ -7,13 +7,10 @@ lists as the teacher is. Speed is that of the graphs that a pair takes, in fp32 
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +19,8 @@ from training.compression.onnx_inference import measured_once, open_graphs, writ
 from training.data.lists import CandidateList, read_lists, some_drawn
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.figures import quality
+from training.evaluation.report import ShapePoint, to_json
+from training.files import write_json
 from training.nets.checkpoints import Student, encoder_folder
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.shapes import SplitShape
@@ -58,7 +57,7 @@ def frontier(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, re
     """Write `frontier.json` to `out`, a row a model: its cost, and how it ranks each source's validation lists, beside
     the first shape. Without rows where the recipe sweeps nothing; a model that was measured is not measured again.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[ShapePoint] = []
     if sweep := recipe.sweep:
         train = some_drawn(read_lists(data, recipe.policy_heads, "train"), recipe.student_lists, recipe.seed)
         judged = Judged(encoder, recipe.policy_heads, train, read_lists(data, recipe.policy_heads, "valid"), readings)
@@ -69,19 +68,16 @@ def frontier(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, re
         }
         found[FLAT] = _measured(out / FLAT, partial(_flat, model, judged))
         rows = _rows(judged, found)
-    (out / "frontier.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    write_json(out / "frontier.json", to_json(list[ShapePoint], rows))
 
 
-def _rows(judged: Judged, found: Mapping[str, tuple[PointCost, np.ndarray]]) -> list[dict[str, Any]]:
+def _rows(judged: Judged, found: Mapping[str, tuple[PointCost, np.ndarray]]) -> list[ShapePoint]:
     _, reference = next(iter(found.values()))
-    return [
-        {
-            "name": name,
-            **dataclasses.asdict(cost),
-            "sources": quality(judged.valid, judged.heads[0], logits[:, 0], reference[:, 0]),
-        }
-        for name, (cost, logits) in found.items()
-    ]
+    rows = []
+    for name, (cost, logits) in found.items():
+        sources = quality(judged.valid, judged.heads[0], logits[:, 0], reference[:, 0])
+        rows.append(ShapePoint(name, cost.pairs_per_second, cost.slot_bytes, sources))
+    return rows
 
 
 def _measured(folder: Path, make: Callable[[Path], tuple[PointCost, np.ndarray]]) -> tuple[PointCost, np.ndarray]:

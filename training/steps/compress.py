@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from models.text import Pair, TextEncoder
+from models.text import TextEncoder
 from training.compression.compression_report import measure_variants
 from training.compression.onnx_export import check_parity
 from training.compression.onnx_inference import open_graphs, write_graphs
 from training.data.lists import read_lists
-from training.nets.checkpoints import Student, load_student
-from training.nets.cross_encoder import CrossEncoder
+from training.nets.checkpoints import load_student
 from training.nets.inference import encode_lists
 from training.recipe import Recipe
 
@@ -53,5 +50,3 @@ def compress(recipe: Recipe, encoder: TextEncoder, short: TextEncoder, data: Pat
         parity[precision] = dataclasses.asdict(check_parity(precision, found, reference, tolerance=tolerance))
     (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
     measure_variants(recipe, encoder, short, data, model, out)
-
-

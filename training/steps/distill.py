@@ -8,21 +8,22 @@ teacher's own, and both teachers' soft labels count, each by its share:
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.text import TextEncoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
-from training.distillation.initial_encoder import starting_encoder
-from training.distillation.loss_weight_sweep import Judge, trace
+from training.distillation.initial_encoder import initial_encoder
+from training.distillation.loss_weight_sweep import Predict, sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
-from training.distillation.student_trainers import FlatLearner, Learner, SplitLearner
+from training.distillation.student_trainers import AnyLearner, FlatLearner, SplitLearner
+from training.evaluation.report import LossWeightSweep, to_json
+from training.files import write_json
 from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import Calibrations, Student, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
-from training.objectives.position_bias import fit_attractions
+from training.objectives.position_bias import calibrate_attractiveness
 from training.recipe import Recipe
 from training.steps.annotate import read_soft_labels
 from training.steps.train_engagement_teacher import read_examination
@@ -51,7 +52,7 @@ def distill(recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], read
     if recipe.engagement:
         student = learn_actions(recipe, learner, material, relevance, recipe.engagement.share, out)
         shares = draw_shares(recipe, learner, material, relevance, out)
-        (out / "shares.json").write_text(json.dumps(shares, indent=2) + "\n", encoding="utf-8")
+        write_json(out / "shares.json", to_json(LossWeightSweep, shares))
     save_model(out, student, _calibrations(recipe, learner, material, student, folders))
 
 
@@ -68,26 +69,26 @@ def read_material(recipe: Recipe, folders: dict[str, Path]) -> Material:
 
 def new_learner(
     recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], material: Material, readings: Path
-) -> Learner:
+) -> AnyLearner:
     """Whoever trains students of the recipe's kind."""
     train = read_lists(folders["data"], recipe.policy_heads, "train")
     if recipe.split is None:
         return FlatLearner(recipe, encoder, folders["teach"], train)
     others = [*material.labelled, *material.graded, *material.logged]
-    start = starting_encoder(recipe, encoder, folders["teach"], material.labelled, folders["distill"])
+    start = initial_encoder(recipe, encoder, folders["teach"], material.labelled, folders["distill"])
     return SplitLearner(recipe, encoder, start, train, others, readings)
 
 
-def learn_relevance(recipe: Recipe, learner: Learner, material: Material, out: Path) -> Student:
+def learn_relevance(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
     """A student with the heads of the policy teacher alone."""
-    student = learner.start(out)
+    student: Student = learner.start(out)
     weights = dict.fromkeys(recipe.policy_heads, 1.0)
     _learn(recipe, learner, material, student, weights, recipe.student.pairs, out / "relevance")
     return student
 
 
 def learn_actions(
-    recipe: Recipe, learner: Learner, material: Material, relevance: Student, share: float, out: Path
+    recipe: Recipe, learner: AnyLearner, material: Material, relevance: Student, share: float, out: Path
 ) -> Student:
     """The student of relevance with heads for the actions too; at a share of 0 they know no more than what fits."""
     assert recipe.engagement is not None
@@ -103,7 +104,7 @@ def learn_actions(
 
 def _learn(
     recipe: Recipe,
-    learner: Learner,
+    learner: AnyLearner,
     material: Material,
     student: Student,
     weights: dict[str, float],
@@ -115,16 +116,16 @@ def _learn(
 
 
 def draw_shares(
-    recipe: Recipe, learner: Learner, material: Material, relevance: Student, out: Path
-) -> dict[str, object]:
+    recipe: Recipe, learner: AnyLearner, material: Material, relevance: Student, out: Path
+) -> LossWeightSweep:
     """Relevance against engagement of a student for each share, on validation lists."""
     assert recipe.engagement is not None
 
-    def train(share: float) -> Judge:
+    def train(share: float) -> Predict:
         student = learn_actions(recipe, learner, material, relevance, share, out)
         return lambda lists: learner.logits(student, lists)
 
-    return trace(
+    return sweep_loss_weights(
         sorted({*recipe.engagement.shares, recipe.engagement.share}),
         train,
         labelled_for([*material.graded, *material.logged], recipe.head_names),
@@ -136,7 +137,7 @@ def draw_shares(
 
 
 def _calibrations(
-    recipe: Recipe, learner: Learner, material: Material, student: Student, folders: dict[str, Path]
+    recipe: Recipe, learner: AnyLearner, material: Material, student: Student, folders: dict[str, Path]
 ) -> Calibrations:
     """Graded heads against grades; actions against the log, whose places the engagement teacher has accounted for."""
     graded = some_of_each(material.graded, recipe.calibration_lists, recipe.seed)
@@ -145,4 +146,4 @@ def _calibrations(
         return found
     logits = learner.logits(student, material.logged)[:, len(recipe.policy_heads) :]
     curve = read_examination(folders["teach-engagement"])
-    return {**found, **fit_attractions(recipe.actions, logits, material.logged, curve)}
+    return {**found, **calibrate_attractiveness(recipe.actions, logits, material.logged, curve)}

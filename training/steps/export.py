@@ -71,7 +71,9 @@ def export(
     )
     contents = {name: (folders["compress"] / name).read_bytes() for name in {graph.file for graph in graphs}}
     contents["tokenizer.json"] = tokenizer.encode()
-    contents["card.md"] = model_card(recipe, policy, report).encode()
+    contents["card.md"] = model_card(
+        recipe, policy, (folders["evaluate"] / "report.md").read_text(encoding="utf-8")
+    ).encode()
     saved = save_bundle(bundle, manifest, contents, overwrite=True)
     check_known_answers(saved, open_scorer(saved, "cpu", threads=2), open_encoder(saved), "cpu")
     return saved

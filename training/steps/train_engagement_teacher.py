@@ -26,7 +26,13 @@ from training.nets.shapes import SplitShape
 from training.nets.split_student import new_split_student
 from training.objectives.late_interaction import encode_sides, score_lists
 from training.objectives.pairwise import ListLoss, label_lists, pair_objective
-from training.objectives.position_bias import ActionCalibration, Engaged, Examination, engagement_loss, fit_attractions
+from training.objectives.position_bias import (
+    ActionCalibration,
+    ClickModel,
+    Examination,
+    calibrate_attractiveness,
+    engagement_loss,
+)
 from training.recipe import EngagementPlan
 from training.trainer.distributed import Objective
 from training.trainer.loop import fit
@@ -57,7 +63,7 @@ def teach_engagement(
     known = by_list(logits, train)
     relevance = {each.list_id: found for each, found in zip(train, known, strict=True)}
     fit(
-        Engaged(levels, examination),
+        ClickModel(levels, examination),
         train,
         _levels_objective(levels, relevance, loss),
         plan.teacher.sides,
@@ -66,10 +72,10 @@ def teach_engagement(
     model = at_levels(policy, levels)
 
     objective = pair_objective(train_embeddings(model, embeddings), encoder, loss)
-    fit(Engaged(model, examination), train, objective, plan.teacher.pairs, out)
+    fit(ClickModel(model, examination), train, objective, plan.teacher.pairs, out)
     curve = examination.curve() if plan.places else None
     write_examination(out, curve)
-    save_model(out, model, fit_attractions(plan.actions, predict_lists(model, encoder, valid), valid, curve))
+    save_model(out, model, calibrate_attractiveness(plan.actions, predict_lists(model, encoder, valid), valid, curve))
 
 
 def _levels_objective(levels: ActionCalibration, relevance: Mapping[str, np.ndarray], loss: ListLoss) -> Objective:

@@ -53,9 +53,9 @@ def teach(
 ) -> None:
     """Train the teacher of the heads that people grade and write it, with its calibration, to `out`.
 
-    With `decoder` that is what learns in pairs, and the encoder which learnt apart is where students start. Of a `processes`
-    the main process alone teaches apart, for that needs a whole batch in one place; all of them teach in pairs, and
-    each predicts everything that is calibrated on.
+    With `decoder`, the decoder learns in pairs, and students start from the encoder that learnt apart. The main process
+    alone trains apart, because that needs a whole batch in one place. All `processes` train in pairs, and each predicts
+    all calibration lists.
     """
     heads, schedules = recipe.policy_heads, recipe.teacher
     train = read_lists(data, heads, "train")

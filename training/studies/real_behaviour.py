@@ -24,7 +24,6 @@ import torch
 from models.template import FieldFormat, Template
 from training.data.lists import CandidateList, Split, by_list, candidate_lists, render_lists
 from training.evaluation.baselines import bm25_scores, embed_texts
-from training.evaluation.markdown_report import interval
 from training.metrics import ranking
 from training.metrics.bootstrap import bootstrap
 from training.objectives.position_bias import engagement_loss
@@ -151,7 +150,7 @@ def table(report: dict[str, Any]) -> str:
         rows = {**found["systems"], **{f"teacher minus {name}": lead for name, lead in found["teacher_minus"].items()}}
         for name, row in rows.items():
             lines.append(
-                f"| {head} | {name} | " + " | ".join(interval(row[m]) for m in ("auc", "ndcg@10", "mrr")) + " |"
+                f"| {head} | {name} | " + " | ".join(f"{row[m]:.3f}" for m in ("auc", "ndcg@10", "mrr")) + " |"
             )
     return "\n".join(lines) + "\n"
 

@@ -54,7 +54,7 @@ class ProcessGroup:
             self.accelerator.wait_for_everyone()
 
     def part(self, lists: Sequence[CandidateList]) -> Sequence[CandidateList]:
-        """This process's part. Neighbouring lists have similar lengths and go to different processes."""
+        """The part of this process. Neighbouring lists have similar lengths and go to different processes."""
         return lists[self.accelerator.process_index :: self.size] if self.accelerator else lists
 
     def mean(self, value: Tensor) -> float:

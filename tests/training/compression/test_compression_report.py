@@ -14,7 +14,7 @@ import torch
 from models.text import TextEncoder
 from training.compression import compression_report as variants
 from training.compression.onnx_inference import FlatGraphs, write_graphs
-from training.compression.pruned_student import apart, layers_alone, narrow_student, student_moments, with_encoder_of
+from training.compression.pruned_student import pruned_student, student_moments, train_layers_only
 from training.data.lists import CandidateList
 from training.evaluation.figures import quality
 from training.nets.checkpoints import Student
@@ -42,32 +42,32 @@ def new_student(backbone: str, shape: SplitShape | None) -> Student:
     return flat if shape is None else new_split_student(flat, shape).eval()
 
 
-def test_quality_is_told_by_source_and_held_against_the_reference() -> None:
+def test_quality_is_by_source_and_compared_with_the_reference() -> None:
     good = np.concatenate([each.labels["fit"] for each in LISTS]).astype(np.float32)
     bad = good.copy()
     bad[:9] = -good[:9]  # the first source, upside down
     same, worse = (quality(LISTS, "fit", each, good) for each in (good, bad))
     for source in ("near", "far"):
-        assert same[source]["ndcg@10"]["mean"] == same[source]["top1"]["mean"] == 1
-        assert same[source]["minus_reference"]["mean"] == 0
+        assert same[source].ndcg.mean == same[source].top1.mean == 1
+        assert same[source].minus_reference.mean == 0
     assert worse["far"] == same["far"]
-    assert worse["near"]["top1"]["mean"] == 0
-    assert worse["near"]["minus_reference"]["high"] < 0
-    assert worse["near"]["minus_reference"]["mean"] == worse["near"]["ndcg@10"]["mean"] - 1
+    assert worse["near"].top1.mean == 0
+    assert worse["near"].minus_reference.high < 0
+    assert worse["near"].minus_reference.mean == worse["near"].ndcg.mean - 1
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_only_the_encoder_is_another(backbone: str, encoder: TextEncoder, shape: SplitShape | None) -> None:
     student = new_student(backbone, shape)
-    sides = apart(student)
-    again = with_encoder_of(student, sides)
+    sides = student.apart()
+    again = student.with_encoder_of(sides)
     assert type(again) is type(student)
     assert student.state_dict().keys() == again.state_dict().keys()
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in student.state_dict().items())
     with torch.inference_mode():
         found = sides.match(*(each.unsqueeze(axis) for axis, each in enumerate(reversed(embedded(sides, encoder)))))
     assert found.shape == (3, 3, 1)
-    layers_alone(sides)
+    train_layers_only(sides)
     assert not sides.weight.requires_grad
     assert {name.split(".")[1] for name, each in sides.named_parameters() if each.requires_grad} == {"encoder"}
 
@@ -85,9 +85,9 @@ def test_a_narrow_student_learns_to_place_texts_as_the_whole_one_does(
     lost = {}
     unmoved = dataclasses.replace(SCHEDULE, steps=1, learning_rate=0.0)
     for name, schedule in (("pruned", unmoved), ("taught", dataclasses.replace(SCHEDULE, steps=60))):
-        narrow = narrow_student(student, 0.125, lambda: moments, schedule, encoder, LISTS, tmp_path / name)
+        narrow = pruned_student(student, 0.125, lambda: moments, schedule, encoder, LISTS, tmp_path / name)
         assert narrow.backbone.config.intermediate_size == 8
-        lost[name] = imitate(apart(narrow), apart(student), encoder)(LISTS[:3]).item()
+        lost[name] = imitate(narrow.apart(), student.apart(), encoder)(LISTS[:3]).item()
     assert lost["taught"] < lost["pruned"] / 3
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
 

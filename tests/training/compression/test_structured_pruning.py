@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from models.text import TextEncoder
 from tests.support.tiny_encoder import WORDS
 from training.compression.structured_pruning import keep_units, prune, second_moments
-from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, new_cross_encoder, save_cross_encoder
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, new_cross_encoder
 from training.nets.inference import to_tensors
 
 UNITS = 64
@@ -81,7 +81,7 @@ def test_the_shape_is_that_of_a_narrower_encoder_and_comes_back_from_its_folder(
     assert (model.backbone.config.intermediate_size, whole.config.intermediate_size) == (48, UNITS)
     assert {layer.intermediate.dense.weight.shape for layer in layers(model.backbone)} == {(48, 32)}
     assert {layer.output.dense.weight.shape for layer in layers(model.backbone)} == {(32, 48)}
-    save_cross_encoder(model, tmp_path / "model")
+    model.save(tmp_path / "model")
     loaded = load_cross_encoder(tmp_path / "model").cpu().eval()
     assert torch.equal(states(loaded.backbone, encoder), states(model.backbone, encoder))
 

@@ -1,4 +1,4 @@
-"""The frontier moves as the share of a teacher does, and only points that keep both questions count."""
+"""The sweep trades relevance for engagement as the engagement teacher's share grows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from training.data.lists import CandidateList
-from training.distillation.loss_weight_sweep import Judge, Point, kept, trace
-from training.metrics.bootstrap import Interval
+from training.distillation.loss_weight_sweep import Predict, sweep_loss_weights
 
 RANDOM = np.random.default_rng(0)
 LISTS = [
@@ -23,34 +22,26 @@ LISTS = [
 ]
 
 
-def student(share: float) -> Judge:
-    """Knows of each question as much as its loss asked for it."""
+def student(share: float) -> Predict:
+    """A student that knows each head as well as its share of the loss."""
 
-    def judge(lists: Sequence[CandidateList]) -> np.ndarray:
+    def predict(lists: Sequence[CandidateList]) -> np.ndarray:
         noise = np.random.default_rng(1)
         relevance = np.concatenate([each.labels["relevance"] for each in lists])
         apply = np.concatenate([each.labels["apply"] for each in lists])
         columns = [(1 - share) * relevance, share * apply]
         return np.stack([each + 0.3 * noise.normal(size=len(each)) for each in columns], axis=1)
 
-    return judge
+    return predict
 
 
 def test_more_engagement_buys_auc_with_relevance() -> None:
-    found = trace(
+    found = sweep_loss_weights(
         (0.1, 0.5, 0.9), student, LISTS, ("relevance", "apply"), relevance="relevance", engagement="apply", chosen=0.5
     )
-    relevance = [each["relevance"]["mean"] for each in found["points"]]
-    engagement = [each["engagement"]["mean"] for each in found["points"]]
+    relevance = [each.relevance.mean for each in found.points]
+    engagement = [each.engagement.mean for each in found.points]
     assert relevance == sorted(relevance, reverse=True)
     assert engagement == sorted(engagement)
     assert relevance[0] > relevance[2] + 0.05
-    assert [each["chosen"] for each in found["points"]] == [False, True, False]
-
-
-def test_a_point_must_keep_both() -> None:
-    def point(weight: float, relevance: float, engagement: float) -> Point:
-        return Point(weight, Interval(relevance, 0, 1), Interval(engagement, 0, 1), chosen=False)
-
-    points = [point(0.0, 0.90, 0.70), point(0.3, 0.895, 0.79), point(0.6, 0.895, 0.70), point(0.9, 0.80, 0.80)]
-    assert [each.weight for each in kept(points, teacher_engagement=0.80)] == [0.3]
+    assert [each.chosen for each in found.points] == [False, True, False]

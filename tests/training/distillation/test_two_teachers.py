@@ -13,7 +13,7 @@ import torch
 from models.text import TextEncoder
 from tests.support.two_questions import HEADS, labelled
 from training.data.lists import CandidateList
-from training.distillation.loss_weight_sweep import Judge, trace
+from training.distillation.loss_weight_sweep import Predict, sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, with_heads
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import predict_lists
@@ -34,9 +34,9 @@ def relevance_student(backbone: str, encoder: TextEncoder, tmp_path: Path) -> Cr
 
 
 def test_shares_of_two_teachers(relevance_student: CrossEncoder, encoder: TextEncoder, tmp_path: Path) -> None:
-    def train(share: float) -> Judge:
+    def train(share: float) -> Predict:
         student = with_heads(relevance_student, [0, 0])
-        loss = distillation_loss(share_weights(["relevance"], ["click"], share), "softmax_kl", 1.0, 0.1, rare=["click"])
+        loss = distillation_loss(share_weights(["relevance"], ["click"], share), "softmax_kl", 1.0, 0.1)
         fit(student, labelled(), pair_objective(student, encoder, loss), SCHEDULE, tmp_path / f"share-{share}")
 
         def judge(some: Sequence[CandidateList]) -> np.ndarray:
@@ -45,10 +45,10 @@ def test_shares_of_two_teachers(relevance_student: CrossEncoder, encoder: TextEn
         return judge
 
     seen = [replace(each, labels={head: each.labels[f"{head}_gold"] for head in HEADS}) for each in labelled()]
-    found = trace((0.0, 0.5), train, seen, HEADS, relevance="relevance", engagement="click", chosen=0.5)
-    alone, both = found["points"]
-    assert alone["relevance"]["mean"] == 1.0
+    found = sweep_loss_weights((0.0, 0.5), train, seen, HEADS, relevance="relevance", engagement="click", chosen=0.5)
+    alone, both = found.points
+    assert alone.relevance.mean == 1.0
     # its click head still says what fits: right for the baker, wrong for the two others
-    assert alone["engagement"]["mean"] < 0.9
-    assert both["relevance"]["mean"] == 1.0
-    assert both["engagement"]["mean"] == 1.0
+    assert alone.engagement.mean < 0.9
+    assert both.relevance.mean == 1.0
+    assert both.engagement.mean == 1.0

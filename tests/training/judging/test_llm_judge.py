@@ -243,7 +243,10 @@ def test_after_kill_9_nothing_is_lost_and_nothing_is_paid_twice(tmp_path: Path) 
         with AnswerCache(path, PLENTY) as ledger:
             kept = {asked.key for asked in server.asked if ledger.answer(asked.key)}
             assert len(kept) == 5
-            assert ledger.in_flight() == 4
+            in_flight = [asked for asked in server.asked if asked.key not in kept]
+            assert len(in_flight) == 4
+            at_most = (Endpoint(server.url, "small").at_most(PROMPT.messages(a.member, a.candidate)) for a in in_flight)
+            assert ledger.spent().tokens == 5 * 960 + sum(each.tokens for each in at_most)
         server.behave = lambda _: None
         assert run(server, tmp_path) == ["graded"] * len(PAIRS)
         again = [asked.key for asked in server.asked[9:]]

@@ -21,7 +21,6 @@ from training.nets.cross_encoder import (
     load_cross_encoder,
     mix_in_backbone,
     new_cross_encoder,
-    save_cross_encoder,
     train_embeddings,
 )
 from training.nets.inference import encode_lists, predict, to_tensors
@@ -92,7 +91,7 @@ def test_padding_changes_no_pair(model: CrossEncoder, encoder: TextEncoder) -> N
 def test_a_model_comes_back_from_its_folder(model: CrossEncoder, encoder: TextEncoder, tmp_path: Path) -> None:
     for name in ("crossing", "weight", "bias"):
         getattr(model, name).data.add_(torch.rand_like(getattr(model, name)))
-    save_cross_encoder(model, tmp_path / "model")
+    model.save(tmp_path / "model")
     loaded = load_cross_encoder(tmp_path / "model").eval()
     assert loaded.num_heads == 2
     assert torch.equal(together(loaded, encoder), together(model, encoder))
@@ -106,7 +105,7 @@ def test_a_student_starts_as_layers_of_its_teacher(model: CrossEncoder, encoder:
     assert all(
         torch.equal(a, b) for a, b in zip(kept.layer[0].parameters(), original.layer[1].parameters(), strict=True)
     )
-    save_cross_encoder(student, tmp_path / "model")
+    student.save(tmp_path / "model")
     assert torch.equal(
         together(load_cross_encoder(tmp_path / "model").eval(), encoder), together(student.eval(), encoder)
     )

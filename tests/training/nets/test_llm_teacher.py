@@ -29,7 +29,6 @@ from training.nets.llm_teacher import (
     load_decoder,
     new_decoder,
     pair_prompt,
-    save_decoder,
 )
 from training.nets.shapes import Lora
 from training.objectives.pairwise import pair_objective
@@ -193,13 +192,13 @@ def test_another_decoders_checkpoint_is_refused(trained: tuple[Decoder, Path], b
     torch.save(
         {**state, "model": {k: v for k, v in state["model"].items() if k != lacking}}, tmp_path / "checkpoint.pt"
     )
-    with pytest.raises(TrainingStopped, match=f"it lacks {lacking}"):
+    with pytest.raises(TrainingStopped, match=f"it has no {lacking}"):
         train(base, tmp_path)
 
 
 def test_it_comes_back_from_its_folder_without_its_base(trained: tuple[Decoder, Path], tmp_path: Path) -> None:
     model = trained[0]
-    save_decoder(model, tmp_path / "model")
+    model.save(tmp_path / "model")
     loaded = load_decoder(tmp_path / "model")
     pairs = encode_lists(model.encoder, LISTS)
     assert np.array_equal(predict(loaded, loaded.encoder, pairs), predict(model, model.encoder, pairs))

@@ -10,8 +10,9 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import to_tensors
+from training.nets.joint_layer import JointLayer
 from training.nets.shapes import SplitShape
-from training.nets.split_student import JointLayer, Reading, SplitStudent, new_split_student
+from training.nets.split_student import Encoding, SplitStudent, new_split_student
 from training.steps.architecture_sweep import name_of
 
 MEMBERS = ("senior baker. dough, ovens", "nurse")
@@ -34,9 +35,9 @@ def moved(student: SplitStudent) -> SplitStudent:
     return student.eval()
 
 
-def read(student: SplitStudent, encoder: TextEncoder, ids: list[np.ndarray]) -> tuple[Reading, Tensor]:
+def read(student: SplitStudent, encoder: TextEncoder, ids: list[np.ndarray]) -> tuple[Encoding, Tensor]:
     inputs = to_tensors(encoder.collate_sides(ids), torch.device("cpu"))
-    return student.read(**inputs), inputs["attention_mask"]
+    return student.encode(**inputs), inputs["attention_mask"]
 
 
 def split_logits(student: SplitStudent, encoder: TextEncoder) -> Tensor:
@@ -111,10 +112,10 @@ def test_it_starts_as_the_teachers_cosine(teacher: CrossEncoder, encoder: TextEn
 def test_joint_layers_start_as_the_encoders_own(teacher: CrossEncoder, encoder: TextEncoder) -> None:
     student = new_split_student(teacher, SplitShape(2, 2)).eval()
     inputs = to_tensors(encoder.collate_sides([encoder.member(text) for text in MEMBERS]), torch.device("cpu"))
-    reading, mask_MT = student.read(**inputs), inputs["attention_mask"]
+    reading, mask_MT = student.encode(**inputs), inputs["attention_mask"]
     states = reading.states
     for layer in student.scorer.joint_layers:
-        states = layer.read_themselves(states, (1 - mask_MT.float()) * -1e4)
+        states = layer.self_attend(states, (1 - mask_MT.float()) * -1e4)
     expected = teacher.backbone(**inputs).last_hidden_state
     torch.testing.assert_close(states[mask_MT == 1], expected[mask_MT == 1], rtol=0, atol=1e-4)
 

@@ -20,7 +20,7 @@ from training.data.lists import CandidateList
 from training.nets.cross_encoder import new_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
-from training.objectives.late_interaction import contrast_jointly, encode_sides, own_lists, score_lists
+from training.objectives.late_interaction import contrast_jointly, encode_sides, list_objective, score_lists
 from training.objectives.pairwise import ListLabels
 from training.recipe import Pruned, Sweep
 from training.recipes.registry import find
@@ -60,7 +60,7 @@ def test_the_joint_part_learns_what_fits_whom(student: SplitStudent, encoder: Te
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.backbone.state_dict().items())
 
 
-def test_own_lists_come_in_the_order_of_their_candidates(
+def test_list_objective_come_in_the_order_of_their_candidates(
     student: SplitStudent, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     some = lists(1)
@@ -72,25 +72,25 @@ def test_own_lists_come_in_the_order_of_their_candidates(
         seen.append(logits)
         return logits.sum()
 
-    own_lists(student, sides, note)(some)
+    list_objective(student, sides, note)(some)
     flat = torch.cat([seen[0][row, : len(each), 0] for row, each in enumerate(some)])
     np.testing.assert_allclose(flat.detach().numpy(), score_lists(student, sides, some)[:, 0], atol=1e-5)
 
 
-def test_what_was_read_is_not_read_again(
+def test_cached_texts_are_not_encoded_again(
     student: SplitStudent, encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = encode_sides(student, encoder, lists(1), tmp_path)
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("read again")
+        raise AssertionError("encoded again")
 
-    monkeypatch.setattr(student, "read", refuse)
+    monkeypatch.setattr(student, "encode", refuse)
     again = encode_sides(student, encoder, lists(1), tmp_path)
     assert torch.equal(first.members.vectors, again.members.vectors)
 
 
-def test_another_encoder_finds_no_reading_of_this_one(
+def test_another_encoder_does_not_use_this_ones_cache(
     student: SplitStudent, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     first = encode_sides(student, encoder, lists(1), tmp_path)

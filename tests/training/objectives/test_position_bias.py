@@ -15,7 +15,7 @@ from training.data.impressions import POSITION
 from training.data.lists import CandidateList, FieldList, candidate_lists, render_lists
 from training.metrics.calibration import expected_calibration_error
 from training.metrics.ranking import ndcg_at_10
-from training.objectives.position_bias import Engaged, Examination, engagement_loss, fit_attractions
+from training.objectives.position_bias import ClickModel, Examination, calibrate_attractiveness, engagement_loss
 from training.sources.simulated_clicks import ACTIONS, impressions, power_law
 from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objective, predict_frozen
 from training.trainer.loop import fit
@@ -31,7 +31,7 @@ WIDTH = 32
 Logs = tuple[list[CandidateList], list[CandidateList]]
 
 
-def attraction(each: FieldList) -> Mapping[str, Sequence[float]]:
+def attractiveness(each: FieldList) -> Mapping[str, Sequence[float]]:
     """Members click what they like, and less often its neighbours; what the product pushes attracts nobody by that."""
     taste = TASTES.index(str(each.member["likes"]))
     apart = [abs(TASTES.index(str(c["title"]).split()[0]) - taste) for c in each.candidates]
@@ -59,7 +59,7 @@ def rendered(lists: Sequence[FieldList], labels: Sequence[str]) -> list[Candidat
 
 
 def logged(count: int, seed: int) -> list[CandidateList]:
-    shown = impressions(iter(market(count, seed)), attraction, CURVE, seed=seed, shown_by=pushed_up)
+    shown = impressions(iter(market(count, seed)), attractiveness, CURVE, seed=seed, shown_by=pushed_up)
     return rendered(list(shown), (*ACTIONS, POSITION))
 
 
@@ -93,16 +93,16 @@ def teach(
     vectors = embeddings()
     torch.manual_seed(0)
     model = FrozenMatch(WIDTH, len(ACTIONS))
-    engaged = Engaged(model, Examination(len(CURVE)))
+    engaged = ClickModel(model, Examination(len(CURVE)))
     examination = engaged.examination if models_position else None
     loss = engagement_loss(ACTIONS, ("apply",), examination)
     schedule = Schedule(steps=350, lists_per_step=96, learning_rate=1e-3, added_learning_rate=4e-2)
     fit(engaged, train, frozen_objective(model, vectors, loss), schedule, folder)
-    calibrations = fit_attractions(
+    calibrations = calibrate_attractiveness(
         ACTIONS, predict_frozen(model, vectors, valid), valid, None if examination is None else examination.curve()
     )
     fresh = market(300, seed=3)
-    tested = rendered([replace(each, labels=attraction(each)) for each in fresh], ACTIONS)
+    tested = rendered([replace(each, labels=attractiveness(each)) for each in fresh], ACTIONS)
     logits = predict_frozen(model, vectors, tested)
     places = np.split(np.arange(len(logits)), len(tested))
     ndcg = np.mean(
@@ -132,12 +132,12 @@ def test_the_examination_curve_is_recovered(teacher: Taught) -> None:
     assert np.abs(teacher.curve - CURVE).max() < 0.06
 
 
-def test_attraction_is_ranked_by_taste_and_not_by_what_was_pushed_up(teacher: Taught, naive: Taught) -> None:
+def test_attractiveness_ranks_by_taste_and_not_by_what_was_pushed_up(teacher: Taught, naive: Taught) -> None:
     assert teacher.ndcg > 0.99
     assert naive.ndcg < teacher.ndcg - 0.01
 
 
-def test_attraction_is_calibrated_once_looked_at(teacher: Taught, naive: Taught) -> None:
+def test_attractiveness_is_calibrated_given_examination(teacher: Taught, naive: Taught) -> None:
     assert teacher.calibration_error < 0.05
     assert naive.calibration_error > 0.1
 
@@ -146,11 +146,11 @@ def test_places_that_were_not_told_apart_have_no_say_in_calibration() -> None:
     """They were looked at less than the curve's last, and would pull every probability down."""
     lists = logged(400, seed=4)
     logits = np.zeros((sum(map(len, lists)), len(ACTIONS)), dtype=np.float32)
-    whole = fit_attractions(ACTIONS, logits, lists, np.array(CURVE))
-    cut = fit_attractions(ACTIONS, logits, lists, np.array(CURVE[:3]))
+    whole = calibrate_attractiveness(ACTIONS, logits, lists, np.array(CURVE))
+    cut = calibrate_attractiveness(ACTIONS, logits, lists, np.array(CURVE[:3]))
     assert cut["click"].apply(np.zeros(1))[0] == pytest.approx(whole["click"].apply(np.zeros(1))[0], abs=0.05)
     everywhere = [
         replace(each, labels={**each.labels, POSITION: np.minimum(each.labels[POSITION], 3)}) for each in lists
     ]
-    pulled = fit_attractions(ACTIONS, logits, everywhere, np.array(CURVE[:3]))
+    pulled = calibrate_attractiveness(ACTIONS, logits, everywhere, np.array(CURVE[:3]))
     assert pulled["click"].apply(np.zeros(1))[0] < cut["click"].apply(np.zeros(1))[0] - 0.05

@@ -14,7 +14,7 @@ from models.text import TextEncoder
 from tests.support.two_questions import HEADS, labelled
 from training.data.lists import labelled_for
 from training.distillation.student_trainers import FlatLearner
-from training.nets.cross_encoder import new_cross_encoder, save_cross_encoder
+from training.nets.cross_encoder import new_cross_encoder
 from training.recipe import HeadPlan, Recipe
 from training.recipes.registry import find
 from training.steps.ablate import LEVERS, figures
@@ -51,7 +51,7 @@ def test_what_a_lever_is_worth_is_found(
 ) -> None:
     torch.manual_seed(0)
     (tmp_path / "sides").mkdir()
-    save_cross_encoder(new_cross_encoder(backbone, 1), tmp_path / "sides" / "model")
+    new_cross_encoder(backbone, 1).save(tmp_path / "sides" / "model")
     learner = FlatLearner(recipe, encoder, tmp_path, material.labelled)
     (tmp_path / "whole").mkdir()
     relevance = learn_relevance(recipe, learner, material, tmp_path / "whole")
