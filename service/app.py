@@ -130,7 +130,7 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         keys=keys,
         early_rejection=EarlyRejection(parts.admission),
         default_deadline_ms=limits.default_deadline_ms,
-        draining=lambda: parts.lifecycle.phase == "draining",
+        draining=parts.lifecycle.draining,
         answered=metrics.answered,
     )
     hidden = OPERATIONS - PROBES if settings.server.metrics_port else frozenset()

@@ -38,6 +38,7 @@ class Lifecycle:
         self._end_sandbox = end_sandbox
         self._close = close
         self._on_failure = on_failure
+        self.draining = asyncio.Event()
         self._phase: Phase = "loading"
         self._started = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,6 +73,7 @@ class Lifecycle:
     def drain(self) -> None:
         """Be not ready from now on. Requests are still served, but no further model is tried."""
         self._phase = "draining"
+        self.draining.set()
         self._end_sandbox()
 
     async def stop(self) -> None:

@@ -18,6 +18,7 @@ from service.request import Priority, ScoringRequest
 USABLE_FRACTION = {Priority.critical: 0.9, Priority.default: 0.75, Priority.sheddable: 0.5}
 # How often a request waits for its turn on the event loop: connection, body, guard; looked up, encoded, scored.
 LOOP_PASSES = 6
+NO_COST = CostEstimate(0.0, 0.0, 0.0)
 
 
 class EventLoop(Protocol):
@@ -38,34 +39,27 @@ class Admission:
         """Raise DeadlinePassed or Overloaded unless the request can finish in time."""
         if request.deadline <= now:
             raise DeadlinePassed
-        wait_s = self._wait_seconds()
-        cost_s = estimate.prepare_s + estimate.model_s + min(estimate.turn_s, wait_s)
-        _check(self.allowed_s(request.priority, request.deadline - now), wait_s, cost_s)
+        self._check(self.allowed_s(request.priority, request.deadline - now), estimate)
 
     def check(self, priority: Priority, deadline_s: float) -> float:
         """Raise Overloaded unless a request that costs nothing can finish in `deadline_s`; returns its `allowed_s`."""
         allowed_s = self.allowed_s(priority, deadline_s)
-        _check(allowed_s, self._wait_seconds(), 0.0)
+        self._check(allowed_s, NO_COST)
         return allowed_s
 
     def allowed_s(self, priority: Priority, deadline_s: float) -> float:
         """The largest backlog, in seconds, before a request that must finish in `deadline_s`."""
         return USABLE_FRACTION[priority] * max(0.0, min(deadline_s, self._max_backlog_s))
 
-    def _wait_seconds(self) -> float:
-        """Predicted seconds that a new request waits, for the backlog and for its turns on the event loop.
+    def _check(self, allowed_s: float, estimate: CostEstimate) -> None:
+        """Raise Overloaded if the wait and the cost exceed what is allowed.
 
-        If the event loop is overloaded, the backlog alone looks small.
+        A request waits for the backlog and for its turns on the event loop: behind an overloaded loop, the backlog
+        alone looks small. A request that costs more than its time can never finish. It is admitted, for a partial
+        result, while the wait leaves it half of its time.
         """
-        return self._backlog_seconds() + LOOP_PASSES * self._event_loop.loop_lag_s
-
-
-def _check(allowed_s: float, wait_s: float, cost_s: float) -> None:
-    """Raise Overloaded if the wait and the cost exceed what is allowed.
-
-    A request that costs more than its time can never finish. It is admitted, for a partial result, while the wait
-    leaves it half of its time.
-    """
-    max_wait_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
-    if allowed_s == 0.0 or wait_s > max_wait_s:
-        raise Overloaded(retry_after_s=max(0.0, wait_s - max_wait_s), allowed_s=allowed_s)
+        wait_s = self._backlog_seconds() + LOOP_PASSES * self._event_loop.loop_lag_s
+        cost_s = estimate.prepare_s + estimate.encode_s + estimate.score_s + min(estimate.turn_s, wait_s)
+        max_wait_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
+        if allowed_s == 0.0 or wait_s > max_wait_s:
+            raise Overloaded(retry_after_s=max(0.0, wait_s - max_wait_s), allowed_s=allowed_s)

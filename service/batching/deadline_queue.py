@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -110,11 +110,11 @@ class DeadlineQueue:
         for waiting in self._live(now):
             if taken and waiting.job.operation is not taken[0].job.operation:
                 continue
+            if taken and len(taken) >= waiting.job.operation.batch_policy.max_items(longest):
+                break
             longest = self._fill(taken, longest, waiting)
             if not waiting.items:
                 emptied.append(waiting.job)
-            if len(taken) >= waiting.job.operation.batch_policy.max_items(longest):
-                break
         for job in emptied:
             self.discard(job)
         if not taken:
@@ -140,7 +140,8 @@ class DeadlineQueue:
         del self._by_number[waiting.number]
         _remove(self._by_urgency, (waiting.urgency, waiting.number))
         _remove(self._by_deadline, (job.deadline, waiting.number))
-        self._leave(job.operation, waiting.lengths)
+        if waiting.items:
+            self._leave(job.operation, waiting.lengths)
         return len(waiting.items)
 
     def close(self) -> None:
@@ -166,13 +167,13 @@ class DeadlineQueue:
             taken.append(waiting.items.pop(index))
         return longest
 
-    def _leave(self, operation: Operation, lengths: Iterable[int]) -> None:
+    def _leave(self, operation: Operation, lengths: Sequence[int]) -> None:
         backlog = self._backlogs[operation]
-        for length in lengths:
-            self._num_items -= 1
-            backlog.items -= 1
-            backlog.seconds -= operation.batch_policy.unit_cost(length)
-        if not backlog.items:
+        self._num_items -= len(lengths)
+        backlog.items -= len(lengths)
+        if backlog.items:
+            backlog.seconds -= operation.batch_policy.total_cost(lengths)
+        else:
             del self._backlogs[operation]  # Rounding errors must not add up, nor swapped models stay in memory.
 
 

@@ -120,7 +120,8 @@ class Engine:
         timer = self._loop.call_later(max(0.0, job.deadline - now), self._expire, job)
         self._pending[job] = _Pending(future, now, timer)
         future.add_done_callback(lambda done: self._cancel(job) if done.cancelled() else None)
-        self._finish_if_settled(job)
+        if not job.items:
+            self._finish_if_settled(job)
         return future
 
     def _cancel(self, job: Job) -> None:
@@ -138,6 +139,8 @@ class Engine:
     def queued_seconds(self) -> float:
         """Predicted seconds until all submitted jobs are done."""
         now, batch = self._clock(), self._running
+        if batch is None and not self._pending:
+            return 0.0
         running = 0.0
         if batch is not None:
             predicted_s = batch.predicted_s * batch.operation.batch_policy.correction.factor(now)
@@ -186,15 +189,15 @@ class Engine:
             return
         for item, outcome in zip(batch.items, result.outcomes, strict=True):
             item.job.settle(item.position, outcome)
+        operation, padding_ratio = batch.operation, batch.padding_ratio
+        if not result.failures:  # isolating a failure takes many runs, which predict nothing about the next batch
+            operation.batch_policy.correction.note(self._clock(), predicted=batch.predicted_s, measured=seconds)
+        self._observer.batch_done(operation.name, len(batch.items), padding_ratio, seconds)
+        for failure in result.failures:
+            self._observer.run_failed(failure)
         for job in {item.job for item in batch.items}:
             job.model_s += seconds
             self._finish_if_settled(job)
-        for failure in result.failures:
-            self._observer.run_failed(failure)
-        operation = batch.operation
-        if not result.failures:  # isolating a failure takes many runs, which predict nothing about the next batch
-            operation.batch_policy.correction.note(self._clock(), predicted=batch.predicted_s, measured=seconds)
-        self._observer.batch_done(operation.name, len(batch.items), batch.padding_ratio, seconds)
 
     def _expire(self, job: Job) -> None:
         if job in self._pending:
@@ -219,7 +222,7 @@ class Engine:
         try:
             while (batch := self._next_batch()) is not None:
                 self._batch_began = began = self._clock()
-                self._running = batch
+                self._running, self._run_began = batch, began
                 result = run_batch(batch, self._begin_run)
                 self._run_began = self._running = None
                 self._call_on_loop(self._deliver, batch, result, self._clock() - began)

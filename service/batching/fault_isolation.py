@@ -25,12 +25,12 @@ class BatchResult:
     failures: Sequence[Failure]
 
 
-def run_batch(batch: Batch, before_run: Callable[[], None]) -> BatchResult:
+def run_batch(batch: Batch, before_rerun: Callable[[], None]) -> BatchResult:
     """Run a batch. If that raises, run its halves, down to the item, and the part of it, that fails alone.
 
-    `before_run` is called before each run: a long series of short runs is not a run that hangs.
+    `before_rerun` is called before each run but the first: a long series of short runs is not a run that hangs.
     """
-    runs = _Runs(batch.operation, before_run)
+    runs = _Runs(batch.operation, before_rerun)
     outcomes = runs.results([item.payload for item in batch.items])
     return BatchResult(outcomes, runs.failures)
 
@@ -38,11 +38,10 @@ def run_batch(batch: Batch, before_run: Callable[[], None]) -> BatchResult:
 @dataclass(frozen=True, slots=True)
 class _Runs:
     operation: Operation
-    before_run: Callable[[], None]
+    before_rerun: Callable[[], None]
     failures: list[Failure] = field(default_factory=list)
 
     def results(self, payloads: Sequence[Any]) -> list[Any]:
-        self.before_run()
         try:
             results = list(self.operation.run(payloads))
             if len(results) != len(payloads):
@@ -60,9 +59,13 @@ class _Runs:
     def _bisected(self, payloads: Sequence[Any]) -> list[Any]:
         if len(payloads) > 1:
             half = len(payloads) // 2
-            return self.results(payloads[:half]) + self.results(payloads[half:])
+            return self._rerun(payloads[:half]) + self._rerun(payloads[half:])
         bisection = self.operation.bisection
         halves = bisection.divide(payloads[0]) if bisection else ()
         if not bisection or not halves:
             return [NoResult.failed]
-        return [bisection.join(halves, [self.results([half])[0] for half in halves])]
+        return [bisection.join(halves, [self._rerun([half])[0] for half in halves])]
+
+    def _rerun(self, payloads: Sequence[Any]) -> list[Any]:
+        self.before_rerun()
+        return self.results(payloads)

@@ -26,7 +26,7 @@ class WrongShape(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """Predicted seconds of a request, before its texts are read: on the tokenizer thread, then on the model.
+    """Predicted seconds of a request, before its texts are read: to prepare it, to encode its member, to score it.
 
     A request that encodes its member first waits once more, for the batch that runs by then: at most `turn_s`.
     """
@@ -35,11 +35,6 @@ class CostEstimate:
     encode_s: float
     score_s: float
     turn_s: float = 0.0
-
-    @property
-    def model_s(self) -> float:
-        """Seconds on the model."""
-        return self.encode_s + self.score_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class BatchPolicy:
         self._max_items: list[int] = [0]  # by length
         self._unit_cost: list[float] = [0.0]  # by length, never falling
         self._min_length: dict[tuple[int, int], int] = {}
+        self._seconds: dict[tuple[int, int], float] = {}
         self._extend(latency.lengths[-1])
 
     def max_items(self, longest: int) -> int:
@@ -50,7 +51,10 @@ class BatchPolicy:
 
     def seconds(self, items: int, longest: int) -> float:
         """Predicted seconds of one run."""
-        return self._latency.seconds(items, longest)
+        known = self._seconds.get((items, longest))
+        if known is None:
+            known = self._seconds[items, longest] = self._latency.seconds(items, longest)
+        return known
 
     def split_evenly(self, length: int) -> list[int]:
         """Even lengths that add up to `length`; a batch of one such item keeps both caps."""
@@ -66,7 +70,7 @@ class BatchPolicy:
         known = self._min_length.get((items, longest))
         if known is None:
             full = self.unit_cost(longest)
-            marginal = self._latency.seconds(items + 1, longest) - self._latency.seconds(items, longest)
+            marginal = self.seconds(items + 1, longest) - self.seconds(items, longest)
             known = bisect_left(self._unit_cost, min(marginal, full) / MAX_PADDING_COST, 1, longest)
             self._min_length[items, longest] = known
         return known
@@ -75,7 +79,7 @@ class BatchPolicy:
         """Whether a longer item may join, although all others are padded to its length."""
         if items + 1 > self.max_items(length):
             return False
-        extra = self._latency.seconds(items + 1, length) - self._latency.seconds(items, longest)
+        extra = self.seconds(items + 1, length) - self.seconds(items, longest)
         return extra <= MAX_PADDING_COST * self.unit_cost(length)
 
     @cached_property

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from service.batching.jobs import CostEstimate, Operation
-from service.encoding.inputs import Prepared, estimate_tokens
-from service.encoding.tokenization import TextReader, TokenizerThread
+from service.encoding.inputs import Prepared
+from service.encoding.tokenization import TextReader, TokenizerThread, estimate_tokens
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.request import ScoringRequest
@@ -26,7 +26,7 @@ class FlatInputs:
         """See `Inputs`."""
         policy, lengths = self.operation.batch_policy, estimate_lengths(request, self.model.encoder.longest_pair)
         score_s = policy.total_cost(lengths) * policy.correction.factor(now)
-        return CostEstimate(self.tokenizer.seconds(1 + len(lengths), now), 0.0, score_s)
+        return CostEstimate((1 + len(lengths)) * self.tokenizer.text_s.factor(now), 0.0, score_s)
 
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
         """See `Inputs`."""

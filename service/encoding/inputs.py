@@ -8,10 +8,7 @@ from typing import Protocol
 
 from service.batching.jobs import CostEstimate, NoResult, Operation
 from service.observability.timings import Timings
-from service.request import Item, ItemStatus, ScoringRequest
-
-# In English job texts, by WordPiece.
-CHARS_PER_TOKEN = 4.5
+from service.request import ItemStatus, ScoringRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +38,3 @@ class Inputs(Protocol):
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
         """Read the texts and make the payloads. Raises DeadlinePassed, Invalid or EngineDead."""
         ...
-
-
-def estimate_tokens(item: Item, longest: int) -> int:
-    """Tokens of a text by its characters; `longest` if its content is not known yet."""
-    if item.content is None:
-        return longest
-    return min(longest, 2 + int(item.num_chars / CHARS_PER_TOKEN))

@@ -65,10 +65,11 @@ class Lookup:
 
     def find(self, model: LiveModel, shape: tuple[int, int], member: Item, candidates: Sequence[Item]) -> LookupResult:
         """Look up a request; slots have this shape. Raises Invalid for a member without a text."""
+        contents, unstored = self._texts.contents(candidates)
         text = member_text(model, member)
+        readable = self._readable(model, candidates, contents, unstored)
         member_key = content_key(model.keys["member"], text)
         state = self._members.get(member_key)
-        readable = self._readable(model, candidates)
         cached, store_failed = self._cached(readable.keys, shape)
         slots = np.zeros((len(readable.keys), *shape), dtype=np.float16)
         for row, each in enumerate(cached):
@@ -87,37 +88,41 @@ class Lookup:
 
     def missing(self, model: LiveModel, shape: tuple[int, int], candidates: Sequence[Item]) -> dict[bytes, TokenIds]:
         """Token ids by key of the candidates whose slots are not cached."""
-        readable = self._readable(model, candidates)
+        readable = self._readable(model, candidates, *self._texts.contents(candidates))
         cached, _ = self._cached(readable.keys, shape)
         return _missing(model, readable, cached)
 
-    def _readable(self, model: LiveModel, candidates: Sequence[Item]) -> _Readable:
+    def _readable(
+        self, model: LiveModel, candidates: Sequence[Item], contents: Sequence[Content | None], unstored: ItemStatus
+    ) -> _Readable:
+        """The candidates with a text, and the key of each one's slots; `unstored` is the status without a content."""
+        model_key = model.keys["candidate"]
         readable = _Readable([], [], [], {})
-        contents, unstored = self._texts.contents(candidates)
+        texts: dict[int, str] = {}
+        keys: dict[int, bytes] = {}
         for place, content in enumerate(contents):
-            key = None if content is None else self._key(model, candidates[place], content)
+            candidate = candidates[place]
+            stored = self._stored.get(candidate.id) if candidate.content is None else None
+            if stored is not None and stored[:2] == (content, model_key):
+                keys[place] = stored[2]
+            elif content is not None:
+                texts[place] = model.template.render_candidate(content)
+        for place, text in texts.items():
+            if text:
+                keys[place] = content_key(model_key, text)
+        for place, content in enumerate(contents):
+            key = keys.get(place)
             if content is None or key is None:
                 readable.refused[place] = unstored if content is None else ItemStatus.invalid
                 continue
             readable.keys.append(key)
             readable.contents.append(content)
             readable.places.append(place)
+            if candidates[place].content is None:
+                if len(self._stored) >= _MAX_STORED_KEYS:
+                    self._stored.clear()
+                self._stored[candidates[place].id] = (content, model_key, key)
         return readable
-
-    def _key(self, model: LiveModel, candidate: Item, content: Content) -> bytes | None:
-        """The key of the candidate's slots; None without a text."""
-        model_key, is_stored = model.keys["candidate"], candidate.content is None
-        if is_stored and (known := self._stored.get(candidate.id)) and known[:2] == (content, model_key):
-            return known[2]
-        text = model.template.render_candidate(content)
-        if not text:
-            return None
-        key = content_key(model_key, text)
-        if is_stored:
-            if len(self._stored) >= _MAX_STORED_KEYS:
-                self._stored.clear()
-            self._stored[candidate.id] = (content, model_key, key)
-        return key
 
     def _cached(self, keys: Sequence[bytes], shape: tuple[int, int]) -> tuple[list[Slots | None], bool]:
         """The slots under each key, and whether the store failed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from moka_py import Moka
 
@@ -15,10 +15,7 @@ class MemberCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._cache: Moka[bytes, MemberState] = Moka(max_bytes, weigher=_weight, policy="lru")
-
-    def get(self, key: bytes) -> MemberState | None:
-        """The state under a key."""
-        return self._cache.get(key)
+        self.get: Callable[[bytes], MemberState | None] = self._cache.get
 
     async def keep(self, states: Mapping[bytes, MemberState]) -> None:
         """Add states."""

@@ -20,10 +20,10 @@ from models.text import TokenIds
 from service.batching.engine import Engine
 from service.batching.jobs import CostEstimate, NoResult
 from service.encoding.background import BackgroundEncoder
-from service.encoding.inputs import Prepared, estimate_tokens
+from service.encoding.inputs import Prepared
 from service.encoding.lookup import Lookup, LookupResult
 from service.encoding.single_flight import Encoded, SingleFlight
-from service.encoding.tokenization import TokenizerThread
+from service.encoding.tokenization import TokenizerThread, estimate_tokens
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
@@ -78,14 +78,16 @@ class SplitInputs:
 
     def estimate(self, request: ScoringRequest, now: float) -> CostEstimate:
         """See `Inputs`. All candidates count as cached, since the time left decides how many others are encoded."""
-        members = self.operations.members.batch_policy
-        member_s = members.unit_cost(estimate_tokens(request.member, self.model.encoder.longest_member))
-        factor = members.correction.factor(now)
+        members, scores = self.operations.members.batch_policy, self.operations.scores.batch_policy
+        num_candidates = len(request.candidates)
+        text_s = self.parts.tokenizer.text_s.factor(now)
+        member_factor, score_factor = members.correction.factor(now), scores.correction.factor(now)
+        tokens = estimate_tokens(request.member, self.model.encoder.longest_member)
         return CostEstimate(
-            prepare_s=self.parts.tokenizer.seconds(1 + len(request.candidates), now),
-            encode_s=member_s * factor,
-            score_s=self._score_seconds(len(request.candidates), now),
-            turn_s=members.max_batch_s * factor,
+            prepare_s=text_s * (1 + num_candidates),
+            encode_s=members.unit_cost(tokens) * member_factor,
+            score_s=scores.total_cost(scores.split_evenly(num_candidates)) * score_factor,
+            turn_s=members.max_batch_s * member_factor,
         )
 
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
@@ -93,24 +95,28 @@ class SplitInputs:
         parts = self.parts
         find = partial(parts.lookup.find, self.model, self.operations.shape, request.member, request.candidates)
         found = await parts.tokenizer.run(find, request, estimate)
-        timings.lap("lookup")
-        misses = sum(key in found.missing for key in found.keys)
+        misses = sum(key in found.missing for key in found.keys) if found.missing else 0
         member_hit = isinstance(found.member, MemberState)
         parts.observer.looked_up(hits=len(found.keys) - misses, misses=misses, member_hit=member_hit)
         if found.store_failed:
             parts.observer.store_failed("get")
-        parts.engine.announced_s += estimate.score_s  # until its blocks are in the queue
-        try:
-            member, encoded = await self._encode(request, found)
-        finally:
-            parts.engine.announced_s -= estimate.score_s
+        timings.lap("lookup")
+        member: MemberState | NoResult
+        if isinstance(found.member, MemberState) and not found.missing:
+            member, encoded = found.member, NOTHING
+        else:
+            parts.engine.announced_s += estimate.score_s  # until its blocks are in the queue
+            try:
+                member, encoded = await self._encode(request, found)
+            finally:
+                parts.engine.announced_s -= estimate.score_s
         timings.lap("encode")
         timings.split("encode", "model", encoded.model_s)
         return self._blocks(found, member, encoded.results)
 
     async def _encode(self, request: ScoringRequest, found: LookupResult) -> tuple[MemberState | NoResult, Encoded]:
         """The member's state and the slots of the missing candidates, encoded side by side."""
-        # Planned before the member's job is in the queue, for that runs beside.
+        # The plan comes first: the member's job in the queue would count as backlog, although it runs beside.
         candidates = self._encode_candidates(request, self._plan(found, request.deadline)) if found.missing else None
         if isinstance(found.member, MemberState):
             return found.member, await candidates if candidates else NOTHING
@@ -142,7 +148,9 @@ class SplitInputs:
     def _plan(self, found: LookupResult, deadline: float) -> EncodePlan:
         """As many missing candidates, in the order of the request, as can be encoded and scored in time."""
         now = time.monotonic()
-        latest = deadline - SCORE_MARGIN * self._score_seconds(len(found.keys), now)
+        scores = self.operations.scores.batch_policy
+        score_s = scores.total_cost(scores.split_evenly(len(found.keys))) * scores.correction.factor(now)
+        latest = deadline - SCORE_MARGIN * score_s
         left_s = ENCODE_FRACTION * (latest - now) - self.parts.engine.queued_seconds()
         policy = self.operations.candidates.batch_policy
         factor = policy.correction.factor(now)
@@ -151,11 +159,6 @@ class SplitInputs:
             left_s -= policy.unit_cost(len(ids)) * factor
             (plan.now if left_s >= 0 else plan.later)[key] = ids
         return plan
-
-    def _score_seconds(self, num_candidates: int, now: float) -> float:
-        """Predicted seconds to score so many candidates."""
-        policy = self.operations.scores.batch_policy
-        return policy.total_cost(policy.split_evenly(num_candidates)) * policy.correction.factor(now)
 
     def _blocks(
         self, found: LookupResult, member: MemberState | NoResult, encoded: Mapping[bytes, Slots | NoResult]

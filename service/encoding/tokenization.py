@@ -27,6 +27,8 @@ from service.store.interface import TextStore
 T = TypeVar("T")
 # Seconds to look up or tokenise one text, before any has been measured.
 DEFAULT_TEXT_S = 5e-5
+# In English job texts, by WordPiece.
+CHARS_PER_TOKEN = 4.5
 
 
 class TokenizerThread:
@@ -35,15 +37,12 @@ class TokenizerThread:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
-        self._text_s = LatencyCorrection(default=DEFAULT_TEXT_S)
-
-    def seconds(self, num_texts: int, now: float) -> float:
-        """Predicted seconds for so many texts."""
-        return num_texts * self._text_s.factor(now)
+        self.text_s = LatencyCorrection(default=DEFAULT_TEXT_S)
+        """Seconds per text."""
 
     async def run(self, work: Callable[[], T], request: ScoringRequest, estimate: CostEstimate) -> T:
         """The result of `work` on a request's texts. Raises DeadlinePassed if its turn comes after the deadline."""
-        expected_s = estimate.prepare_s + estimate.model_s
+        expected_s = estimate.prepare_s + estimate.encode_s + estimate.score_s
 
         def timed() -> tuple[T, float]:
             began = time.monotonic()
@@ -56,7 +55,7 @@ class TokenizerThread:
             result, seconds = await asyncio.get_running_loop().run_in_executor(self._executor, timed)
         finally:
             self._engine.announced_s -= expected_s
-        self._text_s.note(time.monotonic(), predicted=1 + len(request.candidates), measured=seconds)
+        self.text_s.note(time.monotonic(), predicted=1 + len(request.candidates), measured=seconds)
         return result
 
     async def run_in_background(self, work: Callable[[], T]) -> T:
@@ -112,3 +111,10 @@ def member_text(model: LiveModel, member: Item) -> str:
     if not text:
         raise Invalid("the member has no text", errors=[FieldError("/member", "has no text")])
     return text
+
+
+def estimate_tokens(item: Item, longest: int) -> int:
+    """Tokens of a text by its characters; `longest` if its content is not known yet."""
+    if item.content is None:
+        return longest
+    return min(longest, 2 + int(item.num_chars / CHARS_PER_TOKEN))

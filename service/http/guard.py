@@ -6,6 +6,7 @@ its context. It does not know what a body means.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -63,7 +64,7 @@ class ClientDisconnected(Exception):
 class RequestGuard:
     """Wraps the app.
 
-    `draining()` says whether connections should close after their response. `answered(route, outcome, seconds)` is
+    While `draining` is set, connections close after their response. `answered(route, outcome, seconds)` is
     called after each request. `hidden` paths are answered 404; so are all but those of `only`, where it is given.
     """
 
@@ -76,7 +77,7 @@ class RequestGuard:
         keys: ApiKeys,
         early_rejection: EarlyRejection,
         default_deadline_ms: int,
-        draining: Callable[[], bool],
+        draining: asyncio.Event,
         answered: Callable[[str, str, float], None],
         hidden: frozenset[str] = frozenset(),
         only: frozenset[str] | None = None,
@@ -98,7 +99,7 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of two counts, as in the app
-        exchange = _Exchange(request_id(headers), route_of(scope["path"]), send, close=self._draining())
+        exchange = _Exchange(request_id(headers), route_of(scope["path"]), send, close=self._draining.is_set())
         try:
             await self._handle(scope, headers, receive, exchange)
         except ServiceError as error:

@@ -26,15 +26,12 @@ class RequestLimits:
             if item.id in seen:
                 raise Invalid(errors=[FieldError(f"{where}/{index}/id", "is a duplicate")])
             seen.add(item.id)
-            self.check_length(item, f"{where}/{index}")
+            if item.num_chars > self.max_chars:
+                self.check_length(item, f"{where}/{index}")
 
     def check_length(self, item: Item, where: str) -> None:
         """Raise Invalid if the text, or all fields together, are too long."""
-        content = item.content
-        if content is None:
-            return
-        length = len(content) if isinstance(content, str) else sum(len(str(value)) for value in content.values())
-        if length > self.max_chars:
+        if item.num_chars > self.max_chars:
             raise Invalid(errors=[FieldError(where, f"at most {self.max_chars} characters")])
 
     def deadline(self, arrived: float, *stated_ms: int | None) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Annotated, Any
 
 import orjson
@@ -38,10 +39,11 @@ from service.errors import (
 )
 from service.http import schemas
 from service.http.compat.rerank import answer_of, entries_of
-from service.http.context import AppContext, NotedResponse, RequestContext, ResponseNote, context_of
+from service.http.context import AppContext, NotedResponse, RequestContext, ResponseNote
 from service.http.guard import ClientDisconnected
 from service.http.problems import DEADLINE_HEADER, problems
 from service.http.strict_json import StrictJsonRoute
+from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.request import Item, ItemStatus, Priority, ScoringRequest
 from service.scoring.blending import ScoringResult
@@ -79,18 +81,18 @@ Context = Annotated[AppContext, Depends(_app_context)]
 
 
 @router.post("/score", response_model=schemas.ScoreResponse, responses=SCORING, openapi_extra=DEADLINE)
-async def score(request: Request, body: schemas.ScoreRequest, app: Context) -> Response:
+async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     """Score candidates for one member. The scores are in the order of the candidates."""
-    context = context_of(request)
-    member = Item("", schemas.content_of(body.member))
-    candidates = [Item(each.id, schemas.content_of(each)) for each in body.candidates]
+    app, context = _contexts(request)
+    candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
+    member = Item("", body.member.text if body.member.fields is None else body.member.fields)
     app.limits.check(candidates, "/candidates")
     app.limits.check_length(member, "/member")
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
     wanted = ScoringRequest(
         member, candidates, body.blend, deadline, body.priority, id=context.id, caller=context.caller.name
     )
-    result = await _result(request, wanted, app)
+    result = await _result(request, wanted, app, context.timings)
     model, scored = result.model, ItemStatus.scored
     scores = [
         {
@@ -113,12 +115,12 @@ RERANK_ANSWER = schemas.RerankResponse | list[schemas.TeiRank]
 @router.post("/rerank", response_model=RERANK_ANSWER, responses=SCORING, openapi_extra=DEADLINE)
 @router.post("/v1/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
 @router.post("/v2/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
-async def rerank(request: Request, body: schemas.RerankRequest, app: Context) -> Response:
+async def rerank(request: Request, body: schemas.RerankRequest) -> Response:
     """Rank documents for a query, in the shape of Cohere and Jina (`documents`) or of TEI (`texts`).
 
     The scores are the model's default blend.
     """
-    context = context_of(request)
+    app, context = _contexts(request)
     member, candidates = Item("", body.query), entries_of(body)
     app.limits.check(candidates, "/texts" if body.documents is None else "/documents")
     app.limits.check_length(member, "/query")
@@ -126,13 +128,16 @@ async def rerank(request: Request, body: schemas.RerankRequest, app: Context) ->
     wanted = ScoringRequest(
         member, candidates, None, deadline, Priority.default, id=context.id, caller=context.caller.name
     )
-    result = await _result(request, wanted, app)
+    result = await _result(request, wanted, app, context.timings)
     return _response(answer_of(body, result, context.id), result, context, app)
 
 
-async def _result(request: Request, wanted: ScoringRequest, app: AppContext) -> ScoringResult:
+def _contexts(request: Request) -> tuple[AppContext, RequestContext]:  # a dependency of FastAPI would cost time
+    return request.app.state.context, request.state.context
+
+
+async def _result(request: Request, wanted: ScoringRequest, app: AppContext, timings: Timings) -> ScoringResult:
     """Charge the caller and score. Raises ClientDisconnected, and cancels the work, if the client disconnects."""
-    timings = context_of(request).timings
     timings.lap("parse")
     if app.quotas is not None:
         app.quotas.take(wanted.caller, len(wanted.candidates), time.monotonic())
@@ -151,9 +156,8 @@ async def _result(request: Request, wanted: ScoringRequest, app: AppContext) -> 
 def _response(body: object, result: ScoringResult, context: RequestContext, app: AppContext) -> Response:
     raw = orjson.dumps(body)
     context.timings.lap("answer")
-    counts = {status.value: num for status in ItemStatus if (num := result.statuses.count(status))}
-    app.metrics.scored(counts, context.timings.stages)
     response = NotedResponse(raw, media_type=JSON, headers={"Server-Timing": context.timings.header()})
+    app.metrics.scored(Counter[str](result.statuses), context.timings.stages)
     response.note = ResponseNote(partial=result.degraded)
     return response
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 
 from service.errors import DeadlinePassed, ServiceError
@@ -56,11 +57,16 @@ class RolloutRouter:
         self._comparison: Comparison | None = None
         self.num_faults = 0
 
-    async def score(self, request: ScoringRequest, timings: Timings) -> ScoringResult:
+    def score(self, request: ScoringRequest, timings: Timings) -> Awaitable[ScoringResult]:
         """As `ScoringPipeline.score`."""
         comparison = self.comparison()
         if comparison is None:
-            return await self._pipeline.score(request, timings)
+            return self._pipeline.score(request, timings)
+        return self._score_during_rollout(comparison, request, timings)
+
+    async def _score_during_rollout(
+        self, comparison: Comparison, request: ScoringRequest, timings: Timings
+    ) -> ScoringResult:
         takes = comparison.takes_next()
         if comparison.rollout.mode == "canary":
             return await self._watched(comparison, request, timings, candidate=takes)

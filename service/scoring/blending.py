@@ -26,18 +26,15 @@ _UNSCORABLE = {ItemStatus.unknown_candidate, ItemStatus.invalid, ItemStatus.stor
 class ScoringResult:
     """In the order of the candidates; NaN without a score, as the status states.
 
-    `rows` f32[candidates, heads] are the heads' probabilities, `scores` f64[candidates] their blend.
+    `rows` f32[candidates, heads] are the heads' probabilities, `scores` f64[candidates] their blend. `degraded`: a
+    candidate that could have been scored was not.
     """
 
     model: LiveModel
     statuses: list[ItemStatus]
     rows: Rows
     scores: NDArray[np.float64]
-
-    @property
-    def degraded(self) -> bool:
-        """Whether a candidate that could have been scored was not."""
-        return not _DEGRADED.isdisjoint(self.statuses)
+    degraded: bool
 
 
 def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[float]:
@@ -76,4 +73,5 @@ def blend(
             statuses[place] = ItemStatus.failed
     if set(statuses) - _UNSCORABLE == {ItemStatus.not_scored}:
         raise DeadlinePassed
-    return ScoringResult(model, statuses, rows, rows.astype(np.float64) @ weights)
+    degraded = not _DEGRADED.isdisjoint(statuses)
+    return ScoringResult(model, statuses, rows, rows.astype(np.float64) @ weights, degraded)

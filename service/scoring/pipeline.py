@@ -48,7 +48,11 @@ class ScoringPipeline:
             raise NotReady("no model is loaded yet", retry_after_s=1.0)
         arrived = time.monotonic()
         weights = blend_weights(model, request.blend)
-        inputs = self._inputs_of(model)
+        inputs: Inputs
+        if isinstance(model.operations, SplitOperations):
+            inputs = SplitInputs(model, model.operations, self._split)
+        else:
+            inputs = FlatInputs(model, model.operations, self._texts, self._split.tokenizer)
         estimate = inputs.estimate(request, arrived)
         self._admission.admit(request, estimate, arrived)
         timings.lap("admit")
@@ -68,8 +72,3 @@ class ScoringPipeline:
         timings.lap("queue")
         timings.split("queue", "model", result.model_s)
         return blend(model, prepared, result.outcomes, weights, len(request.candidates))
-
-    def _inputs_of(self, model: LiveModel) -> Inputs:
-        if isinstance(model.operations, SplitOperations):
-            return SplitInputs(model, model.operations, self._split)
-        return FlatInputs(model, model.operations, self._texts, self._split.tokenizer)

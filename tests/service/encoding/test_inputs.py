@@ -41,5 +41,5 @@ def test_an_estimate_follows_the_correction_of_the_model(model: LiveModel) -> No
     assert usual.prepare_s == pytest.approx(3 * DEFAULT_TEXT_S)
     for _ in range(MIN_MEASUREMENTS):
         operation.batch_policy.correction.note(0.0, predicted=0.01, measured=0.04)
-    assert inputs.estimate(request, 0.0).model_s == pytest.approx(4 * usual.model_s)
+    assert inputs.estimate(request, 0.0).score_s == pytest.approx(4 * usual.score_s)
     assert inputs.estimate(request, 1e6) == usual  # the measurements are too old
