@@ -1,7 +1,6 @@
 """The queue by example, and by a machine that plays it against a simulated clock and checks every promise."""
 
 import random
-import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -15,7 +14,9 @@ from service.batching.jobs import Batch, Job, JobItem, Operation
 from service.batching.latency_correction import MIN_MEASUREMENTS
 from service.batching.latency_model import LatencyTable
 from tests.support.batching import PER_TOKEN, USUAL, operation_of
+from tests.support.counting import lines_run
 
+MOST_LINES = 25_000  # about a hundred for each of the 256 jobs that one batch looks through
 FREE_UP_TO_8 = LatencyTable((1, 8, 16), (8, 64), ((0.1, 0.1), (0.1, 0.1), (0.2, 0.2)))
 
 
@@ -152,20 +153,28 @@ def test_a_closed_queue_takes_nothing_new_and_hands_out_the_rest() -> None:
     assert lengths(queue.next_batch(0.0)) == [10]
 
 
-@pytest.mark.parametrize(("num_works", "num_items"), [(3000, 1), (300, 20), (10, 600)])
-def test_cutting_a_batch_stays_cheap_while_thousands_of_items_wait(num_works: int, num_items: int) -> None:
+def lines_a_cut(num_jobs: int, num_items: int) -> int:
+    """The most lines that cutting one batch runs, until nothing waits."""
     rng = random.Random(1)
     operation = operation_of(max_batch_s=2.0)
     queue = queue_of(
-        *(job(*(rng.randint(8, 512) for _ in range(num_items)), operation=operation) for _ in range(num_works)),
+        *(job(*(rng.randint(8, 512) for _ in range(num_items)), operation=operation) for _ in range(num_jobs)),
     )
-    times = []
+    lines = []
     while queue.items:
-        began = time.thread_time()
-        queue.next_batch(0.0)
-        times.append(time.thread_time() - began)
-    # The median, since a shared machine disturbs single cuts; wide, so that only a slower order fails.
-    assert sorted(times)[len(times) // 2] < 0.003
+        lines.append(lines_run(lambda: queue.next_batch(0.0), "service.batching"))
+    return max(lines)
+
+
+@pytest.mark.parametrize(("num_jobs", "num_items"), [(3000, 1), (300, 20), (10, 600)])
+def test_cutting_a_batch_stays_cheap_while_thousands_of_items_wait(num_jobs: int, num_items: int) -> None:
+    assert lines_a_cut(num_jobs, num_items) < MOST_LINES
+
+
+def test_a_queue_that_looks_through_all_jobs_is_not_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control."""
+    monkeypatch.setattr("service.batching.deadline_queue._MAX_JOBS_PER_BATCH", 3000)
+    assert lines_a_cut(3000, 1) > 2 * MOST_LINES
 
 
 # Two kinds of work, each with costs and caps of its own: one by the token, one with room to spare.
