@@ -17,6 +17,13 @@ settings.register_profile("thorough", max_examples=300)
 settings.load_profile("quick")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give trainings and clusters ten minutes, and all other tests the one minute of pyproject.toml."""
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.timeout(600), append=False)
+
+
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny bundle, version 1, in a folder of its own."""

@@ -13,6 +13,8 @@ from tests.support.service import CANDIDATES, MEMBER
 from tests.support.service_process import process
 from tests.support.waiting import PATIENCE_S, eventually
 
+pytestmark = pytest.mark.process
+
 DEADLINE_S = 5.0
 SOUND = {"member": MEMBER, "candidates": CANDIDATES, "deadline_ms": 1000 * DEADLINE_S}
 HANGING = {**SOUND, "candidates": [{"id": "bad", "text": WORD}]}

@@ -38,7 +38,7 @@ def outcomes(url: httpx.URL, num: int) -> Counter[str]:
         return Counter(pool.map(ask, range(num)))
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_without_memory_large_requests_fail_and_the_service_lives_on(bundle: Path) -> None:
     with process(BUNDLE=str(bundle), MAX_TEXT_CHARS="5000") as (started, client):
         assert client.post("/score", json=BODY).status_code == 200

@@ -18,6 +18,8 @@ from tests.support.fakes import SumScorer, loading
 from tests.support.service import MEMBER, Listening, ServeOnPort
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.process
+
 RUN_S = 0.05
 PER_S = 1 / RUN_S
 SECONDS = 3.0

@@ -21,6 +21,8 @@ from tests.support.service import CANDIDATES, MEMBER
 from tests.support.service_process import process
 from tests.support.waiting import PATIENCE_S, eventually
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 BODY = {"member": MEMBER, "candidates": CANDIDATES}
 MOST_FILES = 80
@@ -57,7 +59,6 @@ class Callers:
         return Counter(each for heard in self.heard for each in heard)
 
 
-@pytest.mark.slow
 def test_sigterm_under_load_fails_no_request(bundle: Path) -> None:
     with process(BUNDLE=str(bundle), DRAIN_DELAY_S="0.5") as (started, client):
         callers = Callers(client.base_url)
@@ -67,7 +68,6 @@ def test_sigterm_under_load_fails_no_request(bundle: Path) -> None:
     assert set(outcomes) == {"200"}, outcomes
 
 
-@pytest.mark.slow
 def test_kill_9_breaks_what_is_in_flight_and_a_new_process_takes_the_port(bundle: Path) -> None:
     """The negative control of the test above: the same callers do notice an end that is none."""
     with process(BUNDLE=str(bundle)) as (started, client):
@@ -102,7 +102,6 @@ def flood(port: int | None) -> Iterator[None]:
             each.close()
 
 
-@pytest.mark.slow
 def test_without_descriptors_the_silent_make_room_and_the_service_lives_on(bundle: Path) -> None:
     with ExitStack() as stack:
         with limited(resource.RLIMIT_NOFILE, MOST_FILES):
@@ -113,7 +112,6 @@ def test_without_descriptors_the_silent_make_room_and_the_service_lives_on(bundl
         assert started.poll() is None
 
 
-@pytest.mark.slow
 def test_without_descriptors_stock_uvicorn_answers_nobody() -> None:
     """The negative control of the test above: the flood does take all descriptors."""
     port = free_port()

@@ -146,6 +146,7 @@ def test_lists_by_id_hold_ids_of_stored_candidates() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_every_gate_fails_for_a_delayed_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle, teacher = write_split_bundle(tmp_path / "split"), write_tiny_bundle(tmp_path / "teacher")
     command = f"--bundle {bundle.path} --flat-teacher {teacher.path} {SHORT} {FEW} --sabotage-ms 120"

@@ -19,6 +19,8 @@ from service.settings import Settings
 from tests.support.service import CANDIDATES, MEMBER, OPEN
 from tests.support.waiting import PATIENCE_S, eventually
 
+pytestmark = pytest.mark.process
+
 BODY = json.dumps({"member": MEMBER, "candidates": CANDIDATES}).encode()
 HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
 MANY = 200

@@ -5,17 +5,21 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
-from service.__main__ import make_server
+from service.__main__ import main, make_server
 from service.http.connection_limits import Connection, ConnectionTimeouts
 from service.settings import read_settings
 from tests.support.bundles import flip_a_bit, write_tiny_bundle
 from tests.support.service import CANDIDATES, MEMBER
 from tests.support.service_process import ROOT, environment, process
 from tests.support.waiting import PATIENCE_S, eventually
+
+pytestmark = pytest.mark.process
 
 
 def refused(**settings: str) -> tuple[int, str]:
@@ -35,14 +39,32 @@ def refused(**settings: str) -> tuple[int, str]:
     return done.returncode, lines[0]
 
 
-def test_a_bad_setting_is_named(bundle: Path) -> None:
+def test_a_setting_that_does_not_exist_is_named() -> None:
     assert refused(PROT="1") == (2, "fitscore: FITSCORE_PROT is not a setting; did you mean FITSCORE_PORT?")
-    code, line = refused(BUNDLE=str(bundle), MAX_HEADERS="many")
+
+
+RefusedHere = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def refused_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RefusedHere:
+    """As `refused`, in this process: for what is refused before the server runs."""
+
+    def run(**settings: str) -> tuple[int, str]:
+        for name, value in environment(settings).items():
+            monkeypatch.setenv(name, value)
+        return main(), capsys.readouterr().err.removesuffix("\n")
+
+    return run
+
+
+def test_a_bad_value_is_named_by_its_setting(bundle: Path, refused_here: RefusedHere) -> None:
+    code, line = refused_here(BUNDLE=str(bundle), MAX_HEADERS="many")
     assert (code, line.split(":")[1]) == (2, " FITSCORE_MAX_HEADERS")
 
 
-def test_a_bad_list_of_keys_is_not_repeated() -> None:
-    code, line = refused(API_KEYS="web:s3cret")
+def test_a_bad_list_of_keys_is_not_repeated(refused_here: RefusedHere) -> None:
+    code, line = refused_here(API_KEYS="web:s3cret")
     assert code == 2
     assert "FITSCORE_API_KEYS" in line
     assert "s3cret" not in line
@@ -103,7 +125,7 @@ def test_the_limit_on_open_files_bounds_the_connections() -> None:
 
 
 def test_a_signal_ends_it_quietly_after_it_was_not_ready_for_a_while(bundle: Path) -> None:
-    with process(BUNDLE=str(bundle), DRAIN_DELAY_S="5") as (started, client):
+    with process(BUNDLE=str(bundle), DRAIN_DELAY_S="2") as (started, client):
         body = {"member": MEMBER, "candidates": CANDIDATES}
         assert client.post("/score", json=body).status_code == 200
         started.send_signal(signal.SIGTERM)

@@ -184,7 +184,7 @@ def dying(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
             cluster.remove_node(node, allow_graceful=False)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_on_ray_the_files_are_the_same_though_a_node_died(
     label: Callable[[str, Executor], Path], dying: Callable[..., Any]
 ) -> None:
@@ -210,7 +210,7 @@ def entries(store: Path, bundle: Path) -> dict[str, Slots]:
     return kept
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_on_ray_each_candidate_is_encoded_once_though_nodes_died(
     dying: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +237,7 @@ def test_on_ray_each_candidate_is_encoded_once_though_nodes_died(
     assert all(np.array_equal(shared[text], whole[text]) for text in TEXTS)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_what_work_raises_on_ray_is_what_it_raises_here(cluster: Any) -> None:
     from tests.support.dying_node import where_it_runs
 
@@ -245,7 +245,7 @@ def test_what_work_raises_on_ray_is_what_it_raises_here(cluster: Any) -> None:
         list(RayExecutor(cluster.address).map(where_it_runs, [(1, "")]))
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_worker_that_fits_on_no_node_is_refused(cluster: Any) -> None:
     from tests.support.dying_node import where_it_runs
 
@@ -253,7 +253,7 @@ def test_a_worker_that_fits_on_no_node_is_refused(cluster: Any) -> None:
         list(RayExecutor(cluster.address, threads=99).map(where_it_runs, [(1, "word")]))
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_when_the_last_node_that_could_do_it_died_the_run_ends(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,7 +269,7 @@ def test_when_the_last_node_that_could_do_it_died_the_run_ends(
         removed.result()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_without_an_address_ray_runs_on_this_machine_alone(patient_ray: None) -> None:
     from tests.support.dying_node import where_it_runs
 

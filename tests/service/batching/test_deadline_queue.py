@@ -173,8 +173,8 @@ def test_cutting_a_batch_stays_cheap_while_thousands_of_items_wait(num_jobs: int
 
 def test_a_queue_that_looks_through_all_jobs_is_not_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
-    monkeypatch.setattr("service.batching.deadline_queue._MAX_JOBS_PER_BATCH", 3000)
-    assert lines_a_cut(3000, 1) > 2 * MOST_LINES
+    monkeypatch.setattr("service.batching.deadline_queue._MAX_JOBS_PER_BATCH", 1500)
+    assert lines_a_cut(1500, 1) > 2 * MOST_LINES
 
 
 # Two kinds of work, each with costs and caps of its own: one by the token, one with room to spare.

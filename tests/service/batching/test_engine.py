@@ -229,7 +229,7 @@ def test_work_that_expires_while_it_runs_keeps_the_scores_it_has() -> None:
 
         scorer.edit = second_run_waits
         async with running(observer) as (engine, _):
-            future = engine.submit(job(scorer, 1, 2, 3, lengths=[10, 50, 20], deadline=1.5))
+            future = engine.submit(job(scorer, 1, 2, 3, lengths=[10, 50, 20], deadline=0.75))
             await began(scorer)
             done = await result(future)
             assert numbers(done) == [NoResult.late, 2, NoResult.late]

@@ -15,6 +15,8 @@ from tests.support.raw_http import BODY, connect
 from tests.support.service import Listening, Running, Serve, ServeOnPort
 from tests.support.waiting import PATIENCE_S, eventually
 
+pytestmark = pytest.mark.process
+
 HEAD = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
 HASTE = {"head_s": 0.5, "body_s": 0.5}
 CHUNKED = HEAD.replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked")

@@ -18,6 +18,8 @@ from tests.support.fakes import PATIENT
 from tests.support.service import Serve
 from tests.support.waiting import PATIENCE_S, eventually
 
+pytestmark = pytest.mark.process
+
 LATE = "did not load within {} s in a sandbox process"
 
 
@@ -85,11 +87,11 @@ def test_a_graph_that_hangs_is_refused_and_the_live_model_stays(
 ) -> None:
     write_tiny_bundle(tmp_path / "tiny-v1")
     write_poison(tmp_path / "endless", endless(), monkeypatch)
-    running = serve(bundle=tmp_path / "tiny-v1", trial_s=5, threads=2)  # 10 s of processor time, of which it takes 5
+    running = serve(bundle=tmp_path / "tiny-v1", trial_s=2, threads=2)  # 4 s of processor time, of which it takes 2
     before = running.score().json()
     answer = running.client.post("/v1/models/2:activate")
     assert answer.status_code == 409
-    assert answer.json()["detail"] == f"the live model stays: endless {LATE.format(5)}"
+    assert answer.json()["detail"] == f"the live model stays: endless {LATE.format(2)}"
     assert running.score().json() == before
 
 

@@ -102,7 +102,7 @@ def test_what_there_was_no_time_for_is_marked_and_the_rest_is_answered(serve: Se
         return rows
 
     running = serve(load=loading(SumScorer(wait_from_the_second_run), max_batch_tokens=1))
-    body = running.score(deadline_ms=2000).json()
+    body = running.score(deadline_ms=1000).json()
     gate.set()
     assert sorted(each["status"] for each in body["scores"]) == ["not_scored", "scored"]
     assert [each["id"] for each in body["scores"]] == ["j1", "j2"]

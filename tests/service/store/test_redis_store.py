@@ -13,6 +13,8 @@ from service.store.redis_store import TEXTS, RedisSlotStore, RedisTextStore
 from service.store.tiering import CircuitBreaker
 from tests.support.redis_server import RedisServer
 
+pytestmark = pytest.mark.process
+
 MODEL = model_key(b"model")
 
 

@@ -27,8 +27,11 @@ def new_student(backbone: str, pooling: Pooling) -> SplitStudent:
     return student.eval()
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 2e-2)])
-@pytest.mark.parametrize("pooling", get_args(Pooling))
+CASES = [(pooling, *each) for pooling in get_args(Pooling) for each in (("fp32", 1e-4), ("fp16", 2e-2))]
+OTHERS = [pytest.param(*case, marks=pytest.mark.slow) for case in CASES[1:]]
+
+
+@pytest.mark.parametrize(("pooling", "precision", "tolerance"), [CASES[0], *OTHERS])
 def test_an_encoder_graph_pools_as_torch_does(
     backbone: str, tmp_path: Path, pooling: Pooling, precision: str, tolerance: float
 ) -> None:

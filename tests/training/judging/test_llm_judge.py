@@ -232,7 +232,7 @@ def test_a_missing_key_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         run(server, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_after_kill_9_nothing_is_lost_and_nothing_is_paid_twice(tmp_path: Path) -> None:
     with ChatServer(lambda asked: Reply(hold=True) if asked.number >= 5 else None) as server:
         path = tmp_path / "ledger.sqlite"

@@ -21,8 +21,6 @@ from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objecti
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
-pytestmark = pytest.mark.slow
-
 TEMPLATE = Template(member=(FieldFormat(name="likes"),), candidate=(FieldFormat(name="title"),))
 TASTES = "amber birch cedar dune ember fjord grove heath".split()
 SPONSORED = "sponsored"

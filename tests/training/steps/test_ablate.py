@@ -46,6 +46,7 @@ def material(backbone: str) -> Material:
     )
 
 
+@pytest.mark.slow
 def test_what_a_lever_is_worth_is_found(
     recipe: Recipe, material: Material, backbone: str, encoder: TextEncoder, tmp_path: Path
 ) -> None:

@@ -136,17 +136,17 @@ def together(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     sliced = copy_of(prepared, folder / "sliced", begun=True)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    config = ROOT / "training" / "accelerate" / "fsdp2.yaml"
+    config = ROOT / "training" / "trainer" / "accelerate" / "fsdp2.yaml"
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), "--num_processes", "2"]
     launch += ["--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
     launch += ["-m", "tests.support.miniature", str(whole), str(sliced)]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(launch, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500)
+    done = subprocess.run(launch, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-4000:]
     return whole, sliced
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_two_processes_learn_what_one_does(alone: Run, together: tuple[Path, Path]) -> None:
     for root in together:
         assert losses(root) == pytest.approx(losses(alone.data), rel=1e-3)
@@ -164,7 +164,7 @@ def test_half_of_each_step_is_something_else(alone: Run, tmp_path: Path) -> None
     assert distance(gradients(tmp_path), gradients(alone.folder("teach"))) > 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_what_two_processes_saved_can_be_read(alone: Run, together: tuple[Path, Path]) -> None:
     wanted = saved_adapter(alone.data)
     for root in together:
