@@ -8,11 +8,11 @@ class BundleError(Exception):
 
 
 class DeviceError(Exception):
-    """The device cannot be used as asked."""
+    """The requested device cannot be used."""
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked."""
+    """The store cannot serve a call."""
 
 
 class NoRoom(StoreError):

@@ -61,7 +61,6 @@ class Session:
         self.runtime = runtime
         self.device = device
         self.cuda_graphs = cuda_graphs
-        self.providers: tuple[str, ...] = tuple(runtime.get_providers())
         self._inputs = {each.name: _dtype(each) for each in runtime.get_inputs()}
         self._outputs = tuple(each.name for each in runtime.get_outputs())
         # By default a session with CUDA graphs captures every run, whose arrays no longer exist on replay.

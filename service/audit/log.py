@@ -68,18 +68,18 @@ class AuditLog:
 
     @property
     def full(self) -> bool:
-        """Whether the queue takes no more records."""
-        return self._bytes >= self._max_waiting_bytes
+        """Whether the queue or the disk takes no more records."""
+        return self._bytes >= self._max_waiting_bytes or not self.writable
 
     def check(self) -> None:
         """Raise NotRecorded while scoring must wait for the log."""
-        if self._when_full == "refuse" and (self.full or not self.writable):
+        if self._when_full == "refuse" and self.full:
             raise NotRecorded(retry_after_s=RETRY_S)
 
     def note(self, scored: AuditRecord) -> None:
         """Queue a record. A record whose request passed `check` is never dropped; dropped records are counted."""
         with self._changed:
-            if self._when_full == "drop" and (self.full or not self.writable):
+            if self._when_full == "drop" and self.full:
                 self.dropped += 1
                 return
             self._waiting.append((datetime.now(UTC).isoformat(), scored))

@@ -104,16 +104,16 @@ def _compare(
     line: dict[str, object], model: Replayer, contents: tuple[Content | None, list[Content | None]], done: ReplayResult
 ) -> None:
     member, candidates = contents
-    statuses, said = line["statuses"], line["rows"]
+    statuses, recorded = line["statuses"], line["rows"]
     assert isinstance(statuses, list)
-    assert isinstance(said, list)
+    assert isinstance(recorded, list)
     scored = [place for place, status in enumerate(statuses) if status == "scored"]
     known = [place for place in scored if member is not None and candidates[place] is not None]
     done.without_text += len(scored) - len(known)
     if not known:
         return
     again = model.rows(member, [candidates[place] for place in known])
-    before = np.array([said[place] for place in known], dtype=np.float32)
+    before = np.array([recorded[place] for place in known], dtype=np.float32)
     same = (again.view(np.uint32) == before.view(np.uint32)).all(axis=1)
     done.identical += int(same.sum())
     done.different += int((~same).sum())

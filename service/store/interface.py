@@ -1,7 +1,7 @@
 """What every store can do: the seam between the service and its back ends. Failures are in `models.errors`.
 
 Knows no back end. Every method may be called from several threads, and none on the event loop unless its docstring
-says so: a back end may wait for a disk or a network.
+allows it: a back end may wait for a disk or a network.
 """
 
 from __future__ import annotations

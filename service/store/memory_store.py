@@ -85,9 +85,9 @@ class MemoryTextStore:
 
 
 class MemorySlotStore:
-    """See `interface.SlotStore`. Keeps what is asked for often (TinyLFU): when full, it may reject a new entry.
+    """See `interface.SlotStore`. Keeps popular slots (TinyLFU): when full, it may reject a new entry.
 
-    Nothing asks for the slots of a retired model, so they make room by themselves.
+    Slots of a retired model are no longer read, so they are evicted.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -131,18 +131,18 @@ def test_figures_at_their_target_pass_and_at_twice_the_latency_fail() -> None:
 def test_warm_lists_have_new_members_and_only_warmed_candidates() -> None:
     traffic = WarmTraffic(30, Mix(seed=1, sizes=(10,), size_weights=(1,)))
     shown = {each.text for batch in traffic.batches() for each in batch}
-    asked = [json.loads(one.body) for part in range(3) for one in islice(traffic.calls(part), 2)]
+    sent = [json.loads(one.body) for part in range(3) for one in islice(traffic.calls(part), 2)]
     assert len(shown) == 30
-    assert all(len({each["text"] for each in one["candidates"]} & shown) == 10 for one in asked)
-    assert len({one["member"]["text"] for one in asked}) == 6
+    assert all(len({each["text"] for each in one["candidates"]} & shown) == 10 for one in sent)
+    assert len({one["member"]["text"] for one in sent}) == 6
 
 
 def test_lists_by_id_hold_ids_of_stored_candidates() -> None:
     traffic = WarmTraffic(30, Mix(sizes=(10,), size_weights=(1,)), by_id=True)
     given = {each["id"] for batch in traffic.batches() for each in json.loads(upsert(batch)[1])["candidates"]}
-    asked = json.loads(next(traffic.calls(0)).body)
-    assert all(each.keys() == {"id"} and each["id"] in given for each in asked["candidates"])
-    assert asked["member"]["text"]
+    sent = json.loads(next(traffic.calls(0)).body)
+    assert all(each.keys() == {"id"} and each["id"] in given for each in sent["candidates"])
+    assert sent["member"]["text"]
 
 
 @pytest.mark.slow

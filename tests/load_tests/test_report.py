@@ -48,10 +48,10 @@ def test_the_warm_up_is_excluded_and_a_request_across_the_edge_counts_in_proport
 def test_the_json_line_has_its_provenance_and_no_nan() -> None:
     line = json_line("bench", {"value": math.nan, "rows": [{"ratio": 1.5}]})
     assert "\n" not in line
-    said = json.loads(line)
-    assert said["value"] is None
-    assert said["rows"] == [{"ratio": 1.5}]
-    assert {"command", "date", "commit", "machine"} <= set(said)
+    result = json.loads(line)
+    assert result["value"] is None
+    assert result["rows"] == [{"ratio": 1.5}]
+    assert {"command", "date", "commit", "machine"} <= set(result)
 
 
 def test_a_table_has_a_header_and_a_line_per_row() -> None:

@@ -19,7 +19,7 @@ class GpuWheelSession:
     granted: tuple[str, ...] = (CPU,)
 
     def __init__(self, graph: bytes, options: object, providers: list[tuple[str, dict[str, str]]]) -> None:
-        self.asked = providers
+        self.requested = providers
 
     def get_providers(self) -> list[str]:
         return list(self.granted)
@@ -46,7 +46,7 @@ def devices(*names: str) -> object:
 
 
 @pytest.mark.parametrize(
-    ("asked", "there", "meant"),
+    ("requested", "present", "resolved"),
     [
         ("auto", [CPU], "cpu"),
         ("auto", [CPU, CUDA], "cuda"),
@@ -55,10 +55,10 @@ def devices(*names: str) -> object:
     ],
 )
 def test_auto_is_the_gpu_only_on_a_machine_with_one(
-    monkeypatch: pytest.MonkeyPatch, asked: Device, there: list[str], meant: str
+    monkeypatch: pytest.MonkeyPatch, requested: Device, present: list[str], resolved: str
 ) -> None:
-    monkeypatch.setattr(ort, "get_ep_devices", devices(*there))
-    assert resolve_device(asked) == meant
+    monkeypatch.setattr(ort, "get_ep_devices", devices(*present))
+    assert resolve_device(requested) == resolved
 
 
 def test_a_wheel_without_cuda_is_an_error() -> None:
@@ -83,12 +83,12 @@ def test_an_available_device_is_used_as_requested(gpu_wheel: type[GpuWheelSessio
     session = Session.open(graph_bytes(), "cuda", 1, providers=[Cuda(graphs=graphs).provider()])
     assert session.device == "cuda"
     assert session.cuda_graphs is graphs
-    assert session.runtime.asked == [Cuda(graphs=graphs).provider()]
+    assert session.runtime.requested == [Cuda(graphs=graphs).provider()]
 
 
 def test_cuda_has_the_service_options_by_default(gpu_wheel: type[GpuWheelSession]) -> None:
     gpu_wheel.granted = (CUDA, CPU)
-    assert Session.open(graph_bytes(), "cuda", 1).runtime.asked == [Cuda().provider()]
+    assert Session.open(graph_bytes(), "cuda", 1).runtime.requested == [Cuda().provider()]
 
 
 def test_a_foreign_graph_has_no_known_axes() -> None:

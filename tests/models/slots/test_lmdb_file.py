@@ -73,33 +73,33 @@ def test_dropped_entries_of_old_models_free_their_space(tmp_path: Path) -> None:
     file.close()
 
 
-def _write_many(folder: Path, said: Connection) -> None:
+def _write_many(folder: Path, sender: Connection) -> None:
     file = SlotFile(folder, PLENTY)
     for start in range(0, 10_000, 7):
         file.put_many(entries(start, start + 7))
-        said.send(start + 7)
+        sender.send(start + 7)
 
 
-def received(heard: Connection, at_least: int) -> int:
+def received(receiver: Connection, at_least: int) -> int:
     """The next number that the writer sent, or 0 below `at_least`."""
-    assert heard.poll(PATIENCE_S)
-    number: int = heard.recv()
+    assert receiver.poll(PATIENCE_S)
+    number: int = receiver.recv()
     return number if number >= at_least else 0
 
 
 def test_every_acknowledged_entry_outlives_kill_9(tmp_path: Path) -> None:
     for _ in range(2):
-        heard, said = SPAWN.Pipe(duplex=False)
-        writer = SPAWN.Process(target=_write_many, args=(tmp_path, said))
+        receiver, sender = SPAWN.Pipe(duplex=False)
+        writer = SPAWN.Process(target=_write_many, args=(tmp_path, sender))
         writer.start()
-        said.close()
-        acknowledged = eventually(partial(received, heard, 70))
+        sender.close()
+        acknowledged = eventually(partial(received, receiver, 70))
         writer.kill()
         writer.join()
         assert writer.exitcode == -signal.SIGKILL
-        while heard.poll():
+        while receiver.poll():
             try:
-                acknowledged = heard.recv()
+                acknowledged = receiver.recv()
             except EOFError:
                 break
         file = SlotFile(tmp_path, PLENTY)
@@ -107,12 +107,12 @@ def test_every_acknowledged_entry_outlives_kill_9(tmp_path: Path) -> None:
         file.close()
 
 
-def _answer(folder: Path, asked: Connection) -> None:
+def _answer(folder: Path, connection: Connection) -> None:
     file = SlotFile(folder, PLENTY)
-    while (start := asked.recv()) is not None:
+    while (start := connection.recv()) is not None:
         assert_holds(file, entries(start, start + 10))
         file.put_many(entries(start + 10, start + 20))
-        asked.send(start + 10)
+        connection.send(start + 10)
     file.close()
 
 

@@ -69,19 +69,19 @@ def test_an_entry_with_a_flipped_byte_is_missing(tmp_path: Path) -> None:
     store.close()
 
 
-def _write_many(folder: Path, said: Connection) -> None:
+def _write_many(folder: Path, sender: Connection) -> None:
     store = LmdbTextStore(folder, PLENTY)
     for number in range(10_000):
         store.put({f"{number}-{place}": f"text {number}" for place in range(5)}, ttl_s=1e6)
-        said.send(number)
+        sender.send(number)
 
 
 def test_every_acknowledged_put_outlives_kill_9(tmp_path: Path) -> None:
-    heard, said = SPAWN.Pipe(duplex=False)
-    writer = SPAWN.Process(target=_write_many, args=(tmp_path, said))
+    receiver, sender = SPAWN.Pipe(duplex=False)
+    writer = SPAWN.Process(target=_write_many, args=(tmp_path, sender))
     writer.start()
-    said.close()
-    eventually(lambda: heard.poll(PATIENCE_S) and heard.recv() >= 15)
+    sender.close()
+    eventually(lambda: receiver.poll(PATIENCE_S) and receiver.recv() >= 15)
     writer.kill()
     writer.join()
     store = LmdbTextStore(tmp_path, PLENTY)
