@@ -1,7 +1,7 @@
-"""Who is calling, and what they may do. Keys are known by their digests alone; knows no headers but the one given.
+"""API keys: which caller a key belongs to, and its scopes. The service holds only digests of keys.
 
-`python -m service.http.api_keys NAME SCOPE...` makes a new key: shown once, with the line that the keys file needs.
-Keys are random and long, so one round of SHA-256 hides them; a word that a person chose would need a slow hash.
+`python -m service.http.api_keys NAME SCOPE...` makes a key. It prints the key once, and the entry for the keys file.
+Keys are long and random, so one round of SHA-256 is enough; a password would need a slow hash.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Scope = Literal["score", "candidates", "admin"]
 SCOPES: tuple[Scope, ...] = ("score", "candidates", "admin")
 ANYONE = "anyone"
-# A file of thousands of keys is far below; what is larger is some other file.
+# A file with thousands of keys is far smaller. A larger file is a mistake.
 MAX_FILE_BYTES = 4 << 20
 REFRESH_S = 1.0
 
@@ -31,12 +31,12 @@ log = logging.getLogger("fitscore")
 
 
 class BadKeys(ValueError):
-    """The keys cannot be read; the sentence repeats none of them."""
+    """The keys cannot be read. The message repeats none of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A name for quotas and logs, and what the caller may do."""
+    """A caller: its name, for quotas and logs, and its scopes."""
 
     name: str
     scopes: frozenset[str]
@@ -51,7 +51,7 @@ class Key:
 
 
 class _KeyEntry(BaseModel):
-    """One key as it stands in the file; while a caller changes from one to another, it has two."""
+    """One key of the file. A caller has two while it changes from one to the other."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -67,10 +67,10 @@ class _File(BaseModel):
 
 
 class ApiKeys:
-    """The keys that count now. Without a list and without a file the service is open to whoever reaches it."""
+    """The valid keys. Without a list and without a file, every caller has every scope."""
 
     def __init__(self, listed: Sequence[Key] = (), file: Path | None = None) -> None:
-        """Raises BadKeys when the file cannot be read."""
+        """Raises BadKeys if the file cannot be read."""
         self._listed = tuple(listed)
         self._file = file
         self._seen: object = None
@@ -79,7 +79,7 @@ class ApiKeys:
             self.refresh()
 
     def refresh(self) -> bool:
-        """Read the file again if it has changed; True when it had. Raises BadKeys, and then the old keys stay."""
+        """Read the file again if it has changed, and return whether it had. On BadKeys the old keys stay valid."""
         if self._file is None:
             return False
         try:
@@ -95,7 +95,7 @@ class ApiKeys:
         return True
 
     def caller(self, authorization: str | None) -> Caller | None:
-        """Who holds this `Authorization` header's bearer key, or None. Takes the same time for each."""
+        """The caller with the bearer key of an `Authorization` header, or None. Takes the same time for every key."""
         if self._file is None and not self._listed:
             return Caller(ANYONE, frozenset(SCOPES))
         scheme, _, key = (authorization or "").partition(" ")
@@ -105,8 +105,8 @@ class ApiKeys:
 
 
 async def watch(keys: ApiKeys) -> None:
-    """Follow the file for ever; one that can't be read changes nothing, and is told once for each change."""
-    told = ""
+    """Reload the key file when it changes. On an error keep the old keys, and log once per change."""
+    logged = ""
     while True:
         await asyncio.sleep(REFRESH_S)
         try:
@@ -114,14 +114,14 @@ async def watch(keys: ApiKeys) -> None:
         except BadKeys as error:
             changed, sentence = False, str(error)
         if changed:
-            log.info("the keys were read again")
-        if sentence and sentence != told:
-            log.error("the old keys stay: %s", sentence)
-        told = sentence
+            log.info("the key file was reloaded")
+        if sentence and sentence != logged:
+            log.error("the old keys stay valid: %s", sentence)
+        logged = sentence
 
 
 def parse_list(spec: str) -> list[Key]:
-    """Keys of a setting: "name:key:scope+scope,..."; raises BadKeys."""
+    """The keys of a setting, "name:key:scope+scope,...". Raises BadKeys."""
     keys = []
     for number, entry in enumerate(filter(None, spec.split(",")), start=1):
         parts = entry.strip().split(":")
@@ -134,13 +134,13 @@ def parse_list(spec: str) -> list[Key]:
 
 
 def parse_file(raw: bytes, path: Path) -> list[Key]:
-    """Keys of a file: {"keys": [{"name": ..., "sha256": ..., "scopes": [...]}]}; raises BadKeys."""
+    """The keys of a file, {"keys": [{"name": ..., "sha256": ..., "scopes": [...]}]}. Raises BadKeys."""
     try:
         entries = _File.model_validate_json(raw).keys
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = "/".join(str(part) for part in first["loc"] if isinstance(part, int) or part in _NAMES)
-        raise BadKeys(f"{path}: {where or 'the file'} is not what it should be ({first['type']})") from None
+        raise BadKeys(f"{path}: {where or 'the file'} is not valid ({first['type']})") from None
     return [Key(bytes.fromhex(each.sha256), Caller(each.name, frozenset(each.scopes))) for each in entries]
 
 
@@ -148,12 +148,12 @@ _NAMES = ("keys", "name", "sha256", "scopes")
 
 
 def digest_of(key: str) -> bytes:
-    """What is kept of a key."""
+    """The SHA-256 of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def main(argv: Sequence[str]) -> int:
-    """Make a key and say what the file needs; exit code 2 for arguments that can't be used."""
+    """Make a key and print its entry for the file. Exit code 2 for bad arguments."""
     if len(argv) < 2 or not set(argv[1:]) <= set(SCOPES):
         sys.stderr.write(f"python -m service.http.api_keys NAME SCOPE...   with scopes among {', '.join(SCOPES)}\n")
         return 2

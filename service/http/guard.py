@@ -51,7 +51,7 @@ SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/
 SCORING = frozenset({"/score", "/rerank"})
 WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
 OUTCOMES = {429: "refused", 503: "overload", 504: "deadline"}
-ANONYMOUS = Caller("nobody", frozenset())
+ANONYMOUS = Caller("anonymous", frozenset())
 
 log = logging.getLogger("fitscore")
 _DEADLINE = TypeAdapter(DeadlineMs)

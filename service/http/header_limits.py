@@ -1,6 +1,6 @@
-"""What the head of a request decides by itself: its size, its host, what its body is said to be, its name.
+"""Checks on request headers alone: size, Host, Content-Type and -Length, request id.
 
-Knows nothing of keys, bodies or routes.
+Does not know keys, bodies or routes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from starlette.types import Scope
 from service.errors import BadRequest, HeadersTooLarge, Misdirected, TooLarge, UnsupportedMedia
 
 Headers = Mapping[bytes, bytes]
-# What this service has routes for; anything else is refused before it is looked at further.
+# The methods of all routes. A request with another method is rejected at once.
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
 class HeaderLimits:
-    """What a request may weigh: bytes of its body and of its head (path and headers), number of headers."""
+    """Maximum bytes of a body and of a head (path and headers), and number of headers."""
 
     body_bytes: int
     header_bytes: int
@@ -30,22 +30,22 @@ class HeaderLimits:
 
 
 class AllowedHosts:
-    """The names that this service answers to; without any, to every name."""
+    """The Host names that the service answers; all of them if none is listed."""
 
     def __init__(self, names: str) -> None:
-        """`names` stand between commas; "*.example.org" is any name under example.org. A port does not count."""
+        """`names` are separated by commas; "*.example.org" is any name below example.org. Ports are ignored."""
         listed = [name.strip().lower() for name in names.split(",") if name.strip()]
         self._names = frozenset(name for name in listed if not name.startswith("*."))
         self._suffixes = tuple(name[1:] for name in listed if name.startswith("*."))
 
     def check(self, scope: Scope) -> None:
-        """Raise BadRequest unless exactly one host is named, Misdirected when it is not ours.
+        """Raise BadRequest unless there is exactly one Host header, Misdirected if its host is not allowed.
 
-        HTTP/1.0 knows no hosts: there it may be left out, and is then no name of ours where ours are listed.
+        HTTP/1.0 does not require the header. If hosts are listed, a request without it is misdirected.
         """
         named = [value for name, value in scope["headers"] if name == b"host"]
         if len(named) > 1 or (not named and scope["http_version"] != "1.0"):
-            raise BadRequest("exactly one Host header is needed")
+            raise BadRequest("exactly one Host header is required")
         if not self._names and not self._suffixes:
             return
         host = _without_port(named[0].decode("latin-1").strip().lower()) if named else ""
@@ -60,7 +60,7 @@ def _without_port(host: str) -> str:
 
 
 def check_size(scope: Scope, limits: HeaderLimits) -> None:
-    """Raise HeadersTooLarge for a head over the limits. The path counts: it is as free to grow as a header."""
+    """Raise HeadersTooLarge for a head over the limits. The path counts, because it can be as long as a header."""
     raw = scope["headers"]
     size = len(scope.get("raw_path", b"")) + len(scope["query_string"])
     if len(raw) > limits.headers or size + sum(len(name) + len(value) for name, value in raw) > limits.header_bytes:
@@ -68,22 +68,22 @@ def check_size(scope: Scope, limits: HeaderLimits) -> None:
 
 
 def check_length(headers: Headers, limits: HeaderLimits) -> None:
-    """Raise TooLarge for a body that is said to be over the limit: no later try would change that."""
+    """Raise TooLarge if Content-Length exceeds the limit."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and float(length) > limits.body_bytes:  # an int of thousands of digits would raise
         raise TooLarge(f"at most {limits.body_bytes} bytes")
 
 
 def check_content(headers: Headers) -> None:
-    """Raise UnsupportedMedia unless the body is said to be plain JSON. Nothing is ever decompressed here."""
+    """Raise UnsupportedMedia unless the headers say uncompressed JSON. The service decompresses nothing."""
     kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != b"application/json":
         raise UnsupportedMedia("the content type must be application/json")
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-        raise UnsupportedMedia("compressed bodies are not taken")
+        raise UnsupportedMedia("compressed bodies are not supported")
 
 
 def request_id(headers: Headers) -> str:
-    """The id that the caller gave, where it is a plain word, else a new one."""
+    """The caller's request id if it is a plain word, else a new one."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

@@ -38,7 +38,7 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.http import schemas
-from service.http.compat.rerank import answer_of, entries_of
+from service.http.compat.rerank import items_of, response_of
 from service.http.context import AppContext, NotedResponse, RequestContext, ResponseNote
 from service.http.guard import ClientDisconnected
 from service.http.problems import DEADLINE_HEADER, problems
@@ -56,7 +56,7 @@ GUARDED = (
 WITH_BODY = (NotJson, Invalid, *GUARDED)
 SCORING = problems(UnsupportedMedia, QuotaSpent, NotReady, Overloaded, NotRecorded, DeadlinePassed, *WITH_BODY)
 ROLLING_OUT = problems(NotFound, Conflict, *WITH_BODY)
-NOT_YET: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Probe, "description": "The answer is no"}}
+NOT_YET: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Probe, "description": "Not yet, or no longer"}}
 # The guard reads the header; the routes only document it.
 DEADLINE: dict[str, Any] = {
     "parameters": [
@@ -72,7 +72,7 @@ DEADLINE: dict[str, Any] = {
 router = APIRouter(route_class=StrictJsonRoute)
 
 
-async def _app_context(request: Request) -> AppContext:  # if it were not async, it would take a thread
+async def _app_context(request: Request) -> AppContext:  # async, because FastAPI runs other functions in a thread
     context: AppContext = request.app.state.context
     return context
 
@@ -121,7 +121,7 @@ async def rerank(request: Request, body: schemas.RerankRequest) -> Response:
     The scores are the model's default blend.
     """
     app, context = _contexts(request)
-    member, candidates = Item("", body.query), entries_of(body)
+    member, candidates = Item("", body.query), items_of(body)
     app.limits.check(candidates, "/texts" if body.documents is None else "/documents")
     app.limits.check_length(member, "/query")
     deadline = app.limits.deadline(context.arrived, context.deadline_ms)
@@ -129,7 +129,7 @@ async def rerank(request: Request, body: schemas.RerankRequest) -> Response:
         member, candidates, None, deadline, Priority.default, id=context.id, caller=context.caller.name
     )
     result = await _result(request, wanted, app, context.timings)
-    return _response(answer_of(body, result, context.id), result, context, app)
+    return _response(response_of(body, result, context.id), result, context, app)
 
 
 def _contexts(request: Request) -> tuple[AppContext, RequestContext]:  # a dependency of FastAPI would cost time
@@ -168,10 +168,10 @@ def _response(body: object, result: ScoringResult, context: RequestContext, app:
     responses=problems(UnsupportedMedia, Overloaded, StoreUnavailable, StoreFull, *WITH_BODY),
 )
 async def put_candidates(body: schemas.PutCandidates, app: Context) -> Response:
-    """Insert or replace candidates, all or none; they can be scored by id alone, for `ttl_s` seconds or for good.
+    """Insert or replace candidates, all or none. Then requests can score them by id, until `ttl_s` has passed.
 
-    A split model encodes them while nothing else is to do; 503 while too many wait for that. Whoever loads many sends
-    no more than there is `room` for, and sees by `waiting` how far they are.
+    A split model encodes them in the background. 503 if more candidates would wait for that than the queue holds:
+    send at most `room` candidates at once, and follow `waiting`.
     """
     candidates = [Item(each.id, schemas.content_of(each)) for each in body.candidates]
     app.limits.check(candidates, "/candidates")
@@ -183,7 +183,7 @@ async def put_candidates(body: schemas.PutCandidates, app: Context) -> Response:
 
 @router.get("/candidates:progress", response_model=schemas.Progress, responses=problems(*GUARDED))
 async def encoding_progress(app: Context) -> Response:
-    """How many stored candidates still wait to be encoded, and how many more may."""
+    """Progress of the background encoding of stored candidates."""
     return Response(orjson.dumps(_progress(app)), media_type=JSON)
 
 
@@ -195,7 +195,7 @@ def _progress(app: AppContext) -> dict[str, int]:
     "/candidates/{candidate_id:path}", status_code=204, responses=problems(NotFound, StoreUnavailable, *GUARDED)
 )
 async def delete_candidate(candidate_id: str, app: Context) -> Response:
-    """Forget a candidate."""
+    """Delete a stored candidate."""
     if not await app.store.delete(candidate_id):
         raise NotFound("no candidate has this id")
     return Response(status_code=204)
@@ -203,13 +203,13 @@ async def delete_candidate(candidate_id: str, app: Context) -> Response:
 
 @router.get("/v1/models", response_model=schemas.ModelsResponse, responses=problems(*GUARDED))
 async def list_models(app: Context) -> Response:
-    """The live model, and the sound bundles beside it."""
+    """List the live model, and the valid bundles in its folder."""
     entries = [_entry(each, app) for each in await app.models.versions()]
     return Response(orjson.dumps({"models": entries, "fault": app.models.current.fault}), media_type=JSON)
 
 
 def _entry(model: LiveModel | Manifest, app: AppContext) -> dict[str, object]:
-    """A model as the wire describes it."""
+    """A model as a `ModelEntry`."""
     named, current = (model.name, model.version), app.models.current
     live, rollout = current.live, current.rollout
     tried = rollout is not None and (rollout.model.name, rollout.model.version) == named
@@ -226,18 +226,19 @@ def _entry(model: LiveModel | Manifest, app: AppContext) -> dict[str, object]:
     "/v1/models/{version}:activate", response_model=schemas.ModelEntry, responses=problems(NotFound, Conflict, *GUARDED)
 )
 async def activate_model(version: str, app: Context) -> Response:
-    """Load another version of the live model beside it, verify and warm it, then swap.
+    """Load another version of the live model, verify it, warm it up, and make it live.
 
-    The old one stays when anything fails.
+    The old version stays live if any step fails.
     """
     return Response(orjson.dumps(_entry(await app.models.activate(version), app)), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:shadow", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
 async def shadow_model(version: str, body: schemas.Share, app: Context) -> Response:
-    """Have this version score a share of the requests too, after their answers; what it says is compared and dropped.
+    """Score a share of the requests with this version as well, after they were answered, and compare the scores.
 
-    It ends by itself when the version fails, is slow, or scores otherwise than the live model.
+    Callers do not see its scores. The rollout stops by itself if the version fails more often, is slower, or scores
+    differently than the live model. A share of 0 stops it.
     """
     model = await app.models.roll_out(version, "shadow", body.share)
     return Response(orjson.dumps(_entry(model, app)), media_type=JSON)
@@ -245,35 +246,35 @@ async def shadow_model(version: str, body: schemas.Share, app: Context) -> Respo
 
 @router.post("/v1/models/{version}:canary", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
 async def canary_model(version: str, body: schemas.Share, app: Context) -> Response:
-    """Have this version answer a share of the requests; it ends by itself as a shadow does."""
+    """Answer a share of the requests with this version. The rollout stops by itself, as a shadow does."""
     model = await app.models.roll_out(version, "canary", body.share)
     return Response(orjson.dumps(_entry(model, app)), media_type=JSON)
 
 
 @router.post("/v1/models/{version}:rollback", response_model=schemas.ModelEntry, responses=problems(Conflict, *GUARDED))
 async def roll_back_model(version: str, app: Context) -> Response:
-    """Leave this version, the live one, for the one that was live before it and is still in memory.
+    """Return from this version, the live one, to the previous one, which is still in memory.
 
-    409 when it is not live (any more), so telling it twice does no harm.
+    409 if this version is not live, so a repeated request changes nothing.
     """
     return Response(orjson.dumps(_entry(await app.models.roll_back(version), app)), media_type=JSON)
 
 
 @router.get("/livez", response_model=schemas.Probe, responses=NOT_YET)
 async def livez(app: Context) -> Response:
-    """200 from the first moment; 503 once the model thread is dead."""
+    """Liveness: 200 from the start of the process, 503 once the model thread has died."""
     return _probe(app, ok=app.lifecycle.phase not in ("dead", "failed"))
 
 
 @router.get("/readyz", response_model=schemas.Probe, responses=NOT_YET)
 async def readyz(app: Context) -> Response:
-    """200 while requests should be sent here."""
+    """Readiness: 200 while the service accepts requests."""
     return _probe(app, ok=app.lifecycle.phase == "ready")
 
 
 @router.get("/startupz", response_model=schemas.Probe, responses=NOT_YET)
 async def startupz(app: Context) -> Response:
-    """200 once the model has been loaded."""
+    """Start-up: 200 once a model has been loaded."""
     return _probe(app, ok=app.lifecycle.loaded)
 
 
@@ -283,5 +284,5 @@ def _probe(app: AppContext, *, ok: bool) -> Response:
 
 @router.get("/metrics", response_class=Response)
 async def metrics(app: Context) -> Response:
-    """Prometheus' text format."""
+    """Metrics in Prometheus' text format."""
     return Response(app.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

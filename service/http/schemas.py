@@ -1,6 +1,6 @@
 """The wire contract, and nothing else.
 
-Unknown fields are errors in our own shapes, and ignored in those of others.
+Unknown fields are errors in the service's own shapes, and ignored in those of other APIs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from models.template import Fields
 from service.request import ItemStatus, Priority
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-# Strict, so that 5 stays 5 and is rendered as it was in training, and true is not 1.
-# No two of these types share a value, so the first that fits is the right one: no need to try them all.
+# Strict, so that 5 stays 5 and is rendered as in training, and true is not 1.
+# No two of these types share a value, so the first that fits is the right one.
 FieldIn = Annotated[
     StrictStr | list[StrictStr] | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)],
     Field(union_mode="left_to_right"),
@@ -74,7 +74,7 @@ class _Theirs(BaseModel):
 
 
 class Member(_Ours):
-    """Who we rank for: `fields` for the bundle's template, or a `text` that is already rendered."""
+    """The member to rank for: `fields` for the model's template, or a `text` that is already rendered."""
 
     id: Id | None = None
     fields: FieldsIn | None = None
@@ -88,7 +88,7 @@ class Member(_Ours):
 
 
 class Candidate(_Ours):
-    """What is ranked: with `fields` or `text`, or by an `id` that stands in the candidate store."""
+    """A candidate to rank: with `fields` or a `text`, or by the `id` of a stored candidate alone."""
 
     id: Id
     fields: FieldsIn | None = None
@@ -102,24 +102,24 @@ class Candidate(_Ours):
 
 
 class ScoreRequest(_Ours):
-    """One member and the candidates to score for them."""
+    """One member and the candidates to score for it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     member: Member
     candidates: Annotated[list[Candidate], Field(min_length=1)]
-    blend: dict[str, Weight] | None = None
-    deadline_ms: DeadlineMs | None = None
-    priority: Priority = Priority.default
+    blend: dict[str, Weight] | None = Field(None, description="Weight of each head; the model's default without it.")
+    deadline_ms: DeadlineMs | None = Field(None, description="Deadline in milliseconds from arrival.")
+    priority: Priority = Field(Priority.default, description="Under overload, `sheddable` is rejected first.")
 
 
 def content_of(item: Member | Candidate | StoredCandidate) -> str | Fields | None:
-    """What there is to score: fields or a text, or nothing besides the id of a stored candidate."""
+    """The fields or the text of an item; None for a stored candidate."""
     return item.text if item.fields is None else item.fields
 
 
 class ModelName(_Ours):
-    """Which model and which policy answered."""
+    """The model that scored, and the policy that it was trained for."""
 
     name: str
     version: str
@@ -127,7 +127,7 @@ class ModelName(_Ours):
 
 
 class Score(_Ours):
-    """One candidate's answer. `score` and `heads` are null unless `status` is `scored`."""
+    """The score of one candidate. `score` and `heads` are null unless `status` is `scored`."""
 
     id: str
     score: float | None
@@ -136,7 +136,7 @@ class Score(_Ours):
 
 
 class ScoreResponse(_Ours):
-    """Scores in request order; `degraded` when a candidate that could have been scored was not."""
+    """Scores in the order of the candidates. `degraded`: a candidate was not scored that a retry could score."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
 
@@ -146,7 +146,7 @@ class ScoreResponse(_Ours):
 
 
 class Document(BaseModel):
-    """A document given as an object: its `text`, else its `fields`, else whatever plain values it holds."""
+    """A document as an object: its `text`, else its `fields`, else its values that are strings or numbers."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -155,7 +155,7 @@ class Document(BaseModel):
 
     @property
     def content(self) -> str | Fields:
-        """What is scored."""
+        """The text or the fields to score."""
         if self.text is not None:
             return self.text
         if self.fields is not None:
@@ -165,7 +165,7 @@ class Document(BaseModel):
 
 
 class RerankRequest(_Theirs):
-    """What Cohere, Jina (`documents`) and TEI (`texts`) clients send; other fields of theirs are passed over."""
+    """The request of Cohere and Jina (`documents`) or TEI (`texts`). Their other fields are ignored."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [RERANK]})
 
@@ -175,9 +175,11 @@ class RerankRequest(_Theirs):
     top_n: Annotated[int, Field(ge=1)] | None = None
     return_documents: bool | None = None
     return_text: bool | None = None
-    raw_scores: bool | None = Field(None, description="TEI: log odds instead of probabilities")
-    truncate: bool | None = Field(None, description="texts are always cut to what the model reads")
-    model: str | None = Field(None, description="the live model answers, whatever stands here")
+    raw_scores: bool | None = Field(None, description="TEI: return log odds instead of probabilities.")
+    truncate: bool | None = Field(
+        None, description="Ignored: texts are always truncated to the length that the model reads."
+    )
+    model: str | None = Field(None, description="Ignored: the live model answers.")
     max_tokens_per_doc: int | None = None
 
     @model_validator(mode="after")
@@ -188,7 +190,7 @@ class RerankRequest(_Theirs):
 
 
 class RerankResult(_Ours):
-    """One of Cohere's and Jina's results; `document` where it was asked for."""
+    """A result in Cohere's and Jina's shape; `document` if the request asks for it."""
 
     index: int
     relevance_score: float
@@ -196,13 +198,13 @@ class RerankResult(_Ours):
 
 
 class RerankMeta(_Ours):
-    """Stands there only when something is to be said."""
+    """Present only if there are warnings."""
 
     warnings: list[str]
 
 
 class RerankResponse(_Ours):
-    """Cohere's and Jina's answer, best first. Documents that could not be scored are left out; `meta` says so."""
+    """The response of Cohere and Jina, best first. `meta` names the documents that could not be scored."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [RERANKED]})
 
@@ -213,7 +215,7 @@ class RerankResponse(_Ours):
 
 
 class TeiRank(_Ours):
-    """One entry of TEI's answer, which is a bare list, best first."""
+    """One entry of TEI's response, which is a list, best first."""
 
     index: int
     score: float
@@ -221,7 +223,7 @@ class TeiRank(_Ours):
 
 
 class StoredCandidate(_Ours):
-    """A candidate to keep; exactly one of `fields` and `text`."""
+    """A candidate to store, with exactly one of `fields` and `text`."""
 
     id: Id
     fields: FieldsIn | None = None
@@ -235,40 +237,42 @@ class StoredCandidate(_Ours):
 
 
 class PutCandidates(_Ours):
-    """Candidates to insert or replace, all or none; for good, or for `ttl_s` seconds."""
+    """Candidates to insert or replace, all or none."""
 
     candidates: Annotated[list[StoredCandidate], Field(min_length=1)]
-    ttl_s: Annotated[float, Field(gt=0, le=315_360_000, allow_inf_nan=False)] | None = None
+    ttl_s: Annotated[float, Field(gt=0, le=315_360_000, allow_inf_nan=False)] | None = Field(
+        None, description="Seconds until the candidates expire; without it they do not."
+    )
 
 
 class Progress(_Ours):
-    """How far this process is with encoding stored candidates; nothing waits for a model that encodes none."""
+    """Progress of this process with encoding stored candidates. A model that encodes none has nothing waiting."""
 
-    waiting: int = Field(description="not encoded yet; until then they may come back `cold`")
-    room: int = Field(description="how many more may wait; a PUT of more is told 503 and when to come back")
+    waiting: int = Field(description="Candidates that are not encoded yet; until then their status may be `cold`.")
+    room: int = Field(description="Further candidates that the queue can take; a PUT of more is answered 503.")
 
 
 class PutResponse(Progress):
-    """How many were stored, and how many of all wait to be encoded."""
+    """The number of stored candidates, and the progress of encoding."""
 
     upserted: int
 
 
 class Share(_Ours):
-    """Of the traffic, for a model that is to be compared with the live one; 0 ends that."""
+    """The share of requests for a rollout; 0 stops it."""
 
     share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Rollout(_Ours):
-    """What a model does beside the live one, and on which share of the traffic."""
+    """A running rollout: its mode and its share of the requests."""
 
     mode: Literal["shadow", "canary"]
     share: float
 
 
 class ModelEntry(_Ours):
-    """A bundle beside the live one, or the live one itself."""
+    """A model that is live or can become live."""
 
     name: str
     version: str
@@ -278,20 +282,20 @@ class ModelEntry(_Ours):
 
 
 class ModelsResponse(_Ours):
-    """The models that can be activated."""
+    """The live model and the models that can be activated."""
 
     models: list[ModelEntry]
-    fault: str | None = Field(None, description="why the last shadow or canary ended by itself")
+    fault: str | None = Field(None, description="Why the last rollout stopped by itself.")
 
 
 class Probe(_Ours):
-    """What the probes say: the phase of start-up or shutdown."""
+    """The phase of the process, as the probes report it."""
 
     phase: Literal["loading", "ready", "draining", "failed", "dead"]
 
 
 class Problem(BaseModel):
-    """RFC 9457. `type` is stable; `errors` point into the body and never repeat a value of it."""
+    """An error (RFC 9457). `type` is stable. `errors` point into the body and never repeat a value of it."""
 
     type: str
     title: str

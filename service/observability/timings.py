@@ -1,4 +1,4 @@
-"""A request's time, cut into stages that add up to its total. Header, histograms and tests read the same."""
+"""The time of a request, in stages that add up to its total. The header and the histograms read the same stages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Timings:
-    """Laps of one stopwatch, in float seconds: each begins where the last ended, so nothing falls between."""
+    """Laps of one stopwatch, in float seconds. Each begins where the last one ended, so they add up."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -15,13 +15,13 @@ class Timings:
         self.stages: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """Give the time since the last lap to `stage`."""
+        """Add the time since the last lap to `stage`."""
         now = self._clock()
         self.stages[stage] = self.stages.get(stage, 0.0) + now - self._last
         self._last = now
 
     def split(self, stage: str, part: str, seconds: float) -> None:
-        """Move up to `seconds` of a stage to another: the model's part of the time in the engine."""
+        """Move up to `seconds` of a stage to another one, such as the model's part of the time in the engine."""
         moved = min(seconds, self.stages[stage])
         self.stages[stage] -= moved
         self.stages[part] = self.stages.get(part, 0.0) + moved

@@ -1,1 +1,1 @@
-"""The shapes that other rerank APIs' clients send and expect."""
+"""Shapes of other rerank APIs."""
