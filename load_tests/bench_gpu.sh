@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The GPU comparison on a machine that has a GPU, Python 3.12 with torch, and no way to install anything.
+# The GPU comparison on a machine with a GPU and Python 3.12 with torch, on which nothing can be installed.
 #
-#   load_tests/bench_gpu.sh pack FOLDER [BUNDLE ...]    here: everything that it needs, in files of at most 50 MB
+#   load_tests/bench_gpu.sh pack FOLDER [BUNDLE ...]    here: collect all files, in pieces of at most 50 MB
 #   FOLDER/bench_gpu.sh run FOLDER [OPTION ...]         there: join, unpack, run; options go to load_tests.bench_gpu
 #
 # PYTHON_VERSION=3.11 packs for another Python.
@@ -12,7 +12,7 @@ fail() { echo "bench_gpu.sh: $*" >&2; exit 2; }
 PIECE=45M
 VERSION=${PYTHON_VERSION:-3.12}
 
-# torch brings the CUDA libraries. tokenizers asks for a hub client that is never imported, hence no dependencies of its.
+# torch brings the CUDA libraries. tokenizers requires a hub client that is never imported, hence --no-deps.
 fetch_wheels() {
     local options=(--quiet --only-binary=:all: --python-version "$VERSION" --implementation cp --dest "$1")
     options+=(--platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --constraint constraints.txt)
@@ -55,7 +55,7 @@ join_pieces() {
     done
 }
 
-# A wheel is a zip; pip may not be there.
+# A wheel is a zip file; the machine may have no pip.
 unpack() {
     local wheel
     for wheel in "$1"/wheels/*.whl; do python3 -m zipfile --extract "$wheel" "$1/site"; done
