@@ -25,7 +25,7 @@ from training.nets.checkpoints import load_model
 from training.nets.cross_encoder import CrossEncoder, read_tokenizer
 from training.nets.inference import to_tensors
 from training.recipe import Recipe
-from training.recipes.registry import find
+from training.recipes import find_recipe
 from training.step_runner import Run
 
 # Difference of probabilities: the same arithmetic in another order.
@@ -39,14 +39,14 @@ def teacher_bundle(recipe: Recipe, teach: Path, tokenizer: str, folder: Path) ->
     """
     model, calibrations = load_model(teach)
     model.cpu().eval()
-    graded = [head for head in recipe.heads if head.name in recipe.policy_heads]
+    graded = [head for head in recipe.heads if head.name in recipe.head_names.graded]
     heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in graded)
     text = TextSpec(
         tokenizer="tokenizer.json",
-        member_tokens=recipe.member_tokens,
-        candidate_tokens=recipe.candidate_tokens,
+        member_tokens=recipe.text.member_tokens,
+        candidate_tokens=recipe.text.candidate_tokens,
         layout="texts",
-        template=recipe.template,
+        template=recipe.text.template,
     )
     encoder = TextEncoder(tokenizer, text.member_tokens, text.candidate_tokens, layout=text.layout)
     manifest = Manifest(
@@ -56,8 +56,8 @@ def teacher_bundle(recipe: Recipe, teach: Path, tokenizer: str, folder: Path) ->
         version=recipe.version,
         policy=None,
         created=datetime.now(UTC).date().isoformat(),
-        licence=recipe.card.licence,
-        attributions=recipe.card.attributions,
+        licence=recipe.export.card.licence,
+        attributions=recipe.export.card.attributions,
         score_meaning="as the student's; for measurements only",
         text=text,
         heads=heads,
@@ -87,8 +87,8 @@ def _known_answers(
     recipe: Recipe, model: CrossEncoder, encoder: TextEncoder, heads: Sequence[Head]
 ) -> tuple[KnownAnswer, ...]:
     """Torch's fp32 probabilities of the recipe's example pairs."""
-    members = [recipe.template.render_member(member) for member, _ in recipe.examples]
-    candidates = [recipe.template.render_candidate(candidate) for _, candidate in recipe.examples]
+    members = [recipe.text.template.render_member(member) for member, _ in recipe.export.examples]
+    candidates = [recipe.text.template.render_candidate(candidate) for _, candidate in recipe.export.examples]
     ids = encoder.candidates(candidates)
     pairs = [Pair(encoder.member(member), candidate) for member, candidate in zip(members, ids, strict=True)]
     logits = model(**to_tensors(encoder.collate(pairs), torch.device("cpu"))).numpy()
@@ -106,9 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that the steps wrote to")
     options = parser.parse_args(argv)
-    recipe = find(options.recipe)
+    recipe = find_recipe(options.recipe)
     run = Run(recipe, options.data, options.runs, options.runs / recipe.name / "bundles")
-    backbone = recipe.backbone(run.data, options.runs / recipe.name / "backbone")
+    backbone = run.resources().model(recipe.text.backbone)
     bundle = teacher_bundle(recipe, run.folder("teach"), read_tokenizer(backbone), options.folder)
     print(f"{bundle.path}: {bundle.manifest.name} {bundle.manifest.version}")
     return 0

@@ -1,8 +1,8 @@
 """The whole cookbook on generated data, and the service on what it made: policy to `POST /score` without a seam."""
 
-import dataclasses
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,10 @@ from models.text import Pair
 from tests.support.chat_server import ChatServer
 from tests.support.service import Serve
 from training.__main__ import main
+from training.data.source_files import SourceFiles
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
+from training.recipe import EvaluationPlan
 from training.recipes import demo
 
 FIVE_MINUTES = 300
@@ -94,7 +96,7 @@ def test_the_policy_travels_from_its_document_to_every_answer(runs: Path, bundle
     assert (runs / "teach" / "policy.txt").read_text().strip() == policy.stamp
     manifest = Bundle.load(bundle).manifest
     assert (manifest.policy, manifest.training["policy"]["sha256"]) == (policy.label, policy.sha256)
-    (each,) = list(demo.lists(bundle))[-1:]
+    (each,) = list(demo.lists(SourceFiles(bundle)))[-1:]
     answer = serve(bundle=bundle).score(member={"fields": dict(each.member)}, candidates=[{"id": "1", "text": "baker"}])
     assert answer.json()["model"]["policy"] == "demo-policy@1.0.0"
 
@@ -113,7 +115,7 @@ def test_the_judge_is_measured_where_an_endpoint_is_given(runs: Path, monkeypatc
     with ChatServer() as server:
         words = ["judge", "demo", "--runs", str(runs.parent), "--judge-url", server.url, "--judge-model", "small"]
         assert main(words) == 0
-        assert len(server.asked) == demo.recipe().judge.pairs
+        assert len(server.asked) == demo.recipe().data.judge.pairs
     report = json.loads((runs / "judge" / "judge.json").read_text())
     assert report["pairs"] == {"graded": 24, "malformed": 0, "refused": 0, "over budget": 0}
     # This server grades by the length of the texts, which has nothing to do with fit.
@@ -124,14 +126,14 @@ def test_the_judge_is_measured_where_an_endpoint_is_given(runs: Path, monkeypatc
 def test_the_service_answers_what_the_student_says(bundle: Path, serve: Serve) -> None:
     running = serve(bundle=bundle)
     assert running.failures == []
-    lists = list(demo.lists(bundle))[-3:]
+    lists = list(demo.lists(SourceFiles(bundle)))[-3:]
     loaded = Bundle.load(bundle)
     encoder, scorer = open_encoder(loaded), open_scorer(loaded, "cpu", 1)
     for each in lists:
         candidates = [{"id": str(index), "fields": dict(fields)} for index, fields in enumerate(each.candidates)]
         scores = running.score(member={"fields": dict(each.member)}, candidates=candidates).json()["scores"]
-        member = encoder.member(demo.TEMPLATE.render_member(each.member))
-        ids = encoder.candidates([demo.TEMPLATE.render_candidate(fields) for fields in each.candidates])
+        member = encoder.member(demo.recipe().text.template.render_member(each.member))
+        ids = encoder.candidates([demo.recipe().text.template.render_candidate(fields) for fields in each.candidates])
         expected = scorer.score([Pair(member, candidate) for candidate in ids])
         found = [list(score["heads"].values()) for score in scores]
         # int8 activations are scaled by batch, so a pair's score moves a little with its company
@@ -143,8 +145,8 @@ def test_a_floor_stops_a_bad_bundle(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    strict = dataclasses.replace(demo.recipe(), floors={"relevance/market/ndcg@10": 1.01})
-    monkeypatch.setattr("training.__main__.find", lambda _: strict)
+    strict = replace(demo.recipe(), evaluation=EvaluationPlan(floors={"relevance/market/ndcg@10": 1.01}))
+    monkeypatch.setattr("training.__main__.find_recipe", lambda _: strict)
     assert main(["evaluate", "demo", "--runs", str(runs.parent)]) == 1
     assert "relevance/market/ndcg@10 of the student's int8 graph is 0.9" in capsys.readouterr().err
     assert main(["export", "demo", "--runs", str(runs.parent)]) == 1
@@ -156,8 +158,9 @@ def test_a_mistake_in_the_policy_is_told_with_its_line(
 ) -> None:
     text = (POLICIES / "demo.md").read_text(encoding="utf-8")
     (tmp_path / "mine.md").write_text(text.replace("Weight: 20", "Weight: a fifth"), encoding="utf-8")
-    mine = dataclasses.replace(demo.recipe(), policy=tmp_path / "mine.md")
-    monkeypatch.setattr("training.__main__.find", lambda _: mine)
+    data = replace(demo.recipe().data, policy=tmp_path / "mine.md")
+    mine = replace(demo.recipe(), data=data)
+    monkeypatch.setattr("training.__main__.find_recipe", lambda _: mine)
     assert main(["policy", "demo", "--runs", str(tmp_path)]) == 1
     line = text[: text.index("Weight: 20")].count("\n") + 1
     assert f"policy demo: mine.md:{line}: the weight of 'seniority' must read" in capsys.readouterr().err

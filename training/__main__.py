@@ -7,70 +7,63 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
-from transformers.utils import logging as transformers_logging
+from typing import TYPE_CHECKING
 
 from models.errors import BundleError, StoreError
-from training.compression.onnx_export import ExportError
-from training.dag import STEPS, run_all
-from training.data.tables import DataError
-from training.evaluation.promotion_gate import NotPromoted
-from training.executors import LOCAL, Executor, ExecutorError, RayExecutor
-from training.judging.llm_client import Endpoint, EndpointRefused
-from training.judging.llm_judge import JudgeStopped
-from training.policy.markdown import DocumentError
-from training.policy.policy import PolicyMismatch
+from training.dag import STEPS, load_step, run_all
+from training.errors import UserError
+from training.executors import LOCAL, Executor, RayExecutor
+from training.judging.llm_client import Endpoint
 from training.recipe import Recipe
-from training.recipes.registry import find
+from training.recipes import find_recipe
 from training.step_runner import Run, StepError, run_step
-from training.steps.bulk_encode import WHOLE, Shard, encode
-from training.steps.evaluate import FloorBroken
-from training.trainer.distributed import launched
-from training.trainer.loop import TrainingStopped
 
-# What a person can put right: told in one line, without a traceback.
-FAILURES = (
-    KeyError,
-    StepError,
-    DataError,
-    DocumentError,
-    EndpointRefused,
-    JudgeStopped,
-    PolicyMismatch,
-    TrainingStopped,
-    FloorBroken,
-    NotPromoted,
-    ExportError,
-    BundleError,
-    StoreError,
-    ExecutorError,
-)
+if TYPE_CHECKING:
+    from training.trainer.distributed import ProcessGroup
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when the step is done, 1 with one line on stderr when it cannot be."""
+    """Exit code 0 when the step is done, 1 with one sentence on stderr for a mistake that the user can correct."""
     options = _options(arguments)
-    # Its report of a pooler that is not used, and a bar for weights that load in a moment, hide what matters here.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    # Before transformers is imported: its notes on unused weights and its bars hide what matters here.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        recipe = _with_judge(find(options.recipe), options)
-        bundles = options.bundles or options.runs / recipe.name / "bundles"
-        run = Run(recipe, options.data, options.runs, bundles, _engine(options), launched())
-        if options.step == "encode":
-            _encode(run, options)
-        elif options.step == "all":
-            run_all(run)
-        else:
-            run_step(STEPS[options.step], run)
-    except FAILURES as error:
-        print(f"{options.step} {options.recipe}: {error.args[0] if error.args else error}", file=sys.stderr)
+        _run(options)
+    except (UserError, BundleError, StoreError) as error:
+        print(f"{options.step} {options.recipe}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    recipe = _with_judge(find_recipe(options.recipe), options)
+    bundles = options.bundles or options.runs / recipe.name / "bundles"
+    executor = _executor(options)
+    run = Run(recipe, options.data, options.runs, bundles, executor, _processes())
+    accepted = dict(options.accept)
+    unknown = accepted.keys() - ({*STEPS} if options.step == "all" else {options.step})
+    if unknown:
+        raise StepError(f"--accept names {', '.join(sorted(unknown))}, which is no step of this run")
+    if options.step == "encode":
+        _encode(run, options)
+    elif options.step == "all":
+        run_all(run, accepted)
+    else:
+        run_step(load_step(options.step), run, accepted.get(options.step, ""))
+
+
+def _processes() -> ProcessGroup | None:
+    """The processes of `accelerate launch`; None for one process, which need not import torch for this."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    from training.trainer.distributed import launched
+
+    return launched()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -82,25 +75,33 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--bundles", type=Path, default=None, help="where `export` puts the bundle (default: in the run)"
     )
-    judging = parser.add_argument_group("judge", "without these, prompting is not measured")
+    parser.add_argument(
+        "--accept",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("STEP", "REASON"),
+        help="keep a step's result although its plan, code or inputs changed; the bundle's manifest records the reason",
+    )
+    judging = parser.add_argument_group("judge", "without these options, prompting is not measured")
     judging.add_argument("--judge-url", help="an OpenAI-compatible endpoint; its key is in OPENAI_API_KEY")
-    judging.add_argument("--judge-model", help="what the endpoint calls the model")
+    judging.add_argument("--judge-model", help="the model's name at the endpoint")
     judging.add_argument(
         "--judge-prices",
         nargs=2,
         type=float,
         default=(0.0, 0.0),
         metavar=("IN", "OUT"),
-        help="dollars for a million tokens read, and written (default: nothing)",
+        help="dollars for a million tokens read, and written (default: 0)",
     )
     encoding = parser.add_argument_group("encode")
     encoding.add_argument("--candidates", type=Path, help="Parquet with id, and text or fields")
     encoding.add_argument("--store", type=Path, help="the FOLDER of the service's FITSCORE_STORE=lmdb:FOLDER")
-    encoding.add_argument("--shard", type=_shard, default=WHOLE, help="K/N: the K-th of N that share the rows, from 0")
+    encoding.add_argument("--shard", type=_shard, default=(0, 1), help="K/N: the K-th of N shards of the rows, from 0")
     running = parser.add_argument_group("engine", "where `annotate` and `encode` run")
     running.add_argument("--engine", choices=["local", "ray"], default="local")
-    running.add_argument("--ray-address", metavar="HOST:PORT", help="the cluster's head (default: this machine alone)")
-    running.add_argument("--threads", type=int, help="of one worker (default: torch's own, for `encode` 1)")
+    running.add_argument("--ray-address", metavar="HOST:PORT", help="the cluster's head (default: this machine)")
+    running.add_argument("--threads", type=int, help="of one worker (default: as torch chooses; for `encode` 1)")
     running.add_argument("--gpus", type=float, default=0, help="of one Ray worker (default: 0)")
     options = parser.parse_args(arguments)
     if options.step == "encode" and not (options.candidates and options.store):
@@ -113,14 +114,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _with_judge(recipe: Recipe, options: argparse.Namespace) -> Recipe:
-    """Whom to ask is the run's choice and not the product's: the endpoint is no part of a recipe's file."""
+    """The endpoint is the run's choice, not the product's, and no part of a recipe's file."""
     if not options.judge_url:
         return recipe
     endpoint = Endpoint(options.judge_url, options.judge_model, *options.judge_prices)
-    return dataclasses.replace(recipe, judge=dataclasses.replace(recipe.judge, endpoint=endpoint))
+    judge = dataclasses.replace(recipe.data.judge, endpoint=endpoint)
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, judge=judge))
 
 
-def _engine(options: argparse.Namespace) -> Executor:
+def _executor(options: argparse.Namespace) -> Executor:
+    if options.engine == "local" and not options.threads:
+        return LOCAL
+    import torch
+
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.engine == "local":
@@ -130,18 +136,20 @@ def _engine(options: argparse.Namespace) -> Executor:
 
 
 def _encode(run: Run, options: argparse.Namespace) -> None:
-    bundle = run.bundles / f"{run.recipe.name}-v{run.recipe.version}"
-    threads, shard = options.threads or 1, options.shard
-    done = encode(options.candidates, bundle, options.store, threads=threads, shard=shard, engine=run.engine)
-    there = done.rows - done.encoded - done.empty
-    print(f"encode: {done.rows} rows, {done.encoded} encoded, {there} there already, {done.empty} without a text")
+    from training.steps.bulk_encode import Shard, bulk_encode
+
+    bundle = run.resources().bundle
+    threads, shard = options.threads or 1, Shard(*options.shard)
+    done = bulk_encode(options.candidates, bundle, options.store, threads=threads, shard=shard, executor=run.executor)
+    known = done.rows - done.encoded - done.empty
+    print(f"encode: {done.rows} rows, {done.encoded} encoded, {known} already stored, {done.empty} without a text")
 
 
-def _shard(text: str) -> Shard:
+def _shard(text: str) -> tuple[int, int]:
     number, _, of = text.partition("/")
     if not (number.isdigit() and of.isdigit() and int(number) < int(of)):
         raise argparse.ArgumentTypeError("K/N with K from 0 to N - 1")
-    return Shard(int(number), int(of))
+    return int(number), int(of)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,185 @@
-"""What a recipe is: one product's complete run of the cookbook, as values. Recipes themselves stand in `recipes/`."""
+"""What a recipe is: one product's complete run of all steps, as values. The recipes themselves are in `recipes/`.
+
+A recipe has parts, and each step is given the parts that it uses and no others (`training.dag`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from models.template import Template
 from training.data.lists import FieldList
+from training.data.source_files import SourceFiles
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
 from training.nets.shapes import Lora, SplitShape
-from training.objectives.losses import RankingTerm
 from training.trainer.schedule import Phases, Schedule
+
+if TYPE_CHECKING:  # it imports torch
+    from training.objectives.losses import RankingTerm
+
+Lists = Callable[[SourceFiles], Iterable[FieldList]]
+"""An adapter: yields the candidate lists of all splits."""
+FindModel = Callable[[SourceFiles, Path], str]
+"""Returns a Hugging Face folder or name; it may make a model in the folder that it is given."""
+Lever = Literal["ranking term", "gold anchor", "soft labels", "calibrated labels", "warm start", "engagement teacher"]
+"""What an ablation can turn off in distillation."""
 
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """An output of the student: what its probability means, and its share of the default blend."""
+    """An output of the student."""
 
     name: str
     meaning: str
+    """What its probability means, in a sentence."""
     blend: float
+    """Its weight in the default score."""
+
+
+@dataclass(frozen=True)
+class HeadNames:
+    """Names of the student's outputs, in order: those that people grade, then the actions of an engagement log."""
+
+    graded: tuple[str, ...]
+    actions: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Graded heads, then actions."""
+        return (*self.graded, *self.actions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPlan:
+    """How members and candidates become texts, and texts become token ids and vectors."""
+
+    template: Template
+    """Renders the fields of a member and of a candidate."""
+    member_tokens: int
+    candidate_tokens: int
+    backbone: FindModel
+    """The pretrained encoder that every small model starts from."""
+    training_tokens: tuple[int, int] | None = None
+    """Shorter limits (member, candidate) during training; None: as served."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPlan:
+    """Where grades and candidate lists come from."""
+
+    policy: Path
+    """The policy document."""
+    human_grades: Callable[[SourceFiles], HumanGrades]
+    """What people graded under the policy."""
+    lists: Lists
+    """All candidate lists. Training lists without any gain keep what the backbone knows of their texts."""
+    judge: JudgePlan = field(default_factory=JudgePlan)
+    """Which large model grades golden pairs too, for comparison."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What training of the teachers and of the student share."""
+
+    calibration_lists: int
+    """Validation lists of each source that calibrate a model."""
+    train_embeddings: bool = False
+    """Whether the backbone's token embeddings are trained."""
+    listwise_weight: float = 1.0
+    """Weight of the listwise (ranking) term beside the pointwise one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderPlan:
+    """A causal language model as the policy teacher."""
+
+    base: FindModel
+    questions: dict[str, str]
+    """One for each graded head, to be answered with yes or no."""
+    tokens: tuple[int, int]
+    """Limits of member and candidate; the policy comes on top of them."""
+    lora: Lora
+    lists_at_once: int | None = None
+    """Lists that each process reads at once, as many as its memory holds; None: all of its share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherPlan:
+    """How the policy teacher learns from grades."""
+
+    phases: Phases
+    backbone_share: float = 0.0
+    """After the first phase, how far the encoder's weights move back towards the untouched backbone's."""
+    decoder: DecoderPlan | None = None
+    """Learns the second phase in the encoder's place; students still start from the encoder of the first."""
+
+
+CLICK_MODEL = Phases(
+    sides=Schedule(steps=400, lists_per_step=64, learning_rate=3e-2, added_learning_rate=3e-2),
+    pairs=Schedule(steps=30, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
+)
+ACTION_HEADS = Schedule(steps=200, lists_per_step=16, learning_rate=1e-3, added_learning_rate=3e-3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClickModelPlan:
+    """How the engagement teacher learns from a log. The defaults suit a pretrained encoder of MiniLM's size."""
+
+    places: int | None
+    """Places that the examination model tells apart, as many as training lists have; None: all count as examined."""
+    rare: tuple[str, ...] = ()
+    """Actions that count only in lists where a member took them."""
+    phases: Phases = CLICK_MODEL
+    """Warm from the policy teacher."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionHeadsPlan:
+    """How far the student follows the engagement teacher."""
+
+    schedule: Schedule = ACTION_HEADS
+    """Training of the heads of actions, warm from the student's relevance."""
+    share: float = 0.5
+    """The engagement teacher's share of the loss."""
+    shares: tuple[float, ...] = (0.0, 0.1, 0.25, 0.75, 0.9)
+    """Other shares, whose students show the trade-off of relevance and engagement."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngagementPlan:
+    """A second teacher, which learns actions from an engagement log."""
+
+    actions: tuple[str, ...]
+    """The last of the recipe's heads."""
+    log: Lists
+    """Lists as members saw them (`training.data.impressions`), labelled with `actions` and `position`. In the test
+    split every place must have been examined, or the figures judge places too.
+    """
+    teacher: ClickModelPlan
+    student: ActionHeadsPlan = field(default_factory=ActionHeadsPlan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentPlan:
+    """What the student is, and how it learns from soft labels."""
+
+    phases: Phases
+    gold_anchor: float
+    """Weight of the gold grades beside the teachers' soft labels."""
+    layers: tuple[int, ...] = ()
+    """Layers of the teacher that a flat student keeps."""
+    split: SplitShape | None = None
+    """The shape of a split student, picked by what `sweep` finds; None: the student is flat."""
+    lists: int | None = None
+    """Training lists whose gains a split student learns from; None: all."""
+    annotated_lists: int | None = None
+    """Training lists that the teachers label; None: all."""
+    ranking_term: RankingTerm = "softmax_kl"
+    """What makes the student rank as its teacher."""
 
 
 @dataclass(frozen=True)
@@ -32,74 +190,45 @@ class Sweep:
     schedule: Schedule
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecoderTeacher(Phases):
-    """A causal language model as the policy teacher, which learns in `pairs`; in `sides` a small encoder learns, from
-    which the student starts.
-
-    `base(data, folder)` returns a Hugging Face name or folder; it may make one in `folder`. `questions` has one for
-    each head, to be answered with yes or no; `tokens` bound member and candidate, and the policy comes on top of them.
-    Each process reads `lists_at_once` of its lists (default: all): as many as its memory bears.
-    """
-
-    base: Callable[[Path, Path], str]
-    questions: dict[str, str]
-    tokens: tuple[int, int]
-    lora: Lora
-    lists_at_once: int | None = None
-
-
-ATTRACTION = Phases(
-    sides=Schedule(steps=400, lists_per_step=64, learning_rate=3e-2, added_learning_rate=3e-2),
-    pairs=Schedule(steps=30, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
-)
-ACTION_HEADS = Schedule(steps=200, lists_per_step=16, learning_rate=1e-3, added_learning_rate=3e-3)
-
-
 @dataclass(frozen=True)
-class EngagementPlan:
-    """What the engagement teacher learns from a log, and how far the student follows it.
-
-    `log(data)` yields lists of all splits as members saw them (`training.data.impressions`), labelled with
-    `actions` and `position`; in lists of the test split every place must have been looked at, or the figures judge
-    places too.
-    `places` are told apart by the examination (None: taken for looked at); training lists must be as long. `rare`
-    actions count only in lists where somebody took them. The teacher learns by `teacher`, warm from the policy
-    teacher; the student's heads of actions by `student`, warm from its relevance, with `share` of the loss; students
-    of the other `shares` draw the frontier. The defaults are for a pretrained encoder of MiniLM's size.
-    """
-
-    actions: tuple[str, ...]
-    log: Callable[[Path], Iterable[FieldList]]
-    places: int | None
-    teacher: Phases = ATTRACTION
-    student: Schedule = ACTION_HEADS
-    share: float = 0.5
-    shares: tuple[float, ...] = (0.0, 0.1, 0.25, 0.75, 0.9)
-    rare: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """Variants of the student with narrower feed-forward parts, to be measured beside it.
-
-    `shares` of each layer's units stay; then the narrow encoder imitates the whole one on training lists, texts cut at
-    `tokens` (member, candidate; default: as served). All are measured on at most `lists` validation lists of a source.
-    """
+class PruningPlan:
+    """Variants of the student with narrower feed-forward parts, measured beside it. The whole student ships."""
 
     shares: tuple[float, ...]
+    """The share of each layer's units that a variant keeps."""
     schedule: Schedule
+    """Training in which the narrow encoder imitates the whole one."""
     tokens: tuple[int, int] | None = None
+    """Limits (member, candidate) during that training; None: as served."""
     lists: int | None = None
+    """At most so many validation lists of a source measure each variant; None: all."""
 
     def __post_init__(self) -> None:
         if not all(0 < share < 1 for share in self.shares):
-            raise ValueError("shares of units that stay are between 0 and 1")
+            raise ValueError("the shares of units that a variant keeps are between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """On what the student is judged, and what it must reach."""
+
+    floors: dict[str, float]
+    """The least that the shipped graph must reach, by "head/source/metric"."""
+    baselines: bool = True
+    """Whether BM25 and the untouched backbone are judged too."""
+    lists: int | None = None
+    """At most so many test lists of each source; None: all."""
+    teacher_lists: int | None = None
+    """At most so many of those for the teachers, which are slow; None: all."""
+    audited_lists: int = 10
+    """Lists of each source whose texts are changed for the fairness audit; 0: no audit."""
+    untold_sources: frozenset[str] = frozenset()
+    """Sources whose texts no report shows."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What the model card and the manifest must say of the data; nothing ships without it."""
+    """What the model card and the manifest say of the data. Nothing ships without it."""
 
     title: str
     intended_use: str
@@ -109,81 +238,47 @@ class Card:
     licence: str
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the outcome of a run, but for the data's folder.
+@dataclass(frozen=True, kw_only=True)
+class ExportPlan:
+    """What the bundle holds besides the student."""
 
-    `policy` is the policy document, `human_grades(data)` what people said under it, `judge` whom to ask besides.
-    `lists(data)` yields all candidate lists of all splits; what the backbone knew of those without any gain is kept.
-    `backbone(data, folder)` returns a local Hugging Face folder; it may make one in `folder`. `training_tokens` cuts
-    member and candidate shorter while training (default: as served). After its first phase the small encoder's weights
-    are moved back towards the untouched backbone's by `backbone_share`; it is the policy teacher too, unless `teacher`
-    is a DecoderTeacher. `engagement` plans a second teacher, whose
-    actions are the last of the heads; without it all heads are graded by people. Teachers annotate `annotated_lists`
-    of the training lists (default: all). With `split`, a shape picked by what `sweep` finds, the student is a split
-    one and learns from `student_lists` of them too; else it is a flat one of `student_layers` of the teacher's.
-    `calibration_lists` of each source's validation lists set the calibration, and at most `evaluated_lists` of its
-    test lists are judged, `teacher_lists` of those by the teacher too, which is slow. `ranking_term` names what makes
-    the student rank as its teacher, and `ablated` the levers (`training.steps.ablate`) that are turned off in turn to
-    see what each is worth. `floors` maps "head/source/metric" to the least that the shipped graph must reach.
-    `audited_lists` of each source are told anew for the fairness audit. No report shows texts of `untold_sources`.
-    `examples` become known answers. With `pruned`, what compression costs and earns is measured; the whole student
-    ships all the same.
-    """
+    card: Card
+    examples: tuple[tuple[dict[str, str], dict[str, str]], ...] = ()
+    """Fields of a member and a candidate each; their probabilities become the bundle's known answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the outcome of a run, except the source data."""
 
     name: str
     version: str
     heads: tuple[HeadPlan, ...]
-    policy: Path
-    human_grades: Callable[[Path], HumanGrades]
-    template: Template
-    member_tokens: int
-    candidate_tokens: int
-    backbone: Callable[[Path, Path], str]
-    lists: Callable[[Path], Iterable[FieldList]]
-    teacher: Phases
-    student: Phases
-    gold_anchor: float
-    calibration_lists: int
-    floors: dict[str, float]
-    card: Card
-    judge: JudgePlan = field(default_factory=JudgePlan)
+    """The student's outputs, graded heads first."""
+    text: TextPlan
+    data: DataPlan
+    training: TrainingPlan
+    teacher: TeacherPlan
+    student: StudentPlan
+    evaluation: EvaluationPlan
+    export: ExportPlan
     engagement: EngagementPlan | None = None
-    baselines: bool = True
-    training_tokens: tuple[int, int] | None = None
-    train_embeddings: bool = False
-    annotated_lists: int | None = None
-    ablated: tuple[str, ...] = ()
-    student_layers: tuple[int, ...] = ()
-    split: SplitShape | None = None
-    student_lists: int | None = None
+    """None: people grade all heads."""
     sweep: Sweep | None = None
-    evaluated_lists: int | None = None
-    teacher_lists: int | None = None
-    audited_lists: int = 10
-    untold_sources: frozenset[str] = frozenset()
-    listwise_weight: float = 1.0
-    ranking_term: RankingTerm = "softmax_kl"
-    backbone_share: float = 0.0
+    """None: step `frontier` compares nothing."""
+    ablated: tuple[Lever, ...] = ()
+    """Levers that step `ablate` turns off in turn."""
+    pruning: PruningPlan | None = None
+    """None: step `compress` measures no variants."""
     seed: int = 0
-    examples: tuple[tuple[dict[str, str], dict[str, str]], ...] = field(default=())
-    pruned: Pruned | None = None
 
     def __post_init__(self) -> None:
-        if self.head_names[len(self.policy_heads) :] != self.actions or not self.policy_heads:
-            raise ValueError(f"heads {self.head_names} must be graded ones, then the actions {self.actions}")
+        if self.head_names.all != tuple(head.name for head in self.heads) or not self.head_names.graded:
+            names = tuple(head.name for head in self.heads)
+            raise ValueError(f"heads {names} must be graded ones, then the actions {self.head_names.actions}")
 
     @property
-    def head_names(self) -> tuple[str, ...]:
-        """Names of the heads, in the order of the student's outputs."""
-        return tuple(head.name for head in self.heads)
-
-    @property
-    def actions(self) -> tuple[str, ...]:
-        """Heads of the engagement teacher."""
-        return self.engagement.actions if self.engagement else ()
-
-    @property
-    def policy_heads(self) -> tuple[str, ...]:
-        """Heads of the policy teacher: those that people grade."""
-        return tuple(name for name in self.head_names if name not in self.actions)
+    def head_names(self) -> HeadNames:
+        """Names of the heads."""
+        actions = self.engagement.actions if self.engagement else ()
+        return HeadNames(tuple(head.name for head in self.heads if head.name not in actions), actions)

@@ -1,31 +1,36 @@
-"""Steps: each reads folders and writes one, with a `step.json` that says from what it was made.
+"""Steps: each reads folders and writes one, with a `step.json` that records what its output was made from.
 
-A step whose fingerprint (the parts of the recipe that it uses, its inputs' outputs, versions) did not change
-is skipped. One that was cut off goes on in its folder; one whose inputs changed starts from an empty folder.
-This file knows what a step is, not what any step does.
+A step is skipped when nothing changed that can decide its output: its plan, the code that it reaches, the bytes of its
+inputs and of the source files that it read, its own output, and the versions of libraries. A step that was cut off
+resumes in its folder; a step with a change starts from an empty one. Knows what a step is, not what any step does.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
-import inspect
-import json
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from training.data.source_files import SourceFiles
 from training.errors import UserError
 from training.executors import LOCAL, Executor
+from training.files import digest, read_json, write_json
+from training.fingerprint import code_digest, describe, hash_json
 from training.recipe import Recipe
-from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
+
+if TYPE_CHECKING:  # it imports torch, which no step of one process needs before it starts
+    from training.trainer.distributed import ProcessGroup
 
 VERSIONED = ("torch", "transformers", "tokenizers", "onnxruntime", "onnxscript", "numpy", "polars")
+NO_OUTPUT = {"step.json", "checkpoint.pt", "log.jsonl"}
+Plan = TypeVar("Plan")
+Inputs = TypeVar("Inputs")
 
 
 class StepError(UserError):
@@ -33,144 +38,192 @@ class StepError(UserError):
 
 
 @dataclass(frozen=True)
-class Run:
-    """Where one recipe's steps live: `data` holds the sources, `root` the outputs, `bundles` what ships. `engine` runs
-    what can be shared, and `team` trains what can be trained together.
+class Resources:
+    """What a step uses besides its plan and its inputs.
+
+    What `sources` hand out is recorded. Nothing else here decides an output, except that `evaluate` compares with the
+    bundle that is live when it runs: `export` replaces that, so it cannot count as an input.
     """
+
+    sources: SourceFiles
+    """The source data, for the recipe's adapters."""
+    shared: Path
+    """Folder for what belongs to no step: caches, and the answers of a judge that were paid for."""
+    bundle: Path
+    """The bundle that `export` writes; the live one until then."""
+    executor: Executor
+    """Runs what many workers can share."""
+    processes: ProcessGroup | None
+    """The processes that train together; None where there is one."""
+
+    @property
+    def embeddings(self) -> Path:
+        """Folder of texts that a frozen encoder read, for all steps."""
+        return self.shared / "embeddings"
+
+    def model(self, find: Callable[[SourceFiles, Path], str]) -> str:
+        """The Hugging Face folder or name that a plan's function finds, or makes in a folder for its code's version.
+
+        What it makes must follow from its code alone; source files that it hands on are recorded.
+        """
+        return find(self.sources, self.shared / "models" / hash_json(describe(find))[:16])
+
+
+@dataclass(frozen=True)
+class Step(Generic[Plan, Inputs]):
+    """A named function: its part of the recipe, its input folders and an output folder in, files out.
+
+    Each field of the `inputs` dataclass is a folder and has the name of the step that wrote it, `_` for `-`.
+    """
+
+    name: str
+    plan: Callable[[Recipe], Plan]
+    inputs: type[Inputs]
+    work: Callable[[Plan, Inputs, Path, Resources], None]
+    together: bool = False
+    """Whether all processes of a launch call it."""
+    reads_records: bool = False
+    """Whether it reads the records of its inputs too: how they were made, and what was accepted."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The steps whose folders it is given."""
+        return tuple(field.name.replace("_", "-") for field in dataclasses.fields(self.inputs))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where one recipe's steps are: `data` holds the sources, `root` the outputs, `bundles` what ships."""
 
     recipe: Recipe
     data: Path
     root: Path
     bundles: Path
-    engine: Executor = LOCAL
-    team: ProcessGroup = SINGLE_PROCESS
+    executor: Executor = LOCAL
+    processes: ProcessGroup | None = None
 
     def folder(self, step: str) -> Path:
         """The folder that a step writes."""
         return self.root / self.recipe.name / step
 
+    def inputs_of(self, step: Step[Any, Inputs]) -> Inputs:
+        """The folders that a step reads."""
+        return step.inputs(**{name.replace("-", "_"): self.folder(name) for name in step.reads})
+
+    def resources(self, on_read: Callable[[str, str], None] = lambda name, found: None) -> Resources:
+        """What steps use; `on_read` gets name and digest of each source file that is handed out."""
+        bundle = self.bundles / f"{self.recipe.name}-v{self.recipe.version}"
+        sources = SourceFiles(self.data, on_read)
+        return Resources(sources, self.root / self.recipe.name / "shared", bundle, self.executor, self.processes)
+
     @property
-    def readings(self) -> Path:
-        """Where steps share what a frozen encoder made of texts: it can be made again and belongs to none of them."""
-        return self.root / self.recipe.name / "readings"
+    def is_main(self) -> bool:
+        """Whether this process writes files."""
+        return self.processes is None or self.processes.is_main
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.processes:
+            self.processes.wait()
 
 
-@dataclass(frozen=True)
-class Step:
-    """A named function from folders to a folder. `uses` names the recipe's fields, or parts of
-    them (`plan.part`), that decide its outcome. What several processes may do `together`, they all call.
+def run_step(step: Step[Any, Any], run: Run, accept: str = "") -> bool:
+    """Do the step unless it is done; True when work was done. `accept` is the reason to keep a result despite changes.
+
+    Raises StepError when an input was not made, or there is no result to accept.
     """
-
-    name: str
-    reads: tuple[str, ...]
-    uses: tuple[str, ...]
-    work: Callable[[Run, Path], None]
-    together: bool = False
-
-
-def run_step(step: Step, run: Run) -> bool:
-    """Do the step unless it is done; True when work was done. Raises StepError when an input step was not run."""
-    if run.team.size > 1 and not step.together:
+    if run.processes and run.processes.size > 1 and not step.together:
         raise StepError(f"step {step.name!r} is done by one process: start it without `accelerate launch`")
-    folder = run.folder(step.name)
-    inputs = {name: _outputs(run.folder(name)) for name in step.reads}
-    wanted = fingerprint(step, run.recipe, inputs)
+    folder, plan = run.folder(step.name), step.plan(run.recipe)
+    made_from = _made_from(step, plan, run)
     record = _read_record(folder)
-    if record.get("fingerprint") == wanted and record.get("outputs"):
+    changes = _changes(record, made_from, folder, run.data)
+    if accept and changes:
+        if run.is_main:
+            _accept(step.name, folder, {**record, **made_from}, changes, accept, run.data)
+        return False
+    if not changes and record.get("outputs"):
         _say(f"{step.name}: unchanged, skipped")
         return False
-    run.team.wait()  # all have read the record that is now replaced
-    started = time.time()
-    begun: dict[str, Any] = {"step": step.name, "recipe": run.recipe.name, "fingerprint": wanted, "inputs": inputs}
-    if run.team.is_main:
-        if record.get("fingerprint") != wanted and folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_record(folder, begun)
-    run.team.wait()
-    step.work(run, folder)
-    if run.team.is_main:
-        _finish(step, run, folder, begun, started)
-    run.team.wait()
+    if changes and record:
+        _say(f"{step.name}: runs again, changed: {', '.join(changes)}")
+    run.wait()  # all have read the record that is now replaced
+    if run.is_main and changes:
+        shutil.rmtree(folder, ignore_errors=True)
+    begun = {"step": step.name, "recipe": run.recipe.name, "seed": run.recipe.seed, **made_from}
+    _work(step, plan, run, {**begun, "sources": {} if changes else record["sources"]})
     return True
 
 
-def _finish(step: Step, run: Run, folder: Path, begun: dict[str, Any], started: float) -> None:
-    outputs = {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if _is_output(path)}
-    seconds = round(time.time() - started, 1)
-    _write_record(
-        folder, {**begun, "seed": run.recipe.seed, "versions": _versions(), "seconds": seconds, "outputs": outputs}
-    )
-    _say(f"{step.name}: done in {seconds} s")
+def _work(step: Step[Any, Any], plan: object, run: Run, record: dict[str, Any]) -> None:
+    folder, started = run.folder(step.name), time.time()
+
+    def note(name: str, found: str) -> None:
+        """Recorded before it is read, so that a step that is cut off knows what it read."""
+        record["sources"][name] = found
+        if run.is_main:
+            write_json(folder / "step.json", record)
+
+    if run.is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "step.json", record)
+    run.wait()
+    step.work(plan, run.inputs_of(step), folder, run.resources(note))
+    if run.is_main:
+        seconds = round(time.time() - started, 1)
+        write_json(folder / "step.json", {**record, "seconds": seconds, "outputs": _outputs(folder)})
+        _say(f"{step.name}: done in {seconds} s")
+    run.wait()
+
+
+def _made_from(step: Step[Any, Any], plan: object, run: Run) -> dict[str, Any]:
+    """All that can be known before the step runs. Source files are added as they are read."""
+    found: dict[str, Any] = {
+        "plan": hash_json(describe(plan)),
+        "code": code_digest(step.work),
+        "inputs": {name: _input(run.folder(name), records=step.reads_records) for name in step.reads},
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+    }
+    return {"fingerprint": hash_json([step.name, found]), **found}
+
+
+def _changes(record: dict[str, Any], made_from: dict[str, Any], folder: Path, data: Path) -> list[str]:
+    """What differs from the record, in words; "all" where there is none."""
+    if not record:
+        return ["all"]
+    found = [part for part in ("plan", "code", "versions") if record.get(part) != made_from[part]]
+    found += [f"input {name}" for name, files in made_from["inputs"].items() if record["inputs"].get(name) != files]
+    found += [f"source {name}" for name, wanted in record["sources"].items() if digest(data / name) != wanted]
+    return found + (["output"] if "outputs" in record and _outputs(folder) != record["outputs"] else [])
+
+
+def _accept(name: str, folder: Path, record: dict[str, Any], changes: list[str], reason: str, data: Path) -> None:
+    if "outputs" not in record:
+        raise StepError(f"step {name!r} has no finished result to accept")
+    accepted = [*record.get("accepted", ()), {"reason": reason, "changed": changes}]
+    sources = {source: digest(data / source) for source in record["sources"]}
+    write_json(folder / "step.json", {**record, "sources": sources, "outputs": _outputs(folder), "accepted": accepted})
+    _say(f"{name}: kept, although changed: {', '.join(changes)} ({reason})")
 
 
 def _say(sentence: str) -> None:
     sys.stderr.write(sentence + "\n")
 
 
-def fingerprint(step: Step, recipe: Recipe, inputs: dict[str, dict[str, str]]) -> str:
-    """Digest of everything that decides a step's outcome, but for the source data itself, which step `data` reads."""
-    used = {name: describe(_field(recipe, name)) for name in ("name", "seed", *step.uses)}
-    material = json.dumps([step.name, used, inputs, _versions()], sort_keys=True)
-    return hashlib.sha256(material.encode()).hexdigest()
-
-
-def _field(recipe: Recipe, name: str) -> object:
-    """`plan.part` is a part of a plan, None where the recipe has no such plan."""
-    value: object = recipe
-    for part in name.split("."):
-        value = None if value is None else getattr(value, part)
-    return value
-
-
-def describe(value: object) -> object:
-    """A recipe as JSON; a function is described by its source and a file by its content, so that a changed one is a
-    changed recipe.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, (tuple, list)):
-        return [describe(each) for each in value]
-    if isinstance(value, frozenset):
-        return sorted(map(str, value))
-    if isinstance(value, dict):
-        return {str(key): describe(each) for key, each in value.items()}
-    if isinstance(value, Path):
-        return _sha256(value)
-    if hasattr(value, "model_dump"):
-        dumped: object = value.model_dump(mode="json")
-        return dumped
-    return inspect.getsource(value) if callable(value) else value
-
-
-def _is_output(path: Path) -> bool:
-    return path.is_file() and path.name not in {"step.json", "checkpoint.pt", "log.jsonl"}
-
-
 def _outputs(folder: Path) -> dict[str, str]:
-    outputs: dict[str, str] = _read_record(folder).get("outputs", {})
-    if not outputs:
-        raise StepError(
-            f"step {folder.name!r} has not finished: run `python -m training {folder.name} {folder.parent.name}`"
-        )
-    return outputs
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in NO_OUTPUT)
+    return {path.relative_to(folder).as_posix(): digest(path) for path in files}
+
+
+def _input(folder: Path, *, records: bool) -> dict[str, str]:
+    """Digests of the files of a finished step as they are now. Raises StepError for a step that has not finished."""
+    if not _read_record(folder).get("outputs"):
+        command = f"python -m training {folder.name} {folder.parent.name}"
+        raise StepError(f"step {folder.name!r} has not finished: run `{command}`")
+    return _outputs(folder) | ({"step.json": digest(folder / "step.json")} if records else {})
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
     path = folder / "step.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    partial = folder / "step.json.partial"
-    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / "step.json")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in VERSIONED}
+    record: dict[str, Any] = read_json(path) if path.exists() else {}
+    return record

@@ -7,10 +7,10 @@ In WHOLE each process holds all weights (DDP), in SLICED its slice of them (FSDP
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -19,12 +19,13 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
 from tests.support.decoders import write_tiny_decoder
-from training.dag import STEPS
+from training.dag import load_step
 from training.data.lists import FieldList
+from training.data.source_files import SourceFiles
 from training.nets.shapes import Lora, SplitShape
 from training.policy.documents import POLICIES
-from training.recipe import DecoderTeacher, Recipe
-from training.recipes.registry import find
+from training.recipe import ActionHeadsPlan, DecoderPlan, Recipe, TeacherPlan
+from training.recipes import find_recipe
 from training.sources.market import market_attraction, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
@@ -37,46 +38,46 @@ SIDES = Schedule(steps=2, lists_per_step=4, learning_rate=1e-3)
 PAIRS = Schedule(steps=4, lists_per_step=4, learning_rate=1e-5, checkpoint_every=2)
 
 
-def lists(_: Path) -> Iterator[FieldList]:
+def lists(_: SourceFiles) -> Iterator[FieldList]:
     yield from market_lists(lists={"train": 16, "valid": 4, "test": 4}, candidates=4, seed=0)
 
 
-def log(_: Path) -> Iterator[FieldList]:
+def log(_: SourceFiles) -> Iterator[FieldList]:
     shown = market_lists(lists={"train": 16, "valid": 8, "test": 4}, candidates=8, seed=2)
     yield from simulated_log(shown, market_attraction, power_law(8, 0.7), seed=3)
 
 
-def base(_: Path, folder: Path) -> str:
+def base(_: SourceFiles, folder: Path) -> str:
     return write_tiny_decoder(folder, [(POLICIES / "demo.md").read_text(encoding="utf-8")])
 
 
 def recipe() -> Recipe:
     """The demo's, with a decoder of two layers and a student that scores by a dot product."""
-    teacher = DecoderTeacher(
-        sides=SIDES,
-        pairs=PAIRS,
+    decoder = DecoderPlan(
         base=base,
         questions={"relevance": "Does it fit?"},
         tokens=(24, 24),
         lora=Lora(rank=4, alpha=8),
     )
-    demo = find("demo")
+    demo = find_recipe("demo")
     assert demo.engagement is not None
-    return dataclasses.replace(
+    return replace(
         demo,
-        lists=lists,
-        engagement=dataclasses.replace(
-            demo.engagement, log=log, teacher=Phases(SIDES, SIDES), student=SIDES, shares=()
+        data=replace(demo.data, lists=lists),
+        engagement=replace(
+            demo.engagement,
+            log=log,
+            teacher=replace(demo.engagement.teacher, phases=Phases(SIDES, SIDES)),
+            student=ActionHeadsPlan(schedule=SIDES, shares=()),
         ),
-        teacher=teacher,
-        student=Phases(SIDES, SIDES),
-        split=SplitShape(pooled=0, joint_layers=0),
+        teacher=TeacherPlan(phases=Phases(SIDES, PAIRS), decoder=decoder),
+        student=replace(demo.student, phases=Phases(SIDES, SIDES), split=SplitShape(pooled=0, joint_layers=0)),
     )
 
 
 def run_in(root: Path) -> Run:
     """Where the recipe runs, in this process's team."""
-    return Run(recipe(), root, root / "runs", root / "bundles", team=launched())
+    return Run(recipe(), root, root / "runs", root / "bundles", processes=launched())
 
 
 def in_fp32() -> AbstractContextManager[object]:
@@ -92,13 +93,14 @@ def main() -> None:
 
 def teach_twice() -> None:
     whole, sliced = map(Path, sys.argv[1:])
-    run_step(STEPS["teach"], run_in(whole))
+    run_step(load_step("teach"), run_in(whole))
     # accelerate shards on cards alone. It is told that these CPUs are cards; all that follows is its own.
     AcceleratorState._reset_state()
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     run = run_in(sliced)
-    assert run.team.is_sharded
-    run_step(STEPS["teach"], run)
+    assert run.processes is not None
+    assert run.processes.is_sharded
+    run_step(load_step("teach"), run)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from models.bundle.files import Bundle
 from models.heads import Calibration
@@ -27,21 +28,23 @@ from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import TextEncoder
 from tests.support.split_bundles import write_split_bundle
-from training import executors as engines
+from training import executors
 from training.__main__ import main
 from training.distillation.teachers import Teacher
 from training.executors import LOCAL, Executor, ExecutorError, Item, Key, LocalExecutor, RayExecutor, Result, import_ray
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.steps import annotate as annotating
 from training.steps import bulk_encode as encoding
-from training.steps.annotate import annotate
-from training.steps.bulk_encode import encode
+from training.steps.annotate import Labeller, label_shards
+from training.steps.bulk_encode import bulk_encode
 
 WORDS = "baker welder nurse oven steel ward".split()
 TEXTS = [f"{WORDS[number % 6]} {WORDS[number // 6]} {number}" for number in range(36)]
 PAIRS = pl.DataFrame(
     {
         "list_id": [str(number // 6) for number in range(36)],
+        "source": ["market"] * 36,
+        "split": ["train"] * 36,
         "member": [WORDS[number // 6] for number in range(36)],
         "candidate": TEXTS,
         "fit": [number % 3 / 2 for number in range(36)],
@@ -81,10 +84,11 @@ def label(
     """Labels PAIRS in six shards, into a folder of this name."""
     monkeypatch.setattr(annotating, "SHARD_PAIRS", 6)
 
-    def work(name: str, engine: Executor) -> Path:
+    def work(name: str, executor: Executor) -> Path:
         out = tmp_path / name
         out.mkdir(exist_ok=True)
-        annotate(PAIRS, [Teacher(["fit"], teacher, {"fit": Calibration(slope=0.5)})], encoder, "demo@1", out, engine)
+        teachers = [Teacher(["fit"], teacher, {"fit": Calibration(slope=0.5)})]
+        label_shards(PAIRS, Labeller(teachers, encoder, "demo@1", torch.get_num_threads()), out, executor)
         return out
 
     return work
@@ -169,7 +173,7 @@ def cluster(patient_ray: None) -> Iterator[Any]:
 
 @pytest.fixture
 def dying(cluster: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Each call adds a node of one CPU, and gives an engine that loses it under work."""
+    """Each call adds a node of one CPU, and gives an executor that loses it under work."""
     from tests.support.dying_node import LosingANode
 
     added: list[Any] = []
@@ -193,11 +197,11 @@ def test_on_ray_the_files_are_the_same_though_a_node_died(
     whole = label("whole", LOCAL)
     with pytest.raises(CutOff):
         label("ray", CutsOff(1))
-    (whole.with_name("ray") / "soft-00003.partial").write_bytes(b"half a fi")
-    engine = dying()
-    assert contents(label("ray", engine)) == contents(whole)
+    (whole.with_name("ray") / "soft-00003.parquet.partial").write_bytes(b"half a fi")
+    executor = dying()
+    assert contents(label("ray", executor)) == contents(whole)
     # One of five was cut off in the middle, and begun again elsewhere: without that nothing would be proved here.
-    assert engine.begun == 6
+    assert executor.begun == 6
 
 
 def entries(store: Path, bundle: Path) -> dict[str, Slots]:
@@ -221,19 +225,19 @@ def test_on_ray_each_candidate_is_encoded_once_though_nodes_died(
     table, bundle = tmp_path / "candidates.parquet", tmp_path / "split-v1"
     pl.DataFrame({"id": TEXTS * 2, "text": TEXTS * 2}).write_parquet(table)
     write_split_bundle(bundle)
-    encode(table, bundle, tmp_path / "local", threads=1)
+    bulk_encode(table, bundle, tmp_path / "local", threads=1)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engines, "RETRIES", 0)
+        patch.setattr(executors, "RETRIES", 0)
         with pytest.raises(ExecutorError, match="lost a task"):
-            encode(table, bundle, tmp_path / "ray", threads=1, engine=dying(others=1))
+            bulk_encode(table, bundle, tmp_path / "ray", threads=1, executor=dying(others=1))
     kept = entries(tmp_path / "ray", bundle)
     assert len(kept) == 4
 
-    engine = dying()
-    done = encode(table, bundle, tmp_path / "ray", threads=1, engine=engine)
+    executor = dying()
+    done = bulk_encode(table, bundle, tmp_path / "ray", threads=1, executor=executor)
     assert (done.rows, done.encoded) == (72, 36 - len(kept))
-    assert engine.begun == done.encoded // 4 + 1
+    assert executor.begun == done.encoded // 4 + 1
     whole, shared = entries(tmp_path / "local", bundle), entries(tmp_path / "ray", bundle)
     assert list(shared) == list(whole) == TEXTS
     assert all(np.array_equal(shared[text], whole[text]) for text in TEXTS)
@@ -261,7 +265,7 @@ def test_when_the_last_node_that_could_do_it_died_the_run_ends(
 ) -> None:
     from tests.support.dying_node import gated, remove_once_begun, where_it_runs
 
-    monkeypatch.setattr(engines, "LOOK_S", 0.5)
+    monkeypatch.setattr(executors, "LOOK_S", 0.5)
     victim = cluster.add_node(num_cpus=2, **agent_ports())
     waits = partial(gated, where_it_runs, victim.node_id, tmp_path, 0)
     with ThreadPoolExecutor(1) as pool:

@@ -22,7 +22,7 @@ from training.evaluation.figures import quality
 from training.evaluation.report import Variant, to_json
 from training.files import write_json
 from training.nets.checkpoints import Student
-from training.recipe import Recipe
+from training.recipe import PruningPlan
 
 Lists = Sequence[CandidateList]
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -39,17 +39,24 @@ class VariantCost:
 
 
 def measure_variants(
-    recipe: Recipe, encoder: TextEncoder, short: TextEncoder, data: Path, student: Student, out: Path
+    plan: PruningPlan | None,
+    heads: Sequence[str],
+    encoder: TextEncoder,
+    short: TextEncoder,
+    data: Path,
+    student: Student,
+    out: Path,
+    seed: int,
 ) -> None:
-    """Write `variants.json` to `out`, the folder of the student's graphs; empty if the recipe plans no variants.
+    """Write `variants.json` to `out`, the folder of the student's graphs; empty without a plan.
 
     Earlier measurements are reused. Pruned students learn from texts that `short` truncates.
     """
     rows: list[Variant] = []
-    if plan := recipe.pruned:
-        lists = some_of_each(read_lists(data, recipe.policy_heads, "valid"), plan.lists, recipe.seed)
-        train = read_lists(data, recipe.policy_heads, "train")
-        moments = cache(lambda: student_moments(student, encoder, train, recipe.seed))
+    if plan:
+        lists = some_of_each(read_lists(data, heads, "valid"), plan.lists, seed)
+        train = read_lists(data, heads, "train")
+        moments = cache(lambda: student_moments(student, encoder, train, seed))
         measure = partial(_measure_once, encoder=encoder, lists=lists, cache_folder=out / "variants")
         found = {f"unpruned-{each}": measure(f"unpruned-{each}", each, out, lambda: student) for each in PRECISIONS}
         for share in plan.shares:
@@ -57,7 +64,7 @@ def measure_variants(
             make = partial(pruned_student, student, share, moments, plan.schedule, short, train, folder)
             name = f"{folder.name}-int8"
             found[name] = measure(name, "int8", folder, partial(_write_pruned, make, folder))
-        rows = _rows(lists, recipe.policy_heads[0], found)
+        rows = _rows(lists, heads[0], found)
     write_json(out / "variants.json", to_json(list[Variant], rows))
 
 

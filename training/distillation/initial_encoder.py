@@ -11,23 +11,30 @@ from training.nets.checkpoints import encoder_folder, made_once
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
 from training.nets.llm_teacher import is_decoder
 from training.objectives.in_batch_negatives import contrast
-from training.recipe import Recipe
 from training.trainer.loop import fit
+from training.trainer.schedule import Schedule
 
 
 def initial_encoder(
-    recipe: Recipe, encoder: TextEncoder, teacher: Path, labelled: Sequence[CandidateList], out: Path
+    schedule: Schedule,
+    heads: Sequence[str],
+    encoder: TextEncoder,
+    teacher: Path,
+    labelled: Sequence[CandidateList],
+    out: Path,
+    *,
+    embeddings: bool,
 ) -> CrossEncoder:
     """The teacher itself, if it is a cross-encoder. Otherwise the encoder that learnt from the same grades beside the
-    language model, after it has also learnt from that model's soft labels: `labelled` has them under the heads' names.
+    language model, after it has also learnt from that model's soft labels: those of `heads` in `labelled`.
     """
     start = load_cross_encoder(encoder_folder(teacher))
     if not is_decoder(teacher / "model"):
         return start
 
     def trained() -> CrossEncoder:
-        model = train_embeddings(start, recipe.train_embeddings)
-        fit(model, labelled, contrast(model, encoder, recipe.policy_heads), recipe.student.sides, out / "encoder")
+        model = train_embeddings(start, embeddings)
+        fit(model, labelled, contrast(model, encoder, heads), schedule, out / "encoder")
         return model
 
     return made_once(out / "encoder" / "model", trained)

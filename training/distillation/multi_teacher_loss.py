@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from training.data.soft_labels import SoftColumns
 from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder
 from training.objectives.losses import RANKING_TERMS, RankingTerm, binary_kl
@@ -32,18 +33,18 @@ def distillation_loss(
 ) -> ListLoss:
     """Weighted sum over heads of binary KL to the teacher, a ranking term, and binary KL to gold against its mistakes.
 
-    `weights` are in the order of the student's outputs. Labels of a head: `<head>` is the teacher's probability,
-    `<head>_logit` its raw output, `<head>_gold` the grade.
+    `weights` are in the order of the student's outputs. Labels of a head: see `training.data.soft_labels`.
     """
     rank_as = RANKING_TERMS[ranking_term]
 
     def loss(logits_LCH: Tensor, labels: ListLabels) -> Tensor:
         terms = []
         for index, (head, weight) in enumerate(weights.items()):
-            logits_LC, mask_LC = logits_LCH[..., index], labels.masks[head]
-            term = binary_kl(logits_LC, labels.targets[head], mask_LC)
-            term = term + listwise_weight * rank_as(logits_LC, labels.targets[f"{head}_logit"], mask_LC)
-            gold_LC, known_LC = labels.targets[f"{head}_gold"], labels.masks[f"{head}_gold"]
+            columns = SoftColumns.of(head)
+            logits_LC, mask_LC = logits_LCH[..., index], labels.masks[columns.probability]
+            term = binary_kl(logits_LC, labels.targets[columns.probability], mask_LC)
+            term = term + listwise_weight * rank_as(logits_LC, labels.targets[columns.logit], mask_LC)
+            gold_LC, known_LC = labels.targets[columns.gold], labels.masks[columns.gold]
             terms.append(weight * (term + gold_anchor * binary_kl(logits_LC, gold_LC, known_LC)))
         return torch.stack(terms).sum() / sum(weights.values())
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from models.text import TextEncoder
-from training.data.lists import CandidateList, some_drawn
+from training.data.lists import CandidateList
 from training.nets.checkpoints import Student, made_once
 from training.nets.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
@@ -23,7 +23,7 @@ from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.in_batch_negatives import imitate
 from training.objectives.late_interaction import contrast_jointly, encode_sides, list_objective, score_lists
 from training.objectives.pairwise import ListLoss, pair_objective
-from training.recipe import Recipe
+from training.recipe import StudentPlan
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
@@ -50,23 +50,25 @@ AnyLearner = Learner[Any]
 class FlatLearner:
     """Cross-encoders of some of the teacher's layers."""
 
-    def __init__(self, recipe: Recipe, encoder: TextEncoder, teacher: Path, train: Lists) -> None:
-        self._recipe = recipe
+    def __init__(
+        self, plan: StudentPlan, encoder: TextEncoder, teacher: Path, train: Lists, *, embeddings: bool
+    ) -> None:
+        self._plan = plan
+        self._embeddings = embeddings
         self._encoder = encoder
         self._teacher = teacher
         self._train = train
 
     def start(self, out: Path) -> CrossEncoder:
         """A student that has learnt to imitate the teacher with both sides apart."""
-        recipe = self._recipe
 
         def imitating() -> CrossEncoder:
             deep = load_cross_encoder(self._teacher / "sides" / "model").eval()
-            model = train_embeddings(keep_layers(deep, recipe.student_layers), recipe.train_embeddings)
-            fit(model, self._train, imitate(model, deep, self._encoder), recipe.student.sides, out / "sides")
+            model = train_embeddings(keep_layers(deep, self._plan.layers), self._embeddings)
+            fit(model, self._train, imitate(model, deep, self._encoder), self._plan.phases.sides, out / "sides")
             return model
 
-        return train_embeddings(made_once(out / "sides" / "model", imitating), recipe.train_embeddings)
+        return train_embeddings(made_once(out / "sides" / "model", imitating), self._embeddings)
 
     def learn(self, student: CrossEncoder, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
         """Train in pairs."""
@@ -78,28 +80,35 @@ class FlatLearner:
 
 
 class SplitLearner:
-    """Split students of the recipe's shape, on the encoder `start`; only their joint part trains.
+    """Split students of the plan's shape, on the encoder `start`; only their joint part trains.
 
-    `train` are lists to learn from by gains, `others` all further lists that students learn from or score. `cache` is
-    the folder of encodings.
+    `train` are lists to learn from by the gains of `heads`, `others` all further lists that students learn from or
+    score. `cache` is the folder of encodings.
     """
 
     def __init__(
-        self, recipe: Recipe, encoder: TextEncoder, start: CrossEncoder, train: Lists, others: Lists, cache: Path
+        self,
+        plan: StudentPlan,
+        heads: Sequence[str],
+        encoder: TextEncoder,
+        start: CrossEncoder,
+        train: Lists,
+        others: Lists,
+        cache: Path,
     ) -> None:
-        assert recipe.split is not None
-        self._recipe = recipe
-        self._train = some_drawn(train, recipe.student_lists, recipe.seed)
-        self._untrained = new_split_student(start, recipe.split).eval()
-        self._sides = encode_sides(self._untrained, encoder, [*self._train, *others], cache)
+        assert plan.split is not None
+        self._plan = plan
+        self._heads = heads
+        self._train = train
+        self._untrained = new_split_student(start, plan.split).eval()
+        self._sides = encode_sides(self._untrained, encoder, [*train, *others], cache)
 
     def start(self, out: Path) -> SplitStudent:
         """A student whose joint layers, if it has any, have learnt from the gains."""
-        recipe = self._recipe
         student = copy.deepcopy(self._untrained)
         if student.shape.joint_layers:
-            objective = contrast_jointly(student, self._sides, recipe.policy_heads)
-            fit(student.scorer, self._train, objective, recipe.student.sides, out / "joint")
+            objective = contrast_jointly(student, self._sides, self._heads)
+            fit(student.scorer, self._train, objective, self._plan.phases.sides, out / "joint")
         return student
 
     def learn(self, student: SplitStudent, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:

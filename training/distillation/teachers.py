@@ -8,7 +8,7 @@ from pathlib import Path
 
 from models.heads import Calibration
 from training.nets.checkpoints import FlatTeacher, load_teacher
-from training.recipe import Recipe
+from training.recipe import HeadNames
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Teacher:
     calibrations: Mapping[str, Calibration]
 
 
-def read_teachers(recipe: Recipe, folders: Mapping[str, Path]) -> list[Teacher]:
-    """The recipe's teachers in the order of their heads, from the folders of the steps that trained them, by name."""
-    teachers = [Teacher(recipe.policy_heads, *load_teacher(folders["teach"]))]
-    if recipe.engagement:
-        teachers.append(Teacher(recipe.actions, *load_teacher(folders["teach-engagement"])))
+def read_teachers(heads: HeadNames, teach: Path, teach_engagement: Path) -> list[Teacher]:
+    """The policy teacher, and the engagement teacher if there are actions, from the folders of their steps."""
+    teachers = [Teacher(heads.graded, *load_teacher(teach))]
+    if heads.actions:
+        teachers.append(Teacher(heads.actions, *load_teacher(teach_engagement)))
     return teachers

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from training.policy.policy import Policy
-from training.recipe import Recipe
+from training.recipe import Card, HeadPlan
 
 
-def model_card(recipe: Recipe, policy: Policy, report: str) -> str:
+def model_card(bundle: str, card: Card, plans: Sequence[HeadPlan], policy: Policy, report: str) -> str:
     """Markdown with the usual sections of model cards (Mitchell et al., 2019); `report` is Markdown too."""
-    card = recipe.card
-    heads = "\n".join(
-        f"- `{head.name}`: {head.meaning} (share of the default blend: {head.blend:g})" for head in recipe.heads
-    )
+    heads = "\n".join(f"- `{head.name}`: {head.meaning} (share of the default blend: {head.blend:g})" for head in plans)
     data = "\n".join(f"- {line}" for line in card.data)
     attributions = "\n".join(f"> {line}\n" for line in card.attributions)
     return (
         f"# {card.title}\n\n"
-        f"Bundle `{recipe.name}`, version {recipe.version}, policy {policy.label}."
+        f"Bundle {bundle}, policy {policy.label}."
         f" Licence of the weights: {card.licence}.\n\n"
         f"## Use\n\n{card.intended_use}\n\n## Limits\n\n{card.limits}\n\n## Heads\n\n{heads}\n\n"
         f"## Data\n\n{data}\n\n## Attributions\n\n{attributions}\n{report.replace('# Eval', '## Eval', 1)}"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from training.errors import UserError
 from training.files import write_json
 from training.judging.answer_cache import AnswerCache, BudgetSpent, Spending
-from training.judging.golden_set import PAIR, read_golden
+from training.judging.golden_set import PAIR
 from training.judging.judge_report import DimensionAgreement, JudgeReport, judge_markdown
 from training.judging.llm_client import Endpoint, EndpointFailed, EndpointRefused, LlmClient, RequestRefused
 from training.metrics.kappa import agreement
@@ -70,21 +70,6 @@ class Judgement:
     asks: int
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     problem: str = ""
-
-
-def judge(plan: JudgePlan, policy: Policy, golden: Path, ledger: Path, out: Path) -> None:
-    """Grade golden pairs and write the report. Raises JudgeStopped, EndpointRefused, PolicyMismatch, DataError."""
-    gold = read_golden(golden / "golden.parquet", policy)
-    if plan.endpoint is None:
-        write_judge_report(out, not_measured(gold, policy))
-        return
-    with AnswerCache(ledger, plan.budget) as answers:
-        judgements = asyncio.run(judge_pairs(some_pairs(gold, plan.pairs), Prompt.of(policy), plan, answers))
-        spent = answers.spent()
-    check_answered(judgements)
-    grades = grade_table(judgements, policy, plan.endpoint.model)
-    grades.write_parquet(out / "grades.parquet")
-    write_judge_report(out, judge_report(judgements, grades, gold, policy, plan.endpoint.model, spent))
 
 
 def check_answered(judgements: Sequence[Judgement]) -> None:

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 from models.template import FieldFormat, Template
 from training.data.lists import FieldList
+from training.data.source_files import SourceFiles
 from training.nets.shapes import SplitShape
 from training.policy.documents import POLICIES
-from training.recipe import Card, EngagementPlan, HeadPlan, Pruned, Recipe, Sweep
+from training.recipe import (
+    Card,
+    ClickModelPlan,
+    DataPlan,
+    EngagementPlan,
+    EvaluationPlan,
+    ExportPlan,
+    HeadPlan,
+    PruningPlan,
+    Recipe,
+    Sweep,
+    TextPlan,
+)
+from training.recipes import minilm
 from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.simulated_clicks import ACTIONS, attraction_of_texts, power_law, simulated_log
 from training.sources.taxonomies import MajorGroups, read_taxonomies
-from training.steps.ablate import LEVERS
-from training.trainer.schedule import Phases, Schedule
+from training.trainer.schedule import Schedule
 
 TEMPLATE = Template(
     member=(
@@ -90,7 +102,7 @@ EXAMPLES = (
 )
 
 
-def lists(data: Path) -> Iterator[FieldList]:
+def lists(data: SourceFiles) -> Iterator[FieldList]:
     """All labelled lists of the jobs product, each with its split."""
     taxonomies = read_taxonomies(data)
     postings = usajobs.read_postings(data)
@@ -107,7 +119,7 @@ def lists(data: Path) -> Iterator[FieldList]:
     yield from career_moves.move_lists(data, count=600, negatives=30, seed=8)
 
 
-def log(data: Path) -> Iterator[FieldList]:
+def log(data: SourceFiles) -> Iterator[FieldList]:
     """A simulated log over the same texts: no openly licensed log of job seekers exists."""
     taxonomies, postings = read_taxonomies(data), usajobs.read_postings(data)
     shown = itertools.chain(
@@ -121,42 +133,24 @@ def log(data: Path) -> Iterator[FieldList]:
 
 
 def recipe() -> Recipe:
-    """MiniLM-L6 as the flat teacher; its encoder and a joint layer on top as the split student."""
+    """MiniLM-L6 as the flat teacher; a dot product of its sides as the student."""
     return Recipe(
         name="jobs",
         version="1",
-        # Heads of actions learnt from a simulation: nobody's ranking should follow them unasked.
+        # Heads of actions learnt from a simulation: no ranking should follow them unless a caller asks for it.
         heads=(
             HeadPlan("relevance", "how well the job fits what the member has done and can do", 1.0),
             HeadPlan("click", "chance that a simulated member clicks, once they look", 0.0),
             HeadPlan("apply", "chance that a simulated member applies, once they look", 0.0),
             HeadPlan("dismiss", "chance that a simulated member dismisses the job, once they look", 0.0),
         ),
-        engagement=EngagementPlan(
-            actions=ACTIONS,
-            rare=("apply",),
-            log=log,
-            places=8,
-        ),
-        ablated=tuple(LEVERS),
-        policy=POLICIES / "jobs.md",
-        human_grades=crosswalk_grades,
-        template=TEMPLATE,
-        member_tokens=192,
-        candidate_tokens=128,
-        backbone=lambda data, _: str(data / "minilm_l6_v2"),
-        lists=lists,
-        teacher=Phases(
-            sides=Schedule(steps=240, lists_per_step=16, learning_rate=8e-5, checkpoint_every=20),
-            pairs=Schedule(steps=20, lists_per_step=6, learning_rate=1e-6, added_learning_rate=1e-3),
-        ),
-        student=Phases(
-            sides=Schedule(steps=240, lists_per_step=16, learning_rate=1e-3, added_learning_rate=1e-3),
-            pairs=Schedule(steps=80, lists_per_step=16, learning_rate=1e-4, added_learning_rate=1e-4),
-        ),
-        annotated_lists=600,
-        split=SplitShape(pooled=0, joint_layers=0),
-        student_lists=1200,
+        text=TextPlan(template=TEMPLATE, member_tokens=192, candidate_tokens=128, backbone=minilm.backbone),
+        data=DataPlan(policy=POLICIES / "jobs.md", human_grades=crosswalk_grades, lists=lists),
+        training=minilm.TRAINING,
+        teacher=minilm.teacher_plan(steps=240),
+        engagement=EngagementPlan(actions=ACTIONS, log=log, teacher=ClickModelPlan(places=8, rare=("apply",))),
+        student=minilm.student_plan(steps=240, lists=1200, annotated_lists=600),
+        ablated=minilm.ALL_LEVERS,
         sweep=Sweep(
             shapes=(
                 SplitShape(pooled=0, joint_layers=0),
@@ -170,23 +164,21 @@ def recipe() -> Recipe:
             ),
             schedule=Schedule(steps=100, lists_per_step=16, learning_rate=1e-3, added_learning_rate=1e-3),
         ),
-        backbone_share=0.5,
-        gold_anchor=0.1,
-        calibration_lists=40,
-        evaluated_lists=150,
-        teacher_lists=50,
-        untold_sources=frozenset({"career_moves"}),
-        floors={
-            "relevance/crosswalk/ndcg@10": 0.85,
-            "relevance/usajobs/ndcg@10": 0.55,
-            "relevance/career_moves/auc": 0.7,
-        },
-        card=CARD,
-        examples=EXAMPLES,
-        pruned=Pruned(
+        pruning=PruningPlan(
             shares=(0.5,),
             schedule=Schedule(steps=60, lists_per_step=8, learning_rate=1e-4, checkpoint_every=20),
             tokens=(48, 32),
             lists=30,
         ),
+        evaluation=EvaluationPlan(
+            floors={
+                "relevance/crosswalk/ndcg@10": 0.85,
+                "relevance/usajobs/ndcg@10": 0.55,
+                "relevance/career_moves/auc": 0.7,
+            },
+            lists=150,
+            teacher_lists=50,
+            untold_sources=frozenset({"career_moves"}),
+        ),
+        export=ExportPlan(card=CARD, examples=EXAMPLES),
     )

@@ -10,11 +10,12 @@ All other steps are done by one process.
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
+from training.data.source_files import SourceFiles
 from training.nets.shapes import Lora
-from training.recipe import DecoderTeacher, Recipe
+from training.recipe import DecoderPlan, Recipe
 from training.recipes import jobs
 from training.trainer.schedule import Phases, Schedule
 
@@ -22,34 +23,45 @@ QWEN = "Qwen/Qwen2.5-7B-Instruct"
 BASE = "The teacher: LoRA on Qwen2.5-7B-Instruct (Alibaba Cloud, Apache-2.0), which is no part of the student."
 
 
-def base(data: Path, _: Path) -> str:
+def base(data: SourceFiles, _: Path) -> str:
     """The folder beside the sources, or the name that Hugging Face knows."""
-    folder = data / "qwen2.5-7b-instruct"
-    return str(folder) if folder.exists() else QWEN
+    name = "qwen2.5-7b-instruct"
+    return str(data.path(name)) if data.has(name) else QWEN
 
 
 def recipe() -> Recipe:
-    """Qwen2.5-7B reads the policy with every pair; MiniLM-L6 learns from what it says."""
+    """Qwen2.5-7B reads the policy with every pair; MiniLM-L6 learns from its labels."""
     small = jobs.recipe()
-    return dataclasses.replace(
+    card = small.export.card
+    decoder = DecoderPlan(
+        base=base,
+        questions={"relevance": "By the policy, does this job fit the member?"},
+        tokens=(384, 256),
+        lora=Lora(rank=16, alpha=32),
+        lists_at_once=1,
+    )
+    return replace(
         small,
         name="jobs-7b",
-        teacher=DecoderTeacher(
-            sides=small.teacher.sides,
-            pairs=Schedule(steps=1500, lists_per_step=16, learning_rate=2e-4, checkpoint_every=50),
-            base=base,
-            questions={"relevance": "By the policy, does this job fit the member?"},
-            tokens=(384, 256),
-            lora=Lora(rank=16, alpha=32),
-            lists_at_once=1,
+        teacher=replace(
+            small.teacher,
+            phases=Phases(
+                sides=small.teacher.phases.sides,
+                pairs=Schedule(steps=1500, lists_per_step=16, learning_rate=2e-4, checkpoint_every=50),
+            ),
+            decoder=decoder,
         ),
-        student=Phases(
-            sides=Schedule(steps=1000, lists_per_step=16, learning_rate=5e-5, added_learning_rate=1e-3),
-            pairs=small.student.pairs,
+        student=replace(
+            small.student,
+            phases=Phases(
+                sides=Schedule(steps=1000, lists_per_step=16, learning_rate=5e-5, added_learning_rate=1e-3),
+                pairs=small.student.phases.pairs,
+            ),
+            annotated_lists=8000,
         ),
-        annotated_lists=8000,
-        teacher_lists=None,
-        card=dataclasses.replace(
-            small.card, title="Fitscore jobs student of a 7B teacher", data=(*small.card.data, BASE)
+        evaluation=replace(small.evaluation, teacher_lists=None),
+        export=replace(
+            small.export,
+            card=replace(card, title="Fitscore jobs student of a 7B teacher", data=(*card.data, BASE)),
         ),
     )

@@ -5,18 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 from models.template import FieldFormat, Template
 from training.data.lists import FieldList
-from training.nets.shapes import SplitShape
+from training.data.source_files import SourceFiles
 from training.policy.documents import POLICIES
-from training.recipe import Card, EngagementPlan, HeadPlan, Recipe
+from training.recipe import (
+    Card,
+    ClickModelPlan,
+    DataPlan,
+    EngagementPlan,
+    EvaluationPlan,
+    ExportPlan,
+    HeadPlan,
+    Recipe,
+    TextPlan,
+)
+from training.recipes import minilm
 from training.sources import shop
 from training.sources.esci import read_shop, shopping_grades
 from training.sources.simulated_clicks import attraction_of_texts, power_law, simulated_log
-from training.steps.ablate import LEVERS
-from training.trainer.schedule import Phases, Schedule
 
 TEMPLATE = Template(
     member=(FieldFormat(name="query"),),
@@ -78,7 +86,7 @@ EXAMPLES = (
 )
 
 
-def lists(data: Path) -> Iterator[FieldList]:
+def lists(data: SourceFiles) -> Iterator[FieldList]:
     """All labelled lists of product search, each with its split."""
     esci = read_shop(data)
     yield from shop.training_lists(esci, copies=10, judged=12, others=4, seed=1)
@@ -90,7 +98,7 @@ def lists(data: Path) -> Iterator[FieldList]:
     yield from shop.exact_lists(esci, "test")
 
 
-def log(data: Path) -> Iterator[FieldList]:
+def log(data: SourceFiles) -> Iterator[FieldList]:
     """A simulated log over the same texts: the clicks published with this data are synthetic too."""
     esci = read_shop(data)
     shown = itertools.chain(
@@ -108,45 +116,23 @@ def recipe() -> Recipe:
     return Recipe(
         name="products",
         version="1",
-        # The head of an action learnt from a simulation: nobody's ranking should follow it unasked.
+        # The head of an action learnt from a simulation: no ranking should follow it unless a caller asks for it.
         heads=(
             HeadPlan("relevance", "how well the product answers the query", 1.0),
             HeadPlan("click", "chance that a simulated shopper clicks, once they look", 0.0),
         ),
-        engagement=EngagementPlan(
-            actions=("click",),
-            log=log,
-            places=8,
+        text=TextPlan(template=TEMPLATE, member_tokens=32, candidate_tokens=128, backbone=minilm.backbone),
+        data=DataPlan(policy=POLICIES / "products.md", human_grades=shopping_grades, lists=lists),
+        training=minilm.TRAINING,
+        teacher=minilm.teacher_plan(steps=140),
+        engagement=EngagementPlan(actions=("click",), log=log, teacher=ClickModelPlan(places=8)),
+        student=minilm.student_plan(steps=140, lists=1000, annotated_lists=200),
+        ablated=minilm.ALL_LEVERS,
+        evaluation=EvaluationPlan(
+            floors={"relevance/judged/ndcg@10": 0.8, "relevance/mixed/auc": 0.92},
+            audited_lists=0,
+            # Where only exact matches have a gain, what the policy grants to substitutes would look like a mistake.
+            untold_sources=frozenset({"exact"}),
         ),
-        ablated=tuple(LEVERS),
-        policy=POLICIES / "products.md",
-        human_grades=shopping_grades,
-        template=TEMPLATE,
-        member_tokens=32,
-        candidate_tokens=128,
-        backbone=lambda data, _: str(data / "minilm_l6_v2"),
-        lists=lists,
-        teacher=Phases(
-            sides=Schedule(steps=140, lists_per_step=16, learning_rate=8e-5, checkpoint_every=20),
-            pairs=Schedule(steps=20, lists_per_step=6, learning_rate=1e-6, added_learning_rate=1e-3),
-        ),
-        student=Phases(
-            sides=Schedule(steps=140, lists_per_step=16, learning_rate=1e-3, added_learning_rate=1e-3),
-            pairs=Schedule(steps=80, lists_per_step=16, learning_rate=1e-4, added_learning_rate=1e-4),
-        ),
-        annotated_lists=200,
-        split=SplitShape(pooled=0, joint_layers=0),
-        student_lists=1000,
-        backbone_share=0.5,
-        gold_anchor=0.1,
-        calibration_lists=40,
-        # Where only exact matches have a gain, what the policy grants to substitutes would look like a mistake.
-        untold_sources=frozenset({"exact"}),
-        audited_lists=0,
-        floors={
-            "relevance/judged/ndcg@10": 0.8,
-            "relevance/mixed/auc": 0.92,
-        },
-        card=CARD,
-        examples=EXAMPLES,
+        export=ExportPlan(card=CARD, examples=EXAMPLES),
     )

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from models.template import Fields
 from training.data.lists import FieldList, Split
+from training.data.source_files import SourceFiles
 
 
-def move_lists(data: Path, *, count: int, negatives: int, seed: int) -> Iterator[FieldList]:
+def move_lists(data: SourceFiles, *, count: int, negatives: int, seed: int) -> Iterator[FieldList]:
     """One list for each of `count` members (a random move of each to a different title):
     the title taken among others.
     """
@@ -31,7 +31,7 @@ def move_lists(data: Path, *, count: int, negatives: int, seed: int) -> Iterator
         yield _list(row, _others(random_, titles, row["next_title"], negatives), "test", "relevance")
 
 
-def moves_by_member(data: Path, *, per_member: int, negatives: int, seed: int) -> Iterator[FieldList]:
+def moves_by_member(data: SourceFiles, *, per_member: int, negatives: int, seed: int) -> Iterator[FieldList]:
     """Up to `per_member` moves of each member under head `move`; a member stands in one split only (70, 10, 20 %).
 
     Negatives come from the moves of the member's own split, so that no title is new to one split alone.
@@ -50,8 +50,8 @@ def moves_by_member(data: Path, *, per_member: int, negatives: int, seed: int) -
             yield _list(row, _others(random_, titles, row["next_title"], negatives), split, "move")
 
 
-def _moves(data: Path) -> pl.DataFrame:
-    path = data / "evaluation_only/career_moves/career_moves.parquet"
+def _moves(data: SourceFiles) -> pl.DataFrame:
+    path = data.path("evaluation_only/career_moves/career_moves.parquet")
     return pl.read_parquet(path).filter(~pl.col("same_title"))
 
 

@@ -8,10 +8,10 @@ were that the occupation they picked is the best match. A pair that neither list
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import polars as pl
 
+from training.data.source_files import SourceFiles
 from training.data.tables import DataError
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 from training.sources.taxonomies import job_fields, read_taxonomies, worker_fields
@@ -21,10 +21,10 @@ NOT_JUDGED = "exactISCO"  # the same group of ISCO, which a table decided
 NESTA = {"2.0": 4, "1.0": 3, "0.5": 2}
 
 
-def crosswalk_grades(data: Path) -> HumanGrades:
+def crosswalk_grades(data: SourceFiles) -> HumanGrades:
     """Grades of O*NET workers against ESCO occupations that both stand in the shipped taxonomies."""
     taxonomies = read_taxonomies(data)
-    folder = data / "esco_onet_crosswalk"
+    folder = data.path("esco_onet_crosswalk")
     official = pl.read_parquet(folder / "crosswalk.parquet").filter(pl.col("match") != NOT_JUDGED)
     nesta = pl.read_csv(folder / "nesta_crosswalk_nov2020.csv.gz")
     grades = _grades(official, ("onet_soc_code", "esco_uri", "match"), OFFICIAL, "official", "crosswalk.parquet")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 
 from training.data.lists import FieldList
+from training.data.source_files import SourceFiles
 from training.data.tables import DataError
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 from training.policy.policy import OVERALL
@@ -21,10 +21,10 @@ from training.sources.shop import LABELS, Query, Shop
 PRODUCT_FIELDS = ("title", "brand", "color", "bullet_points", "description")
 
 
-def unjudged_lists(data: Path, *, count: int, candidates: int, seed: int) -> Iterator[FieldList]:
+def unjudged_lists(data: SourceFiles, *, count: int, candidates: int, seed: int) -> Iterator[FieldList]:
     """Training lists of a product's description against product titles, its own among them; nothing is judged."""
     random_ = random.Random(seed)
-    products = pl.read_parquet(data / "esci/products.parquet").filter(pl.col("title").str.len_chars() > 0)
+    products = pl.read_parquet(data.path("esci/products.parquet")).filter(pl.col("title").str.len_chars() > 0)
     told = pl.col("bullet_points").str.len_chars() > 0
     titles = products["title"].to_list()
     for index, row in enumerate(products.filter(told).sample(count, seed=seed).iter_rows(named=True)):
@@ -34,11 +34,11 @@ def unjudged_lists(data: Path, *, count: int, candidates: int, seed: int) -> Ite
         yield FieldList(f"products/{index}", "products", "train", member, fields, {})
 
 
-def read_shop(data: Path) -> Shop:
+def read_shop(data: SourceFiles) -> Shop:
     """Products and labelled queries. Raises DataError for a label or a product that there is not."""
-    rows = pl.read_parquet(data / "esci/products.parquet").iter_rows(named=True)
+    rows = pl.read_parquet(data.path("esci/products.parquet")).iter_rows(named=True)
     products = {row["asin"]: {name: row[name] for name in PRODUCT_FIELDS if row[name]} for row in rows}
-    judged = pl.read_parquet(data / "esci/judgments.parquet").select("query_id", "query", "doc_id", "label")
+    judged = pl.read_parquet(data.path("esci/judgments.parquet")).select("query_id", "query", "doc_id", "label")
     texts: dict[str, str] = {}
     labels: dict[str, dict[str, str]] = {}
     for row, (query_id, query, asin, label) in enumerate(judged.iter_rows()):
@@ -51,7 +51,7 @@ def read_shop(data: Path) -> Shop:
     return Shop(products, [Query(query_id, text, labels[query_id]) for query_id, text in texts.items()])
 
 
-def shopping_grades(data: Path) -> HumanGrades:
+def shopping_grades(data: SourceFiles) -> HumanGrades:
     """The labels of shoppers' queries and products, as overall grades of the products policy. One rater: the source
     published its adjudicated label only.
     """

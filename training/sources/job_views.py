@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from models.template import Fields
 from training.data.lists import FieldList, Split
+from training.data.source_files import SourceFiles
 
 VALID_FROM, TEST_FROM = "2015-01-25", "2015-02-01"
 KEPT_TITLES = 5
@@ -23,7 +23,7 @@ Profiles = dict[Any, list[tuple[str, str]]]
 """Past positions of each member, each with when it was entered."""
 
 
-def next_views(data: Path, *, per_member: int, negatives: int, seed: int) -> Iterator[FieldList]:
+def next_views(data: SourceFiles, *, per_member: int, negatives: int, seed: int) -> Iterator[FieldList]:
     """Up to `per_member` views of each member and split under head `view`.
 
     A view counts when something earlier is known of the member (a view, or a profile entered before it) and its title
@@ -31,7 +31,7 @@ def next_views(data: Path, *, per_member: int, negatives: int, seed: int) -> Ite
     opened.
     """
     random_ = random.Random(seed)
-    views = pl.read_parquet(data / "evaluation_only/job_views_2014/views.parquet").sort("view_start")
+    views = pl.read_parquet(data.path("evaluation_only/job_views_2014/views.parquet")).sort("view_start")
     chosen = list(_chosen(views, _profiles(data), per_member, random_))
     opened: dict[int, set[int]] = defaultdict(set)
     nearby: dict[tuple[Split, str], dict[int, Fields]] = defaultdict(dict)
@@ -62,9 +62,9 @@ def _chosen(
             yield from random_.sample(usable, min(per_member, len(usable)))
 
 
-def _profiles(data: Path) -> Profiles:
+def _profiles(data: SourceFiles) -> Profiles:
     """What each member entered, and when: a profile may be younger than a view."""
-    path = data / "evaluation_only/job_views_2014/experience.parquet"
+    path = data.path("evaluation_only/job_views_2014/experience.parquet")
     found: Profiles = defaultdict(list)
     for row in pl.read_parquet(path).drop_nulls("position_name").iter_rows(named=True):
         found[row["applicant_id"]].append((row["created_at"], row["position_name"]))

@@ -15,6 +15,7 @@ import polars as pl
 
 from models.template import Fields
 from training.data.lists import Split
+from training.data.source_files import SourceFiles
 
 GAINS = {"exactMatch": 1.0, "closeMatch": 2 / 3, "narrowMatch": 1 / 3, "broadMatch": 1 / 3}
 RELATED_GAINS = {"Primary-Short": 0.6, "Primary-Long": 0.5, "Supplemental": 0.35}
@@ -74,18 +75,18 @@ def _without_abbreviation(title: str) -> str:
     return re.sub(r"\s*\([^)]*\)", "", title).strip()
 
 
-def read_taxonomies(data: Path) -> Taxonomies:
+def read_taxonomies(data: SourceFiles) -> Taxonomies:
     """Read O*NET 27.0, ESCO v1.1.1 and their crosswalk from the folders `onet`, `esco_v111`, `esco_onet_crosswalk`."""
-    crosswalk = pl.read_parquet(data / "esco_onet_crosswalk/crosswalk.parquet")
+    crosswalk = pl.read_parquet(data.path("esco_onet_crosswalk/crosswalk.parquet"))
     grades: dict[str, dict[str, float]] = defaultdict(dict)
     for code, uri, match in crosswalk.select("onet_soc_code", "esco_uri", "match").iter_rows():
         if match in GAINS:
             grades[code][uri] = max(GAINS[match], grades[code].get(uri, 0.0))
     related: dict[str, dict[str, float]] = defaultdict(dict)
-    table = pl.read_parquet(data / "onet/related_occupations.parquet")
+    table = pl.read_parquet(data.path("onet/related_occupations.parquet"))
     for code, other, tier in table.select("onet_soc_code", "related_onet_soc_code", "relatedness_tier").iter_rows():
         related[code][other] = RELATED_GAINS[tier]
-    return Taxonomies(_read_workers(data / "onet"), _read_jobs(data / "esco_v111"), dict(grades), dict(related))
+    return Taxonomies(_read_workers(data.path("onet")), _read_jobs(data.path("esco_v111")), dict(grades), dict(related))
 
 
 def _read_workers(onet: Path) -> dict[str, Worker]:

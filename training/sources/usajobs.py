@@ -14,12 +14,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import polars as pl
 
 from models.template import Fields
 from training.data.lists import FieldList, Split, split_of
+from training.data.source_files import SourceFiles
 
 # Words that tell the level or form of a job apart, not its kind: titles that differ only in them are one cluster.
 LEVEL_WORDS = frozenset(
@@ -47,9 +47,9 @@ def title_cluster(title: str) -> str:
     return " ".join(sorted(words)) or title.lower()
 
 
-def read_postings(data: Path) -> list[Posting]:
+def read_postings(data: SourceFiles) -> list[Posting]:
     """Postings that have claims and at least five tasks, one for each distinct (cluster, agency, tasks)."""
-    table = pl.read_parquet(data / "usajobs_questionnaires/jobs.parquet").filter(
+    table = pl.read_parquet(data.path("usajobs_questionnaires/jobs.parquet")).filter(
         (pl.col("n_tasks") >= 5) & (pl.col("n_criteria") > 0)
     )
     seen: set[tuple[str, str]] = set()

@@ -1,117 +1,146 @@
-"""Step `ablate`: what each lever of distillation is worth. Each is turned off in turn and the student trained anew.
+"""Step `ablate`: what each lever of distillation is worth. Each is turned off in turn, and a student trained without.
 
-Every student is held against the whole one on the same validation lists, so that intervals are of paired differences.
+Every student is compared with the whole one on the same validation lists, so that intervals are of paired differences.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from models.text import TextEncoder
 from training.data.lists import by_list
+from training.data.soft_labels import SoftLabels
 from training.distillation.student_trainers import AnyLearner
 from training.evaluation.report import Ablation, to_json
 from training.files import write_json
 from training.metrics.bootstrap import bootstrap
 from training.metrics.ranking import auc, evaluate_lists, ndcg_at_10
 from training.nets.checkpoints import Student, load_student
-from training.recipe import Recipe
-from training.steps.distill import Material, learn_actions, learn_relevance, new_learner, read_material
+from training.recipe import Lever
+from training.step_runner import Resources, Step
+from training.steps.distill import (
+    DistillInputs,
+    DistillPlan,
+    Material,
+    distill_plan,
+    learn_actions,
+    learn_relevance,
+    new_learner,
+    read_material,
+)
 
-Variant = Callable[[Recipe, AnyLearner, Material, Path], Student]
-"""Trains a student without one lever; its checkpoints stand in the folder."""
+Variant = Callable[[DistillPlan, AnyLearner, Material, Path], Student]
+"""Trains a student without one lever; the folder is for its checkpoints."""
 CERTAIN = 1e-3
-"""A hard label's probability is kept this far from 0 and 1, or its logit would have no end."""
+"""A hard label's probability is kept this far from 0 and 1, or its logit would be infinite."""
 
 
-def ablate(recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], readings: Path, out: Path) -> None:
-    """Write `ablation.json` to `out`, without rows where the recipe ablates nothing."""
+@dataclass(frozen=True)
+class AblatePlan:
+    """How the whole student learnt, and what is turned off."""
+
+    distill: DistillPlan
+    levers: tuple[Lever, ...]
+
+
+@dataclass(frozen=True)
+class AblateInputs(DistillInputs):
+    """Those of `distill`, and what it wrote."""
+
+    distill: Path
+
+
+def ablate(plan: AblatePlan, inputs: AblateInputs, out: Path, resources: Resources) -> None:
+    """Write `ablation.json`, with a row for each lever."""
     rows = []
-    if recipe.ablated:
-        material = read_material(recipe, folders)
-        learner = new_learner(recipe, encoder, folders, material, readings)
-        whole = figures(recipe, learner, material, load_student(folders["distill"])[0])
-        for lever in recipe.ablated:
+    if plan.levers:
+        material = read_material(plan.distill, inputs)
+        learner = new_learner(plan.distill, inputs, material, resources, inputs.distill)
+        whole = figures(plan.distill, learner, material, load_student(inputs.distill)[0])
+        for lever in plan.levers:
             folder = out / lever.replace(" ", "-")
             folder.mkdir(exist_ok=True)
-            without = figures(recipe, learner, material, LEVERS[lever](recipe, learner, material, folder))
+            student = VARIANTS[lever](plan.distill, learner, material, folder)
+            without = figures(plan.distill, learner, material, student)
             rows.append(Ablation(lever, {name: bootstrap(without[name] - whole[name]) for name in whole}))
     write_json(out / "ablation.json", to_json(list[Ablation], rows))
 
 
-def figures(recipe: Recipe, learner: AnyLearner, material: Material, student: Student) -> dict[str, np.ndarray]:
+def figures(plan: DistillPlan, learner: AnyLearner, material: Material, student: Student) -> dict[str, np.ndarray]:
     """f64[lists] by what is judged: NDCG@10 of the first graded head, AUC of each action."""
     found = {}
     logits = by_list(learner.logits(student, material.graded)[:, 0], material.graded)
-    head = recipe.policy_heads[0]
+    head = plan.heads.graded[0]
     found[f"{head} NDCG@10"] = evaluate_lists(ndcg_at_10, logits, [each.labels[head] for each in material.graded])
-    if recipe.actions:
+    if plan.heads.actions:
         logged = learner.logits(student, material.logged)
-        for index, action in enumerate(recipe.actions, len(recipe.policy_heads)):
+        for index, action in enumerate(plan.heads.actions, len(plan.heads.graded)):
             scores = by_list(logged[:, index], material.logged)
             found[f"{action} AUC"] = evaluate_lists(auc, scores, [each.labels[action] for each in material.logged])
     return found
 
 
-def _taught(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
-    relevance = learn_relevance(recipe, learner, material, out)
-    if recipe.engagement is None:
+def _taught(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+    relevance = learn_relevance(plan, learner, material, out)
+    if plan.action_heads is None:
         return relevance
-    return learn_actions(recipe, learner, material, relevance, recipe.engagement.share, out)
+    return learn_actions(plan, learner, material, relevance, plan.action_heads.share, out)
 
 
-def _unranked(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
+def _unranked(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
     """Each pair by itself: nothing asks for the teacher's order."""
-    return _taught(dataclasses.replace(recipe, listwise_weight=0.0), learner, material, out)
+    training = dataclasses.replace(plan.training, listwise_weight=0.0)
+    return _taught(dataclasses.replace(plan, training=training), learner, material, out)
 
 
-def _unanchored(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """Nothing but what the teachers say."""
-    return _taught(dataclasses.replace(recipe, gold_anchor=0.0), learner, material, out)
+def _unanchored(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+    """Only the teachers' labels."""
+    student = dataclasses.replace(plan.student, gold_anchor=0.0)
+    return _taught(dataclasses.replace(plan, student=student), learner, material, out)
 
 
-def _relabelled(change: Callable[[dict[str, np.ndarray], str], dict[str, np.ndarray]]) -> Variant:
-    def variant(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
+def _relabelled(change: Callable[[SoftLabels], SoftLabels]) -> Variant:
+    def variant(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
         labelled = []
         for each in material.labelled:
             labels = dict(each.labels)
-            for head in recipe.head_names:
-                labels |= change(labels, head)
+            for head in plan.heads.all:
+                labels |= change(SoftLabels.of(labels, head)).by_column(head)
             labelled.append(dataclasses.replace(each, labels=labels))
-        return _taught(recipe, learner, dataclasses.replace(material, labelled=labelled), out)
+        return _taught(plan, learner, dataclasses.replace(material, labelled=labelled), out)
 
     return variant
 
 
-def _hard(labels: dict[str, np.ndarray], head: str) -> dict[str, np.ndarray]:
-    """Gold in the teacher's place, where there is gold."""
-    gold = np.clip(labels[f"{head}_gold"], CERTAIN, 1 - CERTAIN)
+def _hard(labels: SoftLabels) -> SoftLabels:
+    """Gold in place of the teacher's label, where there is gold."""
+    gold = np.clip(labels.gold, CERTAIN, 1 - CERTAIN)
     known = ~np.isnan(gold)
-    logits = np.where(known, np.log(gold / (1 - gold)), labels[f"{head}_logit"])
-    return {head: np.where(known, gold, labels[head]), f"{head}_logit": logits}
+    probability = np.where(known, gold, labels.probability)
+    return SoftLabels(probability, np.where(known, np.log(gold / (1 - gold)), labels.logit), labels.gold)
 
 
-def _raw(labels: dict[str, np.ndarray], head: str) -> dict[str, np.ndarray]:
-    """The teacher's probability as it came, before calibration."""
-    return {head: 1 / (1 + np.exp(-labels[f"{head}_logit"]))}
+def _raw(labels: SoftLabels) -> SoftLabels:
+    """The teacher's probability before calibration."""
+    return dataclasses.replace(labels, probability=1 / (1 + np.exp(-labels.logit)))
 
 
-def _cold(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """All heads at once, none of them from a student that already knows relevance."""
-    assert recipe.engagement is not None
-    return learn_actions(recipe, learner, material, learner.start(out), recipe.engagement.share, out)
+def _cold(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+    """All heads at once, not from a student that already knows relevance."""
+    assert plan.action_heads is not None
+    return learn_actions(plan, learner, material, learner.start(out), plan.action_heads.share, out)
 
 
-def _alone(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """Relevance alone; heads of actions say what fits."""
-    return learn_actions(recipe, learner, material, learn_relevance(recipe, learner, material, out), 0.0, out)
+def _alone(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+    """Relevance alone; heads of actions score what fits."""
+    return learn_actions(plan, learner, material, learn_relevance(plan, learner, material, out), 0.0, out)
 
 
-LEVERS: dict[str, Variant] = {
+VARIANTS: dict[Lever, Variant] = {
     "ranking term": _unranked,
     "gold anchor": _unanchored,
     "soft labels": _relabelled(_hard),
@@ -119,4 +148,7 @@ LEVERS: dict[str, Variant] = {
     "warm start": _cold,
     "engagement teacher": _alone,
 }
-"""What can be turned off, by the name that a recipe calls it."""
+"""A student without each lever, by its name in a recipe."""
+
+
+ABLATE = Step("ablate", lambda recipe: AblatePlan(distill_plan(recipe), recipe.ablated), AblateInputs, ablate)

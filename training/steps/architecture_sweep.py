@@ -26,7 +26,9 @@ from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, score_lists
-from training.recipe import Recipe
+from training.recipe import Sweep, TextPlan
+from training.step_runner import Resources, Step
+from training.steps.text_encoder import text_encoder
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
@@ -53,15 +55,36 @@ class Judged:
     readings: Path
 
 
-def frontier(recipe: Recipe, encoder: TextEncoder, data: Path, teacher: Path, readings: Path, out: Path) -> None:
-    """Write `frontier.json` to `out`, a row a model: its cost, and how it ranks each source's validation lists, beside
-    the first shape. Without rows where the recipe sweeps nothing; a model that was measured is not measured again.
+@dataclass(frozen=True)
+class SweepPlan:
+    """What is compared (None: nothing), by the graded heads, after training on at most `lists` lists."""
+
+    heads: tuple[str, ...]
+    text: TextPlan
+    sweep: Sweep | None
+    lists: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class SweepInputs:
+    """Folders of earlier steps."""
+
+    data: Path
+    teach: Path
+
+
+def sweep_architectures(plan: SweepPlan, inputs: SweepInputs, out: Path, resources: Resources) -> None:
+    """Write `frontier.json`: for each model its cost, and how it ranks the validation lists of each source.
+
+    Differences are to the first shape. A model that was measured is not measured again.
     """
     rows: list[ShapePoint] = []
-    if sweep := recipe.sweep:
-        train = some_drawn(read_lists(data, recipe.policy_heads, "train"), recipe.student_lists, recipe.seed)
-        judged = Judged(encoder, recipe.policy_heads, train, read_lists(data, recipe.policy_heads, "valid"), readings)
-        model = load_cross_encoder(encoder_folder(teacher))
+    if sweep := plan.sweep:
+        encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
+        train = some_drawn(read_lists(inputs.data, plan.heads, "train"), plan.lists, plan.seed)
+        judged = Judged(encoder, plan.heads, train, read_lists(inputs.data, plan.heads, "valid"), resources.embeddings)
+        model = load_cross_encoder(encoder_folder(inputs.teach))
         found = {
             name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep.schedule, judged))
             for shape in sweep.shapes
@@ -113,3 +136,11 @@ def _flat(teacher: CrossEncoder, judged: Judged, folder: Path) -> tuple[PointCos
 def _pace(model: Student, judged: Judged, folder: Path) -> float:
     write_graphs(model, folder, "fp32")
     return open_graphs(model, folder, "fp32", judged.encoder).throughput(judged.valid)["pairs"]
+
+
+FRONTIER = Step(
+    "frontier",
+    lambda recipe: SweepPlan(recipe.head_names.graded, recipe.text, recipe.sweep, recipe.student.lists, recipe.seed),
+    SweepInputs,
+    sweep_architectures,
+)

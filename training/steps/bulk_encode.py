@@ -1,9 +1,9 @@
 """`encode`: a table of candidates -> slots in a store, the same entries as the service would make.
 
-The table is Parquet with `id`, and `text` or `fields` (a struct). The store is the checkpoint: an entry is there or it
-is not, whatever ended the run before, so that one that is started again encodes only what is missing, and several may
-share the work by shards of the rows. The engine says where texts are encoded; this process alone writes. Texts by id
-are not written: the service gets those by `PUT /candidates`.
+The table is Parquet with `id`, and `text` or `fields` (a struct). The store is the checkpoint: a run that is started
+again encodes only missing entries, and several runs may share the work by shards of the rows. The executor decides
+where texts are encoded; this process alone writes. Texts by id are not written: the service gets those by
+`PUT /candidates`.
 """
 
 from __future__ import annotations
@@ -48,27 +48,28 @@ WHOLE = Shard()
 
 @dataclass(frozen=True)
 class Done:
-    """Rows that were read, candidates that were encoded, and rows without any text."""
+    """Rows that were read, candidates that were encoded, and rows without a text."""
 
     rows: int = 0
     encoded: int = 0
     empty: int = 0
 
 
-def encode(
-    table: Path, bundle: Path, store: Path, *, threads: int, shard: Shard = WHOLE, engine: Executor = LOCAL
+def bulk_encode(
+    table: Path, bundle: Path, store: Path, *, threads: int, shard: Shard = WHOLE, executor: Executor = LOCAL
 ) -> Done:
-    """Fill `store` (the folder of FITSCORE_STORE=lmdb:FOLDER). Raises DataError, BundleError, StoreError or
-    EngineError.
+    """Fill `store` (the folder of FITSCORE_STORE=lmdb:FOLDER).
+
+    Raises DataError, BundleError, StoreError or ExecutorError.
     """
     loaded = Bundle.load(bundle)
     if loaded.manifest.kind != "split":
-        raise BundleError(f"{bundle} reads member and candidate together: there is nothing to store")
+        raise BundleError(f"{bundle} reads member and candidate together: it has nothing to store")
     file = SlotFile(store / IN_STORE, MAX_BYTES)
     filling = _Filling(file, graph_key(loaded, graphs_for(loaded, "cpu")["candidate"]))
     try:
         batches = filling.missing(_shards(table, loaded.manifest.text.template, shard))
-        for keys, slots in engine.map(partial(_encoding, loaded, threads), batches):
+        for keys, slots in executor.map(partial(_encoding, loaded, threads), batches):
             filling.put(keys, slots)
     finally:
         file.close()
@@ -76,14 +77,14 @@ def encode(
 
 
 def _encoding(bundle: Bundle, threads: int) -> Callable[[list[str]], NDArray[np.float16]]:
-    """What encodes a batch of texts, ready to run where this is called."""
+    """Encodes a batch of texts in the process that calls this."""
     scorer, encoder = open_scorer(bundle, "cpu", threads), open_encoder(bundle)
     assert isinstance(scorer, SplitScorer)
     return lambda texts: scorer.encode_candidates(encoder.candidates(texts))
 
 
 class _Filling:
-    """The store's one reader and writer: hands out what is missing, in batches, and keeps what comes back."""
+    """The store's one reader and writer: hands out missing candidates in batches, and writes their slots."""
 
     def __init__(self, file: SlotFile, model: bytes) -> None:
         self._file = file
@@ -92,7 +93,7 @@ class _Filling:
         self.done = Done()
 
     def missing(self, shards: Iterable[list[str]]) -> Iterator[tuple[list[bytes], list[str]]]:
-        """Keys and texts of each batch, of like length together: a batch is padded to its longest."""
+        """Keys and texts of each batch, of similar length: a batch is padded to its longest text."""
         for texts in shards:
             self.done = replace(self.done, rows=self.done.rows + len(texts), empty=self.done.empty + texts.count(""))
             wanted = {content_key(self._model, text): text for text in texts if text}

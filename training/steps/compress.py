@@ -1,25 +1,27 @@
 """Step `compress`: student -> ONNX graphs in fp32, fp16 and int8, each held against torch; and variants to compare.
 
-fp32 and fp16 must equal torch; int8 and what was pruned is judged by how it ranks (`variants.py`, step `evaluate`),
-never by its largest error.
+fp32 and fp16 must equal torch. int8 and pruned variants are judged by how they rank (`compression_report.py`, step
+`evaluate`), never by their largest error.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from models.text import TextEncoder
 from training.compression.compression_report import measure_variants
 from training.compression.onnx_export import check_parity
 from training.compression.onnx_inference import open_graphs, write_graphs
 from training.data.lists import read_lists
+from training.files import write_json
 from training.nets.checkpoints import load_student
 from training.nets.inference import encode_lists
-from training.recipe import Recipe
+from training.recipe import PruningPlan, TextPlan
+from training.step_runner import Resources, Step
+from training.steps.text_encoder import text_encoder
 
 PROBE_LISTS = 12
 PROBE_PAIRS = 200
@@ -30,23 +32,53 @@ a logit by 20 times that: 1e-2.
 """
 
 
-def compress(recipe: Recipe, encoder: TextEncoder, short: TextEncoder, data: Path, student: Path, out: Path) -> None:
-    """Write the student's graphs in each precision, `parity.json` and `variants.json` to `out`; pruned variants learn
-    from texts as `short` cuts them.
+@dataclass(frozen=True)
+class CompressPlan:
+    """The graded heads, the kind of the student, and which variants to measure."""
+
+    heads: tuple[str, ...]
+    text: TextPlan
+    is_split: bool
+    pruning: PruningPlan | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class CompressInputs:
+    """Folders of earlier steps."""
+
+    data: Path
+    distill: Path
+
+
+def compress(plan: CompressPlan, inputs: CompressInputs, out: Path, resources: Resources) -> None:
+    """Write the student's graphs in each precision, `parity.json` and `variants.json`.
 
     Raises ExportError when a graph differs.
     """
-    model, _ = load_student(student)
+    encoder = text_encoder(plan.text, resources)
+    short = text_encoder(plan.text, resources, plan.pruning.tokens if plan.pruning else None)
+    model, _ = load_student(inputs.distill)
     model.cpu().eval()
-    pairs = encode_lists(encoder, read_lists(data, recipe.policy_heads, "valid")[:PROBE_LISTS])[:PROBE_PAIRS]
+    pairs = encode_lists(encoder, read_lists(inputs.data, plan.heads, "valid")[:PROBE_LISTS])[:PROBE_PAIRS]
     reference = model.reference_logits(encoder, pairs)
     for precision in TOLERANCES:
         write_graphs(model, out, precision)
     parity = {}
-    tolerances = TOLERANCES if recipe.split is None else {**TOLERANCES, "fp32": SLOTS_TOLERANCE}
+    tolerances = {**TOLERANCES, "fp32": SLOTS_TOLERANCE} if plan.is_split else TOLERANCES
     for precision, tolerance in tolerances.items():
         scorer = open_graphs(model, out, precision, encoder)
         found = np.concatenate([scorer.pair_logits(pairs[start : start + 7]) for start in range(0, len(pairs), 7)])
         parity[precision] = dataclasses.asdict(check_parity(precision, found, reference, tolerance=tolerance))
-    (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
-    measure_variants(recipe, encoder, short, data, model, out)
+    write_json(out / "parity.json", parity)
+    measure_variants(plan.pruning, plan.heads, encoder, short, inputs.data, model, out, plan.seed)
+
+
+COMPRESS = Step(
+    "compress",
+    lambda recipe: CompressPlan(
+        recipe.head_names.graded, recipe.text, recipe.student.split is not None, recipe.pruning, recipe.seed
+    ),
+    CompressInputs,
+    compress,
+)

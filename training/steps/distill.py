@@ -3,7 +3,7 @@
 The student first learns relevance from the policy teacher. From there heads of actions grow, which start as their
 teacher's own, and both teachers' soft labels count, each by its share:
 
-    loss = weighted mean over heads of: binary KL(teacher || student) + w * the recipe's ranking term + a * gold anchor
+    loss = weighted mean over heads of: binary KL(teacher || student) + w * the ranking term + a * gold anchor
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.text import TextEncoder
+import numpy as np
+
 from training.data.impressions import read_impressions
-from training.data.lists import CandidateList, candidate_lists, labelled_for, read_lists, some_of_each
+from training.data.lists import CandidateList, labelled_for, read_lists, some_drawn, some_of_each
+from training.data.soft_labels import read_soft_labels
 from training.distillation.initial_encoder import initial_encoder
 from training.distillation.loss_weight_sweep import Predict, sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
@@ -24,16 +26,42 @@ from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import Calibrations, Student, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.objectives.position_bias import calibrate_attractiveness
-from training.recipe import Recipe
-from training.steps.annotate import read_soft_labels
+from training.policy.parser import read_policy
+from training.recipe import ActionHeadsPlan, HeadNames, Recipe, StudentPlan, TextPlan, TrainingPlan
+from training.step_runner import Resources, Step
+from training.steps.text_encoder import text_encoder
 from training.steps.train_engagement_teacher import read_examination
 from training.trainer.schedule import Schedule
 
 
 @dataclass(frozen=True)
+class DistillPlan:
+    """What the student is and how it learns; `action_heads` is None without an engagement teacher."""
+
+    heads: HeadNames
+    text: TextPlan
+    training: TrainingPlan
+    student: StudentPlan
+    action_heads: ActionHeadsPlan | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class DistillInputs:
+    """Folders of earlier steps."""
+
+    policy: Path
+    data: Path
+    log: Path
+    teach: Path
+    teach_engagement: Path
+    annotate: Path
+
+
+@dataclass(frozen=True)
 class Material:
     """What students learn from, and what they are calibrated and compared on: lists with soft labels, graded ones, and
-    the log's; and the teacher whose heads actions start from. No log and no such teacher without an engagement plan.
+    the log's; and the teacher whose heads actions start from. No log and no such teacher without actions.
     """
 
     labelled: list[CandidateList]
@@ -42,68 +70,81 @@ class Material:
     engagement: CrossEncoder | None
 
 
-def distill(recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], readings: Path, out: Path) -> None:
-    """Train the student of the recipe's kind, warm from the policy teacher, into `out`; and `shares.json`, where the
-    recipe has two teachers.
+def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Resources) -> None:
+    """Train the student, warm from the policy teacher; write it, and with two teachers `shares.json`.
+
+    Raises PolicyMismatch for soft labels of another policy.
     """
-    material = read_material(recipe, folders)
-    learner = new_learner(recipe, encoder, {**folders, "distill": out}, material, readings)
-    student = relevance = learn_relevance(recipe, learner, material, out)
-    if recipe.engagement:
-        student = learn_actions(recipe, learner, material, relevance, recipe.engagement.share, out)
-        shares = draw_shares(recipe, learner, material, relevance, out)
+    material = read_material(plan, inputs)
+    learner = new_learner(plan, inputs, material, resources, out)
+    student = relevance = learn_relevance(plan, learner, material, out)
+    if plan.action_heads:
+        student = learn_actions(plan, learner, material, relevance, plan.action_heads.share, out)
+        shares = compare_shares(plan, learner, material, relevance, out)
         write_json(out / "shares.json", to_json(LossWeightSweep, shares))
-    save_model(out, student, _calibrations(recipe, learner, material, student, folders))
+    curve = read_examination(inputs.teach_engagement) if plan.heads.actions else None
+    save_model(out, student, _calibrations(plan, learner, material, student, curve))
 
 
-def read_material(recipe: Recipe, folders: dict[str, Path]) -> Material:
+def read_material(plan: DistillPlan, inputs: DistillInputs) -> Material:
     """All of it, from the folders of the steps before."""
-    columns = [f"{head}{suffix}" for head in recipe.head_names for suffix in ("", "_logit", "_gold")]
+    policy = read_policy(inputs.policy / "policy.md")
     return Material(
-        list(candidate_lists(read_soft_labels(folders["annotate"]), columns)),
-        read_lists(folders["data"], recipe.policy_heads, "valid"),
-        read_impressions(folders["log"] / "impressions.parquet", recipe.actions, "valid"),
-        load_cross_encoder(folders["teach-engagement"] / "model") if recipe.actions else None,
+        read_soft_labels(inputs.annotate, plan.heads.all, policy),
+        read_lists(inputs.data, plan.heads.graded, "valid"),
+        read_impressions(inputs.log / "impressions.parquet", plan.heads.actions, "valid"),
+        load_cross_encoder(inputs.teach_engagement / "model") if plan.heads.actions else None,
     )
 
 
 def new_learner(
-    recipe: Recipe, encoder: TextEncoder, folders: dict[str, Path], material: Material, readings: Path
+    plan: DistillPlan, inputs: DistillInputs, material: Material, resources: Resources, distilled: Path
 ) -> AnyLearner:
-    """Whoever trains students of the recipe's kind."""
-    train = read_lists(folders["data"], recipe.policy_heads, "train")
-    if recipe.split is None:
-        return FlatLearner(recipe, encoder, folders["teach"], train)
+    """Trains students of the plan's kind; `distilled` is the output folder of `distill`."""
+    encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
+    train = read_lists(inputs.data, plan.heads.graded, "train")
+    embeddings = plan.training.train_embeddings
+    if plan.student.split is None:
+        return FlatLearner(plan.student, encoder, inputs.teach, train, embeddings=embeddings)
+    start = initial_encoder(
+        plan.student.phases.sides,
+        plan.heads.graded,
+        encoder,
+        inputs.teach,
+        material.labelled,
+        distilled,
+        embeddings=embeddings,
+    )
+    seen = some_drawn(train, plan.student.lists, plan.seed)
     others = [*material.labelled, *material.graded, *material.logged]
-    start = initial_encoder(recipe, encoder, folders["teach"], material.labelled, folders["distill"])
-    return SplitLearner(recipe, encoder, start, train, others, readings)
+    return SplitLearner(plan.student, plan.heads.graded, encoder, start, seen, others, resources.embeddings)
 
 
-def learn_relevance(recipe: Recipe, learner: AnyLearner, material: Material, out: Path) -> Student:
+def learn_relevance(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
     """A student with the heads of the policy teacher alone."""
     student: Student = learner.start(out)
-    weights = dict.fromkeys(recipe.policy_heads, 1.0)
-    _learn(recipe, learner, material, student, weights, recipe.student.pairs, out / "relevance")
+    weights = dict.fromkeys(plan.heads.graded, 1.0)
+    _learn(plan, learner, material, student, weights, plan.student.phases.pairs, out / "relevance")
     return student
 
 
 def learn_actions(
-    recipe: Recipe, learner: AnyLearner, material: Material, relevance: Student, share: float, out: Path
+    plan: DistillPlan, learner: AnyLearner, material: Material, relevance: Student, share: float, out: Path
 ) -> Student:
-    """The student of relevance with heads for the actions too; at a share of 0 they know no more than what fits."""
-    assert recipe.engagement is not None
+    """The student of relevance with heads for the actions too; at a share of 0 those score what fits."""
+    assert plan.action_heads is not None
     assert material.engagement is not None
-    graded = len(recipe.policy_heads)
-    student = with_heads(relevance, [*range(graded), *[0] * len(recipe.actions)])
+    graded = len(plan.heads.graded)
+    student = with_heads(relevance, [*range(graded), *[0] * len(plan.heads.actions)])
     if share:
         take_heads(student, graded, material.engagement)
-        weights = share_weights(recipe.policy_heads, recipe.actions, share)
-        _learn(recipe, learner, material, student, weights, recipe.engagement.student, out / f"share-{share:g}")
+        weights = share_weights(plan.heads.graded, plan.heads.actions, share)
+        _learn(plan, learner, material, student, weights, plan.action_heads.schedule, out / f"share-{share:g}")
     return student
 
 
 def _learn(
-    recipe: Recipe,
+    plan: DistillPlan,
     learner: AnyLearner,
     material: Material,
     student: Student,
@@ -111,39 +152,48 @@ def _learn(
     schedule: Schedule,
     out: Path,
 ) -> None:
-    loss = distillation_loss(weights, recipe.ranking_term, recipe.listwise_weight, recipe.gold_anchor)
+    weight, anchor = plan.training.listwise_weight, plan.student.gold_anchor
+    loss = distillation_loss(weights, plan.student.ranking_term, weight, anchor)
     learner.learn(student, material.labelled, loss, schedule, out)
 
 
-def draw_shares(
-    recipe: Recipe, learner: AnyLearner, material: Material, relevance: Student, out: Path
+def compare_shares(
+    plan: DistillPlan, learner: AnyLearner, material: Material, relevance: Student, out: Path
 ) -> LossWeightSweep:
     """Relevance against engagement of a student for each share, on validation lists."""
-    assert recipe.engagement is not None
+    assert plan.action_heads is not None
 
     def train(share: float) -> Predict:
-        student = learn_actions(recipe, learner, material, relevance, share, out)
+        student = learn_actions(plan, learner, material, relevance, share, out)
         return lambda lists: learner.logits(student, lists)
 
     return sweep_loss_weights(
-        sorted({*recipe.engagement.shares, recipe.engagement.share}),
+        sorted({*plan.action_heads.shares, plan.action_heads.share}),
         train,
-        labelled_for([*material.graded, *material.logged], recipe.head_names),
-        recipe.head_names,
-        relevance=recipe.policy_heads[0],
-        engagement=recipe.actions[0],
-        chosen=recipe.engagement.share,
+        labelled_for([*material.graded, *material.logged], plan.heads.all),
+        plan.heads.all,
+        relevance=plan.heads.graded[0],
+        engagement=plan.heads.actions[0],
+        chosen=plan.action_heads.share,
     )
 
 
 def _calibrations(
-    recipe: Recipe, learner: AnyLearner, material: Material, student: Student, folders: dict[str, Path]
+    plan: DistillPlan, learner: AnyLearner, material: Material, student: Student, curve: np.ndarray | None
 ) -> Calibrations:
-    """Graded heads against grades; actions against the log, whose places the engagement teacher has accounted for."""
-    graded = some_of_each(material.graded, recipe.calibration_lists, recipe.seed)
-    found = fit_calibrations(recipe.policy_heads, learner.logits(student, graded), graded)
-    if not recipe.actions:
+    """Graded heads against grades; actions against the log, by the examination `curve` of their teacher."""
+    graded = some_of_each(material.graded, plan.training.calibration_lists, plan.seed)
+    found = fit_calibrations(plan.heads.graded, learner.logits(student, graded), graded)
+    if not plan.heads.actions:
         return found
-    logits = learner.logits(student, material.logged)[:, len(recipe.policy_heads) :]
-    curve = read_examination(folders["teach-engagement"])
-    return {**found, **calibrate_attractiveness(recipe.actions, logits, material.logged, curve)}
+    logits = learner.logits(student, material.logged)[:, len(plan.heads.graded) :]
+    return {**found, **calibrate_attractiveness(plan.heads.actions, logits, material.logged, curve)}
+
+
+def distill_plan(recipe: Recipe) -> DistillPlan:
+    """The plan by which students are trained, here and in step `ablate`."""
+    action_heads = recipe.engagement.student if recipe.engagement else None
+    return DistillPlan(recipe.head_names, recipe.text, recipe.training, recipe.student, action_heads, recipe.seed)
+
+
+DISTILL = Step("distill", distill_plan, DistillInputs, distill)

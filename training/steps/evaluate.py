@@ -46,7 +46,9 @@ from training.files import write_json
 from training.judging.judge_report import JudgeReport
 from training.metrics import ranking
 from training.nets.checkpoints import Calibrations, Student, load_student
-from training.recipe import Recipe
+from training.recipe import EvaluationPlan, HeadNames, TextPlan
+from training.step_runner import Resources, Step
+from training.steps.text_encoder import text_encoder
 
 SHIPPED = "student-int8"
 SHOWN_ERRORS = 6
@@ -57,55 +59,73 @@ class FloorBroken(UserError):
 
 
 @dataclass(frozen=True)
+class EvaluatePlan:
+    """What is evaluated, on which lists, and what the shipped graph must reach."""
+
+    name: str
+    heads: HeadNames
+    text: TextPlan
+    evaluation: EvaluationPlan
+    seed: int
+
+
+@dataclass(frozen=True)
+class EvaluateInputs:
+    """Folders of earlier steps."""
+
+    judge: Path
+    data: Path
+    log: Path
+    teach: Path
+    teach_engagement: Path
+    frontier: Path
+    distill: Path
+    ablate: Path
+    compress: Path
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """What is evaluated: the held-out lists, the models, and the folders of the steps that made them."""
 
-    recipe: Recipe
+    plan: EvaluatePlan
     encoder: TextEncoder
-    folders: Mapping[str, Path]
+    inputs: EvaluateInputs
     lists: list[CandidateList]
     teachers: list[Teacher]
     student: Student
     calibrations: Calibrations
 
 
-def evaluate(
-    recipe: Recipe,
-    encoder: TextEncoder,
-    backbone: str,
-    folders: Mapping[str, Path],
-    readings: Path,
-    live: Path | None,
-    out: Path,
-) -> None:
-    """Write the report to `out`. Then raise FloorBroken for a low metric, NotPromoted if `live` may be better."""
-    lists = some_of_each(_held_out(recipe, folders), recipe.evaluated_lists, recipe.seed)
-    evaluated = Evaluated(
-        recipe, encoder, folders, lists, read_teachers(recipe, folders), *load_student(folders["distill"])
-    )
-    scores = _scores(evaluated, backbone, readings)
-    report = _report(evaluated, scores, live)
+def evaluate(plan: EvaluatePlan, inputs: EvaluateInputs, out: Path, resources: Resources) -> None:
+    """Write the report. Then raise FloorBroken for a low metric, NotPromoted if the live bundle may be better."""
+    lists = some_of_each(_held_out(plan.heads, inputs), plan.evaluation.lists, plan.seed)
+    teachers = read_teachers(plan.heads, inputs.teach, inputs.teach_engagement)
+    encoder = text_encoder(plan.text, resources)
+    evaluated = Evaluated(plan, encoder, inputs, lists, teachers, *load_student(inputs.distill))
+    scores = _scores(evaluated, resources.model(plan.text.backbone), resources.embeddings)
+    report = _report(evaluated, scores, resources.bundle if resources.bundle.exists() else None)
     write_json(out / "report.json", to_json(Report, report))
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
-    page = html(f"Evaluation of {recipe.name}", report, _worst_errors(evaluated, scores))
+    page = html(f"Evaluation of {plan.name}", report, _worst_errors(evaluated, scores))
     (out / "report.html").write_text(page, encoding="utf-8")
-    _check_floors(recipe, report)
+    _check_floors(plan.evaluation.floors, report)
     if report.promotion and not report.promotion.promoted:
         raise NotPromoted(report.promotion.sentence)
 
 
-def _held_out(recipe: Recipe, folders: Mapping[str, Path]) -> list[CandidateList]:
-    graded = read_lists(folders["data"], recipe.policy_heads, "test")
-    logged = read_impressions(folders["log"] / "impressions.parquet", recipe.actions, "test")
-    return labelled_for([*graded, *logged], recipe.head_names)
+def _held_out(heads: HeadNames, inputs: EvaluateInputs) -> list[CandidateList]:
+    graded = read_lists(inputs.data, heads.graded, "test")
+    logged = read_impressions(inputs.log / "impressions.parquet", heads.actions, "test")
+    return labelled_for([*graded, *logged], heads.all)
 
 
 def _scores(evaluated: Evaluated, backbone: str, readings: Path) -> dict[str, Scores]:
     """Of each head: every system's scores. The baselines have no heads: their scores are the same for all."""
-    recipe, lists = evaluated.recipe, evaluated.lists
+    plan, lists = evaluated.plan, evaluated.lists
     taught = [_teacher_logits(evaluated, each, readings) for each in evaluated.teachers]
     graphs = {
-        name: open_graphs(evaluated.student, evaluated.folders["compress"], precision, evaluated.encoder)
+        name: open_graphs(evaluated.student, evaluated.inputs.compress, precision, evaluated.encoder)
         for name, precision in (("student", "fp32"), (SHIPPED, "int8"))
     }
     by_system = {
@@ -113,19 +133,19 @@ def _scores(evaluated: Evaluated, backbone: str, readings: Path) -> dict[str, Sc
         **{name: opened.logits(lists) for name, opened in graphs.items()},
     }
     baselines: Scores = {}
-    if recipe.baselines:
+    if plan.evaluation.baselines:
         baselines = {"bm25": bm25_scores(lists), "cosine": cosine_scores(lists, backbone, max_tokens=256)}
     return {
         head: {**{name: by_list(logits[:, index], lists) for name, logits in by_system.items()}, **baselines}
-        for index, head in enumerate(recipe.head_names)
+        for index, head in enumerate(plan.heads.all)
     }
 
 
 def _teacher_logits(evaluated: Evaluated, teacher: Teacher, readings: Path) -> np.ndarray:
     """A teacher's logits on `teacher_lists` of each source that judges its heads; NaN on all other lists."""
-    recipe, lists = evaluated.recipe, evaluated.lists
+    plan, lists = evaluated.plan, evaluated.lists
     judged = [each for each in lists if any(not np.isnan(each.labels[head]).all() for head in teacher.heads)]
-    some = some_of_each(judged, recipe.teacher_lists, recipe.seed)
+    some = some_of_each(judged, plan.evaluation.teacher_lists, plan.seed)
     found = by_list(teacher_logits(teacher.model, evaluated.encoder, some, readings), some)
     known = {each.list_id: logits for each, logits in zip(some, found, strict=True)}
     unread = {each.list_id: np.full((len(each), len(teacher.heads)), np.nan) for each in lists}
@@ -133,21 +153,21 @@ def _teacher_logits(evaluated: Evaluated, teacher: Teacher, readings: Path) -> n
 
 
 def _report(evaluated: Evaluated, scores: Mapping[str, Scores], live: Path | None) -> Report:
-    recipe, folders = evaluated.recipe, evaluated.folders
-    shares = folders["distill"] / "shares.json"
+    heads, inputs = evaluated.plan.heads, evaluated.inputs
+    shares = inputs.distill / "shares.json"
     return Report(
         shipped=SHIPPED,
         heads={
             head: head_figures(head, evaluated.lists, scores[head], _calibrations(evaluated, head), SHIPPED)
-            for head in recipe.head_names
+            for head in heads.all
         },
-        judge=read_part(JudgeReport, folders["judge"] / "judge.json"),
+        judge=read_part(JudgeReport, inputs.judge / "judge.json"),
         fairness=_audit(evaluated),
-        frontier=read_part(list[ShapePoint], folders["frontier"] / "frontier.json"),
-        variants=read_part(list[Variant], folders["compress"] / "variants.json"),
+        frontier=read_part(list[ShapePoint], inputs.frontier / "frontier.json"),
+        variants=read_part(list[Variant], inputs.compress / "variants.json"),
         shares=read_part(LossWeightSweep, shares) if shares.exists() else None,
-        ablation=read_part(list[Ablation], folders["ablate"] / "ablation.json"),
-        promotion=_compare(live, recipe.head_names[0], evaluated.lists, scores) if live else None,
+        ablation=read_part(list[Ablation], inputs.ablate / "ablation.json"),
+        promotion=_compare(live, heads.graded[0], evaluated.lists, scores) if live else None,
     )
 
 
@@ -173,24 +193,32 @@ def _compare(live: Path, head: str, lists: Sequence[CandidateList], scores: Mapp
 
 def _audit(evaluated: Evaluated) -> dict[str, SwapReport] | None:
     """Fairness of the first head of the shipped graphs, on some lists of each source."""
-    recipe = evaluated.recipe
-    if not recipe.audited_lists:
+    plan = evaluated.plan
+    if not plan.evaluation.audited_lists:
         return None
-    calibration = evaluated.calibrations[recipe.head_names[0]]
-    graphs = open_graphs(evaluated.student, evaluated.folders["compress"], "int8", evaluated.encoder)
-    audited = some_of_each(evaluated.lists, recipe.audited_lists, recipe.seed)
+    calibration = evaluated.calibrations[plan.heads.graded[0]]
+    graphs = open_graphs(evaluated.student, evaluated.inputs.compress, "int8", evaluated.encoder)
+    audited = some_of_each(evaluated.lists, plan.evaluation.audited_lists, plan.seed)
     return audit(audited, lambda swapped: calibration.apply(graphs.logits(swapped)[:, 0]))
 
 
 def _worst_errors(evaluated: Evaluated, scores: Mapping[str, Scores]) -> WorstErrors:
-    recipe, head = evaluated.recipe, evaluated.recipe.head_names[0]
+    plan, head = evaluated.plan, evaluated.plan.heads.graded[0]
     stated = [evaluated.calibrations[head].apply(values) for values in scores[head][SHIPPED]]
-    return worst_errors(evaluated.lists, head, stated, private=recipe.untold_sources, count=SHOWN_ERRORS)
+    return worst_errors(evaluated.lists, head, stated, private=plan.evaluation.untold_sources, count=SHOWN_ERRORS)
 
 
-def _check_floors(recipe: Recipe, report: Report) -> None:
-    for key, floor in recipe.floors.items():
+def _check_floors(floors: Mapping[str, float], report: Report) -> None:
+    for key, floor in floors.items():
         head, source, metric = key.split("/")
         found = report.heads[head].sources[source].systems[SHIPPED][metric].mean
         if not found >= floor:
             raise FloorBroken(f"{key} of the student's int8 graph is {found:.4f}, under the floor of {floor}")
+
+
+EVALUATE = Step(
+    "evaluate",
+    lambda recipe: EvaluatePlan(recipe.name, recipe.head_names, recipe.text, recipe.evaluation, recipe.seed),
+    EvaluateInputs,
+    evaluate,
+)

@@ -6,103 +6,147 @@ The bundle is loaded back and must give its known answers before the step counts
 from __future__ import annotations
 
 import datetime
-import json
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.bundle.files import Bundle, save_bundle
+from models.bundle.files import save_bundle
 from models.bundle.manifest import Graph, KnownAnswer, Manifest, TextSpec
 from models.heads import Head, calibrate
 from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced
 from training.evaluation.model_card import model_card
-from training.nets.checkpoints import Student, load_student
+from training.files import read_json
+from training.nets.checkpoints import Student, check_model_stamp, load_student
+from training.nets.cross_encoder import read_tokenizer
+from training.nets.split_student import SplitStudent
+from training.policy.parser import read_policy
 from training.policy.policy import Policy
-from training.recipe import Recipe
+from training.recipe import ExportPlan, HeadPlan, TextPlan
+from training.step_runner import Resources, Step
+from training.steps.text_encoder import text_encoder
 
 # Which graph serves which device, and how far its known answers may be from torch's (probabilities). int8 moves a logit
 # by .16 (root mean square over validation pairs), and a probability by up to a quarter of that and its spread.
 SHIPPED = (("int8", "cpu", 0.1), ("fp16", "cuda", 0.02))
 
 
-def export(
-    recipe: Recipe, encoder: TextEncoder, tokenizer: str, policy: Policy, folders: dict[str, Path], bundle: Path
-) -> Bundle:
-    """Write the bundle folder and check it by loading it.
+@dataclass(frozen=True)
+class BundlePlan:
+    """What the bundle is called, and what it says of itself."""
 
-    Raises BundleError when it does not give its known answers.
+    name: str
+    version: str
+    heads: tuple[HeadPlan, ...]
+    text: TextPlan
+    export: ExportPlan
+    seed: int
+
+
+@dataclass(frozen=True)
+class BundleInputs:
+    """Folders of all earlier steps: the manifest names how each was made."""
+
+    policy: Path
+    golden: Path
+    judge: Path
+    data: Path
+    log: Path
+    teach: Path
+    teach_engagement: Path
+    annotate: Path
+    frontier: Path
+    distill: Path
+    ablate: Path
+    compress: Path
+    evaluate: Path
+
+
+def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resources) -> None:
+    """Write the bundle folder, check it by loading it, and note its version in `bundle.txt`.
+
+    Raises BundleError when it does not give its known answers, PolicyMismatch for a teacher of another policy.
     """
-    model, calibrations = load_student(folders["distill"])
+    policy = read_policy(inputs.policy / "policy.md")
+    check_model_stamp(inputs.teach, policy)
+    model, calibrations = load_student(inputs.distill)
     model.cpu().eval()
-    heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in recipe.heads)
-    graphs = tuple(
+    heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in plan.heads)
+    report = read_json(inputs.evaluate / "report.json")
+    card, text = plan.export.card, plan.text
+    manifest = Manifest(
+        format=1,
+        kind="split" if isinstance(model, SplitStudent) else "cross",
+        name=plan.name,
+        version=plan.version,
+        policy=policy.label,
+        created=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        licence=card.licence,
+        attributions=card.attributions,
+        score_meaning="each head is a calibrated probability; the score is their blend, in [0, 1]",
+        text=TextSpec(
+            tokenizer="tokenizer.json",
+            member_tokens=text.member_tokens,
+            candidate_tokens=text.candidate_tokens,
+            layout="texts",
+            template=text.template,
+        ),
+        heads=heads,
+        default_blend={head.name: head.blend for head in plan.heads},
+        graphs=_graphs(model),
+        known_answers=_known_answers(plan, model, text_encoder(text, resources), heads),
+        training=_provenance(plan, policy, inputs),
+        figures=report,
+        files={},
+    )
+    contents = {name: (inputs.compress / name).read_bytes() for name in {graph.file for graph in manifest.graphs}}
+    contents["tokenizer.json"] = read_tokenizer(resources.model(text.backbone)).encode()
+    bundle = f"`{plan.name}`, version {plan.version}"
+    contents["card.md"] = model_card(
+        bundle, card, plan.heads, policy, (inputs.evaluate / "report.md").read_text(encoding="utf-8")
+    ).encode()
+    saved = save_bundle(resources.bundle, manifest, contents, overwrite=True)
+    check_known_answers(saved, open_scorer(saved, "cpu", threads=2), open_encoder(saved), "cpu")
+    (out / "bundle.txt").write_text(f"{resources.bundle.name} {plan.version}\n", encoding="utf-8")
+
+
+def _graphs(model: Student) -> tuple[Graph, ...]:
+    return tuple(
         Graph(file=f"{each.stem}.{precision}.onnx", part=part, precision=precision, device=device, tolerance=tolerance)
         for precision, device, tolerance in SHIPPED
         for each in traced(model)
         for part in each.parts
     )
-    report = json.loads((folders["evaluate"] / "report.json").read_text(encoding="utf-8"))
-    manifest = Manifest(
-        format=1,
-        kind="cross" if recipe.split is None else "split",
-        name=recipe.name,
-        version=recipe.version,
-        policy=policy.label,
-        created=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-        licence=recipe.card.licence,
-        attributions=recipe.card.attributions,
-        score_meaning="each head is a calibrated probability; the score is their blend, in [0, 1]",
-        text=TextSpec(
-            tokenizer="tokenizer.json",
-            member_tokens=recipe.member_tokens,
-            candidate_tokens=recipe.candidate_tokens,
-            layout="texts",
-            template=recipe.template,
-        ),
-        heads=heads,
-        default_blend={head.name: head.blend for head in recipe.heads},
-        graphs=graphs,
-        known_answers=_known_answers(recipe, model, encoder, heads),
-        training=_provenance(recipe, policy, folders),
-        figures=report,
-        files={},
-    )
-    contents = {name: (folders["compress"] / name).read_bytes() for name in {graph.file for graph in graphs}}
-    contents["tokenizer.json"] = tokenizer.encode()
-    contents["card.md"] = model_card(
-        recipe, policy, (folders["evaluate"] / "report.md").read_text(encoding="utf-8")
-    ).encode()
-    saved = save_bundle(bundle, manifest, contents, overwrite=True)
-    check_known_answers(saved, open_scorer(saved, "cpu", threads=2), open_encoder(saved), "cpu")
-    return saved
 
 
 def _known_answers(
-    recipe: Recipe, model: Student, encoder: TextEncoder, heads: tuple[Head, ...]
+    plan: BundlePlan, model: Student, encoder: TextEncoder, heads: tuple[Head, ...]
 ) -> tuple[KnownAnswer, ...]:
-    """Torch's own fp32 probabilities of the recipe's example pairs."""
+    """Torch's own fp32 probabilities of the plan's example pairs."""
     answers = []
-    for member_fields, candidate_fields in recipe.examples:
-        member = recipe.template.render_member(member_fields)
-        candidate = recipe.template.render_candidate(candidate_fields)
+    for member_fields, candidate_fields in plan.export.examples:
+        member = plan.text.template.render_member(member_fields)
+        candidate = plan.text.template.render_candidate(candidate_fields)
         pair = Pair(encoder.member(member), encoder.candidates([candidate])[0])
         probabilities = calibrate(heads, model.reference_logits(encoder, [pair]))[0]
         answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=tuple(probabilities.tolist())))
     return tuple(answers)
 
 
-def _provenance(recipe: Recipe, policy: Policy, folders: dict[str, Path]) -> dict[str, Any]:
-    steps = {name: json.loads((folder / "step.json").read_text(encoding="utf-8")) for name, folder in folders.items()}
+def _provenance(plan: BundlePlan, policy: Policy, inputs: BundleInputs) -> dict[str, Any]:
+    """How each step's result was made, and why results were kept that the present plan or code did not make."""
+    records = {folder.name: read_json(folder / "step.json") for folder in vars(inputs).values()}
+    kept = ("fingerprint", "seconds", "accepted")
     return {
-        "recipe": recipe.name,
+        "recipe": plan.name,
         "policy": {"stamp": policy.stamp, "sha256": policy.sha256},
-        "seed": recipe.seed,
+        "seed": plan.seed,
         "commit": _commit(),
-        "steps": {name: {"fingerprint": s["fingerprint"], "seconds": s.get("seconds")} for name, s in steps.items()},
-        "versions": steps["data"].get("versions", {}),
-        "parity": json.loads((folders["compress"] / "parity.json").read_text(encoding="utf-8")),
+        "steps": {name: {key: each[key] for key in kept if key in each} for name, each in records.items()},
+        "versions": records["data"]["versions"],
+        "parity": read_json(inputs.compress / "parity.json"),
     }
 
 
@@ -112,3 +156,12 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return found.stdout.strip()
+
+
+EXPORT = Step(
+    "export",
+    lambda recipe: BundlePlan(recipe.name, recipe.version, recipe.heads, recipe.text, recipe.export, recipe.seed),
+    BundleInputs,
+    export,
+    reads_records=True,
+)

@@ -6,8 +6,8 @@ each side apart; then all of it, in pairs. Each teacher is retrained alone: this
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from models.text import TextEncoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list
 from training.distillation.multi_teacher_loss import with_heads
+from training.files import read_json, write_json
 from training.nets.checkpoints import encoder_folder, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
@@ -33,49 +34,65 @@ from training.objectives.position_bias import (
     calibrate_attractiveness,
     engagement_loss,
 )
-from training.recipe import EngagementPlan
+from training.recipe import ClickModelPlan, TextPlan
+from training.step_runner import Resources, Step
+from training.steps.text_encoder import text_encoder
 from training.trainer.distributed import Objective
 from training.trainer.loop import fit
 
 
-def teach_engagement(
-    plan: EngagementPlan,
-    encoder: TextEncoder,
-    log: Path,
-    policy_teacher: Path,
-    readings: Path,
-    out: Path,
-    *,
-    embeddings: bool,
-) -> None:
-    """Train on the log's lists and write the teacher, its calibration and `examination.json` to `out`.
+@dataclass(frozen=True)
+class EngagementTeacherPlan:
+    """The actions, and how their teacher learns; `click_model` is None in a recipe without one."""
 
-    `embeddings` says whether the backbone's own may move.
-    """
-    train, valid = (read_impressions(log / "impressions.parquet", plan.actions, split) for split in ("train", "valid"))
-    policy = load_cross_encoder(encoder_folder(policy_teacher))
-    examination = Examination(plan.places or 1)
-    loss = engagement_loss(plan.actions, plan.rare, examination if plan.places else None)
+    actions: tuple[str, ...]
+    click_model: ClickModelPlan | None
+    text: TextPlan
+    train_embeddings: bool
+
+
+@dataclass(frozen=True)
+class EngagementTeacherInputs:
+    """Folders of earlier steps."""
+
+    log: Path
+    teach: Path
+
+
+def teach_engagement(
+    plan: EngagementTeacherPlan, inputs: EngagementTeacherInputs, out: Path, resources: Resources
+) -> None:
+    """Train on the log's lists; write the teacher, its calibration and `examination.json`."""
+    if plan.click_model is None:
+        (out / "none.txt").write_text("the recipe has no engagement teacher\n", encoding="utf-8")
+        return
+    encoder, clicks = text_encoder(plan.text, resources, plan.text.training_tokens), plan.click_model
+    impressions = inputs.log / "impressions.parquet"
+    train, valid = (read_impressions(impressions, plan.actions, split) for split in ("train", "valid"))
+    policy = load_cross_encoder(encoder_folder(inputs.teach))
+    examination = Examination(clicks.places or 1)
+    loss = engagement_loss(plan.actions, clicks.rare, examination if clicks.places else None)
 
     levels = ActionCalibration(len(plan.actions))
-    apart = new_split_student(policy, SplitShape(pooled=0, joint_layers=0)).eval()
-    logits = score_lists(apart, encode_sides(apart, encoder, train, readings), train)[:, 0]
-    known = by_list(logits, train)
-    relevance = {each.list_id: found for each, found in zip(train, known, strict=True)}
-    fit(
-        ClickModel(levels, examination),
-        train,
-        _levels_objective(levels, relevance, loss),
-        plan.teacher.sides,
-        out / "sides",
-    )
-    model = at_levels(policy, levels)
+    relevance = _relevance(policy, encoder, train, resources.embeddings)
+    objective = _levels_objective(levels, relevance, loss)
+    fit(ClickModel(levels, examination), train, objective, clicks.phases.sides, out / "sides")
 
-    objective = pair_objective(train_embeddings(model, embeddings), encoder, loss)
-    fit(ClickModel(model, examination), train, objective, plan.teacher.pairs, out)
-    curve = examination.curve() if plan.places else None
+    model = at_levels(policy, levels)
+    objective = pair_objective(train_embeddings(model, plan.train_embeddings), encoder, loss)
+    fit(ClickModel(model, examination), train, objective, clicks.phases.pairs, out)
+    curve = examination.curve() if clicks.places else None
     write_examination(out, curve)
     save_model(out, model, calibrate_attractiveness(plan.actions, predict_lists(model, encoder, valid), valid, curve))
+
+
+def _relevance(
+    policy: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList], embeddings: Path
+) -> dict[str, np.ndarray]:
+    """The policy teacher's logits of each list by its id, with both sides read apart."""
+    apart = new_split_student(policy, SplitShape(pooled=0, joint_layers=0)).eval()
+    logits = score_lists(apart, encode_sides(apart, encoder, lists, embeddings), lists)[:, 0]
+    return {each.list_id: found for each, found in zip(lists, by_list(logits, lists), strict=True)}
 
 
 def _levels_objective(levels: ActionCalibration, relevance: Mapping[str, np.ndarray], loss: ListLoss) -> Objective:
@@ -99,11 +116,23 @@ def at_levels(policy: CrossEncoder, levels: ActionCalibration) -> CrossEncoder:
 
 def write_examination(folder: Path, curve: np.ndarray | None) -> None:
     """Keep how often each place is looked at, f64[P], compared with the first; None where no place was told apart."""
-    listed = None if curve is None else curve.tolist()
-    (folder / "examination.json").write_text(json.dumps(listed) + "\n", encoding="utf-8")
+    write_json(folder / "examination.json", None if curve is None else curve.tolist())
 
 
 def read_examination(folder: Path) -> np.ndarray | None:
     """Read back what `write_examination` kept."""
-    listed = json.loads((folder / "examination.json").read_text(encoding="utf-8"))
+    listed = read_json(folder / "examination.json")
     return None if listed is None else np.array(listed)
+
+
+TEACH_ENGAGEMENT = Step(
+    "teach-engagement",
+    lambda recipe: EngagementTeacherPlan(
+        recipe.head_names.actions,
+        recipe.engagement.teacher if recipe.engagement else None,
+        recipe.text,
+        recipe.training.train_embeddings,
+    ),
+    EngagementTeacherInputs,
+    teach_engagement,
+)

@@ -1,30 +1,55 @@
 """Step `teach`: gold grades -> a teacher that reads pairs whole, calibrated on validation lists it did not train on.
 
-A small encoder learns first with both sides apart, then in pairs; the model between the phases stays in `sides/`. Lists
-that nobody judged are rehearsed: on them it imitates its untouched backbone. With a decoder, that learns in pairs.
+A small encoder learns first with both sides apart, then in pairs; the model between the phases is kept in `sides/`. On
+lists without grades it imitates its untouched backbone. With a decoder, that learns in pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from models.text import TextEncoder
-from training.data.lists import read_lists, some_of_each
+from training.data.lists import CandidateList, read_lists, some_of_each
 from training.metrics.calibration import fit_calibrations
-from training.nets.checkpoints import FlatTeacher, made_once, save_model
+from training.nets.checkpoints import FlatTeacher, made_once, save_model, write_stamp
 from training.nets.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
-from training.nets.llm_teacher import Decoder
+from training.nets.llm_teacher import Decoder, new_decoder, pair_prompt
 from training.objectives.in_batch_negatives import contrast, imitate, rehearse
 from training.objectives.losses import binary_kl, list_kl
 from training.objectives.pairwise import ListLabels, ListLoss, pair_objective
-from training.recipe import DecoderTeacher, Recipe
-from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
+from training.policy.parser import read_policy
+from training.policy.policy import Policy
+from training.recipe import DecoderPlan, TeacherPlan, TextPlan, TrainingPlan
+from training.step_runner import Resources, Step
+from training.steps.text_encoder import text_encoder
+from training.trainer.distributed import SINGLE_PROCESS
 from training.trainer.loop import TrainingStopped, fit
+
+
+@dataclass(frozen=True)
+class TeachPlan:
+    """The graded heads, and how their teacher learns."""
+
+    heads: tuple[str, ...]
+    text: TextPlan
+    training: TrainingPlan
+    teacher: TeacherPlan
+    seed: int
+
+
+@dataclass(frozen=True)
+class TeachInputs:
+    """Folders of earlier steps."""
+
+    policy: Path
+    data: Path
 
 
 def gold_loss(heads: Sequence[str], listwise_weight: float) -> ListLoss:
@@ -41,40 +66,60 @@ def gold_loss(heads: Sequence[str], listwise_weight: float) -> ListLoss:
     return loss
 
 
-def teach(
-    recipe: Recipe,
-    backbone: str,
-    encoder: TextEncoder,
-    data: Path,
-    out: Path,
-    *,
-    decoder: Callable[[], Decoder] | None = None,
-    processes: ProcessGroup = SINGLE_PROCESS,
-) -> None:
-    """Train the teacher of the heads that people grade and write it, with its calibration, to `out`.
+def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources) -> None:
+    """Train the teacher; write it, its calibration and the policy's stamp.
 
-    With `decoder`, the decoder learns in pairs, and students start from the encoder that learnt apart. The main process
-    alone trains apart, because that needs a whole batch in one place. All `processes` train in pairs, and each predicts
-    all calibration lists.
+    Of many processes the main one alone does the first phase, which needs a whole batch in one place. All of them do
+    the second, and each predicts all validation lists.
     """
-    heads, schedules = recipe.policy_heads, recipe.teacher
-    train = read_lists(data, heads, "train")
-    judged = [each for each in train if each.is_judged]
-    valid = some_of_each(read_lists(data, heads, "valid"), recipe.calibration_lists, recipe.seed)
-
-    def taught_apart() -> CrossEncoder:
-        untouched = new_cross_encoder(backbone, len(heads)).eval()
-        model = train_embeddings(new_cross_encoder(backbone, len(heads)), recipe.train_embeddings)
-        objective = rehearse(contrast(model, encoder, heads), imitate(model, untouched, encoder))
-        fit(model, train, objective, schedules.sides, out / "sides")
-        return mix_in_backbone(model, backbone, recipe.backbone_share)
-
+    processes, decoder = resources.processes or SINGLE_PROCESS, plan.teacher.decoder
     if processes.is_sharded and not decoder:
-        raise TrainingStopped("FSDP2 is for decoders: launch the teaching of a small encoder without it")
-    apart = made_once(out / "sides" / "model", taught_apart, processes)
-    model: FlatTeacher = decoder() if decoder else train_embeddings(apart, recipe.train_embeddings)
-    reading = model.pair_encoder(encoder)
-    objective = pair_objective(model, reading, gold_loss(heads, recipe.listwise_weight))
-    at_once = schedules.lists_at_once if isinstance(schedules, DecoderTeacher) else None
-    fit(model, judged, objective, schedules.pairs, out, lists_at_once=at_once, processes=processes)
-    save_model(out, model, fit_calibrations(heads, predict_lists(model, reading, valid), valid), processes)
+        raise TrainingStopped("FSDP2 is for decoders: train a small encoder without it")
+    policy, encoder = (
+        read_policy(inputs.policy / "policy.md"),
+        text_encoder(plan.text, resources, plan.text.training_tokens),
+    )
+    train = read_lists(inputs.data, plan.heads, "train")
+    valid = some_of_each(read_lists(inputs.data, plan.heads, "valid"), plan.training.calibration_lists, plan.seed)
+
+    apart = partial(_train_apart, plan, resources.model(plan.text.backbone), encoder, train, out / "sides")
+    small = made_once(out / "sides" / "model", apart, processes)
+    model: FlatTeacher = train_embeddings(small, plan.training.train_embeddings)
+    if decoder:
+        model = untrained_decoder(decoder, plan.heads, policy, resources, plan.seed)
+    reads = model.pair_encoder(encoder)
+    objective = pair_objective(model, reads, gold_loss(plan.heads, plan.training.listwise_weight))
+    judged = [each for each in train if each.is_judged]
+    at_once = decoder.lists_at_once if decoder else None
+    fit(model, judged, objective, plan.teacher.phases.pairs, out, lists_at_once=at_once, processes=processes)
+    save_model(out, model, fit_calibrations(plan.heads, predict_lists(model, reads, valid), valid), processes)
+    if processes.is_main:
+        write_stamp(out, policy)
+
+
+def _train_apart(
+    plan: TeachPlan, backbone: str, encoder: TextEncoder, train: Sequence[CandidateList], out: Path
+) -> CrossEncoder:
+    untouched = new_cross_encoder(backbone, len(plan.heads)).eval()
+    model = train_embeddings(new_cross_encoder(backbone, len(plan.heads)), plan.training.train_embeddings)
+    objective = rehearse(contrast(model, encoder, plan.heads), imitate(model, untouched, encoder))
+    fit(model, train, objective, plan.teacher.phases.sides, out)
+    return mix_in_backbone(model, backbone, plan.teacher.backbone_share)
+
+
+def untrained_decoder(
+    plan: DecoderPlan, heads: Sequence[str], policy: Policy, resources: Resources, seed: int
+) -> Decoder:
+    """The decoder with the policy and a question for each head in its prompt."""
+    base = resources.model(plan.base)
+    prompt = pair_prompt(base, policy, [plan.questions[head] for head in heads], plan.tokens)
+    return new_decoder(base, prompt, plan.lora, seed)
+
+
+TEACH = Step(
+    "teach",
+    lambda recipe: TeachPlan(recipe.head_names.graded, recipe.text, recipe.training, recipe.teacher, recipe.seed),
+    TeachInputs,
+    teach,
+    together=True,
+)

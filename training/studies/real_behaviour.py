@@ -23,6 +23,7 @@ import torch
 
 from models.template import FieldFormat, Template
 from training.data.lists import CandidateList, Split, by_list, candidate_lists, render_lists
+from training.data.source_files import SourceFiles
 from training.evaluation.baselines import bm25_scores, embed_texts
 from training.metrics import ranking
 from training.metrics.bootstrap import bootstrap
@@ -43,7 +44,7 @@ STEPS = (0, 50, 150, 400)
 Scores = dict[str, list[np.ndarray]]
 
 
-def measure(data: Path, out: Path) -> dict[str, Any]:
+def measure(data: SourceFiles, out: Path) -> dict[str, Any]:
     """Train on the first part, choose the length on the second, and report on the third: source by source."""
     out.mkdir(parents=True, exist_ok=True)
     lists = [
@@ -57,7 +58,7 @@ def measure(data: Path, out: Path) -> dict[str, Any]:
         split: list(candidate_lists(pairs.filter(pl.col("split") == split), HEADS))
         for split in ("train", "valid", "test")
     }
-    embeddings = _embeddings(pairs, str(data / "minilm_l6_v2"), out)
+    embeddings = _embeddings(pairs, str(data.path("minilm_l6_v2")), out)
     return {
         head: _measure_head(head, {split: _judged(part, head) for split, part in parts.items()}, embeddings, out)
         for head in HEADS
@@ -162,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/behaviour"))
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    report = measure(options.data, options.out)
+    report = measure(SourceFiles(options.data), options.out)
     (options.out / "behaviour.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(table(report))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,7 @@ from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import new_split_student
 from training.objectives.in_batch_negatives import embed_lists, imitate
-from training.recipe import Pruned, Recipe
-from training.recipes.registry import find
+from training.recipe import PruningPlan
 from training.trainer.schedule import Schedule
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
@@ -92,23 +92,29 @@ def test_a_narrow_student_learns_to_place_texts_as_the_whole_one_does(
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.state_dict().items())
 
 
+Measure = Callable[[PruningPlan | None, Student], None]
+PLAN = PruningPlan(shares=(0.5,), schedule=dataclasses.replace(SCHEDULE, steps=2))
+
+
 @pytest.fixture
-def wanted(monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """A recipe with variants; the lists of every split are the same few."""
+def measure(backbone: str, encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measure:
+    """Measures variants of a student; the lists of every split are the same few."""
     monkeypatch.setattr(variants, "read_lists", lambda *_: LISTS)
-    plan = Pruned(shares=(0.5,), schedule=dataclasses.replace(SCHEDULE, steps=2))
-    heads = (dataclasses.replace(find("demo").heads[0], name="fit"),)
-    return dataclasses.replace(find("demo"), heads=heads, engagement=None, pruned=plan)
+
+    def work(plan: PruningPlan | None, student: Student) -> None:
+        variants.measure_variants(plan, ["fit"], encoder, encoder, tmp_path, student, tmp_path, seed=0)
+
+    return work
 
 
 @pytest.mark.slow
 def test_each_variant_is_measured_once(
-    backbone: str, encoder: TextEncoder, tmp_path: Path, wanted: Recipe, monkeypatch: pytest.MonkeyPatch
+    measure: Measure, backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student = new_student(backbone, None)
     for precision in variants.PRECISIONS:
         write_graphs(student, tmp_path, precision)
-    variants.measure_variants(wanted, encoder, encoder, tmp_path, student, tmp_path)
+    measure(PLAN, student)
     rows = {row["name"]: row for row in json.loads((tmp_path / "variants.json").read_text())}
     assert list(rows) == ["unpruned-fp32", "unpruned-fp16", "unpruned-int8", "pruned-50-int8"]
     assert [row["units"] for row in rows.values()] == [64, 64, 64, 32]
@@ -130,21 +136,18 @@ def test_each_variant_is_measured_once(
 
     monkeypatch.setattr(FlatGraphs, "logits", upside_down)
     monkeypatch.setattr("training.compression.pruned_student.fit", lambda *_: pytest.fail("trained again"))
-    variants.measure_variants(wanted, encoder, encoder, tmp_path, student, tmp_path)
+    measure(PLAN, student)
     again = {row["name"]: row for row in json.loads((tmp_path / "variants.json").read_text())}
     assert len(opened) == 1
     assert [again[name] == row for name, row in rows.items()] == [True, True, True, False]
 
 
-def test_a_recipe_without_variants_measures_none(
-    backbone: str, encoder: TextEncoder, tmp_path: Path, wanted: Recipe
-) -> None:
-    none = dataclasses.replace(wanted, pruned=None)
-    variants.measure_variants(none, encoder, encoder, tmp_path, new_student(backbone, None), tmp_path)
+def test_a_recipe_without_variants_measures_none(measure: Measure, backbone: str, tmp_path: Path) -> None:
+    measure(None, new_student(backbone, None))
     assert json.loads((tmp_path / "variants.json").read_text()) == []
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 50.0])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
-        Pruned(shares=(0.5, share), schedule=SCHEDULE)
+        PruningPlan(shares=(0.5, share), schedule=SCHEDULE)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from models.template import FieldFormat, Template
+from training.data.source_files import SourceFiles
 from training.data.tables import DataError
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden, read_golden
 from training.policy.documents import POLICIES
@@ -176,7 +177,7 @@ def test_grades_come_in_as_a_grading_tool_exports_them(tmp_path: Path) -> None:
 
 @needs_data
 def test_the_two_crosswalks_hardly_agree_because_they_grade_different_things(tmp_path: Path) -> None:
-    graded = crosswalk_grades(DATA)
+    graded = crosswalk_grades(SourceFiles(DATA))
     make_golden(graded, read_policy(POLICIES / "jobs.md"), TEMPLATE, tmp_path)
     (found,) = json.loads((tmp_path / "agreement.json").read_text())["agreement"]
     assert found["dimension"] == "role"
@@ -186,7 +187,7 @@ def test_the_two_crosswalks_hardly_agree_because_they_grade_different_things(tmp
 
 @needs_data
 def test_labels_of_shoppers_are_overall_grades_of_the_products_policy(tmp_path: Path) -> None:
-    graded = shopping_grades(DATA)
+    graded = shopping_grades(SourceFiles(DATA))
     template = Template(member=(FieldFormat(name="query"),), candidate=(FieldFormat(name="title"),))
     make_golden(graded, read_policy(POLICIES / "products.md"), template, tmp_path)
     report = json.loads((tmp_path / "agreement.json").read_text())

@@ -32,7 +32,8 @@ from tests.support.judging import PAIRS, PLENTY, POLICY, PROMPT
 from training.judging.answer_cache import AnswerCache, Spending
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden
 from training.judging.llm_client import Endpoint, EndpointRefused
-from training.judging.llm_judge import JudgePlan, JudgeStopped, TextPair, judge, judge_pairs
+from training.judging.llm_judge import JudgePlan, JudgeStopped, TextPair, judge_pairs
+from training.steps.judge import judge_golden
 
 TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldFormat(name="title"),))
 ROOT = Path(__file__).parents[3]
@@ -273,7 +274,7 @@ def golden_folder(folder: Path) -> Path:
 def test_the_step_reports_agreement_with_gold_per_dimension(tmp_path: Path) -> None:
     golden = golden_folder(tmp_path / "golden")
     with ChatServer() as server:
-        judge(plan_for(server, pairs=5), POLICY, golden, tmp_path / "ledger.sqlite", tmp_path)
+        judge_golden(plan_for(server, pairs=5), POLICY, golden, tmp_path / "ledger.sqlite", tmp_path)
     report = json.loads((tmp_path / "judge.json").read_text())
     assert report["measured"]
     assert report["pairs"] == {"graded": 5, "malformed": 0, "refused": 0, "over budget": 0}
@@ -286,7 +287,7 @@ def test_the_step_reports_agreement_with_gold_per_dimension(tmp_path: Path) -> N
 
 
 def test_without_an_endpoint_the_report_says_that_prompting_was_not_measured(tmp_path: Path) -> None:
-    judge(JudgePlan(), POLICY, golden_folder(tmp_path / "golden"), tmp_path / "ledger.sqlite", tmp_path)
+    judge_golden(JudgePlan(), POLICY, golden_folder(tmp_path / "golden"), tmp_path / "ledger.sqlite", tmp_path)
     report = json.loads((tmp_path / "judge.json").read_text())
     assert not report["measured"]
     assert report["agreement"] == [{"dimension": d, "agreement": None} for d in DIMENSIONS[:2]]
@@ -298,10 +299,10 @@ def test_pairs_without_an_answer_stop_the_step_and_the_next_run_asks_only_for_th
     golden = golden_folder(tmp_path / "golden")
     with ChatServer(lambda asked: Reply(500, b"", (SOON,)) if len(asked.member) % 2 else None) as server:
         with pytest.raises(JudgeStopped, match=r"no answer for \d of 5 pairs \(status 500: \d\)"):
-            judge(plan_for(server, pairs=5), POLICY, golden, tmp_path / "ledger.sqlite", tmp_path)
+            judge_golden(plan_for(server, pairs=5), POLICY, golden, tmp_path / "ledger.sqlite", tmp_path)
         answered = len(server.billed)
         assert 0 < answered < 5
         server.behave = well
         before = len(server.asked)
-        judge(plan_for(server, pairs=5), POLICY, golden, tmp_path / "ledger.sqlite", tmp_path)
+        judge_golden(plan_for(server, pairs=5), POLICY, golden, tmp_path / "ledger.sqlite", tmp_path)
         assert len(server.asked) - before == 5 - answered

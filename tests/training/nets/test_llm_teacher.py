@@ -34,8 +34,7 @@ from training.nets.shapes import Lora
 from training.objectives.pairwise import pair_objective
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
-from training.recipe import DecoderTeacher
-from training.recipes.registry import find
+from training.recipes import find_recipe
 from training.steps.train_policy_teacher import gold_loss
 from training.trainer.loop import TrainingStopped, fit
 from training.trainer.schedule import Schedule
@@ -222,8 +221,8 @@ QWEN = Qwen2Config(
 
 
 def test_the_recipe_of_seven_billion_fits_its_real_architecture(model: Decoder) -> None:
-    plan = find("jobs-7b").teacher
-    assert isinstance(plan, DecoderTeacher)
+    plan = find_recipe("jobs-7b").teacher.decoder
+    assert plan is not None
     with torch.device("meta"):
         # Other kinds of attention look into the mask, which has no values here.
         causal: Any = AutoModelForCausalLM.from_config(QWEN, attn_implementation="eager", dtype=torch.bfloat16)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,17 @@ from models.bundle.files import Bundle
 from models.loading import check_known_answers, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
 from models.text import TextEncoder
-from training.dag import STEPS
+from training.dag import run_all
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import new_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, list_objective, score_lists
 from training.objectives.pairwise import ListLabels
-from training.recipe import Pruned, Sweep
-from training.recipes.registry import find
+from training.recipe import EvaluationPlan, PruningPlan, Sweep, TeacherPlan
+from training.recipes import find_recipe
 from training.sources.market import market_lists
-from training.step_runner import Run, run_step
+from training.step_runner import Run
 from training.trainer.loop import fit
 from training.trainer.schedule import Phases, Schedule
 
@@ -64,7 +64,7 @@ def test_list_objective_come_in_the_order_of_their_candidates(
     student: SplitStudent, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     some = lists(1)
-    some[1] = dataclasses.replace(some[1], candidates=("ward", "oven"), labels={"relevance": np.array([0.0, 0.0])})
+    some[1] = replace(some[1], candidates=("ward", "oven"), labels={"relevance": np.array([0.0, 0.0])})
     sides = encode_sides(student, encoder, some, tmp_path)
     seen: list[Tensor] = []
 
@@ -102,22 +102,27 @@ def test_another_encoder_does_not_use_this_ones_cache(
 
 @pytest.mark.slow
 def test_a_recipe_with_a_split_student_ends_in_a_split_bundle(tmp_path: Path) -> None:
-    demo = find("demo")
+    demo = find_recipe("demo")
     assert demo.engagement is not None
-    recipe = dataclasses.replace(
+    phases = Phases(SHORT, SHORT)
+    recipe = replace(
         demo,
-        engagement=dataclasses.replace(demo.engagement, teacher=Phases(SHORT, SHORT), student=SHORT),
-        lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0),
-        teacher=Phases(SHORT, SHORT),
-        student=Phases(SHORT, SHORT),
-        split=SHAPE,
+        engagement=replace(
+            demo.engagement,
+            teacher=replace(demo.engagement.teacher, phases=phases),
+            student=replace(demo.engagement.student, schedule=SHORT),
+        ),
+        data=replace(
+            demo.data, lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0)
+        ),
+        teacher=TeacherPlan(phases=phases),
+        student=replace(demo.student, phases=phases, split=SHAPE),
         sweep=Sweep((SplitShape(0, 0), SHAPE), SHORT),
-        pruned=Pruned(shares=(0.5,), schedule=SHORT),
-        floors={},
+        pruning=PruningPlan(shares=(0.5,), schedule=SHORT),
+        evaluation=EvaluationPlan(floors={}),
     )
     run = Run(recipe, tmp_path, tmp_path / "runs", tmp_path / "bundles")
-    for step in STEPS.values():
-        run_step(step, run)
+    run_all(run)
     points = json.loads((run.folder("frontier") / "frontier.json").read_text())
     assert [point["name"] for point in points] == ["0x0", "2x1-queries", "flat"]
     assert points[0]["sources"]["market"]["minus_reference"]["mean"] == 0

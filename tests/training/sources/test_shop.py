@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from training.data.lists import SPLITS, FieldList, render_lists, split_of
+from training.data.source_files import SourceFiles
 from training.data.tables import DataError
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
-from training.recipes import products
-from training.recipes.registry import find
+from training.recipes import find_recipe, products
 from training.sources.esci import read_shop, shopping_grades
 from training.sources.shop import (
     GAINS,
@@ -131,26 +131,26 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, column: str, value: 
     pl.DataFrame([product]).write_parquet(tmp_path / "esci/products.parquet")
     good = {"query_id": 7, "query": "q", "doc_id": "a", "label": "E"}
     pl.DataFrame([good]).write_parquet(tmp_path / "esci/judgments.parquet")
-    read = read_shop(tmp_path)
+    read = read_shop(SourceFiles(tmp_path))
     assert read == Shop({"a": {"title": "t", "bullet_points": "b"}}, [Query("7", "q", {"a": "E"})])
     pl.DataFrame([good, {**good, column: value}]).write_parquet(tmp_path / "esci/judgments.parquet")
     with pytest.raises(DataError, match=told):
-        shopping_grades(tmp_path)
+        shopping_grades(SourceFiles(tmp_path))
 
 
 def test_the_recipe_is_complete_without_data() -> None:
-    recipe = find("products")
-    assert read_policy(recipe.policy).label == "products-policy@1.0.0"
-    assert recipe.card.licence == "Apache-2.0"
-    assert {floor.split("/")[0] for floor in recipe.floors} == set(recipe.policy_heads)
-    for member, candidate in recipe.examples:
-        assert recipe.template.render_member(member) == member["query"]
-        assert recipe.template.render_candidate(candidate).startswith(candidate["title"])
+    recipe = find_recipe("products")
+    assert read_policy(recipe.data.policy).label == "products-policy@1.0.0"
+    assert recipe.export.card.licence == "Apache-2.0"
+    assert {floor.split("/")[0] for floor in recipe.evaluation.floors} == set(recipe.head_names.graded)
+    for member, candidate in recipe.export.examples:
+        assert recipe.text.template.render_member(member) == member["query"]
+        assert recipe.text.template.render_candidate(candidate).startswith(candidate["title"])
 
 
 @needs_data
 def test_the_real_queries_split_into_enough_of_each() -> None:
-    shop_ = read_shop(DATA)
+    shop_ = read_shop(SourceFiles(DATA))
     assert [len(shop_.of(split)) for split in SPLITS] == [61, 16, 23]
     assert sum(len(query.labels) for query in shop_.queries) == 4454
     mean = sum(GAINS[label] for query in shop_.queries for label in query.labels.values()) / 4454
@@ -159,12 +159,12 @@ def test_the_real_queries_split_into_enough_of_each() -> None:
 
 @needs_data
 def test_no_real_text_is_both_trained_on_and_held_out() -> None:
-    recipe = find("products")
-    pairs = render_lists(products.lists(DATA), recipe.template, recipe.head_names)
+    recipe = find_recipe("products")
+    pairs = render_lists(products.lists(SourceFiles(DATA)), recipe.text.template, recipe.head_names.all)
     train, held = pairs.filter(pl.col("split") == "train"), pairs.filter(pl.col("split") != "train")
     for side in ("member", "candidate"):
         assert train[side].n_unique() > 60
         assert not set(train[side].str.to_lowercase()) & set(held[side].str.to_lowercase())
-    assert {floor.split("/")[1] for floor in recipe.floors} <= set(held["source"])
-    examples = {text for pair in recipe.examples for text in (pair[0]["query"], pair[1]["title"])}
-    assert not examples & {*pairs["member"], *(str(p["title"]) for p in read_shop(DATA).products.values())}
+    assert {floor.split("/")[1] for floor in recipe.evaluation.floors} <= set(held["source"])
+    examples = {text for pair in recipe.export.examples for text in (pair[0]["query"], pair[1]["title"])}
+    assert not examples & {*pairs["member"], *(str(p["title"]) for p in read_shop(SourceFiles(DATA)).products.values())}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from training.data.lists import SPLITS, FieldList, split_of
+from training.data.source_files import SourceFiles
 from training.recipes import jobs
 from training.sources import career_moves, esci, usajobs
 from training.sources.onet_esco import (
@@ -114,7 +115,7 @@ def test_no_sentence_of_a_held_out_posting_is_trained_on() -> None:
 
 @needs_data
 def test_the_real_crosswalk_holds_out_its_groups_whole() -> None:
-    taxonomies = read_taxonomies(DATA)
+    taxonomies = read_taxonomies(SourceFiles(DATA))
     held = {taxonomies.jobs[uri].title for uri in held_out_jobs(taxonomies, jobs.GROUPS) if uri in taxonomies.jobs}
     seen = titles(crosswalk_lists(taxonomies, jobs.GROUPS, copies=1, candidates=12, seed=0))
     assert len(held) > 500
@@ -124,14 +125,14 @@ def test_the_real_crosswalk_holds_out_its_groups_whole() -> None:
 
 @needs_data
 def test_career_moves_are_only_ever_tested_on() -> None:
-    lists = list(career_moves.move_lists(DATA, count=20, negatives=30, seed=0))
+    lists = list(career_moves.move_lists(SourceFiles(DATA), count=20, negatives=30, seed=0))
     assert {each.split for each in lists} == {"test"}
     assert all(sum(each.labels["relevance"]) == 1 for each in lists)  # type: ignore[arg-type]  # all of them are judged
 
 
 @needs_data
 def test_product_texts_are_not_judged() -> None:
-    lists = list(esci.unjudged_lists(DATA, count=10, candidates=4, seed=0))
+    lists = list(esci.unjudged_lists(SourceFiles(DATA), count=10, candidates=4, seed=0))
     assert all(each.labels == {} and len(each.candidates) == 4 for each in lists)
 
 
@@ -139,7 +140,7 @@ def test_product_texts_are_not_judged() -> None:
 def test_no_text_of_a_member_or_of_a_posting_is_both_trained_on_and_held_out() -> None:
     """Other than postings, ESCO jobs that training knows do stand in held-out lists, as negatives."""
     texts: dict[str, set[str]] = {split: set() for split in SPLITS}
-    for each in jobs.lists(DATA):
+    for each in jobs.lists(SourceFiles(DATA)):
         texts[each.split] |= {str(each.member)}
         texts[each.split] |= {str(candidate) for candidate in each.candidates if each.source == "usajobs"}
     assert all(texts.values())

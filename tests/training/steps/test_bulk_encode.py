@@ -18,8 +18,8 @@ from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
 from training.data.tables import DataError
-from training.steps import bulk_encode as encoding
-from training.steps.bulk_encode import Shard, encode
+from training.steps import bulk_encode as module
+from training.steps.bulk_encode import Shard, bulk_encode
 
 WORDS = "data engineer python spark chef pastry bake nurse ward senior".split()
 TEXTS = [f"{WORDS[number % 10]} {WORDS[number // 10 % 10]} {number}" for number in range(40)]
@@ -56,7 +56,7 @@ def kept(store: Path, bundle: Path, texts: list[str]) -> int:
 
 
 def test_each_candidate_is_kept_as_the_service_would_keep_it(table: Path, bundle: Path, tmp_path: Path) -> None:
-    done = encode(table, bundle, tmp_path / "store", threads=1)
+    done = bulk_encode(table, bundle, tmp_path / "store", threads=1)
     assert (done.rows, done.encoded, done.empty) == (40, 40, 0)
     assert kept(tmp_path / "store", bundle, TEXTS) == 40
 
@@ -64,7 +64,7 @@ def test_each_candidate_is_kept_as_the_service_would_keep_it(table: Path, bundle
 def test_fields_are_rendered_and_rows_without_a_text_are_counted(bundle: Path, tmp_path: Path) -> None:
     fields = [{"title": "pastry chef", "description": None}, {"title": "nurse", "description": "ward"}, None]
     pl.DataFrame({"id": ["a", "b", "c"], "fields": fields}).write_parquet(tmp_path / "fields.parquet")
-    done = encode(tmp_path / "fields.parquet", bundle, tmp_path / "store", threads=1)
+    done = bulk_encode(tmp_path / "fields.parquet", bundle, tmp_path / "store", threads=1)
     assert (done.rows, done.encoded, done.empty) == (3, 2, 1)
     template = Bundle.load(bundle).manifest.text.template
     texts = [
@@ -75,19 +75,19 @@ def test_fields_are_rendered_and_rows_without_a_text_are_counted(bundle: Path, t
 
 
 def test_what_is_there_is_not_encoded_again(table: Path, bundle: Path, tmp_path: Path) -> None:
-    encode(table, bundle, tmp_path / "store", threads=1)
-    assert encode(table, bundle, tmp_path / "store", threads=1).encoded == 0
+    bulk_encode(table, bundle, tmp_path / "store", threads=1)
+    assert bulk_encode(table, bundle, tmp_path / "store", threads=1).encoded == 0
 
 
 def test_another_model_encodes_all_of_it(table: Path, bundle: Path, tmp_path: Path) -> None:
-    encode(table, bundle, tmp_path / "store", threads=1)
+    bulk_encode(table, bundle, tmp_path / "store", threads=1)
     write_split_bundle(tmp_path / "split-v2", seed=1)
-    assert encode(table, tmp_path / "split-v2", tmp_path / "store", threads=1).encoded == 40
+    assert bulk_encode(table, tmp_path / "split-v2", tmp_path / "store", threads=1).encoded == 40
 
 
 def test_shards_share_the_work(table: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "ROWS", 8)
-    done = [encode(table, bundle, tmp_path / "store", threads=1, shard=Shard(number, 2)) for number in range(2)]
+    monkeypatch.setattr(module, "ROWS", 8)
+    done = [bulk_encode(table, bundle, tmp_path / "store", threads=1, shard=Shard(number, 2)) for number in range(2)]
     assert [each.encoded for each in done] == [24, 16]
     assert kept(tmp_path / "store", bundle, TEXTS) == 40
 
@@ -104,8 +104,8 @@ def _encode_and_die(table: Path, bundle: Path, store: Path) -> None:
         written += 1
 
     SlotFile.put_many = write_twice  # type: ignore[method-assign,assignment]
-    encoding.BATCH = 7
-    encode(table, bundle, store, threads=1)
+    module.BATCH = 7
+    bulk_encode(table, bundle, store, threads=1)
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(table: Path, bundle: Path, tmp_path: Path) -> None:
@@ -116,17 +116,17 @@ def test_a_run_that_was_killed_goes_on_where_it_was(table: Path, bundle: Path, t
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert kept(tmp_path / "store", bundle, TEXTS) == 14
-    assert encode(table, bundle, tmp_path / "store", threads=1).encoded == 26
+    assert bulk_encode(table, bundle, tmp_path / "store", threads=1).encoded == 26
     assert kept(tmp_path / "store", bundle, TEXTS) == 40
 
 
 def test_a_model_that_reads_pairs_has_nothing_to_store(table: Path, tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "tiny-v1")
     with pytest.raises(BundleError, match="nothing to store"):
-        encode(table, tmp_path / "tiny-v1", tmp_path / "store", threads=1)
+        bulk_encode(table, tmp_path / "tiny-v1", tmp_path / "store", threads=1)
 
 
 def test_a_table_without_texts_is_refused(bundle: Path, tmp_path: Path) -> None:
     pl.DataFrame({"id": ["a"]}).write_parquet(tmp_path / "ids.parquet")
     with pytest.raises(DataError, match="must have the columns"):
-        encode(tmp_path / "ids.parquet", bundle, tmp_path / "store", threads=1)
+        bulk_encode(tmp_path / "ids.parquet", bundle, tmp_path / "store", threads=1)

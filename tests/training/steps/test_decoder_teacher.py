@@ -24,8 +24,9 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from tests.support.miniature import PAIRS, in_fp32, run_in
-from training.dag import STEPS, decoder_of
-from training.data.lists import read_lists
+from training.dag import load_step
+from training.data.lists import CandidateList, read_lists
+from training.data.soft_labels import SoftLabels, read_soft_labels
 from training.nets.checkpoints import load_teacher
 from training.nets.inference import predict_lists
 from training.nets.llm_teacher import Decoder
@@ -33,7 +34,6 @@ from training.objectives.pairwise import pair_objective
 from training.policy.parser import read_policy
 from training.step_runner import Run, StepError, run_step
 from training.steps import train_policy_teacher as teach
-from training.steps.annotate import check_soft_labels, read_soft_labels
 from training.trainer.distributed import ProcessGroup
 from training.trainer.loop import TrainingStopped, fit
 
@@ -60,12 +60,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         return cut
 
-    run_step(STEPS["policy"], run)
-    run_step(STEPS["data"], run)
+    run_step(load_step("policy"), run)
+    run_step(load_step("data"), run)
     with pytest.MonkeyPatch.context() as patched, in_fp32():
         patched.setattr(teach, "pair_objective", cutting)
         with pytest.raises(KeyboardInterrupt):
-            run_step(STEPS["teach"], run)
+            run_step(load_step("teach"), run)
     return root
 
 
@@ -81,7 +81,7 @@ def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """One process goes on with it to the end."""
     run = run_in(copy_of(prepared, tmp_path_factory.mktemp("alone") / "root", begun=True))
     with in_fp32():
-        run_step(STEPS["teach"], run)
+        run_step(load_step("teach"), run)
         yield run
 
 
@@ -108,21 +108,25 @@ def test_the_teacher_of_a_recipe_is_a_decoder_with_the_policy_in_its_prompt(alon
     assert "How many of the wanted skills does the member have?" in teacher.encoder.prompt.start
 
 
+def joined(lists: list[CandidateList]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([each.labels[name] for each in lists]) for name in lists[0].labels}
+
+
 @pytest.mark.slow
 def test_its_soft_labels_are_calibrated_and_teach_a_student(alone: Run) -> None:
     for name in ("log", "teach-engagement", "annotate"):
-        run_step(STEPS[name], alone)
-    check_soft_labels(alone.folder("annotate"), alone.recipe.head_names, read_policy(alone.recipe.policy))
-    soft = read_soft_labels(alone.folder("annotate"))
+        run_step(load_step(name), alone)
+    policy = read_policy(alone.recipe.data.policy)
+    soft = SoftLabels.of(joined(read_soft_labels(alone.folder("annotate"), ["relevance"], policy)), "relevance")
     teacher, calibrations = load_teacher(alone.folder("teach"))
     assert isinstance(teacher, Decoder)
     lists = read_lists(alone.folder("data"), ["relevance"], "train")
     wanted = predict_lists(teacher, teacher.encoder, lists)[:, 0]
-    np.testing.assert_allclose(soft["relevance_logit"].to_numpy(), wanted, rtol=1e-3, atol=1e-3)
-    stated = calibrations["relevance"].apply(soft["relevance_logit"].to_numpy())
-    np.testing.assert_allclose(soft["relevance"].to_numpy(), stated, rtol=1e-6)
+    np.testing.assert_allclose(soft.logit, wanted, rtol=1e-3, atol=1e-3)
+    stated = calibrations["relevance"].apply(soft.logit)
+    np.testing.assert_allclose(soft.probability, stated, rtol=1e-6)
     assert wanted.std() > 0.01
-    run_step(STEPS["distill"], alone)
+    run_step(load_step("distill"), alone)
     encoders = [alone.folder("teach") / "sides" / "model", alone.folder("distill") / "encoder" / "model"]
     before, after = (load_file(each / "model.safetensors") for each in encoders)
     assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())
@@ -156,11 +160,13 @@ def test_two_processes_learn_what_one_does(alone: Run, together: tuple[Path, Pat
 
 def test_half_of_each_step_is_something_else(alone: Run, tmp_path: Path) -> None:
     """The control: what a process would learn from its own share."""
-    plan, heads = alone.recipe.teacher, alone.recipe.policy_heads
-    decoder = decoder_of(alone)()  # type: ignore[misc]  # the recipe has one
-    objective = pair_objective(decoder, decoder.encoder, teach.gold_loss(heads, alone.recipe.listwise_weight))
+    recipe, heads = alone.recipe, alone.recipe.head_names.graded
+    assert recipe.teacher.decoder is not None
+    policy = read_policy(recipe.data.policy)
+    decoder = teach.untrained_decoder(recipe.teacher.decoder, heads, policy, alone.resources(), recipe.seed)
+    objective = pair_objective(decoder, decoder.encoder, teach.gold_loss(heads, recipe.training.listwise_weight))
     lists = [each for each in read_lists(alone.folder("data"), heads, "train") if each.is_judged]
-    fit(decoder, lists, lambda some: objective(some[::2]), plan.pairs, tmp_path)
+    fit(decoder, lists, lambda some: objective(some[::2]), recipe.teacher.phases.pairs, tmp_path)
     assert distance(gradients(tmp_path), gradients(alone.folder("teach"))) > 0.1
 
 
@@ -195,6 +201,6 @@ def test_a_step_that_cannot_be_divided_evenly_is_an_error(tmp_path: Path) -> Non
 
 
 def test_a_step_for_one_process_refuses_more(tmp_path: Path) -> None:
-    run = dataclasses.replace(run_in(tmp_path), team=of_two())
+    run = dataclasses.replace(run_in(tmp_path), processes=of_two())
     with pytest.raises(StepError, match="step 'policy' is done by one process: start it without `accelerate launch`"):
-        run_step(STEPS["policy"], run)
+        run_step(load_step("policy"), run)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import replace
 
 import pytest
 
-from training.dag import STEPS, run_all
+from training.dag import load_step, run_all
 from training.evaluation.promotion_gate import NotPromoted
-from training.recipe import Pruned
-from training.recipes.registry import find
+from training.recipe import EvaluationPlan, PruningPlan, TeacherPlan
+from training.recipes import find_recipe
+from training.recipes.minilm import ALL_LEVERS
 from training.sources.market import market_lists
 from training.step_runner import Run, run_step
-from training.steps.ablate import LEVERS
 from training.steps.evaluate import FloorBroken
 from training.trainer.schedule import Phases, Schedule
 
@@ -25,22 +25,31 @@ SHORT = Phases(*(Schedule(steps=2, lists_per_step=2, learning_rate=1e-3) for _ i
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All steps, without floors."""
     folder = tmp_path_factory.mktemp("evaluate")
-    demo = find("demo")
+    demo = find_recipe("demo")
     assert demo.engagement is not None
-    recipe = dataclasses.replace(
+    recipe = replace(
         demo,
-        engagement=dataclasses.replace(demo.engagement, teacher=SHORT, student=SHORT.pairs),
-        ablated=tuple(LEVERS),
-        lists=lambda _: market_lists(lists={"train": 8, "valid": 8, "test": 16}, candidates=6, seed=0),
-        teacher=SHORT,
-        student=SHORT,
-        pruned=Pruned(shares=(0.5,), schedule=SHORT.sides),
-        floors={},
-        audited_lists=4,
+        engagement=replace(
+            demo.engagement,
+            teacher=replace(demo.engagement.teacher, phases=SHORT),
+            student=replace(demo.engagement.student, schedule=SHORT.pairs),
+        ),
+        ablated=ALL_LEVERS,
+        data=replace(
+            demo.data, lists=lambda _: market_lists(lists={"train": 8, "valid": 8, "test": 16}, candidates=6, seed=0)
+        ),
+        teacher=TeacherPlan(phases=SHORT),
+        student=replace(demo.student, phases=SHORT),
+        pruning=PruningPlan(shares=(0.5,), schedule=SHORT.sides),
+        evaluation=EvaluationPlan(floors={}, audited_lists=4),
     )
     found = Run(recipe, folder, folder / "runs", folder / "bundles")
     run_all(found)
     return found
+
+
+def with_evaluation(run: Run, plan: EvaluationPlan) -> Run:
+    return replace(run, recipe=replace(run.recipe, evaluation=plan))
 
 
 def test_the_report_holds_every_part(run: Run) -> None:
@@ -55,7 +64,7 @@ def test_the_report_holds_every_part(run: Run) -> None:
     assert {"click", "apply"} <= report["heads"].keys()
     assert "teacher" in report["heads"]["click"]["sources"]["log of market"]["systems"]
     assert [each["weight"] for each in report["shares"]["points"]] == [0.0, 0.5]
-    assert [row["without"] for row in report["ablation"]] == list(LEVERS)
+    assert [row["without"] for row in report["ablation"]] == list(ALL_LEVERS)
     assert report["ablation"][0]["minus_whole"].keys() == {"relevance NDCG@10", "click AUC", "apply AUC"}
     assert report["variants"][-1]["name"] == "pruned-50-int8"
 
@@ -67,19 +76,19 @@ def test_the_page_shows_the_worst_pairs_and_the_report_does_not(run: Run) -> Non
 
 
 def test_a_student_is_held_against_the_bundle_that_is_live(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    again = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, audited_lists=0))
-    run_step(STEPS["evaluate"], again)
+    again = with_evaluation(run, EvaluationPlan(floors={}, audited_lists=0))
+    run_step(load_step("evaluate"), again)
     promotion = json.loads((run.folder("evaluate") / "report.json").read_text(encoding="utf-8"))["promotion"]
     assert promotion["promoted"]
     assert promotion["live"] == "demo-v1"
     # The same student does not pass a gate that asks for a gain: it is no better than itself.
     monkeypatch.setattr("training.evaluation.promotion_gate.LEAST_DIFFERENCE", 0.01)
     with pytest.raises(NotPromoted, match="minus demo-v1"):
-        run_step(STEPS["evaluate"], run)
+        run_step(load_step("evaluate"), run)
 
 
 def test_a_floor_stops_a_bad_student_and_the_report_is_there_all_the_same(run: Run) -> None:
-    strict = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, floors={"relevance/market/auc": 1.01}))
+    strict = with_evaluation(run, EvaluationPlan(floors={"relevance/market/auc": 1.01}))
     with pytest.raises(FloorBroken, match=r"under the floor of 1\.01"):
-        run_step(STEPS["evaluate"], strict)
+        run_step(load_step("evaluate"), strict)
     assert (run.folder("evaluate") / "report.html").exists()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from training.dag import STEPS
+from training.dag import load_step
 from training.data.lists import FieldList
+from training.data.source_files import SourceFiles
 from training.distillation import student_trainers as learners
-from training.recipe import Recipe
-from training.recipes.registry import find
+from training.recipe import ActionHeadsPlan, TeacherPlan
+from training.recipes import find_recipe
 from training.sources.market import market_attraction, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
@@ -22,23 +23,28 @@ from training.trainer.schedule import Phases, Schedule
 SHORT = Schedule(steps=2, lists_per_step=2, learning_rate=1e-3)
 
 
-def log(_: Path) -> Iterator[FieldList]:
+def log(_: SourceFiles) -> Iterator[FieldList]:
     shown = market_lists(lists={"train": 8, "valid": 8, "test": 4}, candidates=8, seed=2)
     yield from simulated_log(shown, market_attraction, power_law(8, 0.7), seed=3)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    demo = find("demo")
+    demo = find_recipe("demo")
     assert demo.engagement is not None
-    recipe: Recipe = dataclasses.replace(
+    recipe = replace(
         demo,
-        engagement=dataclasses.replace(
-            demo.engagement, log=log, teacher=Phases(SHORT, SHORT), student=SHORT, shares=()
+        engagement=replace(
+            demo.engagement,
+            log=log,
+            teacher=replace(demo.engagement.teacher, phases=Phases(SHORT, SHORT)),
+            student=ActionHeadsPlan(schedule=SHORT, shares=()),
         ),
-        lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0),
-        teacher=Phases(SHORT, SHORT),
-        student=Phases(SHORT, SHORT),
+        data=replace(
+            demo.data, lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0)
+        ),
+        teacher=TeacherPlan(phases=Phases(SHORT, SHORT)),
+        student=replace(demo.student, phases=Phases(SHORT, SHORT)),
     )
     return Run(recipe, tmp_path, tmp_path / "runs", tmp_path / "bundles")
 
@@ -59,20 +65,20 @@ def fitted(monkeypatch: pytest.MonkeyPatch, module: object, cut_at: int) -> list
 
 
 def test_a_teacher_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_step(STEPS["policy"], run)
-    run_step(STEPS["data"], run)
+    run_step(load_step("policy"), run)
+    run_step(load_step("data"), run)
     folders = fitted(monkeypatch, teach, cut_at=2)
     with pytest.raises(KeyboardInterrupt):
-        run_step(STEPS["teach"], run)
-    assert run_step(STEPS["teach"], run)
+        run_step(load_step("teach"), run)
+    assert run_step(load_step("teach"), run)
     assert folders == ["sides", "teach", "teach"]
 
 
 def test_a_student_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("policy", "data", "log", "teach", "teach-engagement", "annotate"):
-        run_step(STEPS[name], run)
+        run_step(load_step(name), run)
     folders = fitted(monkeypatch, learners, cut_at=2)
     with pytest.raises(KeyboardInterrupt):
-        run_step(STEPS["distill"], run)
-    assert run_step(STEPS["distill"], run)
+        run_step(load_step("distill"), run)
+    assert run_step(load_step("distill"), run)
     assert folders[:3] == ["sides", "relevance", "relevance"]

@@ -1,0 +1,100 @@
+"""Soft labels: what the teachers say of pairs, in shards of Parquet. Written, read and checked here alone.
+
+list_id | source | split | member | candidate    as in `training.data.lists`
+<head>        f64   the probability: the output of the head's teacher, calibrated
+<head>_logit  f32   the output itself
+<head>_gold   f64   the gain, or null
+policy        str   the stamp of the policy that the teacher was made under
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from training.data.lists import KEYS, CandidateList, candidate_lists
+from training.data.tables import DataError, check_columns, empty, read_table
+from training.policy.policy import Policy, check_stamps
+
+
+@dataclass(frozen=True)
+class SoftColumns:
+    """The names of a head's columns in a shard, and of its labels in a list."""
+
+    probability: str
+    logit: str
+    gold: str
+
+    @classmethod
+    def of(cls, head: str) -> SoftColumns:
+        return cls(head, f"{head}_logit", f"{head}_gold")
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """A head's labels of some pairs, in order: f64[pairs] each. Gold is NaN where no grade is known."""
+
+    probability: np.ndarray
+    logit: np.ndarray
+    gold: np.ndarray
+
+    @classmethod
+    def of(cls, labels: Mapping[str, np.ndarray], head: str) -> SoftLabels:
+        """A head's soft labels among the labels of a list."""
+        columns = SoftColumns.of(head)
+        return cls(labels[columns.probability], labels[columns.logit], labels[columns.gold])
+
+    def by_column(self, head: str) -> dict[str, np.ndarray]:
+        """As labels of a list."""
+        columns = SoftColumns.of(head)
+        return {columns.probability: self.probability, columns.logit: self.logit, columns.gold: self.gold}
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where a shard of this number is kept."""
+    return folder / f"soft-{number:05d}.parquet"
+
+
+def shard_bytes(pairs: pl.DataFrame, labels: Mapping[str, SoftLabels], policy: str) -> bytes:
+    """A shard's file: the pairs, the labels of each head, and the stamp of the policy."""
+    columns = [
+        pl.Series(name, values).fill_nan(None)
+        for head, each in labels.items()
+        for name, values in each.by_column(head).items()
+    ]
+    file = io.BytesIO()
+    pairs.select(KEYS).with_columns(*columns, pl.lit(policy).alias("policy")).write_parquet(file)
+    return file.getvalue()
+
+
+def read_soft_labels(folder: Path, heads: Sequence[str], policy: Policy) -> list[CandidateList]:
+    """The lists of all shards, in order; their labels are those of `SoftLabels` for each head.
+
+    Raises DataError, with file, row and column, for a shard that cannot be used, and PolicyMismatch for labels that
+    were made under another policy.
+    """
+    paths = sorted(folder.glob("soft-*.parquet"))
+    if not paths:
+        raise DataError(f"{folder}: there are no soft labels")
+    names = [name for head in heads for name in vars(SoftColumns.of(head)).values()]
+    shards = [_read_shard(path, heads, policy).select(*KEYS, *names) for path in paths]
+    return list(candidate_lists(pl.concat(shards), names))
+
+
+def _read_shard(path: Path, heads: Sequence[str], policy: Policy) -> pl.DataFrame:
+    shard = read_table(path)
+    problems = {name: empty(name) for name in (*KEYS, "policy")}
+    for columns in map(SoftColumns.of, heads):
+        is_probability = pl.col(columns.probability).is_between(0, 1).fill_null(value=False)
+        problems[columns.probability] = ~is_probability, "a soft label must be a probability"
+        problems[columns.logit] = ~pl.col(columns.logit).is_finite().fill_null(value=False), "a logit must be finite"
+        outside = pl.col(columns.gold).is_nan() | ~pl.col(columns.gold).is_between(0, 1)
+        problems[columns.gold] = outside, "a gain must be a number from 0 to 1, or null"
+    check_columns(shard, problems, str(path))
+    check_stamps(shard["policy"], policy, str(path))
+    return shard

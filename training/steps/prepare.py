@@ -1,0 +1,100 @@
+"""Steps `policy`, `golden`, `data` and `log`: what the recipe's sources hold -> checked files that later steps read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from models.template import Template
+from training.data.impressions import POSITION, check_impressions
+from training.data.lists import check_pairs, render_lists
+from training.data.source_files import SourceFiles
+from training.judging.golden_set import HumanGrades, make_golden
+from training.policy.parser import read_policy, write_policy
+from training.recipe import Lists
+from training.step_runner import Resources, Step
+
+
+@dataclass(frozen=True)
+class NoInputs:
+    """For a step that reads no other step."""
+
+
+def prepare_policy(document: Path, _: NoInputs, out: Path, __: Resources) -> None:
+    """Check the policy document; write it, its parts as JSON and the judge's prompt."""
+    write_policy(document, out)
+
+
+@dataclass(frozen=True)
+class GoldenPlan:
+    """Who graded, and how their pairs become texts."""
+
+    human_grades: Callable[[SourceFiles], HumanGrades]
+    template: Template
+
+
+@dataclass(frozen=True)
+class GoldenInputs:
+    """Folders of earlier steps."""
+
+    policy: Path
+
+
+def prepare_golden(plan: GoldenPlan, inputs: GoldenInputs, out: Path, resources: Resources) -> None:
+    """Adjudicate human grades into the golden set."""
+    policy = read_policy(inputs.policy / "policy.md")
+    make_golden(plan.human_grades(resources.sources), policy, plan.template, out)
+
+
+@dataclass(frozen=True)
+class ListsPlan:
+    """An adapter, and what becomes of its lists: texts by the template, a column for each label."""
+
+    lists: Lists | None
+    template: Template
+    labels: tuple[str, ...]
+
+
+def prepare_data(plan: ListsPlan, _: NoInputs, out: Path, resources: Resources) -> None:
+    """Write `pairs.parquet`, the candidate lists of all splits."""
+    pairs = _render(plan, plan.labels, resources)
+    check_pairs(pairs, plan.labels, "the recipe's lists")
+    pairs.write_parquet(out / "pairs.parquet")
+
+
+def prepare_log(plan: ListsPlan, _: NoInputs, out: Path, resources: Resources) -> None:
+    """Write `impressions.parquet`, the engagement log; it is empty without an engagement teacher."""
+    log = _render(plan, (*plan.labels, POSITION), resources)
+    if plan.lists:
+        check_impressions(log, plan.labels, "the recipe's log")
+    log.write_parquet(out / "impressions.parquet")
+
+
+def _render(plan: ListsPlan, labels: tuple[str, ...], resources: Resources) -> pl.DataFrame:
+    return render_lists(plan.lists(resources.sources) if plan.lists else (), plan.template, labels)
+
+
+POLICY = Step("policy", lambda recipe: recipe.data.policy, NoInputs, prepare_policy)
+GOLDEN = Step(
+    "golden",
+    lambda recipe: GoldenPlan(recipe.data.human_grades, recipe.text.template),
+    GoldenInputs,
+    prepare_golden,
+)
+DATA = Step(
+    "data",
+    lambda recipe: ListsPlan(recipe.data.lists, recipe.text.template, recipe.head_names.graded),
+    NoInputs,
+    prepare_data,
+)
+LOG = Step(
+    "log",
+    lambda recipe: ListsPlan(
+        recipe.engagement.log if recipe.engagement else None, recipe.text.template, recipe.head_names.actions
+    ),
+    NoInputs,
+    prepare_log,
+)
