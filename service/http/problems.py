@@ -13,14 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from service.errors import FieldError, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
+from service.http.compat.schemas import Document, RerankRequest
 from service.http.context import NotedResponse, ResponseNote, context_of
 from service.http.schemas import (
     Candidate,
-    Document,
     Member,
     Problem,
     PutCandidates,
-    RerankRequest,
     ScoreRequest,
     StoredCandidate,
 )

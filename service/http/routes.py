@@ -39,6 +39,7 @@ from service.errors import (
 )
 from service.http import schemas
 from service.http.compat.rerank import items_of, response_of
+from service.http.compat.schemas import RerankRequest, RerankResponse, TeiRank
 from service.http.context import AppContext, NotedResponse, RequestContext, ResponseNote
 from service.http.guard import ClientDisconnected
 from service.http.problems import DEADLINE_HEADER, problems
@@ -109,13 +110,13 @@ async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     return _response({"model": named, "scores": scores, "degraded": result.degraded}, result, context, app)
 
 
-RERANK_ANSWER = schemas.RerankResponse | list[schemas.TeiRank]
+RERANK_ANSWER = RerankResponse | list[TeiRank]
 
 
 @router.post("/rerank", response_model=RERANK_ANSWER, responses=SCORING, openapi_extra=DEADLINE)
 @router.post("/v1/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
 @router.post("/v2/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
-async def rerank(request: Request, body: schemas.RerankRequest) -> Response:
+async def rerank(request: Request, body: RerankRequest) -> Response:
     """Rank documents for a query, in the shape of Cohere and Jina (`documents`) or of TEI (`texts`).
 
     The scores are the model's default blend.

@@ -1,11 +1,8 @@
-"""The wire contract, and nothing else.
-
-Unknown fields are errors in the service's own shapes, and ignored in those of other APIs.
-"""
+"""The wire contract, and nothing else. Unknown fields are errors. The shapes of other APIs are in `compat`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -57,23 +54,15 @@ ANSWER: JsonValue = {
     ],
     "degraded": False,
 }
-RERANK: JsonValue = {"query": "data engineer", "documents": ["Data platform lead", "Chef"], "top_n": 1}
-RERANKED: JsonValue = {
-    "id": "9f2c51d07b3e4a68",
-    "model": "jobs-v1",
-    "results": [{"index": 0, "relevance_score": 0.71}],
-}
 
 
-class _Ours(BaseModel):
+class Strict(BaseModel):
+    """A shape without further fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Theirs(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Member(_Ours):
+class Member(Strict):
     """The member to rank for: `fields` for the model's template, or a `text` that is already rendered."""
 
     id: Id | None = None
@@ -87,7 +76,7 @@ class Member(_Ours):
         return self
 
 
-class Candidate(_Ours):
+class Candidate(Strict):
     """A candidate to rank: with `fields` or a `text`, or by the `id` of a stored candidate alone."""
 
     id: Id
@@ -101,7 +90,7 @@ class Candidate(_Ours):
         return self
 
 
-class ScoreRequest(_Ours):
+class ScoreRequest(Strict):
     """One member and the candidates to score for it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
@@ -118,7 +107,7 @@ def content_of(item: Member | Candidate | StoredCandidate) -> str | Fields | Non
     return item.text if item.fields is None else item.fields
 
 
-class ModelName(_Ours):
+class ModelName(Strict):
     """The model that scored, and the policy that it was trained for."""
 
     name: str
@@ -126,7 +115,7 @@ class ModelName(_Ours):
     policy: str | None
 
 
-class Score(_Ours):
+class Score(Strict):
     """The score of one candidate. `score` and `heads` are null unless `status` is `scored`."""
 
     id: str
@@ -135,7 +124,7 @@ class Score(_Ours):
     status: ItemStatus
 
 
-class ScoreResponse(_Ours):
+class ScoreResponse(Strict):
     """Scores in the order of the candidates. `degraded`: a candidate was not scored that a retry could score."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
@@ -145,84 +134,7 @@ class ScoreResponse(_Ours):
     degraded: bool
 
 
-class Document(BaseModel):
-    """A document as an object: its `text`, else its `fields`, else its values that are strings or numbers."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    text: str | None = None
-    fields: FieldsIn | None = None
-
-    @property
-    def content(self) -> str | Fields:
-        """The text or the fields to score."""
-        if self.text is not None:
-            return self.text
-        if self.fields is not None:
-            return self.fields
-        plain = {name: value for name, value in (self.model_extra or {}).items() if type(value) in (str, int, float)}
-        return cast(Fields, plain)
-
-
-class RerankRequest(_Theirs):
-    """The request of Cohere and Jina (`documents`) or TEI (`texts`). Their other fields are ignored."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [RERANK]})
-
-    query: Annotated[str, StringConstraints(min_length=1)]
-    documents: Annotated[list[str | Document], Field(min_length=1)] | None = None
-    texts: Annotated[list[str], Field(min_length=1)] | None = None
-    top_n: Annotated[int, Field(ge=1)] | None = None
-    return_documents: bool | None = None
-    return_text: bool | None = None
-    raw_scores: bool | None = Field(None, description="TEI: return log odds instead of probabilities.")
-    truncate: bool | None = Field(
-        None, description="Ignored: texts are always truncated to the length that the model reads."
-    )
-    model: str | None = Field(None, description="Ignored: the live model answers.")
-    max_tokens_per_doc: int | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> RerankRequest:
-        if (self.documents is None) == (self.texts is None):
-            raise ValueError("give exactly one of documents and texts")
-        return self
-
-
-class RerankResult(_Ours):
-    """A result in Cohere's and Jina's shape; `document` if the request asks for it."""
-
-    index: int
-    relevance_score: float
-    document: dict[str, Any] | None = None
-
-
-class RerankMeta(_Ours):
-    """Present only if there are warnings."""
-
-    warnings: list[str]
-
-
-class RerankResponse(_Ours):
-    """The response of Cohere and Jina, best first. `meta` names the documents that could not be scored."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [RERANKED]})
-
-    id: str
-    model: str
-    results: list[RerankResult]
-    meta: RerankMeta | None = None
-
-
-class TeiRank(_Ours):
-    """One entry of TEI's response, which is a list, best first."""
-
-    index: int
-    score: float
-    text: str | None = None
-
-
-class StoredCandidate(_Ours):
+class StoredCandidate(Strict):
     """A candidate to store, with exactly one of `fields` and `text`."""
 
     id: Id
@@ -236,7 +148,7 @@ class StoredCandidate(_Ours):
         return self
 
 
-class PutCandidates(_Ours):
+class PutCandidates(Strict):
     """Candidates to insert or replace, all or none."""
 
     candidates: Annotated[list[StoredCandidate], Field(min_length=1)]
@@ -245,7 +157,7 @@ class PutCandidates(_Ours):
     )
 
 
-class Progress(_Ours):
+class Progress(Strict):
     """Progress of this process with encoding stored candidates. A model that encodes none has nothing waiting."""
 
     waiting: int = Field(description="Candidates that are not encoded yet; until then their status may be `cold`.")
@@ -258,20 +170,20 @@ class PutResponse(Progress):
     upserted: int
 
 
-class Share(_Ours):
+class Share(Strict):
     """The share of requests for a rollout; 0 stops it."""
 
     share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Rollout(_Ours):
+class Rollout(Strict):
     """A running rollout: its mode and its share of the requests."""
 
     mode: Literal["shadow", "canary"]
     share: float
 
 
-class ModelEntry(_Ours):
+class ModelEntry(Strict):
     """A model that is live or can become live."""
 
     name: str
@@ -281,14 +193,14 @@ class ModelEntry(_Ours):
     rollout: Rollout | None = None
 
 
-class ModelsResponse(_Ours):
+class ModelsResponse(Strict):
     """The live model and the models that can be activated."""
 
     models: list[ModelEntry]
     fault: str | None = Field(None, description="Why the last rollout stopped by itself.")
 
 
-class Probe(_Ours):
+class Probe(Strict):
     """The phase of the process, as the probes report it."""
 
     phase: Literal["loading", "ready", "draining", "failed", "dead"]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from service.http.schemas import PutCandidates, RerankRequest, ScoreRequest
+from service.http.compat.schemas import RerankRequest
+from service.http.schemas import PutCandidates, ScoreRequest
 from tests.support.fakes import SumScorer, loading
 from tests.support.service import CANDIDATES, MEMBER, Listening, Serve, ServeOnPort
 from tests.support.waiting import PATIENCE_S

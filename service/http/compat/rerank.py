@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.http.schemas import Document, RerankRequest
+from service.http.compat.schemas import Document, RerankRequest
 from service.request import Item
 from service.scoring.blending import ScoringResult
 

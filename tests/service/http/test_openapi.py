@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from service.http import schemas
+from service.http.compat import schemas as rerank_schemas
 from tests.support.service import Running
 
 
@@ -65,7 +66,7 @@ def test_scoring_operations_document_the_deadline_header(document: dict[str, Any
 @pytest.mark.parametrize("name", ["ScoreRequest", "ScoreResponse", "RerankRequest", "RerankResponse"])
 def test_both_directions_have_examples_that_fit_their_schema(document: dict[str, Any], name: str) -> None:
     examples = document["components"]["schemas"][name]["examples"]
-    model = getattr(schemas, name)
+    model = getattr(rerank_schemas if name.startswith("Rerank") else schemas, name)
     assert all(model.model_validate(each) for each in examples)
 
 
@@ -76,5 +77,5 @@ def test_the_example_of_score_can_be_sent_as_it_is(usual: Running) -> None:
 
 
 def test_the_example_of_rerank_can_be_sent_as_it_is(usual: Running) -> None:
-    answer = usual.client.post("/rerank", json=schemas.RERANK)
-    schemas.RerankResponse.model_validate(answer.json())
+    answer = usual.client.post("/rerank", json=rerank_schemas.RERANK)
+    rerank_schemas.RerankResponse.model_validate(answer.json())
