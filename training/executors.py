@@ -1,9 +1,9 @@
 """Where a step's work runs: in this process, or on a Ray cluster, with the same results.
 
-Work is a stream of keyed items, and a function of one item that is opened where it runs. Results come to the caller
-alone, each once, so that one process writes: a node that dies takes nothing written with it, and what it was at is done
-again elsewhere. Ray's tasks and not Ray Data, which wants its input whole: what is missing is known to the writer only.
-Knows neither labels nor slots.
+Work is a stream of keyed items, and a function of one item that is opened where it runs. Results come back to the
+caller, each once, so that one process writes: a node that dies loses nothing that was written, and its item runs again
+elsewhere. Ray's tasks, because Ray Data wants its whole input at once, and an actor of `ray.util.ActorPool` whose node
+died keeps its item until it can restart. Knows neither labels nor slots.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 RETRIES = 20
-"""Nodes that may die under one item, before it is taken for what kills them."""
+"""Nodes that may die under one item before the item counts as the cause."""
 LOOK_S = 10.0
-"""While nothing is finished, so often it is looked whether a node is left to finish it: Ray would wait for one."""
+"""Seconds without a result after which the nodes are counted again: Ray itself waits for a node without end."""
 LOOPBACK = "127.0.0.1"
 
 
 class ExecutorError(UserError):
-    """An engine that cannot run, or lost its workers; the sentence says what is missing."""
+    """An executor that cannot run, or lost its workers; the sentence says what is missing."""
 
 
 class Executor(Protocol):
@@ -40,15 +40,15 @@ class Executor(Protocol):
     def map(
         self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
     ) -> Iterator[tuple[Key, Result]]:
-        """Each item's result once, with its key, in any order; `work` is read as far as workers are free.
+        """Each item's result once, with its key, in any order. `work` is read as workers become free.
 
-        `open_worker`, called once a process, and items and results must be picklable where processes are many.
+        `open_worker` is called once a process. It, items and results must be picklable if there are many processes.
         """
         ...
 
 
 class LocalExecutor:
-    """One item after the other, in this process."""
+    """One item after another, in this process."""
 
     def map(
         self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
@@ -66,9 +66,9 @@ LOCAL = LocalExecutor()
 class RayExecutor:
     """Tasks of `threads` CPUs and `gpus` GPUs each, on the cluster whose head is at `address` (HOST:PORT).
 
-    Without an address on a cluster of this machine alone, for as long as the work lasts, which listens on 127.0.0.1
-    and has no dashboard. Nodes need this package and Ray in the versions of this process. Raises ExecutorError where
-    Ray is not installed.
+    Without an address: on a cluster of this machine that lasts as long as the work, listens on 127.0.0.1 and has no
+    dashboard. Nodes need this package and Ray in the versions of this process. Raises ExecutorError if Ray is not
+    installed.
     """
 
     address: str | None = None
@@ -81,21 +81,21 @@ class RayExecutor:
     def map(
         self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
     ) -> Iterator[tuple[Key, Result]]:
-        """See `Executor`. Raises what the work raises, and EngineError when there is nobody to do it."""
+        """See `Executor`. Raises what the work raises, and ExecutorError when no node can do it."""
         ray = import_ray(self.address)
         try:
             self._connect(ray)
-            places = self._places(ray)
+            most = 2 * self._slots(ray)
             opened = ray.put(open_worker)
             run = ray.remote(num_cpus=self.threads, num_gpus=self.gpus, max_retries=RETRIES)(_run)
-            under_way: dict[Any, Key] = {}
+            running: dict[Any, Key] = {}
             for key, item in work:
-                # A reference in a list stays one: each process fetches the worker once, not each task.
-                under_way[run.remote([opened], item)] = key
-                if len(under_way) >= 2 * places:
-                    yield from self._finished(ray, under_way)
-            while under_way:
-                yield from self._finished(ray, under_way)
+                # A reference in a list stays a reference: each process fetches the worker once, not each task.
+                running[run.remote([opened], item)] = key
+                if len(running) >= most:
+                    yield from self._finished(ray, running)
+            while running:
+                yield from self._finished(ray, running)
         finally:
             ray.shutdown()
 
@@ -108,20 +108,17 @@ class RayExecutor:
                 raise ExecutorError(f"Ray did not start: {error}") from error
             return
         try:
-            # Ray itself asks again for minutes where nobody answers.
+            # Ray itself retries for minutes at an address that does not answer.
             host, _, port = self.address.rpartition(":")
             socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address=self.address, **quiet)
         except (OSError, ValueError) as error:
             raise ExecutorError(f"no Ray cluster answers at {self.address} (HOST:PORT of its head)") from error
 
-    def _finished(self, ray: ModuleType, under_way: dict[Any, Key]) -> Iterator[tuple[Key, Any]]:
-        """Wait for one task at least; what is done is no longer under way."""
-        done: list[Any] = []
-        while not done:
-            done, _ = ray.wait(list(under_way), num_returns=1, timeout=LOOK_S)
-            if not done:
-                self._places(ray)
+    def _finished(self, ray: ModuleType, running: dict[Any, Key]) -> Iterator[tuple[Key, Any]]:
+        """Wait for at least one task, and remove those that are done."""
+        while not (done := ray.wait(list(running), num_returns=1, timeout=LOOK_S)[0]):
+            self._slots(ray)
         for task in done:
             try:
                 result = ray.get(task)
@@ -129,29 +126,27 @@ class RayExecutor:
                 raise  # it is of the type that the work raised, too
             except ray.exceptions.RayError as error:
                 raise ExecutorError(f"Ray lost a task for good ({type(error).__name__})") from error
-            yield under_way.pop(task), result
+            yield running.pop(task), result
 
-    def _places(self, ray: ModuleType) -> int:
+    def _slots(self, ray: ModuleType) -> int:
         """Tasks that the cluster runs at once. Raises ExecutorError when no node is left that could run one."""
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        places = sum(self._fits(node) for node in nodes)
-        if not places:
+        slots = 0
+        for node in (each["Resources"] for each in ray.nodes() if each["Alive"]):
+            by_cpus = int(node.get("CPU", 0) // self.threads)
+            slots += min(by_cpus, int(node.get("GPU", 0) / self.gpus)) if self.gpus else by_cpus
+        if not slots:
             raise ExecutorError(f"no node of the Ray cluster has {self.threads} CPUs and {self.gpus:g} GPUs")
-        return places
-
-    def _fits(self, node: dict[str, float]) -> int:
-        by_cpus = int(node.get("CPU", 0) // self.threads)
-        return min(by_cpus, int(node.get("GPU", 0) / self.gpus)) if self.gpus else by_cpus
+        return slots
 
 
 def import_ray(address: str | None) -> ModuleType:
-    """Ray, told to report to nobody, and to stay on this machine where the cluster does.
+    """Ray, without usage reports, and bound to 127.0.0.1 for a cluster of this machine.
 
-    Raises ExecutorError where it is not installed.
+    Raises ExecutorError if it is not installed.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None or address.startswith(f"{LOOPBACK}:"):
-        # The only way to have 127.0.0.1 taken for the node's address, whatever the system (services.py of Ray 2.60).
+        # The only way to make Ray use 127.0.0.1 as the node's address on every system (services.py of Ray 2.60).
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
