@@ -1,4 +1,4 @@
-"""The table of errors of the wire contract, row by row, over HTTP. No answer repeats what was sent."""
+"""The errors of the wire contract, one by one, over HTTP. No response repeats what was sent."""
 
 import json
 import logging
@@ -24,17 +24,17 @@ BODY: dict[str, Any] = {"member": MEMBER, "candidates": CANDIDATES}
 
 
 def problem_of(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
-    """The problem that the answer tells of; checks its form."""
+    """The problem in a response, after a check of its form."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = answer.json()
-    assert told["type"] == f"urn:fitscore:{kind}"
-    assert told["status"] == status
-    assert told["title"]
-    assert told["detail"]
-    assert told["request_id"] == answer.headers["x-request-id"]
+    found: dict[str, Any] = answer.json()
+    assert found["type"] == f"urn:fitscore:{kind}"
+    assert found["status"] == status
+    assert found["title"]
+    assert found["detail"]
+    assert found["request_id"] == answer.headers["x-request-id"]
     assert CANARY not in answer.text
-    return told
+    return found
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def problem_of(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]
     ids=["empty", "cut", "nan", "infinity", "too-large-a-number", "lone-surrogate", "deep", "not-utf8", "bom"],
 )
 @pytest.mark.parametrize("path", ["/score", "/rerank"])
-def test_400_what_is_not_json(usual: Running, raw: bytes, path: str) -> None:
+def test_400_for_invalid_json(usual: Running, raw: bytes, path: str) -> None:
     problem_of(usual.client.post(path, content=raw, headers=JSON), 400, "not-json")
 
 
@@ -88,12 +88,12 @@ def test_400_what_is_not_json(usual: Running, raw: bytes, path: str) -> None:
 )
 def test_422_names_the_field_and_not_its_value(usual: Running, changes: dict[str, Any], pointer: str) -> None:
     answer = usual.client.post("/score", json={**BODY, **changes})
-    told = problem_of(answer, 422, "invalid")
-    assert pointer in {each["pointer"] for each in told["errors"]}
+    found = problem_of(answer, 422, "invalid")
+    assert pointer in {each["pointer"] for each in found["errors"]}
 
 
 @pytest.mark.parametrize("stated", ["0", "-5", "600001", "soon", "1e3", "9" * 400])
-def test_422_for_a_deadline_header_that_cannot_be_used(usual: Running, stated: str) -> None:
+def test_422_for_an_invalid_deadline_header(usual: Running, stated: str) -> None:
     answer = usual.client.post("/score", json=BODY, headers={"X-Deadline-Ms": stated})
     assert problem_of(answer, 422, "invalid")["errors"][0]["pointer"] == "header: X-Deadline-Ms"
 
@@ -158,7 +158,7 @@ def test_429_when_the_caller_is_over_its_quota(serve: Serve) -> None:
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_503_when_there_is_no_capacity_to_finish_in_time(serve: Serve) -> None:
+def test_503_without_the_capacity_to_finish_in_time(serve: Serve) -> None:
     with busy(serve) as running:
         answers = [running.score(deadline_ms=100), running.client.post("/score", json={**BODY, "deadline_ms": 8000})]
     for answer in answers:
@@ -167,7 +167,7 @@ def test_503_when_there_is_no_capacity_to_finish_in_time(serve: Serve) -> None:
 
 
 def loading_behind(gate: threading.Event) -> Load:
-    """Loads once the gate is open."""
+    """A loader that waits for the gate."""
     load = loading(SumScorer())
 
     def wait(path: Path) -> LiveModel:
@@ -177,7 +177,7 @@ def loading_behind(gate: threading.Event) -> Load:
     return wait
 
 
-def test_503_before_a_model_is_loaded_while_the_probes_answer(serve: Serve) -> None:
+def test_503_before_a_model_is_loaded_while_probes_are_answered(serve: Serve) -> None:
     gate = threading.Event()
     running = serve(load=loading_behind(gate), wait=False)
     client = running.client
@@ -191,7 +191,7 @@ def test_503_before_a_model_is_loaded_while_the_probes_answer(serve: Serve) -> N
     assert running.score().status_code == 200
 
 
-def test_504_when_the_deadline_passes_while_the_work_runs(serve: Serve) -> None:
+def test_504_when_the_deadline_passes_while_the_model_runs(serve: Serve) -> None:
     scorer = GatedScorer()
     running = serve(load=loading(scorer))
     answer = running.client.post("/score", json=BODY, headers={"X-Deadline-Ms": "1000"})
@@ -209,7 +209,7 @@ def test_404_and_405_are_problems_too(usual: Running) -> None:
     problem_of(usual.client.delete(f"/candidates/{CANARY}"), 404, "not-found")
 
 
-def test_500_is_a_problem_that_says_nothing_and_logs_no_text(
+def test_500_is_a_problem_without_details_and_logs_no_text(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = serve()
@@ -219,13 +219,13 @@ def test_500_is_a_problem_that_says_nothing_and_logs_no_text(
 
     monkeypatch.setattr(running.app.parts.texts, "pairs", fail)
     with caplog.at_level(logging.DEBUG):
-        told = problem_of(running.score(), 500, "internal")
-        assert running.client.get("/livez").status_code == 200  # the failure is logged once its answer is under way
-    assert told["request_id"] in caplog.text
+        found = problem_of(running.score(), 500, "internal")
+        assert running.client.get("/livez").status_code == 200  # the failure is logged while its response is sent
+    assert found["request_id"] in caplog.text
     assert CANARY not in caplog.text
 
 
-def test_a_failing_pair_is_its_own_status_and_makes_the_answer_degraded(serve: Serve) -> None:
+def test_a_failing_pair_gets_a_status_and_makes_the_response_degraded(serve: Serve) -> None:
     def spoil(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.where(rows[:, 1:] == rows[0, 1], np.nan, rows).astype(np.float32)
 
@@ -234,7 +234,7 @@ def test_a_failing_pair_is_its_own_status_and_makes_the_answer_degraded(serve: S
     assert body["degraded"] is True
 
 
-def test_no_text_of_a_request_stands_in_a_log_or_a_metric(
+def test_no_text_of_a_request_is_in_a_log_or_a_metric(
     serve: Serve, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.DEBUG, logger="fitscore"):
@@ -249,7 +249,7 @@ def test_no_text_of_a_request_stands_in_a_log_or_a_metric(
     assert CANARY not in "".join(capfd.readouterr())
 
 
-def test_a_draining_service_is_not_ready_and_serves_on(serve: Serve) -> None:
+def test_a_draining_service_is_not_ready_but_still_serves(serve: Serve) -> None:
     running = serve()
     running.app.context.lifecycle.drain()
     assert [running.client.get(probe).status_code for probe in ("/livez", "/readyz", "/startupz")] == [200, 503, 200]
@@ -258,12 +258,12 @@ def test_a_draining_service_is_not_ready_and_serves_on(serve: Serve) -> None:
 
 def test_a_dead_engine_is_not_live(serve: Serve) -> None:
     running = serve()
-    running.app.parts.engine.fail_all("told to")
+    running.app.parts.engine.fail_all("test")
     assert [running.client.get(probe).status_code for probe in ("/livez", "/readyz")] == [503, 503]
     problem_of(running.score(), 503, "not-ready")
 
 
-def test_a_model_that_cannot_be_loaded_is_told_once(serve: Serve) -> None:
+def test_a_model_that_cannot_be_loaded_is_reported_once(serve: Serve) -> None:
     def load(_: Any) -> Any:
         raise RuntimeError(CANARY)
 
@@ -273,7 +273,7 @@ def test_a_model_that_cannot_be_loaded_is_told_once(serve: Serve) -> None:
     assert running.client.get("/livez").status_code == 503
 
 
-def test_a_service_told_to_end_while_it_loads_never_becomes_ready(serve: Serve) -> None:
+def test_a_service_drained_while_it_loads_never_becomes_ready(serve: Serve) -> None:
     gate = threading.Event()
     running = serve(load=loading_behind(gate), wait=False)
     eventually(lambda: running.client.get("/startupz").json()["phase"] == "loading")

@@ -1,4 +1,4 @@
-"""The end of the service loses nobody who has come: not in the kernel's backlog, not before the first byte was read."""
+"""A shutdown loses no client that has connected, even one in the kernel's backlog or one that has sent nothing yet."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ MANY = 200
 
 
 class Ending(Server):
-    """The turn of the loop in which it begins to end is a long one: what happens meanwhile, the loop has not seen."""
+    """A server whose last turn of the event loop is long: the loop does not see what arrives meanwhile."""
 
     last_turn: threading.Event
     over: threading.Event
@@ -40,7 +40,7 @@ class Ending(Server):
 
 
 class Stock(Ending):
-    """uvicorn's own end: the negative control."""
+    """uvicorn's own shutdown: the negative control."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await uvicorn.Server.shutdown(self, sockets)
@@ -66,7 +66,7 @@ Start = Callable[..., Started]
 
 @pytest.fixture
 def start(bundle: Path) -> Iterator[Start]:
-    """Start a service that is ready; it has ended when the test has."""
+    """Start a ready service, which ends with the test."""
     with contextmanager(_started)(bundle) as start:
         yield start
 
@@ -98,8 +98,8 @@ def _started(bundle: Path) -> Iterator[Start]:
         end()
 
 
-def heard(client: socket.socket) -> bytes:
-    """Everything until the service closes; nothing where it reset."""
+def received(client: socket.socket) -> bytes:
+    """All bytes until the service closes; none if it resets the connection."""
     parts = []
     try:
         while part := client.recv(1 << 16):
@@ -113,31 +113,31 @@ def is_last(answer: bytes) -> bool:
     return answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer.lower()
 
 
-def ask_at_the_last_moment(started: Started) -> list[bytes]:
-    """What clients hear that the kernel let in, whole requests and all, when the loop did not look any more."""
+def request_at_the_last_moment(started: Started) -> list[bytes]:
+    """The responses to whole requests that reach the kernel after the event loop last looked."""
     started.begin_to_end()
     clients = [started.connect() for _ in range(MANY)]
     for client in clients:
         client.sendall(HEAD + BODY)
     started.server.over.set()
-    answers = [heard(client) for client in clients]
+    answers = [received(client) for client in clients]
     for client in clients:
         client.close()
     return answers
 
 
-def test_whoever_waits_in_the_backlog_is_answered(start: Start) -> None:
-    answers = ask_at_the_last_moment(start())
+def test_clients_in_the_kernels_backlog_are_answered(start: Start) -> None:
+    answers = request_at_the_last_moment(start())
     assert [answer for answer in answers if not is_last(answer)] == []
 
 
-def test_the_stock_end_resets_them(start: Start) -> None:
-    answers = ask_at_the_last_moment(start(Stock))
+def test_uvicorns_own_shutdown_resets_them(start: Start) -> None:
+    answers = request_at_the_last_moment(start(Stock))
     assert not any(map(is_last, answers))
 
 
-def test_whoever_has_only_just_connected_may_ask(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "LINGER_S", PATIENCE_S)  # a slow test is no slow client
+def test_a_client_that_has_just_connected_may_send_a_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LINGER_S", PATIENCE_S)  # a slow test is not a slow client
     started = start()
     started.begin_to_end()
     with started.connect() as client:
@@ -145,10 +145,10 @@ def test_whoever_has_only_just_connected_may_ask(start: Start, monkeypatch: pyte
         eventually(lambda: started.server.server_state.connections != set())
         client.sendall(HEAD)
         client.sendall(BODY)
-        assert is_last(heard(client))
+        assert is_last(received(client))
 
 
-def test_whoever_never_asks_holds_the_end_up_for_a_moment_only(start: Start) -> None:
+def test_a_client_that_sends_nothing_delays_the_end_only_briefly(start: Start) -> None:
     started = start(head_s=600, keep_alive_s=600)
     with started.connect() as client:
         started.begin_to_end()
@@ -156,7 +156,7 @@ def test_whoever_never_asks_holds_the_end_up_for_a_moment_only(start: Start) -> 
         assert client.recv(1) == b""
 
 
-def test_a_kept_connection_is_closed_unless_a_request_is_on_its_way(start: Start) -> None:
+def test_an_idle_connection_is_closed_unless_a_request_is_arriving(start: Start) -> None:
     started = start()
     with started.connect() as idle, started.connect() as asking:
         for client in (idle, asking):
@@ -165,5 +165,5 @@ def test_a_kept_connection_is_closed_unless_a_request_is_on_its_way(start: Start
         started.begin_to_end()
         asking.sendall(HEAD + BODY)
         started.server.over.set()
-        assert is_last(heard(asking))
-        assert heard(idle) == b""
+        assert is_last(received(asking))
+        assert received(idle) == b""

@@ -1,4 +1,4 @@
-"""`python -m service` as a process: one clear line and an exit code when it cannot run, a quiet end when told to."""
+"""`python -m service` as a process: one clear line and an exit code on errors, and a quiet end on a signal."""
 
 import resource
 import signal
@@ -39,7 +39,7 @@ def refused(**settings: str) -> tuple[int, str]:
     return done.returncode, lines[0]
 
 
-def test_a_setting_that_does_not_exist_is_named() -> None:
+def test_an_unknown_setting_is_named() -> None:
     assert refused(PROT="1") == (2, "fitscore: FITSCORE_PROT is not a setting; did you mean FITSCORE_PORT?")
 
 
@@ -48,7 +48,7 @@ RefusedHere = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def refused_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RefusedHere:
-    """As `refused`, in this process: for what is refused before the server runs."""
+    """As `refused`, in this process: for errors before the server runs."""
 
     def run(**settings: str) -> tuple[int, str]:
         for name, value in environment(settings).items():
@@ -77,13 +77,13 @@ def test_a_port_in_use_is_named(bundle: Path) -> None:
     assert (code, line) == (1, f"fitscore: cannot listen on 127.0.0.1:{port}: Address already in use")
 
 
-def test_a_host_that_is_not_here_is_named(bundle: Path) -> None:
+def test_an_unknown_host_is_named(bundle: Path) -> None:
     code, line = refused(BUNDLE=str(bundle), HOST="no-such-host.invalid")
     assert code == 1
     assert line.startswith("fitscore: cannot listen on no-such-host.invalid:0")
 
 
-def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
     code, line = refused(BUNDLE=str(tmp_path / "none"))
     assert (code, line) == (1, f"fitscore: {tmp_path / 'none'} is not a bundle: no such folder")
 
@@ -96,7 +96,7 @@ def test_a_flipped_bit_is_named_by_its_file(tmp_path: Path) -> None:
     assert f"{tmp_path / 'b' / 'tiny.onnx'} was changed" in line
 
 
-def test_too_little_memory_is_told(tmp_path: Path) -> None:
+def test_too_little_memory_is_reported(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "b")
     with (tmp_path / "b" / "huge.onnx").open("wb") as file:
         file.truncate(1 << 42)
@@ -105,7 +105,7 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
     assert "too little memory" in line
 
 
-def patience_of(environment: dict[str, str]) -> ConnectionTimeouts:
+def timeouts_of(environment: dict[str, str]) -> ConnectionTimeouts:
     config = make_server(read_settings(environment), []).config
     config.load()
     kind = config.http_protocol_class
@@ -113,18 +113,18 @@ def patience_of(environment: dict[str, str]) -> ConnectionTimeouts:
     return kind.timeouts
 
 
-def test_an_idle_connection_outlives_the_balancers_patience() -> None:
-    assert patience_of({}).idle_s > 60
-    assert patience_of({"FITSCORE_KEEP_ALIVE_S": "7"}).idle_s == 7
+def test_an_idle_connection_outlives_the_load_balancers_timeout() -> None:
+    assert timeouts_of({}).idle_s > 60
+    assert timeouts_of({"FITSCORE_KEEP_ALIVE_S": "7"}).idle_s == 7
 
 
 def test_the_limit_on_open_files_bounds_the_connections() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert patience_of({"FITSCORE_MAX_CONNECTIONS": "100000"}).connections <= soft
-    assert patience_of({"FITSCORE_MAX_CONNECTIONS": "7"}).connections == 7
+    assert timeouts_of({"FITSCORE_MAX_CONNECTIONS": "100000"}).connections <= soft
+    assert timeouts_of({"FITSCORE_MAX_CONNECTIONS": "7"}).connections == 7
 
 
-def test_a_signal_ends_it_quietly_after_it_was_not_ready_for_a_while(bundle: Path) -> None:
+def test_a_signal_ends_the_service_quietly_after_the_drain_delay(bundle: Path) -> None:
     with process(BUNDLE=str(bundle), DRAIN_DELAY_S="2") as (started, client):
         body = {"member": MEMBER, "candidates": CANDIDATES}
         assert client.post("/score", json=body).status_code == 200
@@ -136,15 +136,15 @@ def test_a_signal_ends_it_quietly_after_it_was_not_ready_for_a_while(bundle: Pat
         assert started.wait(PATIENCE_S) == 0
 
 
-def test_ctrl_c_ends_it_without_a_traceback(bundle: Path) -> None:
+def test_ctrl_c_ends_the_service_without_a_traceback(bundle: Path) -> None:
     with process(BUNDLE=str(bundle)) as (started, _):
         started.send_signal(signal.SIGINT)
-        _, told = started.communicate(timeout=PATIENCE_S)
+        _, errors = started.communicate(timeout=PATIENCE_S)
         assert started.returncode == 130
-        assert "Traceback" not in told
+        assert "Traceback" not in errors
 
 
-def test_metrics_stand_on_a_port_of_their_own_where_one_is_given(bundle: Path) -> None:
+def test_metrics_are_on_a_port_of_their_own_if_one_is_set(bundle: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with process(BUNDLE=str(bundle), METRICS_PORT=str(port)) as (started, client):

@@ -16,7 +16,7 @@ ENVIRONMENT_NAMES = """
 """.split()
 
 
-def test_without_an_environment_the_defaults_count() -> None:
+def test_without_an_environment_the_defaults_apply() -> None:
     settings = read_settings({"PATH": "/bin", "OTHER_PORT": "1"})
     assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8000)
     assert settings.model.threads >= 1
@@ -37,7 +37,7 @@ def test_every_setting_is_described_and_can_be_set() -> None:
     assert (named.server.port, named.batching.max_batch_ms, str(named.model.bundle)) == (9000, 25, "models/x")
 
 
-def test_an_unknown_name_is_an_error_that_names_the_nearest() -> None:
+def test_an_unknown_name_is_an_error_that_suggests_the_nearest() -> None:
     with pytest.raises(BadSetting, match=r"FITSCORE_PROT is not a setting; did you mean FITSCORE_PORT\?"):
         read_settings({"FITSCORE_PROT": "9000"})
 
@@ -57,12 +57,12 @@ def test_an_unknown_name_is_an_error_that_names_the_nearest() -> None:
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_an_error_that_names_the_setting(name: str, text: str) -> None:
+def test_an_invalid_value_is_an_error_that_names_the_setting(name: str, text: str) -> None:
     with pytest.raises(BadSetting, match=f"^FITSCORE_{name}: "):
         read_settings({f"FITSCORE_{name}": text})
 
 
-def test_settings_do_not_change_and_do_not_show_keys() -> None:
+def test_settings_are_frozen_and_do_not_show_keys() -> None:
     settings = read_settings({"FITSCORE_API_KEYS": "web:s3cret:score"})
     assert "s3cret" not in repr(settings)
     with pytest.raises(ValueError, match="frozen"):

@@ -1,4 +1,4 @@
-"""Keys: found by their digests, in the same time for each, from a setting and from a file that may change."""
+"""API keys: looked up by digest in constant time, from a setting and from a file that may change."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def entry(name: str, key: str, *scopes: str) -> dict[str, object]:
 
 
 def write(path: Path, *entries: dict[str, object]) -> Path:
-    """As an operator should: a whole file takes the place of the other."""
+    """Replace the file as a whole, as an operator should."""
     new = path.with_suffix(".new")
     new.write_text(json.dumps({"keys": entries}))
     return new.replace(path)
@@ -37,20 +37,20 @@ def test_a_key_is_found_by_its_bearer_header_alone() -> None:
     ] * 6
 
 
-def test_without_keys_anyone_may_do_anything() -> None:
+def test_without_keys_every_caller_has_every_scope() -> None:
     caller = ApiKeys().caller(None)
     assert caller is not None
     assert (caller.name, len(caller.scopes)) == (ANYONE, 3)
 
 
 @pytest.mark.parametrize("spec", ["web", "web:s3cret", "web:s3cret:fly", ":s3cret:score", "web::score", "a:s3cret:b:c"])
-def test_keys_that_cannot_be_read_are_an_error_that_does_not_repeat_them(spec: str) -> None:
+def test_an_invalid_list_of_keys_is_an_error_that_does_not_repeat_them(spec: str) -> None:
     with pytest.raises(BadKeys, match="FITSCORE_API_KEYS: entry 1") as raised:
         parse_list(spec)
     assert "s3cret" not in str(raised.value)
 
 
-def test_every_key_is_compared_whole_whichever_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_key_is_compared_in_full_for_any_given_key(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = ApiKeys(parse_list("a:one:score,b:two:score,c:three:score"))
     compared: list[bytes] = []
 
@@ -65,7 +65,7 @@ def test_every_key_is_compared_whole_whichever_is_given(monkeypatch: pytest.Monk
         assert len(compared) == 3
 
 
-def test_keys_of_a_file_are_rotated_without_a_moment_in_which_none_counts(tmp_path: Path) -> None:
+def test_keys_of_a_file_are_rotated_without_a_gap(tmp_path: Path) -> None:
     file = write(tmp_path / "keys", entry("web", "old", "score"))
     keys = ApiKeys(parse_list("ops:0ther:admin"), file)
     assert names(keys, "old", "new", "0ther") == ["web", None, "ops"]
@@ -78,7 +78,7 @@ def test_keys_of_a_file_are_rotated_without_a_moment_in_which_none_counts(tmp_pa
     assert names(keys, "old", "new", "0ther") == [None, "web", "ops"]
 
 
-def test_a_file_without_keys_locks_everyone_out(tmp_path: Path) -> None:
+def test_a_file_without_keys_rejects_every_caller(tmp_path: Path) -> None:
     keys = ApiKeys(file=write(tmp_path / "keys"))
     assert keys.caller(None) is None
     assert names(keys, "") == [None]
@@ -98,7 +98,7 @@ def test_a_file_without_keys_locks_everyone_out(tmp_path: Path) -> None:
         json.dumps({"keys": [], "s3cret": 1}),
     ],
 )
-def test_a_spoilt_file_changes_nothing_and_is_not_repeated(tmp_path: Path, text: str) -> None:
+def test_an_invalid_file_changes_nothing_and_is_not_repeated(tmp_path: Path, text: str) -> None:
     file = write(tmp_path / "keys", entry("web", "old", "score"))
     keys = ApiKeys(file=file)
     file.write_text(text)
@@ -108,7 +108,7 @@ def test_a_spoilt_file_changes_nothing_and_is_not_repeated(tmp_path: Path, text:
     assert names(keys, "old") == ["web"]
 
 
-def test_a_file_that_is_gone_or_is_no_file_changes_nothing(tmp_path: Path) -> None:
+def test_a_missing_file_or_a_folder_changes_nothing(tmp_path: Path) -> None:
     file = write(tmp_path / "keys", entry("web", "old", "score"))
     keys = ApiKeys(file=file)
     file.unlink()
@@ -125,7 +125,7 @@ def test_a_file_that_is_gone_or_is_no_file_changes_nothing(tmp_path: Path) -> No
     assert names(keys, "old") == ["web"]
 
 
-def test_the_service_follows_the_file_while_it_runs(tmp_path: Path, serve: Serve) -> None:
+def test_the_running_service_reloads_the_file(tmp_path: Path, serve: Serve) -> None:
     file = write(tmp_path / "keys", entry("web", "old", "score"))
     client = serve(keys_file=file).client
     old, new = ({"Authorization": f"Bearer {key}"} for key in ("old", "new"))
@@ -149,7 +149,7 @@ ROUTES = {
 }
 
 
-def test_each_route_wants_its_scope_and_no_path_gets_around_it(serve: Serve) -> None:
+def test_each_route_requires_its_scope_and_no_path_bypasses_it(serve: Serve) -> None:
     client = serve(api_keys=",".join(f"{scope}:k-{scope}:{scope}" for scope in ROUTES)).client
     for scope, routes in ROUTES.items():
         for method, path in routes:
@@ -161,11 +161,11 @@ def test_each_route_wants_its_scope_and_no_path_gets_around_it(serve: Serve) -> 
         assert client.post(path, json={}).status_code == 401, path
 
 
-def test_the_command_makes_a_key_that_counts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_command_makes_a_valid_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["web", "score", "admin"]) == 0
-    told = capsys.readouterr()
-    key = told.err.split()[-1]
-    keys = ApiKeys(file=write(tmp_path / "keys", json.loads(told.out)))
+    printed = capsys.readouterr()
+    key = printed.err.split()[-1]
+    keys = ApiKeys(file=write(tmp_path / "keys", json.loads(printed.out)))
     assert names(keys, key, key[:-1]) == ["web", None]
-    assert key not in told.out
+    assert key not in printed.out
     assert main(["web", "fly"]) == 2

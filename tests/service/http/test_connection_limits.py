@@ -1,4 +1,4 @@
-"""Connections end in time, whatever a client leaves out; the clients beside it notice nothing."""
+"""Every connection ends in time, even if its client sends or reads nothing; other clients are not affected."""
 
 import json
 import socket
@@ -24,12 +24,12 @@ CHUNKED = HEAD.replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: c
 
 @pytest.fixture
 def hasty(serve_on_port: ServeOnPort) -> Listening:
-    """A service whose patience is short."""
+    """A service with short timeouts."""
     return serve_on_port(**HASTE)
 
 
 def rest(connection: socket.socket) -> bytes:
-    """Whatever comes until the service closes."""
+    """All bytes until the service closes the connection."""
     parts = []
     while part := _receive(connection):
         parts.append(part)
@@ -44,7 +44,7 @@ def _receive(connection: socket.socket) -> bytes:
 
 
 def cuts(running: Listening) -> dict[str, float]:
-    """What the service ended, by reason."""
+    """How many connections the service closed, by reason."""
     name = "fitscore_connections_cut_total"
     found = {each: count for each, count in read(running).items() if each.startswith(name) and count}
     return {each.split('"')[1]: count for each, count in found.items()}
@@ -54,13 +54,13 @@ def status(answer: bytes) -> bytes:
     return answer.split()[1]
 
 
-def test_a_client_that_says_nothing_is_let_go_of(hasty: Listening) -> None:
+def test_a_client_that_sends_nothing_is_disconnected(hasty: Listening) -> None:
     with connect(hasty) as silent:
         assert rest(silent) == b""
     assert cuts(hasty) == {"idle": 1}
 
 
-def test_a_head_that_does_not_end_in_time_is_told_so(hasty: Listening) -> None:
+def test_a_head_that_is_incomplete_in_time_is_answered_408(hasty: Listening) -> None:
     with connect(hasty) as slow:
         slow.sendall(HEAD[:40])
         answer = rest(slow)
@@ -71,7 +71,7 @@ def test_a_head_that_does_not_end_in_time_is_told_so(hasty: Listening) -> None:
 
 
 def drip(connection: socket.socket, pieces: Iterator[bytes]) -> bytes:
-    """Send a piece every now and then until the service answers or closes."""
+    """Send pieces, with pauses, until the service answers or closes."""
     connection.settimeout(0.02)
     parts = []
     while True:
@@ -99,7 +99,9 @@ def drip(connection: socket.socket, pieces: Iterator[bytes]) -> bytes:
     ],
     ids=["headers", "empty lines", "body", "chunks", "a body that was refused"],
 )
-def test_dripping_byte_after_byte_buys_no_time(hasty: Listening, start: bytes, piece: bytes, reason: str) -> None:
+def test_sending_byte_by_byte_does_not_extend_the_timeout(
+    hasty: Listening, start: bytes, piece: bytes, reason: str
+) -> None:
     def pieces() -> Iterator[bytes]:
         yield start
         while True:
@@ -112,7 +114,7 @@ def test_dripping_byte_after_byte_buys_no_time(hasty: Listening, start: bytes, p
     assert cuts(hasty) == {reason: 1}
 
 
-def test_a_body_that_stops_is_told_so_and_frees_its_handler(hasty: Listening) -> None:
+def test_a_body_that_stops_is_answered_408_and_frees_its_handler(hasty: Listening) -> None:
     with connect(hasty) as slow:
         slow.sendall(HEAD + BODY[:10])
         assert status(rest(slow)) == b"408"
@@ -131,7 +133,7 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve_on_port: Serve
         assert status(busy.recv(1 << 16)) == b"200"
 
 
-def test_a_client_that_takes_no_answer_is_cut_off(serve_on_port: ServeOnPort) -> None:
+def test_a_client_that_does_not_read_its_response_is_disconnected(serve_on_port: ServeOnPort) -> None:
     running = serve_on_port(answer_s=0.2, max_body_bytes=32 << 20)
     echoed = {"fields": {"title": "chef"}, "passed over": "x" * (20 << 20)}
     body = json.dumps({"query": "chef", "documents": [echoed], "return_documents": True}).encode()
@@ -142,7 +144,7 @@ def test_a_client_that_takes_no_answer_is_cut_off(serve_on_port: ServeOnPort) ->
         eventually(lambda: "slow_reader" in cuts(running))
 
 
-def test_a_head_too_large_to_be_one_is_refused_while_it_comes(usual_on_port: Listening) -> None:
+def test_a_head_that_is_too_large_is_rejected_while_it_arrives(usual_on_port: Listening) -> None:
     with connect(usual_on_port) as large:
         large.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: ")
         answer = drip(large, iter([b"x" * 100_000] * 100))
@@ -155,7 +157,7 @@ def test_the_path_counts_as_part_of_the_head(usual_on_port: Listening) -> None:
         assert status(large.recv(4096)) == b"431"
 
 
-def test_a_million_pieces_do_not_make_a_small_body_large(serve_on_port: ServeOnPort) -> None:
+def test_a_million_chunks_of_a_small_body_are_rejected(serve_on_port: ServeOnPort) -> None:
     running = serve_on_port(max_body_bytes=100_000)
     with connect(running) as many:
         many.sendall(CHUNKED)
@@ -164,7 +166,7 @@ def test_a_million_pieces_do_not_make_a_small_body_large(serve_on_port: ServeOnP
     assert cuts(running) == {"large_body": 1}
 
 
-def test_trailers_are_no_headers(serve_on_port: ServeOnPort) -> None:
+def test_trailers_are_not_headers(serve_on_port: ServeOnPort) -> None:
     running = serve_on_port(api_keys="web:s3cret:score")
     with connect(running) as sly:
         chunk = b"%x\r\n%s\r\n0\r\nAuthorization: Bearer s3cret\r\n\r\n" % (len(BODY), BODY)
@@ -172,7 +174,7 @@ def test_trailers_are_no_headers(serve_on_port: ServeOnPort) -> None:
         assert status(sly.recv(4096)) == b"401"
 
 
-def test_requests_sent_ahead_are_answered_in_turn_and_only_so_many(usual_on_port: Listening) -> None:
+def test_pipelined_requests_are_answered_in_order_up_to_a_limit(usual_on_port: Listening) -> None:
     ask = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
     with connect(usual_on_port) as eager:
         eager.sendall(ask * 10 + ask.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -182,7 +184,7 @@ def test_requests_sent_ahead_are_answered_in_turn_and_only_so_many(usual_on_port
         assert rest(flood).count(b"HTTP/1.1") < 1000
 
 
-def test_a_wish_for_another_protocol_is_passed_over(usual_on_port: Listening) -> None:
+def test_a_request_to_upgrade_the_protocol_is_ignored(usual_on_port: Listening) -> None:
     wish = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA"
     with connect(usual_on_port) as polite:
         for _ in range(2):
@@ -205,9 +207,7 @@ def test_a_wish_for_another_protocol_is_passed_over(usual_on_port: Listening) ->
     ],
     ids="http2 connect space path two-framings two-lengths negative bad-chunk tls".split(),
 )
-def test_400_for_what_is_no_http_of_ours(
-    usual_on_port: Listening, raw: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_400_for_malformed_http(usual_on_port: Listening, raw: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with connect(usual_on_port) as odd:
         odd.sendall(raw)
         answer = rest(odd)
@@ -217,13 +217,13 @@ def test_400_for_what_is_no_http_of_ours(
 
 
 @pytest.mark.parametrize("lines", ["", "Host: a\r\nHost: a\r\n"], ids=["none", "two"])
-def test_400_unless_one_host_is_named(usual_on_port: Listening, lines: str) -> None:
+def test_400_unless_there_is_exactly_one_host_header(usual_on_port: Listening, lines: str) -> None:
     with connect(usual_on_port) as odd:
         odd.sendall(f"GET /metrics HTTP/1.1\r\n{lines}\r\n".encode())
         assert status(odd.recv(4096)) == b"400"
 
 
-def test_421_for_a_host_that_is_not_ours_while_probes_are_answered_by_address(serve: Serve) -> None:
+def test_421_for_an_unknown_host_but_probes_are_answered_by_address(serve: Serve) -> None:
     client = serve(hosts="scores.example.org,*.internal,[::1]").client
     for host in ("scores.example.org", "Scores.Example.org:8000", "a.b.internal", "[::1]:80"):
         assert client.get("/metrics", headers={"Host": host}).status_code == 200
@@ -232,27 +232,27 @@ def test_421_for_a_host_that_is_not_ours_while_probes_are_answered_by_address(se
     assert client.get("/livez", headers={"Host": "10.0.0.7:8000"}).status_code == 200
 
 
-def test_a_host_left_out_is_none_of_the_listed_ones() -> None:
+def test_a_request_without_a_host_is_misdirected_if_hosts_are_listed() -> None:
     hosts = AllowedHosts("a")
     with pytest.raises(Misdirected):
         hosts.check({"headers": [], "http_version": "1.0"})
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PATCH", "PROPFIND"])
-def test_405_for_methods_that_no_route_has(usual: Running, method: str) -> None:
+def test_405_for_methods_without_a_route(usual: Running, method: str) -> None:
     assert usual.client.request(method, "/score").status_code == 405
 
 
-def test_when_too_many_are_open_the_idle_ones_go_and_nobody_is_locked_out(serve_on_port: ServeOnPort) -> None:
+def test_above_the_limit_idle_connections_are_closed_and_new_clients_are_served(serve_on_port: ServeOnPort) -> None:
     running = serve_on_port(max_connections=20)
     idle = [connect(running) for _ in range(60)]
     assert running.score().status_code == 200
-    eventually(lambda: cuts(running).get("crowded", 0) >= 40)  # the last to connect may still be let in
+    eventually(lambda: cuts(running).get("crowded", 0) >= 40)  # the last ones may still be accepted
     for each in idle:
         each.close()
 
 
-def test_503_when_all_that_are_open_are_at_work(serve_on_port: ServeOnPort) -> None:
+def test_503_when_all_open_connections_are_busy(serve_on_port: ServeOnPort) -> None:
     scorer = GatedScorer()
     running = serve_on_port(load=loading(scorer), max_connections=3)
     running.client.close()
@@ -272,7 +272,7 @@ def test_503_when_all_that_are_open_are_at_work(serve_on_port: ServeOnPort) -> N
         each.close()
 
 
-def test_the_last_answers_before_the_end_say_so(serve: Serve) -> None:
+def test_responses_while_draining_close_the_connection(serve: Serve) -> None:
     running = serve()
     assert "connection" not in running.score().headers
     running.app.context.lifecycle.drain()

@@ -33,7 +33,7 @@ DEADLINE = TypeAdapter(DeadlineMs)
 
 
 def has_haste(body: bytes) -> bool:
-    """Whether a body that the service can read states a deadline that not everybody could keep."""
+    """Whether a valid body states a deadline that a slow machine could miss."""
     stated = orjson.loads(body).get("deadline_ms")
     return stated is not None and DEADLINE.validate_python(stated) < BODIES["/score"]["deadline_ms"]
 
@@ -50,12 +50,12 @@ def has_haste(body: bytes) -> bool:
         (rb'{"member": {"text": "\"deadline_ms\": 5"}}', False),
     ],
 )
-def test_only_a_deadline_that_was_read_excuses_a_refusal(body: bytes, haste: bool) -> None:
+def test_only_a_stated_deadline_excuses_a_503_or_504(body: bytes, haste: bool) -> None:
     assert has_haste(body) is haste
 
 
 @pytest.mark.parametrize("path", BODIES)
-def test_damaged_bodies_never_get_a_5xx(usual: Running, path: str) -> None:
+def test_mutated_bodies_never_get_a_5xx(usual: Running, path: str) -> None:
     random_ = random.Random(path)
     whole = json.dumps(BODIES[path]).encode()
     method = "PUT" if path == "/candidates" else "POST"

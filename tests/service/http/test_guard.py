@@ -1,4 +1,4 @@
-"""The door: labels, callers that leave, and what is decided without reading the body."""
+"""The request guard: metric labels, disconnects, and decisions before the body is read."""
 
 import time
 from collections.abc import Callable
@@ -44,11 +44,9 @@ def test_every_status_has_an_outcome() -> None:
     assert found == "ok ok invalid invalid invalid refused error overload deadline error".split()
 
 
-def test_a_caller_that_hangs_up_frees_its_place(serve_on_port: ServeOnPort) -> None:
+def test_a_client_that_disconnects_frees_its_place_in_the_queue(serve_on_port: ServeOnPort) -> None:
     scorer = GatedScorer()
-    running = serve_on_port(
-        load=loading(scorer), default_deadline_ms=600_000
-    )  # nobody leaves because of a slow machine
+    running = serve_on_port(load=loading(scorer), default_deadline_ms=600_000)  # no deadline passes on a slow machine
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(running.score)
         assert scorer.began.wait(PATIENCE_S)
@@ -63,7 +61,7 @@ def test_a_caller_that_hangs_up_frees_its_place(serve_on_port: ServeOnPort) -> N
     assert read(running)['fitscore_requests_total{outcome="cancelled",route="/score"}'] == 1
 
 
-def test_a_caller_that_leaves_while_sending_is_let_go(serve_on_port: ServeOnPort) -> None:
+def test_a_client_that_disconnects_while_sending_is_counted_as_cancelled(serve_on_port: ServeOnPort) -> None:
     running = serve_on_port()
     with connect(running) as leaving:
         send(leaving, "Content-Length: 1000", body=b"{")
@@ -79,7 +77,7 @@ def test_a_caller_that_leaves_while_sending_is_let_go(serve_on_port: ServeOnPort
         (("Content-Length: 100", "X-Large: " + "x" * 40_000), b"431"),
     ],
 )
-def test_what_the_headers_decide_is_answered_before_any_body_comes(
+def test_errors_in_headers_are_answered_before_the_body_arrives(
     usual_on_port: Listening, headers: tuple[str, ...], status: bytes
 ) -> None:
     with connect(usual_on_port) as connection:
@@ -87,18 +85,18 @@ def test_what_the_headers_decide_is_answered_before_any_body_comes(
         assert connection.recv(4096).split()[1] == status
 
 
-def test_a_busy_service_refuses_before_any_body_comes(serve_on_port: ServeOnPort) -> None:
+def test_an_overloaded_service_rejects_before_the_body_arrives(serve_on_port: ServeOnPort) -> None:
     with busy(serve_on_port) as running, connect(running) as connection:
         send(connection, "Content-Length: 100", "X-Deadline-Ms: 50")
-        told = connection.recv(4096)
-        while b"request_id" not in told:
-            told += connection.recv(4096)
-    assert told.split()[1] == b"503"
-    assert b"retry-after" in told.lower()
-    assert b"urn:fitscore:overloaded" in told
+        answer = connection.recv(4096)
+        while b"request_id" not in answer:
+            answer += connection.recv(4096)
+    assert answer.split()[1] == b"503"
+    assert b"retry-after" in answer.lower()
+    assert b"urn:fitscore:overloaded" in answer
 
 
-def test_after_a_refusal_what_brings_no_less_is_refused_unread(serve: Serve) -> None:
+def test_after_a_rejection_an_equal_body_is_rejected_unparsed(serve: Serve) -> None:
     with busy(serve) as running:
 
         def post(body: bytes) -> int:
@@ -108,7 +106,7 @@ def test_after_a_refusal_what_brings_no_less_is_refused_unread(serve: Serve) -> 
 
 
 def closed(serve: Callable[..., R], **settings: object) -> R:
-    """A service whose door lets nothing in that could ever be let in later."""
+    """A service that has no capacity and never will."""
     running = serve(max_backlog_s=0, **settings)
     for stated in ("60000", "1"):
         answer = running.client.post("/score", content=BODY, headers={**JSON, "X-Deadline-Ms": stated})
@@ -118,14 +116,12 @@ def closed(serve: Callable[..., R], **settings: object) -> R:
 
 @pytest.mark.parametrize("path", ["/score", "/rerank"])
 @pytest.mark.parametrize("stated", ["0", "-5", "600001", "soon", "1e3", "9" * 400, ""])
-def test_a_closed_door_says_of_a_deadline_that_cannot_be_used_what_an_open_one_says(
-    serve: Serve, stated: str, path: str
-) -> None:
+def test_an_invalid_deadline_gets_the_same_422_with_and_without_capacity(serve: Serve, stated: str, path: str) -> None:
     headers = {**JSON, "X-Deadline-Ms": stated}
-    told = [running.client.post(path, content=BODY, headers=headers).json() for running in (serve(), closed(serve))]
-    assert [each.pop("request_id") for each in told]
-    assert told[0] == told[1]
-    assert (told[0]["status"], told[0]["errors"][0]["pointer"]) == (422, "header: X-Deadline-Ms")
+    answer = [running.client.post(path, content=BODY, headers=headers).json() for running in (serve(), closed(serve))]
+    assert [each.pop("request_id") for each in answer]
+    assert answer[0] == answer[1]
+    assert (answer[0]["status"], answer[0]["errors"][0]["pointer"]) == (422, "header: X-Deadline-Ms")
 
 
 @pytest.mark.parametrize("stated", ["0", "-5", "600001", "soon", "1e3", "9" * 400, "", "1", "+60", "1_0", "007", "5.0"])
@@ -145,7 +141,7 @@ def test_the_guard_reads_the_deadline_header_as_fastapi_would(stated: str) -> No
         assert answer.json() == found
 
 
-def test_of_two_deadlines_the_first_counts_for_door_and_route(serve: Serve) -> None:
+def test_the_first_of_two_deadline_headers_counts(serve: Serve) -> None:
     with busy(serve) as running:
         twice = [*JSON.items(), ("X-Deadline-Ms", "50"), ("X-Deadline-Ms", "600000")]
         assert running.client.post("/score", content=BODY, headers=twice).status_code == 503
@@ -161,7 +157,7 @@ def test_of_two_deadlines_the_first_counts_for_door_and_route(serve: Serve) -> N
         (("Content-Length: 100", "X-Large: " + "x" * 40_000), b"431"),
     ],
 )
-def test_a_closed_door_asks_nobody_to_come_back_with_what_it_will_never_take(
+def test_without_capacity_a_permanent_error_is_not_answered_503(
     serve_on_port: ServeOnPort, headers: tuple[str, ...], status: bytes
 ) -> None:
     running = closed(serve_on_port, max_body_bytes=1000)
@@ -171,8 +167,8 @@ def test_a_closed_door_asks_nobody_to_come_back_with_what_it_will_never_take(
         assert connection.recv(4096).split()[1] == status
 
 
-def test_the_door_does_not_guess_at_a_deadline_that_the_body_states(serve: Serve) -> None:
-    """The default is shorter than what waits, and what this body states is longer."""
+def test_the_guard_does_not_assume_the_default_for_a_deadline_in_the_body(serve: Serve) -> None:
+    """The default deadline is shorter than the backlog, and the deadline in this body is longer."""
     with ThreadPoolExecutor(1) as pool, busy(serve) as running:
         waiting = read(running)["fitscore_queue_items"]
         assert running.score().status_code == 503
@@ -183,21 +179,21 @@ def test_the_door_does_not_guess_at_a_deadline_that_the_body_states(serve: Serve
     assert patient.result().status_code == 200
 
 
-def test_a_full_service_still_takes_requests_that_score_nothing(serve: Serve) -> None:
+def test_without_capacity_requests_that_score_nothing_are_served(serve: Serve) -> None:
     running = serve(max_backlog_s=0)
     answer = running.client.put("/candidates", json={"candidates": CANDIDATES}, headers={"X-Deadline-Ms": "1"})
     assert answer.status_code == 200
 
 
-def test_a_loop_that_cannot_keep_up_refuses_before_any_body_comes(serve: Serve) -> None:
-    """The queue is empty, and yet a request would wait: in the loop's own line."""
+def test_a_late_event_loop_rejects_before_the_body_arrives(serve: Serve) -> None:
+    """The queue is empty, but a request would wait for the event loop itself."""
     running = serve()
     asked = {"X-Deadline-Ms": "120", "Content-Type": "application/json"}
     assert running.client.post("/score", content=BODY, headers={**asked, "X-Deadline-Ms": "600000"}).status_code == 200
     held: list[Callable[[], None]] = []
     loop = running.app.parts.engine._loop
 
-    def hold() -> None:  # as slow work on the loop would, again and again
+    def hold() -> None:  # as slow work on the loop would, repeatedly
         end = time.monotonic() + 0.2
         while time.monotonic() < end:
             pass
@@ -213,7 +209,7 @@ def test_a_loop_that_cannot_keep_up_refuses_before_any_body_comes(serve: Serve) 
     assert running.client.post("/score", content=BODY, headers={**asked, "X-Deadline-Ms": "600000"}).status_code == 200
 
 
-def test_garbage_instead_of_http_is_no_fault_of_ours(usual_on_port: Listening) -> None:
+def test_garbage_instead_of_http_is_answered_400(usual_on_port: Listening) -> None:
     with connect(usual_on_port) as connection:
         connection.sendall(b"\x00\xff garbage\r\n\r\n")
         assert connection.recv(4096).split()[1] == b"400"

@@ -1,4 +1,4 @@
-"""/openapi.json: what callers generate their clients from."""
+"""/openapi.json, from which callers generate their clients."""
 
 import json
 import re
@@ -17,7 +17,7 @@ def document(usual: Running) -> dict[str, Any]:
     return found
 
 
-def test_every_route_of_the_contract_is_there(document: dict[str, Any]) -> None:
+def test_the_document_has_every_route(document: dict[str, Any]) -> None:
     assert set(document["paths"]) == {
         "/score", "/rerank", "/candidates", "/candidates:progress", "/candidates/{candidate_id}", "/v1/models",
         "/v1/models/{version}:activate", "/v1/models/{version}:rollback",
@@ -26,7 +26,7 @@ def test_every_route_of_the_contract_is_there(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/score", "/rerank"])
-def test_scoring_routes_name_every_error_of_the_contract_as_a_problem(document: dict[str, Any], path: str) -> None:
+def test_scoring_operations_document_every_error_as_a_problem(document: dict[str, Any], path: str) -> None:
     responses = document["paths"][path]["post"]["responses"]
     for code in (400, 401, 403, 413, 415, 422, 429, 431, 500, 503, 504):
         content = responses[str(code)]["content"]
@@ -64,18 +64,18 @@ def test_scoring_operations_document_the_deadline_header(document: dict[str, Any
 
 
 @pytest.mark.parametrize("name", ["ScoreRequest", "ScoreResponse", "RerankRequest", "RerankResponse"])
-def test_both_directions_have_examples_that_fit_their_schema(document: dict[str, Any], name: str) -> None:
+def test_requests_and_responses_have_valid_examples(document: dict[str, Any], name: str) -> None:
     examples = document["components"]["schemas"][name]["examples"]
     model = getattr(rerank_schemas if name.startswith("Rerank") else schemas, name)
     assert all(model.model_validate(each) for each in examples)
 
 
-def test_the_example_of_score_can_be_sent_as_it_is(usual: Running) -> None:
+def test_the_example_of_score_can_be_sent(usual: Running) -> None:
     answer = usual.client.post("/score", json=schemas.EXAMPLE)
     assert answer.status_code == 200
     schemas.ScoreResponse.model_validate(answer.json())
 
 
-def test_the_example_of_rerank_can_be_sent_as_it_is(usual: Running) -> None:
+def test_the_example_of_rerank_can_be_sent(usual: Running) -> None:
     answer = usual.client.post("/rerank", json=rerank_schemas.RERANK)
     rerank_schemas.RerankResponse.model_validate(answer.json())

@@ -23,7 +23,7 @@ def test_the_answer_has_the_shape_of_the_contract(usual: Running) -> None:
     assert all(each["status"] == "scored" and set(each["heads"]) == {"relevance", "apply"} for each in body["scores"])
 
 
-def test_heads_are_what_the_bundle_says_of_the_rendered_texts(usual: Running, bundle: Path) -> None:
+def test_heads_equal_the_bundles_scores_of_the_rendered_texts(usual: Running, bundle: Path) -> None:
     loaded = Bundle.load(bundle)
     encoder, scorer = open_encoder(loaded), open_scorer(loaded, "cpu", 1)
     member = encoder.member("data engineer. skills: python, spark")
@@ -40,7 +40,7 @@ def test_the_score_is_the_blend_and_weights_are_normalised(usual: Running) -> No
     assert usual_blend["score"] == pytest.approx(0.7 * one["heads"]["relevance"] + 0.3 * one["heads"]["apply"])
 
 
-def test_answers_stand_in_request_order_whatever_the_lengths(usual: Running) -> None:
+def test_scores_are_in_request_order_for_texts_of_any_length(usual: Running) -> None:
     texts = ["chef", "senior data engineer python spark platform", "", "nurse ward", "bake " * 30]
     candidates = [{"id": str(index), "text": text} for index, text in enumerate(texts * 20)]
     for index, each in enumerate(candidates):
@@ -62,7 +62,7 @@ def test_a_candidate_that_cannot_be_scored_does_not_fail_the_others(usual: Runni
     assert body["degraded"] is False
 
 
-def test_only_unknown_candidates_are_answered_too(usual: Running) -> None:
+def test_a_request_of_unknown_candidates_alone_is_answered(usual: Running) -> None:
     assert usual.score(candidates=[{"id": "nobody"}]).json()["scores"][0]["status"] == "unknown_candidate"
 
 
@@ -77,7 +77,7 @@ def test_stored_candidates_are_scored_by_id_as_if_they_were_sent(serve: Serve) -
     assert statuses == ["unknown_candidate", "scored"]
 
 
-def test_a_full_store_takes_all_or_nothing(serve: Serve) -> None:
+def test_a_full_store_accepts_all_candidates_or_none(serve: Serve) -> None:
     running = serve(store_bytes=1000)
     many = [{"id": f"c{index}", "text": "data " * 20} for index in range(10)]
     assert running.client.put("/candidates", json={"candidates": many}).status_code == 507
@@ -101,7 +101,7 @@ def test_the_earlier_of_two_deadlines_counts(usual: Running) -> None:
 
 
 @pytest.mark.parametrize("priority", ["critical", "default", "sheddable"])
-def test_every_priority_is_taken(usual: Running, priority: str) -> None:
+def test_every_priority_is_accepted(usual: Running, priority: str) -> None:
     assert usual.score(priority=priority).status_code == 200
 
 
@@ -112,7 +112,7 @@ def test_texts_that_look_like_special_tokens_are_scored_as_text(usual: Running) 
     assert all(0 < score < 1 for score in scores)
 
 
-def test_unicode_in_ids_and_texts_comes_back_as_it_was(usual: Running) -> None:
+def test_unicode_ids_come_back_unchanged(usual: Running) -> None:
     name = "Ünïcode-\u202e-\U0001f600"
     assert usual.score(candidates=[{"id": name, "text": "héllo \x00 \u202e"}]).json()["scores"][0]["id"] == name
 

@@ -1,4 +1,4 @@
-"""The candidate store as callers meet it: kept over a restart, for a while or for good, and never a 5xx when down."""
+"""The candidate store over HTTP: it survives a restart, candidates expire, and an outage is never a 5xx of scoring."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ def statuses(running: Running, candidates: Sequence[Mapping[str, object]]) -> li
     return [each["status"] for each in answer.json()["scores"]]
 
 
-def test_candidates_in_a_folder_outlive_the_service(serve: Serve, tmp_path: Path) -> None:
+def test_candidates_in_an_lmdb_folder_survive_a_restart(serve: Serve, tmp_path: Path) -> None:
     first = serve(store=f"lmdb:{tmp_path}")
     assert first.client.put("/candidates", json={"candidates": CANDIDATES, "ttl_s": 3600}).status_code == 200
-    first.app.parts.store.close()  # the process would be gone, and its file free
+    first.app.parts.store.close()  # as the end of the process would
     second = serve(store=f"lmdb:{tmp_path}")
     assert statuses(second, [*BY_ID, {"id": "nobody"}]) == ["scored", "scored", "unknown_candidate"]
     found = second.client.get("/metrics").text
@@ -30,14 +30,14 @@ def test_candidates_in_a_folder_outlive_the_service(serve: Serve, tmp_path: Path
 
 
 @pytest.mark.parametrize("ttl_s", [0, -1, "soon"])
-def test_a_time_to_live_that_is_none_is_refused(usual: Running, ttl_s: object) -> None:
+def test_an_invalid_time_to_live_is_rejected(usual: Running, ttl_s: object) -> None:
     answer = usual.client.put("/candidates", json={"candidates": CANDIDATES, "ttl_s": ttl_s})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/ttl_s"
 
 
-def test_with_a_store_that_is_down_texts_are_scored_and_ids_say_so(serve: Serve) -> None:
-    with socket.socket() as taken:  # bound, and nobody listens: refused at once
+def test_while_the_store_is_down_texts_are_scored_and_ids_get_a_status(serve: Serve) -> None:
+    with socket.socket() as taken:  # bound but not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         running = serve(store=f"redis://127.0.0.1:{taken.getsockname()[1]}")
         assert statuses(running, [*CANDIDATES, {"id": "j3"}]) == ["scored", "scored", "store_down"]
@@ -50,7 +50,7 @@ def test_with_a_store_that_is_down_texts_are_scored_and_ids_say_so(serve: Serve)
         assert "fitscore_candidate_store_up 0.0" in found
 
 
-def test_a_folder_that_cannot_be_used_is_said_in_one_line(
+def test_an_unusable_folder_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
@@ -59,7 +59,7 @@ def test_a_folder_that_cannot_be_used_is_said_in_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_store_of_no_known_kind_is_a_bad_setting(
+def test_an_unknown_kind_of_store_is_a_bad_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FITSCORE_STORE", "sqlite:candidates.db")

@@ -1,4 +1,4 @@
-"""JSON that is none, or that readers would understand differently, is a 400. All texts are made here."""
+"""Invalid JSON, and JSON that readers understand differently, is answered 400."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ from service.http.strict_json import MAX_DEPTH, read_json
 from tests.support.service import Running
 
 
-def test_there_are_as_many_as_in_the_suite() -> None:
+def test_the_corpus_is_as_large_as_the_public_suite() -> None:
     assert len(set(invalid_texts())) >= 188
 
 
@@ -36,7 +36,7 @@ def test_there_are_as_many_as_in_the_suite() -> None:
     ],
     ids=lambda raw: repr(raw[:20]),
 )
-def test_what_is_not_json_is_refused(raw: bytes) -> None:
+def test_invalid_json_is_refused(raw: bytes) -> None:
     with pytest.raises(NotJson):
         read_json(raw)
 
@@ -53,8 +53,8 @@ def test_every_text_of_the_corpus_is_refused() -> None:
     assert [raw[:40] for raw in invalid_texts() if not is_refused(raw)] == []
 
 
-def test_the_standard_librarys_reader_would_have_let_some_in() -> None:
-    """The negative control: the texts tell a strict reader from a lenient one."""
+def test_the_standard_library_accepts_some_of_the_corpus() -> None:
+    """The negative control: the corpus distinguishes a strict reader from a lenient one."""
     let_in = 0
     for raw in invalid_texts():
         try:
@@ -96,7 +96,7 @@ def test_a_repeated_name_is_refused(raw: bytes) -> None:
         b'"\\ud83d\\ude00 \\u0000 \\/"',
     ],
 )
-def test_what_is_json_is_read_as_it_stands(raw: bytes) -> None:
+def test_valid_json_is_read_unchanged(raw: bytes) -> None:
     assert read_json(raw) == json.loads(raw)
 
 
@@ -167,8 +167,8 @@ def nested(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("depth", [1, MAX_DEPTH, 247, 248, 249, 250, 251, 252, 260, 1000])
-def test_no_depth_is_a_fault_of_ours(usual: Running, depth: int) -> None:
-    """At 251 levels the body could be read, and the answer, a few levels deeper, not be written: a 500."""
+def test_no_depth_causes_a_5xx(usual: Running, depth: int) -> None:
+    """Without the limit, a body of 251 levels can be read, but its response is deeper and cannot be written: a 500."""
     answer = usual.client.post("/rerank", content=nested(depth), headers={"Content-Type": "application/json"})
     assert answer.status_code == (200 if depth == 1 else 400)
 
@@ -177,7 +177,7 @@ def test_no_depth_is_a_fault_of_ours(usual: Running, depth: int) -> None:
 @pytest.mark.parametrize("body", ['{"member":{"text":"a"},"candidates":[{"id":"a","fields":{"title":%s}}]}',
                                   '{"member":{"text":"a"},"candidates":[{"id":"a","text":"b"}],"deadline_ms":%s}',
                                   '{"query":"a","texts":["b"],"top_n":%s,"max_tokens_per_doc":%s}'])  # fmt: skip
-def test_no_number_is_a_fault_of_ours(usual: Running, body: str, number: str) -> None:
+def test_no_number_causes_a_5xx(usual: Running, body: str, number: str) -> None:
     path = "/rerank" if "query" in body else "/score"
     answer = usual.client.post(path, content=body.replace("%s", number), headers={"Content-Type": "application/json"})
     assert answer.status_code in (200, 422), answer.text

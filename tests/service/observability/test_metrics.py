@@ -1,4 +1,4 @@
-"""Metrics: every series stands from the start, and each is counted where it happens."""
+"""Metrics: every series exists from the start and counts what it should."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ def test_every_label_exists_before_anything_has_happened() -> None:
     assert {f'fitscore_{name}{{lane="{lane}"}}' for name in by_lane.split() for lane in OPERATIONS} <= set(found)
 
 
-def test_no_series_says_when_another_one_was_created(usual: Running) -> None:
+def test_there_are_no_created_series(usual: Running) -> None:
     assert usual.score().status_code == 200
     found = read(usual)
     assert "fitscore_requests_total" in " ".join(found)
@@ -49,7 +49,7 @@ def test_buckets_begin_at_half_a_millisecond() -> None:
     assert float(first[1]) == 0.0005
 
 
-def test_a_scored_request_moves_each_of_its_series(serve: Serve) -> None:
+def test_a_scored_request_changes_each_of_its_series(serve: Serve) -> None:
     running = serve()
     before = read(running)
     running.score(candidates=[{"id": "a", "text": "chef"}, {"id": "b", "text": "chef"}, {"id": "nobody"}])
@@ -70,7 +70,7 @@ def test_a_scored_request_moves_each_of_its_series(serve: Serve) -> None:
     assert 'version="1"' in info
 
 
-def test_refusals_are_counted_by_outcome_and_unknown_paths_make_no_series(serve: Serve) -> None:
+def test_errors_are_counted_by_outcome_and_unknown_paths_create_no_series(serve: Serve) -> None:
     running = serve()
     num_series = len(read(running))
     running.client.get("/no/such/path")
@@ -81,14 +81,14 @@ def test_refusals_are_counted_by_outcome_and_unknown_paths_make_no_series(serve:
     assert len(after) == num_series
 
 
-def test_collector_pauses_are_noted_and_shown_when_asked() -> None:
+def test_collector_pauses_are_shown_at_the_next_scrape() -> None:
     metrics = Metrics()
     metrics.runtime.on_gc("start", {"generation": 2})
     metrics.runtime.on_gc("stop", {"generation": 2})
     assert series(metrics.render().decode())['fitscore_gc_pause_seconds_count{generation="2"}'] == 1
 
 
-def test_collector_pauses_do_not_heap_up_where_nobody_asks() -> None:
+def test_collector_pauses_are_observed_without_a_scrape_too() -> None:
     metrics = Metrics()
     metrics.runtime.on_gc("start", {"generation": 2})
     metrics.runtime.on_gc("stop", {"generation": 2})
@@ -103,13 +103,13 @@ def test_collector_pauses_do_not_heap_up_where_nobody_asks() -> None:
     asyncio.run(watched())
 
 
-def test_the_rehearsal_before_the_first_request_is_not_counted(serve: Serve) -> None:
+def test_the_prewarm_request_is_not_counted(serve: Serve) -> None:
     found = read(serve())
     assert all(found[f'fitscore_requests_total{{outcome="{outcome}",route="/score"}}'] == 0 for outcome in OUTCOMES)
     assert found["fitscore_request_pairs_count"] == 0
 
 
-def test_an_answer_in_part_is_its_own_outcome(serve: Serve) -> None:
+def test_a_partial_response_is_an_outcome_of_its_own(serve: Serve) -> None:
     def spoil(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.full_like(rows, np.nan)
 

@@ -1,4 +1,4 @@
-"""POST /rerank: what clients of Cohere, Jina and TEI send, and what they expect back."""
+"""POST /rerank: the requests and responses of Cohere, Jina and TEI clients."""
 
 import math
 
@@ -20,7 +20,7 @@ def test_cohere_and_jina_clients_get_results_best_first(usual: Running, path: st
     assert all("document" not in each for each in results)
 
 
-def test_documents_come_back_where_asked_for(usual: Running) -> None:
+def test_documents_are_returned_on_request(usual: Running) -> None:
     body = {"query": QUERY, "documents": [{"text": text, "id": 7} for text in DOCUMENTS], "return_documents": True}
     results = usual.client.post("/rerank", json=body).json()["results"]
     assert all(each["document"] == {"text": DOCUMENTS[each["index"]]} for each in results)
@@ -34,7 +34,7 @@ def test_tei_clients_get_a_bare_list(usual: Running) -> None:
     assert all(each["text"] == DOCUMENTS[each["index"]] for each in ranks)
 
 
-def test_both_shapes_and_score_agree(usual: Running) -> None:
+def test_both_shapes_return_the_scores_of_score(usual: Running) -> None:
     cohere = usual.client.post("/rerank", json={"query": QUERY, "documents": DOCUMENTS}).json()["results"]
     tei = usual.client.post("/rerank", json={"query": QUERY, "texts": DOCUMENTS}).json()
     candidates = [{"id": str(index), "text": text} for index, text in enumerate(DOCUMENTS)]
@@ -66,7 +66,7 @@ def test_documents_may_be_objects_with_fields(usual: Running) -> None:
     assert by_index[2]["relevance_score"] != by_index[0]["relevance_score"]
 
 
-def test_documents_without_a_text_are_left_out_and_named(usual: Running) -> None:
+def test_documents_without_a_text_are_omitted_with_a_warning(usual: Running) -> None:
     answer = usual.client.post("/rerank", json={"query": QUERY, "documents": ["chef", "  ", {"n": [1]}]}).json()
     assert [each["index"] for each in answer["results"]] == [0]
     assert answer["meta"] == {"warnings": ["documents that could not be scored: 1, 2"]}
@@ -80,7 +80,7 @@ def test_raw_scores_are_log_odds_in_the_same_order(usual: Running) -> None:
     assert [1 / (1 + math.exp(-each["score"])) for each in raw] == pytest.approx([each["score"] for each in plain])
 
 
-def test_nulls_of_a_clients_optional_fields_are_taken(usual: Running) -> None:
+def test_nulls_in_optional_fields_are_accepted(usual: Running) -> None:
     unset = dict.fromkeys(["top_n", "return_documents", "max_tokens_per_doc", "rank_fields", "model", "texts"])
     answer = usual.client.post("/rerank", json={"query": QUERY, "documents": DOCUMENTS, **unset})
     assert len(answer.json()["results"]) == 3
