@@ -228,7 +228,7 @@ class Engine:
                 self._call_on_loop(self._deliver, batch, result, self._clock() - began)
                 if batch.operation.has_followup:
                     self._await_followup()
-        except BaseException as error:  # Whatever the cause, waiting requests must be answered.
+        except BaseException as error:  # For any cause, waiting requests must be answered.
             self._call_on_loop(self._die, "died", f"the model thread died of {type(error).__name__}")
             return
         self._call_on_loop(self._ended.set)

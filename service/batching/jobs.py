@@ -53,8 +53,8 @@ class Bisection:
 class Operation:
     """One kind of model run. Compared by identity; a batch never mixes operations.
 
-    `run` returns one result per payload, in order. It raises WrongShape, or whatever the model raises. `has_followup`:
-    the results of a batch lead to further jobs for the same requests.
+    `run` returns one result per payload, in order. It raises WrongShape, or any error of the model. `has_followup`: the
+    results of a batch lead to further jobs for the same requests.
     """
 
     name: str

@@ -11,7 +11,7 @@ from service.store.interface import ENTRY_BYTES
 
 
 class MemberCache:
-    """Knows neither texts nor models: a key stands for both."""
+    """Knows neither texts nor models: a key identifies both."""
 
     def __init__(self, max_bytes: int) -> None:
         self._cache: Moka[bytes, MemberState] = Moka(max_bytes, weigher=_weight, policy="lru")

@@ -101,7 +101,7 @@ def score_operation(scorer: SplitScorer, policy: BatchPolicy) -> Operation:
 def warm_up_operation(scorer: WarmsUp) -> Operation:
     """A scorer's warm-up as a batch: CUDA graphs belong to the thread that captures them. Result: True.
 
-    It is predicted to take a second, whatever the model, so that no request is admitted to that second.
+    It is predicted to take a second for any model, so that no request is admitted to that second.
     """
     policy = BatchPolicy(LatencyTable((1,), (1,), ((1.0,),)), max_batch_tokens=1, max_batch_s=1.0)
 

@@ -28,17 +28,17 @@ def admit(
     admission.admit(request, CostEstimate(cost_s / 4, cost_s / 4, cost_s / 2, turn_s), NOW)
 
 
-def test_a_request_that_can_finish_in_time_comes_in() -> None:
+def test_a_request_that_can_finish_in_time_is_admitted() -> None:
     admit(backlog_s=0.4, cost_s=0.5)
 
 
-def test_a_request_that_cannot_finish_in_time_hears_when_to_come_back() -> None:
-    with pytest.raises(Overloaded) as refused:
+def test_a_request_that_cannot_finish_in_time_gets_a_retry_delay() -> None:
+    with pytest.raises(Overloaded) as rejection:
         admit(backlog_s=0.75, cost_s=0.5)
-    assert refused.value.retry_after_s == pytest.approx(0.35)
+    assert rejection.value.retry_after_s == pytest.approx(0.35)
 
 
-def test_a_far_deadline_does_not_let_the_backlog_grow_without_end() -> None:
+def test_a_distant_deadline_does_not_let_the_backlog_grow_without_bound() -> None:
     admit(backlog_s=1.8, deadline_s=990.0)
     with pytest.raises(Overloaded):
         admit(backlog_s=1.9, deadline_s=990.0)
@@ -48,7 +48,7 @@ def test_a_far_deadline_does_not_let_the_backlog_grow_without_end() -> None:
     ("backlog_s", "admitted"),
     [(0.45, "critical default sheddable"), (0.7, "critical default"), (0.85, "critical"), (0.95, "")],
 )
-def test_sheddable_work_is_refused_first_and_critical_last(backlog_s: float, admitted: str) -> None:
+def test_sheddable_requests_are_rejected_first_and_critical_ones_last(backlog_s: float, admitted: str) -> None:
     names = []
     for priority in Priority:
         try:
@@ -59,7 +59,7 @@ def test_sheddable_work_is_refused_first_and_critical_last(backlog_s: float, adm
     assert " ".join(names) == admitted
 
 
-def test_a_request_larger_than_its_time_comes_in_for_a_part_while_the_backlog_is_small() -> None:
+def test_a_request_larger_than_its_time_is_admitted_for_a_partial_result_while_the_backlog_is_small() -> None:
     admit(backlog_s=0.4, cost_s=100.0)
     with pytest.raises(Overloaded):
         admit(backlog_s=0.5, cost_s=100.0)

@@ -1,4 +1,4 @@
-"""The early_rejection: a flood is refused unread, and nobody who asks for less than what was refused pays for it."""
+"""Early rejection: a flood is rejected unparsed, and a request that needs less than a rejected one is not affected."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.fakes import Clock
 SECOND = 1.0
 BODY = b"x" * 100
 REJECTED = Claim(allowed_s=0.74, size=100)
-"""What a request of default priority with a second and BODY claimed, a hundredth after it came."""
+"""The claim of a request of default priority with BODY and a second, a hundredth after its arrival."""
 
 
 class Gate:
-    """A early_rejection before a backlog that tests set."""
+    """Early rejection in front of a backlog that tests set."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -28,7 +28,7 @@ class Gate:
             Admission(max_backlog_s=10.0, backlog_seconds=lambda: self.wait_s, event_loop=self), self.clock
         )
 
-    def lets_in(self, body: bytes = BODY, deadline_s: float = SECOND) -> bool:
+    def parses(self, body: bytes = BODY, deadline_s: float = SECOND) -> bool:
         try:
             self.early_rejection.before_parsing(deadline_s, body)
         except Overloaded:
@@ -41,12 +41,12 @@ def gate() -> Gate:
     return Gate()
 
 
-def test_after_a_refusal_whoever_asks_for_no_less_is_refused_for_a_moment(gate: Gate) -> None:
-    assert gate.lets_in()
+def test_after_a_rejection_requests_that_need_no_less_are_rejected_for_a_moment(gate: Gate) -> None:
+    assert gate.parses()
     gate.early_rejection.rejected(REJECTED)
-    assert not gate.lets_in()
+    assert not gate.parses()
     gate.clock.now += REMEMBERED_FRACTION * REJECTED.allowed_s
-    assert gate.lets_in()
+    assert gate.parses()
 
 
 @pytest.mark.parametrize(
@@ -57,37 +57,37 @@ def test_after_a_refusal_whoever_asks_for_no_less_is_refused_for_a_moment(gate: 
         (BODY, math.inf),
         (b'{"priority": "critical"}' + BODY, SECOND),
     ],
-    ids=["a smaller body", "more time", "time that only the body may state", "a higher priority"],
+    ids=["a smaller body", "more time", "a deadline that only the body may state", "a higher priority"],
 )
-def test_whoever_asks_for_less_is_heard(gate: Gate, body: bytes, deadline_s: float) -> None:
+def test_a_request_that_needs_less_is_parsed(gate: Gate, body: bytes, deadline_s: float) -> None:
     gate.early_rejection.rejected(REJECTED)
-    assert gate.lets_in(body, deadline_s)
+    assert gate.parses(body, deadline_s)
 
 
-def test_a_refusal_of_less_counts_for_more_callers(gate: Gate) -> None:
+def test_a_rejection_of_a_smaller_body_covers_more_requests(gate: Gate) -> None:
     gate.early_rejection.rejected(REJECTED)
     gate.early_rejection.rejected(Claim(allowed_s=0.74, size=50))
-    assert not gate.lets_in(b"x" * 60)
+    assert not gate.parses(b"x" * 60)
 
 
-def test_a_refusal_of_more_changes_nothing(gate: Gate) -> None:
+def test_a_rejection_of_a_larger_body_changes_nothing(gate: Gate) -> None:
     gate.early_rejection.rejected(REJECTED)
     gate.early_rejection.rejected(Claim(allowed_s=0.01, size=10_000))
-    assert not gate.lets_in()
+    assert not gate.parses()
 
 
-def test_one_caller_in_a_hurry_shuts_nobody_out(gate: Gate) -> None:
+def test_a_rejection_with_a_short_deadline_does_not_reject_others(gate: Gate) -> None:
     gate.early_rejection.rejected(Claim(allowed_s=0.001, size=1))
-    assert gate.lets_in()
+    assert gate.parses()
 
 
-def test_refusals_do_not_follow_from_each_other_for_ever(gate: Gate) -> None:
-    """Whatever comes, the moment ends when the first refusal's does."""
+def test_early_rejections_do_not_prolong_themselves(gate: Gate) -> None:
+    """A rejection ends at its own time, also under further ones."""
     began = gate.clock.now
     for _ in range(100):
         gate.early_rejection.rejected(REJECTED)
         gate.clock.now += REMEMBERED_FRACTION * REJECTED.allowed_s / 50
-        if gate.lets_in():
+        if gate.parses():
             break
     assert gate.clock.now - began <= 1.03 * REMEMBERED_FRACTION * REJECTED.allowed_s
 
@@ -104,13 +104,13 @@ def test_a_backlog_that_is_too_long_for_a_critical_request_rejects_before_the_bo
 def test_while_a_rejection_is_remembered_the_backlog_is_compared_by_the_priority_of_the_body(gate: Gate) -> None:
     gate.early_rejection.rejected(Claim(allowed_s=0.74, size=10_000))
     gate.wait_s = 0.8
-    assert not gate.lets_in()
-    assert gate.lets_in(b'"critical"')
+    assert not gate.parses()
+    assert gate.parses(b'"critical"')
 
 
 def test_without_a_remembered_rejection_a_body_is_parsed(gate: Gate) -> None:
     gate.wait_s = 0.8
-    assert gate.lets_in()
+    assert gate.parses()
 
 
 @pytest.mark.parametrize(
@@ -124,5 +124,5 @@ def test_without_a_remembered_rejection_a_body_is_parsed(gate: Gate) -> None:
         (b"", Priority.default),
     ],
 )
-def test_a_priority_is_seen_in_the_bytes(body: bytes, priority: Priority) -> None:
+def test_the_priority_is_found_in_the_bytes_of_a_body(body: bytes, priority: Priority) -> None:
     assert priority_in(body) is priority

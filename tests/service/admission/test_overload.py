@@ -1,6 +1,6 @@
-"""Overload against a simulated clock: queue, admission and pace as the service puts them together, in virtual time.
+"""Overload against a simulated clock: queue, admission and latency correction as the service wires them.
 
-A model that has become slower than its table is where admission goes blind: what it lets in is then all late.
+Without the correction, a model that has become slower than its table makes every admitted request late.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from tests.support.batching import never_run
 
 DEADLINE_S = 1.0
 TABLE = LatencyTable((1, 8), (1, 64), ((0.01, 0.01), (0.05, 0.05)))
-"""A full batch of eight takes 50 ms: 160 requests a second, so long as the table is right."""
+"""A full batch of eight takes 50 ms: 160 requests per second, while the table is right."""
 PADDED = LatencyTable((1, 8), (1, 64), ((0.001, 0.01), (0.005, 0.08)))
-"""Time goes with length."""
+"""Time is proportional to length."""
 PER_S = 160.0
 Slow = Callable[[float], float]
 
 
 class Frozen(LatencyCorrection):
-    """The negative control: whatever is measured, the table is believed."""
+    """The negative control: measurements are ignored."""
 
     def factor(self, now: float) -> float:
         return 1.0
@@ -40,7 +40,7 @@ class Frozen(LatencyCorrection):
 
 @dataclass
 class Service:
-    """One model, one queue and one door; time passes only from event to event."""
+    """One model, one queue and one admission; time passes only from event to event."""
 
     slow: Slow
     correction: LatencyCorrection = field(default_factory=LatencyCorrection)
@@ -61,7 +61,7 @@ class Service:
         self.priorities: dict[Job, Priority] = {}
 
     def play(self, arrivals: Sequence[tuple[float, Priority]]) -> None:
-        """Let them come, and serve what was let in."""
+        """Play arrivals, and serve the admitted requests."""
         for arrived, priority in arrivals:
             self._until(arrived)
             self._arrive(priority)
@@ -126,13 +126,13 @@ def poisson(
 
 
 def goodput(service: Service, start: float, end: float, priority: Priority | None = None) -> float:
-    """Requests a second that came then and were answered in time."""
+    """Requests per second that arrived in this interval and were answered in time."""
     return sum(start <= at < end and priority in (None, which) for at, which in service.done) / (end - start)
 
 
 @pytest.mark.parametrize("slower", [1.0, 3.0, 0.5])
 @pytest.mark.parametrize(("times", "least"), [(2, 0.95), (5, 0.93), (10, 0.90)])
-def test_goodput_does_not_collapse_however_slow_the_model_has_become(times: int, least: float, slower: float) -> None:
+def test_goodput_does_not_collapse_even_if_the_model_has_become_slower(times: int, least: float, slower: float) -> None:
     peak = PER_S / slower
     service = Service(always(slower))
     service.play(list(poisson(times * peak, 0.0, 20.0)))
@@ -140,14 +140,14 @@ def test_goodput_does_not_collapse_however_slow_the_model_has_become(times: int,
     assert service.late <= 0.05 * len(service.done)
 
 
-def test_a_table_that_is_never_corrected_collapses() -> None:
+def test_goodput_collapses_if_the_latency_table_is_never_corrected() -> None:
     service = Service(always(3.0), Frozen())
     service.play(list(poisson(10 * PER_S / 3, 0.0, 20.0)))
     assert goodput(service, 2.0, 19.0) < 0.5 * PER_S / 3
 
 
-def test_after_a_spike_on_a_slow_machine_all_come_in_again_within_two_seconds() -> None:
-    """While the flood lasts something else has the cores too; then both end."""
+def test_two_seconds_after_a_spike_on_a_slow_machine_every_request_is_admitted() -> None:
+    """During the flood another process uses the cores too; then both end."""
     service = Service(lambda now: 8.0 if now < 10.0 else 1.0)
     load = chain(poisson(10 * PER_S, 0.0, 10.0), poisson(0.5 * PER_S, 10.0, 20.0))
     service.play(list(load))
@@ -156,7 +156,7 @@ def test_after_a_spike_on_a_slow_machine_all_come_in_again_within_two_seconds() 
 
 
 @pytest.mark.parametrize(("pause_s", "runs"), [(0.4, 1), (5.0, 1)])
-def test_one_run_that_stalls_costs_no_more_than_its_own_time(pause_s: float, runs: int) -> None:
+def test_one_stalled_run_costs_no_more_than_its_own_time(pause_s: float, runs: int) -> None:
     stalls = iter([True] * runs)
 
     def slow(now: float) -> float:
@@ -170,7 +170,7 @@ def test_one_run_that_stalls_costs_no_more_than_its_own_time(pause_s: float, run
 
 
 def mixed() -> list[tuple[float, Priority]]:
-    """Three times what can be done; a sixth of it is critical."""
+    """Three times the capacity; a sixth of it is critical."""
     critical = poisson(0.5 * PER_S, 0.0, 20.0, Priority.critical)
     return sorted(chain(critical, poisson(2.5 * PER_S, 0.0, 20.0, Priority.sheddable)))
 
@@ -181,22 +181,22 @@ def critical_share(service: Service) -> float:
 
 
 @pytest.mark.parametrize("slower", [1.0, 0.5])
-def test_what_is_critical_comes_through_three_times_the_load(slower: float) -> None:
+def test_critical_requests_succeed_at_three_times_the_capacity(slower: float) -> None:
     service = Service(always(slower))
     service.play(mixed())
     assert critical_share(service) >= 0.995
 
 
-def test_where_all_are_alike_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The negative control: as though every priority had the same share."""
+def test_critical_requests_fail_if_every_priority_has_the_same_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: every priority has the same share."""
     monkeypatch.setattr("service.admission.controller.USABLE_FRACTION", dict.fromkeys(Priority, 0.75))
     service = Service(always(1.0))
     service.play(mixed())
     assert critical_share(service) < 0.8
 
 
-def test_lengths_that_differ_do_not_make_all_of_them_late() -> None:
-    """Items count as though in full batches of their own length; the margin covers what padding adds."""
+def test_mixed_lengths_do_not_make_requests_late() -> None:
+    """Items count as in full batches of their own length; the margin covers the padding."""
     service = Service(always(1.0))
     rng = random.Random(0)
     service.length = lambda: rng.choice([48, 52, 56, 60, 64])  # which may share batches, padded

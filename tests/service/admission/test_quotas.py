@@ -9,9 +9,9 @@ from service.errors import QuotaSpent
 def test_a_caller_may_use_its_burst_and_then_its_rate() -> None:
     quotas = Quotas(pairs_per_s=10.0, burst=20)
     quotas.take("a", 20, now=0.0)
-    with pytest.raises(QuotaSpent) as refused:
+    with pytest.raises(QuotaSpent) as rejection:
         quotas.take("a", 5, now=0.0)
-    assert refused.value.retry_after_s == pytest.approx(0.5)
+    assert rejection.value.retry_after_s == pytest.approx(0.5)
     quotas.take("a", 5, now=0.5)
 
 
@@ -24,9 +24,9 @@ def test_one_caller_does_not_use_up_the_quota_of_another() -> None:
 def test_a_request_larger_than_the_burst_waits_for_a_full_bucket_and_leaves_a_debt() -> None:
     quotas = Quotas(pairs_per_s=10.0, burst=20)
     quotas.take("a", 50, now=0.0)
-    with pytest.raises(QuotaSpent) as refused:
+    with pytest.raises(QuotaSpent) as rejection:
         quotas.take("a", 1, now=1.0)
-    assert refused.value.retry_after_s == pytest.approx(2.1)
+    assert rejection.value.retry_after_s == pytest.approx(2.1)
 
 
 def test_callers_not_seen_for_long_are_forgotten() -> None:

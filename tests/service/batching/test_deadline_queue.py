@@ -1,4 +1,4 @@
-"""The queue by example, and by a machine that plays it against a simulated clock and checks every promise."""
+"""The queue by example, and by a state machine that checks its invariants against a simulated clock."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from service.batching.latency_model import LatencyTable
 from tests.support.batching import PER_TOKEN, USUAL, operation_of
 from tests.support.counting import lines_run
 
-MOST_LINES = 25_000  # about a hundred for each of the 256 jobs that one batch looks through
+MOST_LINES = 20_000  # about eighty for each of the 256 jobs that one batch looks through
 FREE_UP_TO_8 = LatencyTable((1, 8, 16), (8, 64), ((0.1, 0.1), (0.1, 0.1), (0.2, 0.2)))
 
 
@@ -36,23 +36,23 @@ def lengths(batch: Batch | None) -> list[int]:
     return [item.length for item in batch.items]
 
 
-def test_several_works_share_a_batch() -> None:
+def test_several_jobs_share_a_batch() -> None:
     assert lengths(queue_of(job(10, 10), job(10)).next_batch(0.0)) == [10, 10, 10]
 
 
-def test_the_longest_item_leads_and_lengths_far_below_wait_for_their_own_batch() -> None:
+def test_the_longest_item_leads_and_much_shorter_ones_wait_for_their_own_batch() -> None:
     queue = queue_of(job(10, 40, 39, 11))
     assert lengths(queue.next_batch(0.0)) == [40, 39]
     assert lengths(queue.next_batch(0.0)) == [11, 10]
     assert queue.next_batch(0.0) is None
 
 
-def test_other_works_give_the_items_nearest_in_length() -> None:
+def test_other_jobs_contribute_the_items_nearest_in_length() -> None:
     queue = queue_of(job(40), job(10, 38, 20, 64))
     assert lengths(queue.next_batch(0.0)) == [40, 38]
 
 
-def test_on_a_device_with_room_to_spare_every_length_joins() -> None:
+def test_on_a_device_with_spare_capacity_every_length_joins() -> None:
     roomy = operation_of(FREE_UP_TO_8)
     queue = queue_of(job(10, operation=roomy), job(64, 8, operation=roomy))
     assert sorted(lengths(queue.next_batch(0.0))) == [8, 10, 64]
@@ -78,20 +78,20 @@ def test_the_earliest_deadline_goes_first() -> None:
     assert batch.items[0].job is early
 
 
-def test_work_past_its_patience_goes_first() -> None:
+def test_a_job_that_waited_longer_than_max_overtake_goes_first() -> None:
     patient, hasty = job(60, arrived=0.0, deadline=90.0), job(10, arrived=1.5, deadline=2.0)
     batch = queue_of(patient, hasty).next_batch(1.6)
     assert batch is not None
     assert batch.items[0].job is patient
 
 
-def test_a_batch_never_mixes_lanes() -> None:
+def test_a_batch_never_mixes_operations() -> None:
     other = operation_of()
     queue = queue_of(job(10), job(10, operation=other), job(10))
     assert [len(lengths(queue.next_batch(0.0))) for _ in range(2)] == [2, 1]
 
 
-def test_departed_clients_are_never_run() -> None:
+def test_cancelled_jobs_are_never_run() -> None:
     departed, staying = job(10), job(10)
     queue = queue_of(departed, staying)
     departed.cancelled = True
@@ -100,7 +100,7 @@ def test_departed_clients_are_never_run() -> None:
     assert [item.job for item in batch.items] == [staying]
 
 
-def test_work_expires_once_and_is_never_run_after_its_deadline() -> None:
+def test_a_job_expires_once_and_is_never_run_after_its_deadline() -> None:
     expired, live = job(10, deadline=1.0), job(10, deadline=2.0)
     queue = queue_of(live, expired)
     assert lengths(queue.next_batch(1.0)) == [10]
@@ -108,7 +108,7 @@ def test_work_expires_once_and_is_never_run_after_its_deadline() -> None:
     assert (queue.expire(1.0), queue.items, queue.jobs) == ([], 0, 0)
 
 
-def test_the_backlog_is_what_waiting_items_cost_in_full_batches_each_priced_by_its_own_lane() -> None:
+def test_the_backlog_is_the_cost_of_waiting_items_in_full_batches_by_their_own_operation() -> None:
     queue = queue_of(job(10, 20), job(10, 20, operation=operation_of(FREE_UP_TO_8, max_batch_tokens=1000)))
     assert queue.backlog_seconds(0.0) == pytest.approx(0.030 + 0.025)
     queue.next_batch(0.0)
@@ -118,7 +118,7 @@ def test_the_backlog_is_what_waiting_items_cost_in_full_batches_each_priced_by_i
     assert queue.backlog_seconds(0.0) == 0.0
 
 
-def test_the_backlog_of_a_lane_follows_its_own_pace() -> None:
+def test_the_backlog_of_an_operation_follows_its_own_correction() -> None:
     slow = operation_of()
     queue = queue_of(job(10, 20, operation=slow), job(10, 20, operation=operation_of()))
     for _ in range(MIN_MEASUREMENTS):
@@ -126,8 +126,8 @@ def test_the_backlog_of_a_lane_follows_its_own_pace() -> None:
     assert queue.backlog_seconds(5.0) == pytest.approx(3 * 0.030 + 0.030)
 
 
-def test_a_lane_that_nothing_waits_for_is_forgotten_while_others_are_busy() -> None:
-    """A queue that is never empty must not hold on to models that were swapped out."""
+def test_an_operation_without_waiting_items_is_forgotten_while_others_are_busy() -> None:
+    """A queue that is never empty must not keep swapped models in memory."""
     gone = operation_of()
     queue = queue_of(job(10, operation=gone), job(10))
     queue.next_batch(0.0)
@@ -135,7 +135,7 @@ def test_a_lane_that_nothing_waits_for_is_forgotten_while_others_are_busy() -> N
     assert gone not in queue._backlogs
 
 
-def test_work_that_stands_behind_goes_after_what_came_later_and_expires_at_its_own_deadline() -> None:
+def test_a_job_with_a_priority_penalty_goes_after_later_jobs_and_expires_at_its_own_deadline() -> None:
     shadow = Job.of(USUAL, [None], [64], arrived=0.0, deadline=5.0, priority_penalty_s=600.0)
     live = job(10, arrived=3.0, deadline=99.0)
     queue = queue_of(shadow, live)
@@ -145,7 +145,7 @@ def test_work_that_stands_behind_goes_after_what_came_later_and_expires_at_its_o
     assert queue.expire(5.0) == [shadow]
 
 
-def test_a_closed_queue_takes_nothing_new_and_hands_out_the_rest() -> None:
+def test_a_closed_queue_accepts_no_jobs_and_hands_out_the_rest() -> None:
     queue = queue_of(job(10))
     queue.close()
     with pytest.raises(QueueClosed):
@@ -154,7 +154,7 @@ def test_a_closed_queue_takes_nothing_new_and_hands_out_the_rest() -> None:
 
 
 def lines_a_cut(num_jobs: int, num_items: int) -> int:
-    """The most lines that cutting one batch runs, until nothing waits."""
+    """The most lines that cutting one batch runs, until the queue is empty."""
     rng = random.Random(1)
     operation = operation_of(max_batch_s=2.0)
     queue = queue_of(
@@ -177,7 +177,7 @@ def test_a_queue_that_looks_through_all_jobs_is_not_cheap(monkeypatch: pytest.Mo
     assert lines_a_cut(1500, 1) > 2 * MOST_LINES
 
 
-# Two kinds of work, each with costs and caps of its own: one by the token, one with room to spare.
+# Two operations with their own costs and caps: one by the token, one with spare capacity.
 CAPS_BY_NAME = {"token": (200, 0.15, PER_TOKEN), "roomy": (400, 0.12, FREE_UP_TO_8)}
 OPERATIONS = {
     name: operation_of(cost, max_batch_tokens=tokens, max_batch_s=seconds)
@@ -191,7 +191,7 @@ UNCAPPED: dict[Operation, Operation] = {
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Plays a queue against a model that is only a list: what is put, and what has been handed out."""
+    """Plays a queue against a model that is only a list: the jobs that were put, and the items that were handed out."""
 
     queue_class: ClassVar[type[DeadlineQueue]] = DeadlineQueue
     max_overtake_s = 3.0
@@ -223,7 +223,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(gone=jobs)
-    def depart(self, gone: Job) -> None:
+    def cancel(self, gone: Job) -> None:
         gone.cancelled = True
 
     @rule(gone=jobs)
@@ -234,7 +234,7 @@ class QueueMachine(RuleBasedStateMachine):
     def expire(self) -> None:
         expired = self.queue.expire(self.now)
         due = [entry for entry in self.waiting if entry.deadline <= self.now]
-        assert sorted(map(id, expired)) == sorted(map(id, due)), "exactly the due work expires, once"
+        assert sorted(map(id, expired)) == sorted(map(id, due)), "exactly the due jobs expire, once"
         for entry in due:
             del self.waiting[entry]
 
@@ -242,7 +242,7 @@ class QueueMachine(RuleBasedStateMachine):
     def next_batch(self) -> None:
         live = {entry for entry in self.waiting if not entry.cancelled and self.now < entry.deadline}
         batch = self.queue.next_batch(self.now)
-        assert (batch is not None) == bool(live), "a batch comes exactly while live pairs wait"
+        assert (batch is not None) == bool(live), "there is a batch exactly while live items wait"
         if batch is not None:
             self.check_items(batch, live)
             self.check_caps(batch)
@@ -253,7 +253,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert len(set(batch.items)) == len(batch.items), "no item twice in one batch"
         for item in batch.items:
             assert item not in self.handed_out, "no item is handed out twice"
-            assert item.job in live, "nothing expired, departed or discarded is handed out"
+            assert item.job in live, "no expired, cancelled or discarded job is handed out"
             assert item is item.job.items[item.position], "a result will find its position"
             assert item.job.operation == batch.operation, "operations never mix"
 
@@ -269,12 +269,12 @@ class QueueMachine(RuleBasedStateMachine):
             overtaken_fairly = (
                 lead.arrived < other.arrived + self.max_overtake_s if lead.arrived > other.arrived else True
             )
-            assert overtaken_fairly, "nobody who came after a work's patience overtakes it"
+            assert overtaken_fairly, "no job is overtaken by one that arrived later than max_overtake_s"
             if lead.arrived >= other.arrived:
                 assert lead.deadline < other.deadline or self.came_first(lead, other), "only for a deadline"
 
     def came_first(self, lead: Job, other: Job) -> bool:
-        # Equal urgency, or both past their patience: then the order of arrival decides.
+        # Equal urgency, or both waited longer than max_overtake_s: then the order of arrival decides.
         return self.put_jobs.index(lead) < self.put_jobs.index(other)
 
     def hand_out(self, items: Sequence[JobItem]) -> None:
@@ -337,7 +337,7 @@ class ForgetsTheTime(DeadlineQueue):
         return super().next_batch(-1.0)
 
 
-class HasNoPatience(DeadlineQueue):
+class NeverLimitsOvertaking(DeadlineQueue):
     def put(self, work: Job) -> None:
         self._max_overtake_s = float("inf")
         super().put(work)
@@ -369,7 +369,7 @@ class IgnoresTheCaps(_Relabels):
     relabelled = UNCAPPED
 
 
-class MixesLanes(_Relabels):
+class MixesOperations(_Relabels):
     relabelled: ClassVar[Mapping[Operation, Operation]] = dict.fromkeys(OPERATIONS.values(), USUAL)
 
 
@@ -386,10 +386,10 @@ class PricesAllAlike(DeadlineQueue):
         LosesAnItem,
         RepeatsAnItem,
         ForgetsTheTime,
-        HasNoPatience,
+        NeverLimitsOvertaking,
         ServesTheLastFirst,
         IgnoresTheCaps,
-        MixesLanes,
+        MixesOperations,
         PricesAllAlike,
     ],
 )

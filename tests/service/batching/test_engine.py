@@ -1,4 +1,4 @@
-"""The engine with a real event loop; fakes are gated by events, so nothing depends on speed."""
+"""The engine with a real event loop; fakes are gated by events, so no test depends on speed."""
 
 import asyncio
 import threading
@@ -25,13 +25,13 @@ PATIENCE_S = 60.0
 
 
 class Doubler:
-    """Payloads are numbers; the heads are the number and its double. `edit` may change an answer."""
+    """Payloads are numbers; the heads are the number and its double. `edit` may change a result."""
 
     heads = ("number", "double")
 
     def __init__(self, edit: Callable[[list[float]], object] | None = None, *, max_batch_tokens: int = 4096) -> None:
         packing = BatchPolicy(COST, max_batch_tokens=max_batch_tokens, max_batch_s=10.0)
-        self.operation = pair_operation(self, packing)  # type: ignore[arg-type]  # numbers stand for pairs
+        self.operation = pair_operation(self, packing)  # type: ignore[arg-type]  # numbers in place of pairs
         self.edit = edit
         self.runs: list[list[float]] = []
         self.threads: set[int] = set()
@@ -45,7 +45,7 @@ class Doubler:
 
 
 class Gated(Doubler):
-    """Says when a run has begun, and does not end it before the gate opens."""
+    """Signals that a run has begun, and does not end it before the gate opens."""
 
     def __init__(self, *, max_batch_tokens: int = 4096) -> None:
         super().__init__(self.wait, max_batch_tokens=max_batch_tokens)
@@ -92,11 +92,11 @@ async def began(scorer: Gated) -> None:
 
 
 def numbers(done: JobResult) -> list[float | NoResult]:
-    """Each item's number as the model gave it, or why there is none."""
+    """Each item's number as the model returned it, or why there is none."""
     return [outcome if isinstance(outcome, NoResult) else float(outcome[0]) for outcome in done.outcomes]
 
 
-def test_scores_stand_in_request_order_whatever_the_lengths() -> None:
+def test_results_are_in_request_order_for_any_lengths() -> None:
     async def play() -> None:
         async with running() as (engine, _):
             lengths = [30, 5, 50, 7, 41, 12]
@@ -108,7 +108,7 @@ def test_scores_stand_in_request_order_whatever_the_lengths() -> None:
     asyncio.run(play())
 
 
-def test_what_waits_while_the_model_runs_shares_the_next_batch() -> None:
+def test_items_that_wait_during_a_run_share_the_next_batch() -> None:
     async def play() -> None:
         scorer = Gated()
         async with running() as (engine, _):
@@ -124,7 +124,7 @@ def test_what_waits_while_the_model_runs_shares_the_next_batch() -> None:
     asyncio.run(play())
 
 
-def test_what_follows_from_results_comes_before_what_waited_already() -> None:
+def test_a_followup_job_goes_before_jobs_that_waited_already() -> None:
     async def play() -> None:
         order: list[float | NoResult] = []
         first, then = Gated(max_batch_tokens=10), Doubler()
@@ -159,7 +159,7 @@ def test_a_failing_item_is_isolated_and_its_neighbours_get_scores() -> None:
     asyncio.run(play())
 
 
-def test_a_row_that_is_not_finite_is_told_and_leaves_its_neighbours_alone() -> None:
+def test_a_row_that_is_not_finite_is_reported_and_does_not_affect_its_neighbours() -> None:
     def poison(pairs: list[float]) -> object:
         return np.array([[number, np.nan if number == 2 else 0] for number in pairs], dtype=np.float32)
 
@@ -174,7 +174,7 @@ def test_a_row_that_is_not_finite_is_told_and_leaves_its_neighbours_alone() -> N
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (3,), (3, 1), (4, 2)])
-def test_an_answer_of_the_wrong_shape_fails_all_its_pairs(shape: tuple[int, ...]) -> None:
+def test_a_result_of_the_wrong_shape_fails_all_its_pairs(shape: tuple[int, ...]) -> None:
     async def play() -> None:
         observer = RecordingObserver()
         async with running(observer) as (engine, _):
@@ -185,7 +185,7 @@ def test_an_answer_of_the_wrong_shape_fails_all_its_pairs(shape: tuple[int, ...]
     asyncio.run(play())
 
 
-def test_a_departed_client_frees_its_place_and_its_neighbours_get_scores() -> None:
+def test_a_cancelled_job_leaves_the_queue_and_its_neighbours_get_scores() -> None:
     async def play() -> None:
         scorer, observer = Gated(), RecordingObserver()
         async with running(observer) as (engine, _):
@@ -203,7 +203,7 @@ def test_a_departed_client_frees_its_place_and_its_neighbours_get_scores() -> No
     asyncio.run(play())
 
 
-def test_work_that_expires_while_it_waits_is_answered_and_never_run() -> None:
+def test_a_job_that_expires_while_it_waits_is_finished_and_never_run() -> None:
     async def play() -> None:
         scorer, observer = Gated(), RecordingObserver()
         async with running(observer) as (engine, _):
@@ -219,7 +219,7 @@ def test_work_that_expires_while_it_waits_is_answered_and_never_run() -> None:
     asyncio.run(play())
 
 
-def test_work_that_expires_while_it_runs_keeps_the_scores_it_has() -> None:
+def test_a_job_that_expires_while_it_runs_keeps_the_results_it_has() -> None:
     async def play() -> None:
         scorer, observer = Gated(max_batch_tokens=50), RecordingObserver()
 
@@ -252,7 +252,7 @@ def test_times_add_up() -> None:
     asyncio.run(play())
 
 
-def test_work_without_items_is_done_at_once() -> None:
+def test_a_job_without_items_is_done_at_once() -> None:
     async def play() -> None:
         async with running() as (engine, _):
             assert (await result(engine.submit(job(Doubler())))).outcomes == []
@@ -260,7 +260,7 @@ def test_work_without_items_is_done_at_once() -> None:
     asyncio.run(play())
 
 
-def test_a_hung_run_ends_everything_and_the_engine_says_it_is_dead() -> None:
+def test_a_run_that_hangs_ends_every_job_and_the_engine_is_dead() -> None:
     async def play() -> None:
         scorer, observer = Gated(), RecordingObserver()
         async with running(observer, hang_s=0.02) as (engine, clock):
@@ -282,7 +282,7 @@ def test_a_hung_run_ends_everything_and_the_engine_says_it_is_dead() -> None:
     asyncio.run(play())
 
 
-def test_a_model_thread_that_dies_ends_every_work() -> None:
+def test_a_model_thread_that_dies_ends_every_job() -> None:
     def die(pairs: list[float]) -> None:
         raise SystemExit
 
@@ -297,7 +297,7 @@ def test_a_model_thread_that_dies_ends_every_work() -> None:
     asyncio.run(play())
 
 
-def test_stop_runs_what_waits_and_takes_nothing_new() -> None:
+def test_stop_runs_the_waiting_jobs_and_accepts_no_new_ones() -> None:
     async def play() -> None:
         scorer = Gated(max_batch_tokens=10)
         async with running() as (engine, _):
@@ -315,7 +315,7 @@ def test_stop_runs_what_waits_and_takes_nothing_new() -> None:
     asyncio.run(play())
 
 
-def test_the_backlog_counts_what_waits_and_what_runs() -> None:
+def test_the_backlog_counts_waiting_and_running_items() -> None:
     async def play() -> None:
         scorer = Gated(max_batch_tokens=10)
         async with running() as (engine, _):
@@ -329,7 +329,7 @@ def test_the_backlog_counts_what_waits_and_what_runs() -> None:
     asyncio.run(play())
 
 
-def test_what_runs_take_corrects_what_is_predicted() -> None:
+def test_measured_times_correct_predicted_times() -> None:
     async def play() -> None:
         async with running() as (engine, clock):
 

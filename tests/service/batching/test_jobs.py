@@ -8,7 +8,7 @@ def job(*lengths: int) -> Job:
     return Job.of(USUAL, [f"item {length}" for length in lengths], lengths, arrived=0.0, deadline=1.0)
 
 
-def test_work_holds_one_item_per_payload_in_order() -> None:
+def test_a_job_holds_one_item_per_payload_in_order() -> None:
     assert [(item.payload, item.length, item.position) for item in job(7, 3).items] == [
         ("item 7", 7, 0),
         ("item 3", 3, 1),
@@ -34,6 +34,6 @@ def test_settling_the_rest_leaves_known_outcomes_alone() -> None:
     assert (begun.outcomes, begun.remaining) == ([NoResult.late, "result", NoResult.late], 0)
 
 
-def test_padding_is_the_share_of_what_is_computed_that_nobody_sent() -> None:
+def test_the_padding_ratio_is_the_padded_fraction_of_the_computed_length() -> None:
     batch = Batch(USUAL, tuple(job(10, 5).items), 10)
     assert (batch.padded, batch.padding_ratio) == (20, 0.25)

@@ -26,12 +26,12 @@ def test_seconds_grow_in_proportion_beyond_the_largest_point() -> None:
     assert FLAT.seconds(20, 300) == pytest.approx(0.005 * 2 * 3)
 
 
-def test_no_pairs_cost_nothing() -> None:
+def test_a_run_without_pairs_costs_nothing() -> None:
     assert LINEAR.seconds(0, 50) == 0.0
 
 
 @given(grids, st.integers(1, 40), st.integers(1, 300))
-def test_more_pairs_or_longer_ones_never_cost_less_however_noisy_the_table(
+def test_more_or_longer_pairs_never_cost_less_even_with_a_noisy_table(
     grid: list[list[float]], pairs: int, longest: int
 ) -> None:
     table = noisy_table(grid)
@@ -51,7 +51,7 @@ def test_more_pairs_or_longer_ones_never_cost_less_however_noisy_the_table(
     ],
     ids=["empty", "not increasing", "ragged", "free", "not finite"],
 )
-def test_a_table_that_cannot_be_right_is_refused(
+def test_an_impossible_table_is_rejected(
     batch_sizes: tuple[int, ...], lengths: tuple[int, ...], grid: tuple[tuple[float, ...], ...]
 ) -> None:
     with pytest.raises(ValueError, match="must"):
@@ -72,7 +72,7 @@ def test_measuring_takes_the_fastest_run_after_a_warm_up() -> None:
     assert set(runs.values()) == {3}
 
 
-def test_of_long_runs_one_is_timed() -> None:
+def test_only_one_long_run_is_timed() -> None:
     now = 0.0
     runs = 0
 
@@ -99,14 +99,14 @@ def test_batches_that_would_never_be_cut_are_not_measured() -> None:
     assert table.grid == ((1.0,), (2.0,), (4.0,), (8.0,))
 
 
-def test_room_is_what_both_caps_allow_and_never_less_than_one_pair() -> None:
+def test_max_items_keeps_both_caps_and_is_at_least_one() -> None:
     assert BatchPolicy(LINEAR, max_batch_tokens=100, max_batch_s=1.0).max_items(10) == 10
     assert BatchPolicy(LINEAR, max_batch_tokens=100_000, max_batch_s=0.0305).max_items(10) == 30
     assert BatchPolicy(LINEAR, max_batch_tokens=5, max_batch_s=1.0).max_items(10) == 1
 
 
 @given(grids, st.integers(0, 500))
-def test_a_length_is_cut_into_even_parts_that_each_keep_to_the_caps(grid: list[list[float]], length: int) -> None:
+def test_a_length_is_split_into_even_parts_that_keep_the_caps(grid: list[list[float]], length: int) -> None:
     table = noisy_table(grid)
     parts = BatchPolicy(table, max_batch_tokens=100, max_batch_s=0.5).split_evenly(length)
     assert sum(parts) == length
@@ -114,11 +114,11 @@ def test_a_length_is_cut_into_even_parts_that_each_keep_to_the_caps(grid: list[l
     assert all(part <= 100 and table.seconds(1, part) <= 0.5 for part in parts if part > 1)
 
 
-def test_where_time_follows_tokens_only_lengths_within_a_quarter_share_a_batch() -> None:
+def test_if_time_is_proportional_to_tokens_only_lengths_within_a_quarter_share_a_batch() -> None:
     assert BatchPolicy(LINEAR, max_batch_tokens=1000, max_batch_s=1.0).min_length(4, 100) == 80
 
 
-def test_where_another_pair_is_free_any_length_may_join() -> None:
+def test_if_another_pair_is_free_any_length_may_join() -> None:
     policy = BatchPolicy(FLAT, max_batch_tokens=1000, max_batch_s=1.0)
     assert policy.min_length(4, 100) == 1
     assert policy.may_grow(4, 10, 100)
@@ -131,7 +131,7 @@ def test_a_longer_pair_joins_only_while_few_others_are_padded_for_it() -> None:
 
 
 @given(grids, st.integers(1, 40), st.integers(1, 300))
-def test_equal_lengths_always_share_a_batch_however_noisy_the_table(
+def test_equal_lengths_always_share_a_batch_even_with_a_noisy_table(
     grid: list[list[float]], pairs: int, longest: int
 ) -> None:
     policy = BatchPolicy(noisy_table(grid), max_batch_tokens=4096, max_batch_s=2.0)

@@ -1,4 +1,4 @@
-"""What waits to be encoded at leisure: bounded, oldest first, and never before a request."""
+"""Background encoding: bounded, oldest first, and never before a request."""
 
 import asyncio
 import time
@@ -22,8 +22,8 @@ from tests.support.batching import operation_of
 from tests.support.fakes import empty_operations
 
 
-class Noting:
-    """Encodes nothing, and notes what it was given; after `most` calls the engine is dead."""
+class Recording:
+    """Encodes nothing, and records its calls; after `most` calls the engine is dead."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -43,9 +43,9 @@ class Noting:
 class Background(BackgroundEncoder):
     """Without texts: only token ids are added."""
 
-    def __init__(self, noting: Noting, *, max_candidates: int = 100) -> None:
+    def __init__(self, recording: Recording, *, max_candidates: int = 100) -> None:
         self.num_dropped = 0
-        flight = cast(SingleFlight, noting)
+        flight = cast(SingleFlight, recording)
         super().__init__(flight, Mock(), Mock(), max_candidates=max_candidates, dropped=self.drop)
 
     def drop(self, num_candidates: int) -> None:
@@ -63,23 +63,23 @@ def play(background: BackgroundEncoder) -> None:
     asyncio.run(until_dead())
 
 
-def test_the_oldest_go_first_a_short_batch_at_a_time() -> None:
-    noting, operations = Noting(2), empty_operations(room=2)
-    background = Background(noting)
+def test_the_oldest_texts_go_first_in_short_batches() -> None:
+    recording, operations = Recording(2), empty_operations(room=2)
+    background = Background(recording)
     background.add(operations, texts("a", "b"))
     background.add(operations, texts("a", "c", "d", "e"))
     play(background)
-    assert noting.given == [[b"a", b"b"], [b"c", b"d"]]
+    assert recording.given == [[b"a", b"b"], [b"c", b"d"]]
 
 
-def test_a_batch_is_of_one_model() -> None:
-    noting = Noting(2)
-    background = Background(noting)
+def test_a_background_batch_belongs_to_one_model() -> None:
+    recording = Recording(2)
+    background = Background(recording)
     background.add(empty_operations(room=8), texts("a"))
     background.add(empty_operations(room=8), texts("b"))
     background.add(empty_operations(room=8), texts("c"))
     play(background)
-    assert noting.given == [[b"a"], [b"b"]]
+    assert recording.given == [[b"a"], [b"b"]]
 
 
 def model_of(operations: SplitOperations) -> LiveModel:
@@ -87,7 +87,7 @@ def model_of(operations: SplitOperations) -> LiveModel:
 
 
 def test_a_full_queue_rejects_a_check_with_a_retry_delay_and_drops_what_is_added() -> None:
-    background, operations = Background(Noting(0), max_candidates=3), empty_operations(room=1)
+    background, operations = Background(Recording(0), max_candidates=3), empty_operations(room=1)
     background.use(model_of(operations))
     background.add(operations, texts("a", "b"))
     background.check_room(1)
@@ -99,12 +99,12 @@ def test_a_full_queue_rejects_a_check_with_a_retry_delay_and_drops_what_is_added
 
 
 def test_without_a_split_model_no_candidate_waits_and_no_check_fails() -> None:
-    background = Background(Noting(0), max_candidates=1)
+    background = Background(Recording(0), max_candidates=1)
     background.check_room(1000)
 
 
 def test_texts_that_a_request_encoded_or_that_belong_to_another_model_do_not_wait() -> None:
-    background, operations = Background(Noting(0)), empty_operations(room=8)
+    background, operations = Background(Recording(0)), empty_operations(room=8)
     background.add(operations, texts("a", "b", "c"))
     background.discard([b"a", b"unknown"])
     assert background.waiting == 2
@@ -112,23 +112,23 @@ def test_texts_that_a_request_encoded_or_that_belong_to_another_model_do_not_wai
     assert background.waiting == 0
 
 
-def test_whatever_comes_later_goes_first() -> None:
-    noting = Noting(1)
-    background = Background(noting)
+def test_later_jobs_of_requests_go_first() -> None:
+    recording = Recording(1)
+    background = Background(recording)
     background.add(empty_operations(room=1), texts("a", "b"))
     play(background)
-    [(arrived, deadline)] = noting.whens
+    [(arrived, deadline)] = recording.whens
     now = time.monotonic()
-    works = [  # each in a operation of its own, or all would share a batch
+    jobs = [  # each with an operation of its own, or all would share a batch
         Job.of(operation_of(), [None], [4], arrived=arrived, deadline=deadline),
         Job.of(operation_of(), [None], [4], arrived=now + 60, deadline=now + 660),
         Job.of(operation_of(), [None], [4], arrived=now + 60, deadline=now + 60.2),
     ]
     queue = DeadlineQueue(max_overtake_s=0.5)
     order = []
-    for work in works:
-        queue.put(work)
-    for _ in works:
+    for job in jobs:
+        queue.put(job)
+    for _ in jobs:
         batch = queue.next_batch(now)
         order.append(batch.items[0].job if batch else None)
-    assert order == works[::-1]
+    assert order == jobs[::-1]

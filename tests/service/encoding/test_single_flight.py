@@ -1,4 +1,4 @@
-"""Single flight: each text is encoded once however many ask, and nobody's fate hangs on another's patience."""
+"""Single flight: concurrent requests for one text share a call, and no request depends on the deadline of another."""
 
 import asyncio
 import threading
@@ -50,7 +50,7 @@ class Halving:
 
 @dataclass
 class Shelf:
-    """Keeps results, once it may."""
+    """Keeps results, once it is allowed to."""
 
     may: asyncio.Event = field(default_factory=asyncio.Event)
     kept: dict[bytes, Any] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def playing(play: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(in_time())
 
 
-def test_who_asks_for_what_is_under_way_waits_for_that() -> None:
+def test_a_request_for_a_running_key_waits_for_that_call() -> None:
     async def play() -> None:
         operation, shelf = Halving(), Shelf()
         async with encoding(shelf) as (through, _):
@@ -108,7 +108,7 @@ def test_who_asks_for_what_is_under_way_waits_for_that() -> None:
     playing(play)
 
 
-def test_one_may_wait_for_many_flights_of_others_and_one_of_its_own() -> None:
+def test_one_request_may_wait_for_many_calls_of_others_and_one_of_its_own() -> None:
     async def play() -> None:
         operation, shelf = Halving(), Shelf()
         async with encoding(shelf) as (through, _):
@@ -124,7 +124,7 @@ def test_one_may_wait_for_many_flights_of_others_and_one_of_its_own() -> None:
     playing(play)
 
 
-def test_a_result_is_found_here_until_it_is_kept() -> None:
+def test_a_result_is_found_until_it_is_kept() -> None:
     async def play() -> None:
         operation, shelf = Halving(), Shelf()
         operation.gate.set()
@@ -140,7 +140,7 @@ def test_a_result_is_found_here_until_it_is_kept() -> None:
     playing(play)
 
 
-def test_what_is_late_for_one_is_begun_again_for_another() -> None:
+def test_a_key_that_was_late_for_one_request_is_repeated_for_another() -> None:
     async def play() -> None:
         operation, shelf = Halving(), Shelf()
         async with encoding(shelf) as (through, _):
@@ -156,7 +156,7 @@ def test_what_is_late_for_one_is_begun_again_for_another() -> None:
     playing(play)
 
 
-def test_when_everybody_has_left_it_is_not_run() -> None:
+def test_a_call_that_no_request_waits_for_is_not_run() -> None:
     async def play() -> None:
         operation, shelf = Halving(), Shelf()
         async with encoding(shelf) as (through, _):
@@ -174,7 +174,7 @@ def test_when_everybody_has_left_it_is_not_run() -> None:
     playing(play)
 
 
-def test_what_is_not_finite_is_a_failure_and_never_kept() -> None:
+def test_a_result_that_is_not_finite_is_a_failure_and_never_kept() -> None:
     async def play() -> None:
         operation, shelf = Halving(spoil=1), Shelf()
         operation.gate.set()
@@ -187,7 +187,7 @@ def test_what_is_not_finite_is_a_failure_and_never_kept() -> None:
     playing(play)
 
 
-def test_a_dead_engine_is_told_to_everybody_who_waits() -> None:
+def test_a_dead_engine_raises_for_every_waiting_request() -> None:
     async def play() -> None:
         operation = Halving()
         async with encoding(Shelf()) as (through, engine):

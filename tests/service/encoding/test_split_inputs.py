@@ -1,4 +1,4 @@
-"""A split model behind the wire: what is computed once, what is shared, and what fails alone."""
+"""A split model in a running service: computed once, shared between requests, and failing alone."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from tests.support.waiting import PATIENCE_S, eventually
 MEMBER = "data engineer python"
 FAR_MS, NEAR_MS = 600_000, 10_000
 LONG_S = 20.0
-"""What a candidate is predicted to take where there shall be no time for it; in truth each is encoded at once."""
+"""The predicted time of a candidate, so that there is no time for it; in fact each is encoded at once."""
 TEXTS = ["senior data engineer", "pastry chef", "nurse ward", "junior platform engineer spark", "hotel"]
 
 
@@ -63,7 +63,7 @@ def statuses(answer: httpx.Response) -> list[str]:
 
 
 def expected(bundle: Path, texts: Sequence[str] = TEXTS, member: str = MEMBER) -> list[float]:
-    """Scores as the bundle gives them for one pair at a time, without a service."""
+    """Scores of the bundle for one pair at a time, without a service."""
     loaded = Bundle.load(bundle)
     scorer, encoder = open_scorer(loaded, "cpu"), open_encoder(loaded)
     ids = encoder.member(member)
@@ -78,7 +78,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 class Gate:
-    """A hook that says when a graph is about to run, and holds it until the gate opens."""
+    """A hook that signals that a graph is about to run, and holds it until the gate opens."""
 
     def __init__(self) -> None:
         self.began, self.opened = threading.Event(), threading.Event()
@@ -94,14 +94,14 @@ def test_the_service_gives_the_bundles_scores(running: Running, shelf: Path) -> 
     assert scores(answer) == pytest.approx(expected(shelf / "tiny-v1"), abs=1e-6)
 
 
-def test_a_score_depends_neither_on_its_place_nor_on_its_company(running: Running) -> None:
+def test_a_score_depends_neither_on_its_place_nor_on_the_other_candidates(running: Running) -> None:
     forwards, backwards = scores(ask(running)), scores(ask(running, TEXTS[::-1]))
     alone = [scores(ask(running, [text]))[0] for text in TEXTS]
     assert forwards == pytest.approx(backwards[::-1], abs=1e-6)
     assert forwards == pytest.approx(alone, abs=1e-6)
 
 
-def test_what_was_computed_once_is_found_again(running: Running, model: WatchedModel) -> None:
+def test_states_and_slots_are_computed_once(running: Running, model: WatchedModel) -> None:
     first, again = ask(running), ask(running)
     assert scores(first) == scores(again)
     ask(running, member="nurse")
@@ -117,7 +117,7 @@ def test_the_same_text_twice_in_one_request_is_encoded_once(running: Running, mo
     assert model.scorer.num_candidates == 1
 
 
-def test_stages_say_where_the_time_went_and_add_up(running: Running) -> None:
+def test_the_stages_of_a_split_request_add_up(running: Running) -> None:
     stages = {
         name: float(spent)
         for name, spent in (stage.split(";dur=") for stage in ask(running).headers["server-timing"].split(", "))
@@ -139,7 +139,7 @@ def test_two_requests_that_miss_the_same_candidate_encode_it_once(
     assert model.scorer.num_candidates == 2
 
 
-def test_a_caller_that_leaves_takes_nothing_from_one_that_waits_for_the_same(
+def test_a_client_that_disconnects_does_not_affect_one_that_waits_for_the_same_candidate(
     serve_on_port: ServeOnPort, shelf: Path, model: WatchedModel, pool: ThreadPoolExecutor
 ) -> None:
     running = serve_on_port(bundle=shelf / "tiny-v1", load=model)
@@ -171,7 +171,9 @@ def test_a_candidate_that_cannot_be_encoded_fails_alone(running: Running, model:
     assert statuses(ask(running)) == ["scored"] * 5
 
 
-def test_a_block_that_fails_is_cut_down_to_the_candidate(running: Running, model: WatchedModel, shelf: Path) -> None:
+def test_a_block_that_fails_is_bisected_down_to_the_candidate(
+    running: Running, model: WatchedModel, shelf: Path
+) -> None:
     loaded = Bundle.load(shelf / "tiny-v1")
     chef = model.scorer.encode_candidates(open_encoder(loaded).candidates(["pastry chef"]))[0]
 
@@ -193,7 +195,7 @@ def test_a_member_that_cannot_be_encoded_fails_its_own_request_only(running: Run
     assert statuses(ask(running)) == ["scored"] * 5
 
 
-def test_a_store_that_fails_costs_time_and_never_an_answer(
+def test_a_failing_slot_store_costs_time_and_never_a_response(
     running: Running, model: WatchedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -209,7 +211,7 @@ def test_a_store_that_fails_costs_time_and_never_an_answer(
     assert found['fitscore_slot_store_errors_total{call="put"}'] >= 1
 
 
-def test_a_swap_never_lets_one_model_read_what_another_kept(
+def test_after_a_swap_no_model_reads_the_slots_of_another(
     running: Running, model: WatchedModel, shelf: Path, pool: ThreadPoolExecutor
 ) -> None:
     ask(running, ["hotel"])
@@ -225,7 +227,7 @@ def test_a_swap_never_lets_one_model_read_what_another_kept(
         assert scores(answer) == pytest.approx(expected(shelf / f"tiny-v{version}"), abs=1e-6)
 
 
-def test_candidates_that_there_is_no_time_to_encode_are_cold_and_the_others_scored(serve: Serve, shelf: Path) -> None:
+def test_candidates_without_time_to_encode_are_cold_and_the_others_are_scored(serve: Serve, shelf: Path) -> None:
     running = serve(bundle=shelf / "tiny-v1", load=WatchedModel(encode_s=LONG_S))
     assert statuses(ask(running, ["pastry chef"])) == ["scored"]
     answer = ask(running, ["hotel", "pastry chef"], deadline_ms=NEAR_MS)
@@ -235,7 +237,7 @@ def test_candidates_that_there_is_no_time_to_encode_are_cold_and_the_others_scor
     assert read(running)['fitscore_pairs_total{status="cold"}'] == 1
 
 
-def test_unknown_and_empty_candidates_are_told_as_ever(running: Running) -> None:
+def test_unknown_and_empty_candidates_have_a_status_of_their_own(running: Running) -> None:
     answer = running.score(
         member={"text": MEMBER},
         candidates=[{"id": "nobody"}, {"id": "chef", "text": "pastry chef"}, {"id": "empty", "text": " "}],
@@ -253,14 +255,16 @@ def put(running: Running, texts: Sequence[str] = TEXTS) -> httpx.Response:
     return running.client.put("/candidates", json={"candidates": candidates})
 
 
-def test_what_was_cold_is_encoded_after_the_answer_and_warm_the_next_time(serve: Serve, shelf: Path) -> None:
+def test_cold_candidates_are_encoded_after_the_response_and_cached_for_the_next_request(
+    serve: Serve, shelf: Path
+) -> None:
     running = serve(bundle=shelf / "tiny-v1", load=WatchedModel(encode_s=LONG_S))
     assert statuses(ask(running, deadline_ms=NEAR_MS)) == ["cold"] * 5
     eventually(lambda: encoded_ahead(running) >= 5)
     assert statuses(ask(running, deadline_ms=NEAR_MS)) == ["scored"] * 5
 
 
-def test_stored_candidates_are_encoded_before_anybody_asks(running: Running, model: WatchedModel) -> None:
+def test_stored_candidates_are_encoded_before_a_request(running: Running, model: WatchedModel) -> None:
     assert put(running).status_code == 200
     eventually(lambda: encoded_ahead(running) >= len(TEXTS))
     answer = running.score(member={"text": MEMBER}, candidates=[{"id": text} for text in TEXTS])
@@ -275,7 +279,7 @@ def progress(running: Running) -> dict[str, int]:
     return found
 
 
-def test_whoever_stores_candidates_sees_how_far_they_are(running: Running, model: WatchedModel) -> None:
+def test_the_progress_of_encoding_stored_candidates_is_visible(running: Running, model: WatchedModel) -> None:
     gate = model.scorer.before_candidates = Gate()
     told = put(running).json()
     assert (told["upserted"], told["waiting"]) == (len(TEXTS), len(TEXTS))
@@ -287,7 +291,7 @@ def test_whoever_stores_candidates_sees_how_far_they_are(running: Running, model
     assert model.scorer.num_candidates == len(TEXTS)
 
 
-def test_whoever_sends_no_more_than_there_is_room_for_is_never_refused(
+def test_a_client_that_sends_no_more_than_the_room_is_never_rejected(
     serve: Serve, shelf: Path, model: WatchedModel
 ) -> None:
     running = serve(bundle=shelf / "tiny-v1", load=model, max_ahead=4)
@@ -302,7 +306,7 @@ def test_whoever_sends_no_more_than_there_is_room_for_is_never_refused(
     assert put(running, ["cook"]).status_code == 200
 
 
-def test_a_stored_candidate_that_was_replaced_is_scored_as_what_it_is_now(running: Running, shelf: Path) -> None:
+def test_a_replaced_stored_candidate_is_scored_by_its_new_content(running: Running, shelf: Path) -> None:
     def ask_for_a() -> float:
         return scores(running.score(member={"text": MEMBER}, candidates=[{"id": "a"}]))[0]
 
@@ -312,9 +316,7 @@ def test_a_stored_candidate_that_was_replaced_is_scored_as_what_it_is_now(runnin
         assert [ask_for_a(), ask_for_a()] == [wanted, wanted]
 
 
-def test_a_store_request_that_could_not_be_worked_off_is_told_to_come_back(
-    serve: Serve, shelf: Path, model: WatchedModel
-) -> None:
+def test_a_store_request_beyond_the_room_gets_a_retry_delay(serve: Serve, shelf: Path, model: WatchedModel) -> None:
     running = serve(bundle=shelf / "tiny-v1", load=model, max_ahead=4)
     answer = put(running)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:fitscore:overloaded")
@@ -323,7 +325,7 @@ def test_a_store_request_that_could_not_be_worked_off_is_told_to_come_back(
     assert put(running, TEXTS[:4]).status_code == 200
 
 
-def test_requests_go_before_what_is_encoded_ahead(serve: Serve, shelf: Path, pool: ThreadPoolExecutor) -> None:
+def test_requests_go_before_background_encoding(serve: Serve, shelf: Path, pool: ThreadPoolExecutor) -> None:
     model = WatchedModel(encode_s=0.02)  # two to a batch
     running = serve(bundle=shelf / "tiny-v1", load=model)
     gate = model.scorer.before_candidates = Gate()
@@ -340,10 +342,10 @@ def test_requests_go_before_what_is_encoded_ahead(serve: Serve, shelf: Path, poo
     assert order.index("scored") <= 2
 
 
-def test_the_end_waits_for_what_is_being_written_to_the_store(
+def test_stop_waits_for_writes_to_the_store(
     serve: Serve, shelf: Path, model: WatchedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that is closed while somebody writes to it may take the process with it."""
+    """A store that is closed during a write may crash the process."""
     began, gate = threading.Event(), threading.Event()
     order: list[str] = []
     running = serve(bundle=shelf / "tiny-v1", load=model)

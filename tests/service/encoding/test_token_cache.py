@@ -1,4 +1,4 @@
-"""The token cache forgets what was used least recently."""
+"""The token cache evicts the least recently used entries."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ OWNER = b"tokenizer"
 
 
 class Encoder:
-    """The ids of a text are its characters; remembers what it was asked."""
+    """The ids of a text are its characters; records the texts."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -25,7 +25,7 @@ def letters(ids: Sequence[TokenIds]) -> list[str]:
     return ["".join(map(chr, each)) for each in ids]
 
 
-def test_each_text_is_encoded_once_whatever_its_id() -> None:
+def test_each_text_is_encoded_once_for_any_id() -> None:
     counts: list[tuple[int, int]] = []
     cache, encode = TokenCache(10_000, lambda hits, misses: counts.append((hits, misses))), Encoder()
     assert letters(cache.encode(OWNER, ["ab", "c", "ab"], encode)) == ["ab", "c", "ab"]
@@ -41,7 +41,7 @@ def test_another_tokenizer_does_not_find_the_ids() -> None:
     assert encode.asked == ["a", "a"]
 
 
-def test_the_cache_stays_within_its_bytes_and_keeps_what_is_used() -> None:
+def test_the_cache_stays_within_its_bytes_and_keeps_used_entries() -> None:
     cache, encode = TokenCache(1000), Encoder()
     cache.encode(OWNER, ["a", "b", "c"], encode)
     cache.encode(OWNER, ["a"], encode)

@@ -1,4 +1,4 @@
-"""Models: what is wrong with a bundle is found before it is live, and a swap keeps the old one when anything fails."""
+"""Loading: a bad bundle is found before it is live, and a failed swap keeps the old model."""
 
 import threading
 from dataclasses import replace
@@ -43,7 +43,7 @@ def version(running: Running) -> str:
     return found
 
 
-def test_a_loaded_split_model_knows_what_each_kind_of_work_costs(tmp_path: Path) -> None:
+def test_a_loaded_split_model_has_a_measured_policy_for_each_operation(tmp_path: Path) -> None:
     write_split_bundle(tmp_path / "split")
     operations = load_tiny(tmp_path / "split").operations
     assert isinstance(operations, SplitOperations)
@@ -53,7 +53,7 @@ def test_a_loaded_split_model_knows_what_each_kind_of_work_costs(tmp_path: Path)
     assert operations.scores.batch_policy.max_items(100) == 512 // 2 // 100  # a slot counts as a token
 
 
-def test_a_split_model_whose_graphs_do_not_belong_together_is_refused(tmp_path: Path) -> None:
+def test_a_split_model_with_mixed_graphs_is_rejected(tmp_path: Path) -> None:
     write_split_bundle(tmp_path / "split")
     write_split_bundle(tmp_path / "other", seed=5)
     for graph in ("member.onnx", "candidate.onnx", "score.onnx"):
@@ -65,7 +65,7 @@ def test_a_split_model_whose_graphs_do_not_belong_together_is_refused(tmp_path: 
             load_tiny(tmp_path / "mixed")
 
 
-def test_a_loaded_model_is_warm_and_knows_its_cost(bundle: Path) -> None:
+def test_a_loaded_model_is_warm_and_has_a_measured_policy(bundle: Path) -> None:
     model = load_tiny(bundle)
     assert model.heads == ("relevance", "apply")
     packing = pair_operation_of(model).batch_policy
@@ -96,7 +96,7 @@ def test_every_fixed_shape_has_run_before_the_model_is_live(bundle: Path, monkey
 
 
 class Warmer:
-    """Notes the thread of each warm-up; may break."""
+    """Records the thread of each warm-up; may fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.threads: list[str] = []
@@ -112,7 +112,7 @@ def load_with(warmer: Warmer) -> Load:
     return lambda path: replace(load_tiny(path), warm_up=warm_up_operation(warmer))
 
 
-def test_what_belongs_to_the_model_thread_is_warmed_up_there_before_ready(serve: Serve) -> None:
+def test_a_warm_up_runs_on_the_model_thread_before_ready(serve: Serve) -> None:
     warmer = Warmer()
     assert serve(load=load_with(warmer)).score().status_code == 200
     assert warmer.threads == ["model"]
@@ -124,12 +124,12 @@ def test_a_model_that_cannot_be_warmed_up_never_becomes_ready(serve: Serve) -> N
     assert ["could not be warmed up on the model thread" in each for each in running.failures] == [True]
 
 
-def test_tensorrt_without_a_gpu_is_refused_at_start(bundle: Path) -> None:
+def test_tensorrt_without_a_gpu_is_rejected_at_start(bundle: Path) -> None:
     with pytest.raises(DeviceError, match="'tensorrt' needs a GPU"):
         load_tiny(bundle, run_mode="tensorrt")
 
 
-def test_models_share_ids_only_where_they_cut_and_lay_out_texts_alike(shelf: Path) -> None:
+def test_models_share_token_ids_only_with_the_same_limits_and_layout(shelf: Path) -> None:
     text = manifest().text
     changed: list[dict[str, object]] = [{"candidate_tokens": 8}, {"layout": "pair"}]
     for index, change in enumerate(changed):
@@ -139,14 +139,14 @@ def test_models_share_ids_only_where_they_cut_and_lay_out_texts_alike(shelf: Pat
     assert len({first, *others}) == 1 + len(changed)
 
 
-def test_a_model_that_does_not_give_its_known_answers_is_refused(tmp_path: Path) -> None:
+def test_a_model_without_its_known_answers_is_rejected(tmp_path: Path) -> None:
     wrong = (KnownAnswer(member="data", candidate="chef", probabilities=(0.5, 0.5)),)
     write_tiny_bundle(tmp_path / "wrong", known_answers=wrong)
     with pytest.raises(BundleError, match="known answers"):
         load_tiny(tmp_path / "wrong")
 
 
-def test_a_graph_that_loads_and_cannot_be_run_is_refused_with_a_sentence(
+def test_a_graph_that_loads_and_cannot_run_is_rejected_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = graph_bytes(inputs=("something_else", "attention_mask"))
@@ -156,14 +156,14 @@ def test_a_graph_that_loads_and_cannot_be_run_is_refused_with_a_sentence(
         load_tiny(tmp_path / "odd")
 
 
-def test_a_bundle_larger_than_the_memory_is_refused_before_it_is_read(shelf: Path) -> None:
+def test_a_bundle_larger_than_the_memory_is_rejected_before_it_is_read(shelf: Path) -> None:
     with (shelf / "tiny-v1" / "huge.onnx").open("wb") as file:
         file.truncate(1 << 42)
     with pytest.raises(NotEnoughMemory, match=r"too little memory: .*tiny-v1 needs about \d+ MiB"):
         load_tiny(shelf / "tiny-v1")
 
 
-def test_the_least_limit_counts(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_smallest_memory_limit_counts(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_available_bytes", lambda: 1 << 20)
     with pytest.raises(NotEnoughMemory, match="1 MiB are available"):
         check_memory(shelf / "tiny-v1")
@@ -182,7 +182,7 @@ def test_every_failure_is_one_sentence(error: Exception, sentence: str) -> None:
     assert load_failure(error, Path("b")) == sentence
 
 
-def test_damaged_bundles_are_not_listed_and_yet_found(shelf: Path) -> None:
+def test_damaged_bundles_are_found_but_not_listed(shelf: Path) -> None:
     (shelf / "notes.txt").write_text("not a bundle")
     flip_a_bit(shelf / "tiny-v2" / "tiny.onnx")
     assert [manifest.version for manifest in installed(shelf)] == ["1"]
@@ -199,7 +199,7 @@ def test_the_models_are_listed_with_the_live_one_marked(running: Running) -> Non
     ]
 
 
-def test_activation_swaps_and_every_answer_belongs_to_its_version(running: Running) -> None:
+def test_activation_swaps_and_every_response_belongs_to_its_version(running: Running) -> None:
     before = running.score().json()
     answer = running.client.post("/v1/models/2:activate")
     assert (answer.status_code, answer.json()["live"]) == (200, True)
@@ -224,7 +224,7 @@ def test_an_unknown_version_is_not_found(running: Running) -> None:
     assert version(running) == "1"
 
 
-def test_a_damaged_version_is_refused_by_name_and_the_old_one_stays(running: Running, shelf: Path) -> None:
+def test_a_damaged_version_is_rejected_by_name_and_the_old_one_stays(running: Running, shelf: Path) -> None:
     flip_a_bit(shelf / "tiny-v2" / "tiny.onnx")
     answer = running.client.post("/v1/models/2:activate")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:fitscore:conflict")

@@ -1,4 +1,4 @@
-"""Trials: what a graph does to the process that opens it, it does to a child, and the live model stays."""
+"""The sandbox: a graph that crashes or hangs does so in a child process, and the live model stays."""
 
 import signal
 import sys
@@ -24,7 +24,7 @@ LATE = "did not load within {} s in a sandbox process"
 
 
 def then(nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]) -> bytes:
-    """The tiny graph, with nodes behind it that make `logits` of its own, here called `first`."""
+    """The tiny graph, with nodes appended that compute `logits` from its own output, here called `first`."""
     model = onnx.load_model_from_string(graph_bytes())
     model.graph.node[-1].output[0] = "first"
     model.graph.node.extend(nodes)
@@ -33,7 +33,7 @@ def then(nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto]) -> byte
 
 
 def greedy() -> bytes:
-    """Takes 1 GiB, whatever the batch."""
+    """Takes 1 GiB for any batch."""
     nodes = [
         helper.make_node("ReduceMean", ["first", "rows_axis"], ["one"], keepdims=1),
         helper.make_node("Expand", ["one", "vast"], ["much"]),
@@ -73,16 +73,18 @@ def write_poison(path: Path, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> P
     return path
 
 
-def test_a_sound_bundle_stands_its_trial(bundle: Path) -> None:
+def test_an_intact_bundle_loads_in_the_sandbox(bundle: Path) -> None:
     load_in_sandbox(bundle, PATIENT)
 
 
-def test_a_graph_that_takes_too_much_memory_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_that_takes_too_much_memory_is_rejected_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(BundleError, match=r"greedy needs more than 400 MiB of memory$"):
         load_in_sandbox(write_poison(tmp_path / "greedy", greedy(), monkeypatch), PATIENT)
 
 
-def test_a_graph_that_hangs_is_refused_and_the_live_model_stays(
+def test_a_graph_that_hangs_is_rejected_and_the_live_model_stays(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_tiny_bundle(tmp_path / "tiny-v1")
@@ -95,7 +97,7 @@ def test_a_graph_that_hangs_is_refused_and_the_live_model_stays(
     assert running.score().json() == before
 
 
-def test_a_graph_that_takes_too_much_processor_time_is_refused_long_before_its_time_is_up(
+def test_a_graph_that_takes_too_much_processor_time_is_rejected_long_before_its_time_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurried = """
@@ -127,7 +129,7 @@ def test_every_end_of_the_child_is_one_sentence(deed: str, sentence: str) -> Non
         load_in_sandbox(Path("x"), PATIENT, command=(sys.executable, "-c", deed))
 
 
-def test_the_child_knows_none_of_the_services_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_child_has_none_of_the_keys_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITSCORE_API_KEYS", "web:s3cret:score")
     tell = "import os, sys; print(sorted(n for n in os.environ if 'FITSCORE' in n)); sys.exit(3)"
     with pytest.raises(BundleError, match=r"^\[\]$"):
@@ -137,7 +139,7 @@ def test_the_child_knows_none_of_the_services_keys(monkeypatch: pytest.MonkeyPat
 WAITS = (sys.executable, "-c", "import time; time.sleep(600)")
 
 
-def test_a_trial_ends_when_the_service_does_and_none_begins_after_it() -> None:
+def test_a_sandbox_process_ends_with_the_service_and_none_starts_afterwards() -> None:
     children = SandboxProcesses()
     with ThreadPoolExecutor(1) as pool:
         trying = pool.submit(load_in_sandbox, Path("x"), PATIENT, WAITS, children)
@@ -151,7 +153,7 @@ def test_a_trial_ends_when_the_service_does_and_none_begins_after_it() -> None:
         load_in_sandbox(Path("x"), PATIENT, WAITS, children)
 
 
-def test_a_trial_that_nobody_ends_goes_on() -> None:
-    """The negative control: the same child, less patience."""
+def test_a_sandbox_process_without_an_end_goes_on() -> None:
+    """The negative control: the same child with a shorter limit."""
     with pytest.raises(BundleError, match="did not load within 1 s"):
         load_in_sandbox(Path("x"), replace(PATIENT, seconds=1.0), WAITS, SandboxProcesses())

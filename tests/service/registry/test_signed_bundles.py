@@ -1,4 +1,4 @@
-"""A service that knows a signer's key loads what was signed with it, in the child and beside the live model."""
+"""A service with a signer's key loads only bundles signed with it, in the sandbox and beside the live model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_only_signed_versions_become_live(serve: Serve, shelf: Path) -> None:
     )
 
 
-def test_the_child_refuses_an_unsigned_bundle_before_it_opens_a_graph(shelf: Path) -> None:
+def test_the_child_rejects_an_unsigned_bundle_before_it_opens_a_graph(shelf: Path) -> None:
     with pytest.raises(BundleError, match=r"tiny-v3/manifest\.sig is missing"):
         load_in_sandbox(shelf / "tiny-v3", replace(PATIENT, signer_file=shelf / "key.pem"))
 

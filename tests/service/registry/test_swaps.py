@@ -1,4 +1,4 @@
-"""Swaps: many of them under traffic cost no answer, and the way back needs no load."""
+"""Swaps: many of them under traffic cost no response, and a rollback needs no load."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.support.service import Running, Serve
 
 SWAPS = 50
 ORDER = "2121231"
-"""Some of these swaps load a bundle, most find the model in memory."""
+"""Some of these swaps load a bundle; most find the model in memory."""
 
 
 class CountedLoads:
@@ -49,7 +49,7 @@ def scores_of(body: dict[str, Any]) -> list[float]:
 
 
 def scores_by_version(running: Running) -> dict[str, list[float]]:
-    """What each version says of the usual order, asked while nothing else goes on."""
+    """The scores of the usual request by version, without other traffic."""
     found = {}
     for version in "231":
         assert activate(running, version).status_code == 200
@@ -57,32 +57,32 @@ def scores_by_version(running: Running) -> dict[str, list[float]]:
     return found
 
 
-def traffic(running: Running, told: list[httpx.Response], ended: threading.Event) -> Callable[[], None]:
+def traffic(running: Running, responses: list[httpx.Response], ended: threading.Event) -> Callable[[], None]:
     def ask() -> None:
         while not ended.is_set():
-            told.append(running.score())
+            responses.append(running.score())
 
     return ask
 
 
-def test_fifty_swaps_under_traffic_lose_nothing_and_every_answer_belongs_to_its_version(
+def test_fifty_swaps_under_traffic_lose_no_request_and_every_response_belongs_to_its_version(
     serve: Serve, shelf: Path
 ) -> None:
     running = serve(bundle=shelf / "tiny-v1", load=CountedLoads())
     expected = scores_by_version(running)
     for one, other in ("12", "13", "23"):
         assert expected[one] != pytest.approx(expected[other], abs=0.01)
-    told: list[httpx.Response] = []
+    responses: list[httpx.Response] = []
     ended = threading.Event()
     with ThreadPoolExecutor(3) as pool:
-        asking = [pool.submit(traffic(running, told, ended)) for _ in range(3)]
+        asking = [pool.submit(traffic(running, responses, ended)) for _ in range(3)]
         swapped = [activate(running, ORDER[swap % len(ORDER)]).status_code for swap in range(SWAPS)]
         ended.set()
         for each in asking:
             each.result()
     assert swapped == [200] * SWAPS
-    assert [answer.status_code for answer in told] == [200] * len(told)
-    bodies = [answer.json() for answer in told]
+    assert [answer.status_code for answer in responses] == [200] * len(responses)
+    bodies = [answer.json() for answer in responses]
     assert {body["model"]["version"] for body in bodies} == {"1", "2", "3"}
     for body in bodies:
         assert scores_of(body) == pytest.approx(expected[body["model"]["version"]], abs=1e-5)
@@ -94,15 +94,15 @@ def test_a_rollback_returns_to_the_version_before_without_a_load(serve: Serve, s
     before = running.score().json()
     activate(running, "2")
     for path in (shelf / "tiny-v1").iterdir():
-        path.unlink()  # the way back must not depend on the disk
+        path.unlink()  # a rollback must not depend on the disk
     answer = running.client.post("/v1/models/2:rollback")
     assert (answer.status_code, answer.json()["version"], answer.json()["live"]) == (200, "1", True)
     assert running.score().json() == before
-    assert activate(running, "2").json()["version"] == "2"  # nor does the way forth again
+    assert activate(running, "2").json()["version"] == "2"  # nor does the next activation
     assert loads.paths == ["tiny-v1", "tiny-v2"]
 
 
-def test_a_rollback_told_twice_goes_back_once(serve: Serve, shelf: Path) -> None:
+def test_a_repeated_rollback_goes_back_once(serve: Serve, shelf: Path) -> None:
     running = serve(bundle=shelf / "tiny-v1")
     activate(running, "2")
     answers = [running.client.post("/v1/models/2:rollback") for _ in range(2)]
@@ -110,6 +110,6 @@ def test_a_rollback_told_twice_goes_back_once(serve: Serve, shelf: Path) -> None
     assert running.score().json()["model"]["version"] == "1"
 
 
-def test_there_is_no_way_back_from_the_first_model(serve: Serve, shelf: Path) -> None:
+def test_the_first_model_cannot_be_rolled_back(serve: Serve, shelf: Path) -> None:
     answer = serve(bundle=shelf / "tiny-v1").client.post("/v1/models/1:rollback")
     assert (answer.status_code, answer.json()["detail"]) == (409, "no earlier model is in memory")

@@ -1,4 +1,4 @@
-"""The verdict on a candidate, against numbers worked out by hand."""
+"""The guardrails of a rollout, against numbers worked out by hand."""
 
 import random
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from service.rollout.guardrails import GuardrailLimits, WindowStats, fault_of
 USUAL = GuardrailLimits()
 
 
-def tally(requests: int, failed: int = 0, each_s: float = 0.01, scores: Sequence[float] = ()) -> WindowStats:
+def stats(requests: int, failed: int = 0, each_s: float = 0.01, scores: Sequence[float] = ()) -> WindowStats:
     made = WindowStats(requests, failed, requests * each_s)
     made.recent_s.extend([each_s] * requests)
     for score in scores:
@@ -20,7 +20,7 @@ def tally(requests: int, failed: int = 0, each_s: float = 0.01, scores: Sequence
     return made
 
 
-def test_psi_is_what_hand_and_paper_say() -> None:
+def test_psi_matches_values_worked_out_by_hand() -> None:
     # 0.3 ln(0.8 / 0.5) - 0.3 ln(0.2 / 0.5) = 0.3 * 0.4700 + 0.3 * 0.9163
     assert psi([50, 50], [80, 20]) == pytest.approx(0.4159, abs=1e-4)
     # 0.1 ln(0.6 / 0.5) - 0.1 ln(0.4 / 0.5) = 0.1 * 0.1823 + 0.1 * 0.2231
@@ -39,7 +39,7 @@ def test_groups_hold_about_as_many_live_scores_each() -> None:
     assert even_groups([5, 0, 0], 10) == [(0, 1), (1, 3)]
 
 
-def test_scores_in_one_corner_are_compared_as_finely_as_they_are_counted() -> None:
+def test_scores_in_a_narrow_range_are_compared_by_fine_bins() -> None:
     low, lower = [0] * BINS, [0] * BINS
     low[2:4], lower[2:4] = [500, 500], [800, 200]  # ten groups of equal width would see one group of all
     assert drift(low, lower) > 0.25
@@ -52,52 +52,52 @@ def test_a_score_at_either_end_has_a_bin() -> None:
 
 
 def test_failures_count_above_those_of_the_live_model() -> None:
-    live = tally(1000, failed=20)
-    assert fault_of(live, tally(100, failed=3), USUAL) is None  # 3 % against 2 %, and 1 % may be
-    assert fault_of(live, tally(100, failed=4), USUAL) == "failed 4.0% of its requests, the live model 2.0%"
+    live = stats(1000, failed=20)
+    assert fault_of(live, stats(100, failed=3), USUAL) is None  # 3 % against 2 %, and 1 % may be
+    assert fault_of(live, stats(100, failed=4), USUAL) == "failed 4.0% of its requests, the live model 2.0%"
 
 
 def test_slowness_counts_as_a_multiple_and_never_below_the_slack() -> None:
-    live = tally(1000, each_s=0.020)
-    assert fault_of(live, tally(100, each_s=0.0299), USUAL) is None
-    assert fault_of(live, tally(100, each_s=0.0301), USUAL) == "took up to 30.1 ms per request, the live model 20.0 ms"
-    assert fault_of(tally(1000, each_s=0.001), tally(100, each_s=0.0059), USUAL) is None
+    live = stats(1000, each_s=0.020)
+    assert fault_of(live, stats(100, each_s=0.0299), USUAL) is None
+    assert fault_of(live, stats(100, each_s=0.0301), USUAL) == "took up to 30.1 ms per request, the live model 20.0 ms"
+    assert fault_of(stats(1000, each_s=0.001), stats(100, each_s=0.0059), USUAL) is None
 
 
 def test_a_few_stalls_are_not_slowness() -> None:
-    stalled = tally(100, each_s=0.020)
+    stalled = stats(100, each_s=0.020)
     stalled.recent_s.extend([2.0] * 10)
-    assert fault_of(tally(1000, each_s=0.020), stalled, USUAL) is None
+    assert fault_of(stats(1000, each_s=0.020), stalled, USUAL) is None
     stalled.recent_s.extend([2.0] * 10)
-    assert fault_of(tally(1000, each_s=0.020), stalled, USUAL) is not None
+    assert fault_of(stats(1000, each_s=0.020), stalled, USUAL) is not None
 
 
-def test_drift_counts_from_the_threshold_on() -> None:
-    live = tally(100, scores=[0.2, 0.7] * 1000)
-    assert fault_of(live, tally(100, scores=[0.2] * 700 + [0.7] * 300 + [0.2, 0.7] * 500), USUAL) is None  # 0.0405
-    fault = fault_of(live, tally(100, scores=[0.2] * 1600 + [0.7] * 400), USUAL)
+def test_drift_counts_above_the_threshold() -> None:
+    live = stats(100, scores=[0.2, 0.7] * 1000)
+    assert fault_of(live, stats(100, scores=[0.2] * 700 + [0.7] * 300 + [0.2, 0.7] * 500), USUAL) is None  # 0.0405
+    fault = fault_of(live, stats(100, scores=[0.2] * 1600 + [0.7] * 400), USUAL)
     assert fault == "has other scores than the live model: PSI 0.42, allowed 0.25"
 
 
 @pytest.mark.parametrize("few", [99, 0])
-def test_nothing_is_judged_on_too_little(few: int) -> None:
-    assert fault_of(tally(1000), tally(few, failed=few, each_s=9.0), USUAL) is None
-    assert fault_of(tally(few), tally(1000, failed=1000, each_s=9.0), USUAL) is None
+def test_too_little_data_is_no_fault(few: int) -> None:
+    assert fault_of(stats(1000), stats(few, failed=few, each_s=9.0), USUAL) is None
+    assert fault_of(stats(few), stats(1000, failed=1000, each_s=9.0), USUAL) is None
     scores = [0.9] * (USUAL.min_scores - 1)
-    assert fault_of(tally(0, scores=[0.1] * 5000), tally(0, scores=scores), USUAL) is None
+    assert fault_of(stats(0, scores=[0.1] * 5000), stats(0, scores=scores), USUAL) is None
 
 
-def alarms(num_scores: int, tolerance: GuardrailLimits, *, shift: float = 0.0) -> int:
-    """How many of 100 candidates whose scores are drawn alike, or shifted, are thought to drift."""
+def alarms(num_scores: int, limits: GuardrailLimits, *, shift: float = 0.0) -> int:
+    """How many of 100 candidates with equally drawn, or shifted, scores are ended for drift."""
     chance, found = random.Random(7), 0
     for _ in range(100):
-        live = tally(0, scores=[chance.betavariate(2, 5) for _ in range(num_scores)])
-        other = tally(0, scores=[min(0.999, chance.betavariate(2, 5) + shift) for _ in range(num_scores)])
-        found += fault_of(live, other, tolerance) is not None
+        live = stats(0, scores=[chance.betavariate(2, 5) for _ in range(num_scores)])
+        other = stats(0, scores=[min(0.999, chance.betavariate(2, 5) + shift) for _ in range(num_scores)])
+        found += fault_of(live, other, limits) is not None
     return found
 
 
-def test_equal_models_raise_no_alarm_even_where_few_scores_are_seen_and_shifted_ones_do() -> None:
+def test_equal_models_raise_no_alarm_even_with_few_scores_and_shifted_ones_do() -> None:
     eager = replace(USUAL, drift=0.02, min_scores=200)
     assert alarms(200, eager) <= 1
     assert alarms(200, eager, shift=0.16) >= 90  # one standard deviation

@@ -1,4 +1,4 @@
-"""Shadow and canary: a share of the traffic, what it shows of a candidate, and its end without anybody's hand."""
+"""Shadow and canary: a share of the traffic, the metrics of a candidate, and its automatic end."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -23,14 +23,14 @@ SMALL_SAMPLE = {"rollout_min_requests": 20, "rollout_min_scores": 40, "rollout_s
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
-    """Two versions of the tiny model; the second differs by no more than its version."""
+    """Two versions of the tiny model; only the version differs."""
     write_tiny_bundle(tmp_path / "tiny-v1")
     write_tiny_bundle(tmp_path / "tiny-v2", version="2")
     return tmp_path
 
 
 def second_is(edit: Edit) -> Callable[[Path], LiveModel]:
-    """A loader whose version 2 makes its rows as `edit` says."""
+    """A loader whose version 2 has its rows changed by `edit`."""
 
     def load(path: Path) -> LiveModel:
         model = load_tiny(path)
@@ -65,7 +65,7 @@ def figure(running: Running, name: str, version: str) -> float | None:
     return None
 
 
-def test_a_canary_answers_its_share_and_no_more(serve: Serve, shelf: Path) -> None:
+def test_a_canary_scores_its_share_and_no_more(serve: Serve, shelf: Path) -> None:
     running = serve(bundle=shelf / "tiny-v1")
     answer = roll_out(running, "canary", 0.25)
     assert answer.status_code == 200
@@ -77,7 +77,7 @@ def test_a_canary_answers_its_share_and_no_more(serve: Serve, shelf: Path) -> No
     assert versions(running, 8) == {"1": 8}
 
 
-def test_a_shadow_scores_its_share_and_answers_nothing(serve: Serve, shelf: Path) -> None:
+def test_a_shadow_scores_its_share_and_its_scores_are_dropped(serve: Serve, shelf: Path) -> None:
     running = serve(bundle=shelf / "tiny-v1")
     roll_out(running, "shadow", 0.5)
     assert versions(running, 20) == {"1": 20}
@@ -102,7 +102,7 @@ def always_sure(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         (always_sure, "canary of version 2 ended: it has other scores than the live model: PSI "),
     ],
 )
-def test_a_bad_canary_goes_by_itself(serve: Serve, shelf: Path, edit: Edit, fault: str) -> None:
+def test_a_bad_canary_is_ended(serve: Serve, shelf: Path, edit: Edit, fault: str) -> None:
     running = serve(bundle=shelf / "tiny-v1", load=second_is(edit), **SMALL_SAMPLE)
     roll_out(running, "canary", 0.5)
     seen = versions(running, 60)
@@ -112,7 +112,7 @@ def test_a_bad_canary_goes_by_itself(serve: Serve, shelf: Path, edit: Edit, faul
     assert "fitscore_rollouts_failed_total 1.0" in running.client.get("/metrics").text
 
 
-def test_a_shadow_that_scores_otherwise_goes_by_itself_and_nobody_saw_it(serve: Serve, shelf: Path) -> None:
+def test_a_shadow_with_other_scores_is_ended_and_no_client_sees_it(serve: Serve, shelf: Path) -> None:
     running = serve(bundle=shelf / "tiny-v1", load=second_is(always_sure), **SMALL_SAMPLE)
     roll_out(running, "shadow", 1.0)
     asked = 0
@@ -123,7 +123,7 @@ def test_a_shadow_that_scores_otherwise_goes_by_itself_and_nobody_saw_it(serve: 
     assert "PSI" in str(listed(running)["fault"])
 
 
-def test_a_canary_that_does_as_well_stays_and_becomes_live_without_a_load(serve: Serve, shelf: Path) -> None:
+def test_a_good_canary_stays_and_becomes_live_without_a_load(serve: Serve, shelf: Path) -> None:
     running = serve(bundle=shelf / "tiny-v1", **SMALL_SAMPLE)
     roll_out(running, "canary", 0.5)
     assert versions(running, 60) == {"1": 30, "2": 30}
@@ -133,7 +133,7 @@ def test_a_canary_that_does_as_well_stays_and_becomes_live_without_a_load(serve:
     assert versions(running, 4) == {"2": 4}
 
 
-def test_what_cannot_be_compared_is_refused(serve: Serve, shelf: Path) -> None:
+def test_a_rollout_without_a_comparable_model_is_rejected(serve: Serve, shelf: Path) -> None:
     other = tuple(head.model_copy(update={"name": f"other-{head.name}"}) for head in HEADS)
     write_tiny_bundle(shelf / "tiny-v3", version="3", heads=other, default_blend={"other-apply": 1.0})
     client = serve(bundle=shelf / "tiny-v1").client

@@ -1,4 +1,4 @@
-"""The path of a request: blend, and what comes back when there is time for some only."""
+"""The scoring pipeline: blending, partial results, backlog, and the model that a request keeps."""
 
 import re
 import threading
@@ -30,32 +30,32 @@ def model(bundle: Path) -> LiveModel:
     return load_tiny(bundle)
 
 
-def test_weights_are_normalised_and_heads_left_out_weigh_nothing(model: LiveModel) -> None:
+def test_weights_are_normalised_and_omitted_heads_weigh_nothing(model: LiveModel) -> None:
     assert blend_weights(model, {"relevance": 3, "apply": 1}) == [0.75, 0.25]
     assert blend_weights(model, {"apply": 0.2}) == [0.0, 1.0]
 
 
-def test_without_a_blend_the_manifests_counts(model: LiveModel) -> None:
+def test_without_a_blend_that_of_the_manifest_counts(model: LiveModel) -> None:
     assert blend_weights(model, None) == pytest.approx([0.7, 0.3])
     assert blend_weights(replace(model, default_blend={"apply": 2}), None) == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("blend", [{"fame": 1.0}, {"relevance": 0.0}, {}, {"relevance": 1e308, "apply": 1e308}])
-def test_a_blend_that_means_nothing_is_invalid(model: LiveModel, blend: dict[str, float]) -> None:
+def test_a_meaningless_blend_is_invalid(model: LiveModel, blend: dict[str, float]) -> None:
     with pytest.raises(Invalid):
         blend_weights(model, blend)
 
 
-def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(
+def test_a_request_whose_deadline_passes_before_its_turn_is_not_tokenised(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = serve(load=loading(SumScorer()))
     parts = running.app.parts
     gate, pairs = threading.Event(), parts.texts.pairs
-    orders: list[tuple[object, ...]] = []
+    tokenised: list[tuple[object, ...]] = []
 
     def noted(*args: Any) -> object:
-        orders.append(args)
+        tokenised.append(args)
         return pairs(*args)
 
     monkeypatch.setattr(parts.texts, "pairs", noted)
@@ -67,12 +67,12 @@ def test_an_order_whose_deadline_comes_before_its_turn_is_not_even_read(
         eventually(lambda: time.monotonic() > deadline)
         gate.set()
         assert late.result().status_code == 504
-    assert orders == []
+    assert tokenised == []
     assert running.score().status_code == 200
-    assert len(orders) == 1
+    assert len(tokenised) == 1
 
 
-def test_what_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     running = serve(load=loading(SumScorer(), run_s=0.5))
     parts = running.app.parts
     prepare, began, gate = parts.texts.pairs, threading.Event(), threading.Event()
@@ -93,7 +93,7 @@ def test_what_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: py
     assert parts.engine.backlog_seconds() == 0
 
 
-def test_what_there_was_no_time_for_is_marked_and_the_rest_is_answered(serve: Serve) -> None:
+def test_candidates_without_time_are_not_scored_and_the_others_are(serve: Serve) -> None:
     gate = threading.Event()
     runs: Iterator[int] = count()
 
@@ -109,7 +109,7 @@ def test_what_there_was_no_time_for_is_marked_and_the_rest_is_answered(serve: Se
     assert body["degraded"] is True
 
 
-def test_a_request_under_way_is_answered_by_the_model_that_it_began_with(serve: Serve, bundle: Path) -> None:
+def test_a_running_request_keeps_the_model_that_it_began_with(serve: Serve, bundle: Path) -> None:
     old, new = GatedScorer(), SumScorer()
     running = serve(load=loading(old))
     with ThreadPoolExecutor(1) as pool:
@@ -123,7 +123,7 @@ def test_a_request_under_way_is_answered_by_the_model_that_it_began_with(serve: 
     assert (old.num_pairs, new.num_pairs) == (2, 2)
 
 
-def test_swaps_under_fire_would_notice_a_request_that_does_not_hold_on_to_its_model(
+def test_a_request_that_does_not_keep_its_model_is_noticed(
     serve: Serve, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The negative control of the test above, and of the swaps of `make fire`."""
@@ -139,7 +139,7 @@ def test_swaps_under_fire_would_notice_a_request_that_does_not_hold_on_to_its_mo
         assert asked.result().json()["model"]["version"] == "2"
 
 
-def test_stages_add_up_to_the_total_whatever_moves_between_them() -> None:
+def test_stages_add_up_to_the_total_after_time_moves_between_them() -> None:
     ticks = iter([0.0, 1.0, 3.0, 10.0, 10.5])
     timings = Timings(lambda: next(ticks))
     timings.lap("parse")
@@ -153,7 +153,7 @@ def test_stages_add_up_to_the_total_whatever_moves_between_them() -> None:
     assert float(stages.pop("total")) == pytest.approx(sum(map(float, stages.values())), rel=0.01)
 
 
-def test_more_time_in_the_model_than_in_the_engine_cannot_make_a_stage_negative() -> None:
+def test_model_time_beyond_the_stage_cannot_make_it_negative() -> None:
     ticks = iter([0.0, 1.0])
     timings = Timings(lambda: next(ticks))
     timings.lap("queue")
