@@ -1,4 +1,4 @@
 """The online half: answers `POST /score` by batching pairs across requests on one model thread.
 
-A request walks app -> scoring -> admission -> engine (queue -> model thread) and back; `work` travels.
+A request goes http -> (audit, rollout) -> scoring -> admission, encoding -> batching, and back.
 """

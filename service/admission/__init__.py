@@ -1,1 +1,1 @@
-"""Whether a request may come in: deadlines, capacity, quotas."""
+"""Whether a request is admitted: deadlines, capacity, quotas."""

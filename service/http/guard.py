@@ -99,7 +99,8 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of two counts, as in the app
-        exchange = _Exchange(request_id(headers), route_of(scope["path"]), send, close=self._draining.is_set())
+        route = route_of(scope["path"])
+        exchange = _Exchange(request_id(headers), route, send, close=self._draining.is_set())
         try:
             await self._handle(scope, headers, receive, exchange)
         except ServiceError as error:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from models.slots.codec import Slots, Usage
 from models.template import Content
+from service.request import num_chars
 
 ENTRY_BYTES = 200
 """Estimated memory of an entry beside its content: key, dictionary slot, object headers."""
@@ -18,8 +19,7 @@ ENTRY_BYTES = 200
 
 def memory_of(candidate_id: str, content: Content | None) -> int:
     """Estimated bytes of a candidate in memory."""
-    texts = content.items() if isinstance(content, Mapping) else [(content or "",)]
-    return ENTRY_BYTES + len(candidate_id) + sum(len(str(value)) for each in texts for value in each)
+    return ENTRY_BYTES + len(candidate_id) + num_chars(content, with_names=True)
 
 
 class TextStore(Protocol):

@@ -195,6 +195,19 @@ def test_a_member_that_cannot_be_encoded_fails_its_own_request_only(running: Run
     assert statuses(ask(running)) == ["scored"] * 5
 
 
+def test_an_engine_that_dies_during_both_encodings_makes_the_service_not_ready(
+    running: Running, model: WatchedModel, pool: ThreadPoolExecutor
+) -> None:
+    gate = model.scorer.before_members = model.scorer.before_candidates = Gate()
+    asked = pool.submit(ask, running)
+    assert gate.began.wait(PATIENCE_S)
+    engine = running.app.parts.engine
+    engine._loop.call_soon_threadsafe(engine.fail_all, "a test ends it")
+    answer = asked.result()
+    gate.opened.set()
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:fitscore:not-ready")
+
+
 def test_a_failing_slot_store_costs_time_and_never_a_response(
     running: Running, model: WatchedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
