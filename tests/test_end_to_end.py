@@ -110,7 +110,7 @@ def test_raters_were_compared_and_prompting_is_said_not_to_be_measured(runs: Pat
 
 @pytest.mark.slow
 def test_the_judge_is_measured_where_an_endpoint_is_given(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Last of all that read the judge's folder: it is written anew."""
+    """Last of all that read the judge's folder: it is written again."""
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     with ChatServer() as server:
         words = ["judge", "demo", "--runs", str(runs.parent), "--judge-url", server.url, "--judge-model", "small"]
@@ -153,7 +153,7 @@ def test_a_floor_stops_a_bad_bundle(
     assert "step 'evaluate' has not finished" in capsys.readouterr().err
 
 
-def test_a_mistake_in_the_policy_is_told_with_its_line(
+def test_a_mistake_in_the_policy_is_reported_with_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (POLICIES / "demo.md").read_text(encoding="utf-8")
@@ -166,7 +166,7 @@ def test_a_mistake_in_the_policy_is_told_with_its_line(
     assert f"policy demo: mine.md:{line}: the weight of 'seniority' must read" in capsys.readouterr().err
 
 
-def test_an_endpoint_without_a_model_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_endpoint_without_a_model_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["judge", "demo", "--judge-url", "http://127.0.0.1:1/v1"])
     assert "--judge-url and --judge-model go together" in capsys.readouterr().err

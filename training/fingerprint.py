@@ -31,7 +31,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Definition:
-    """A name at the top level of a module; WHOLE stands for all of them."""
+    """A name at the top level of a module; WHOLE means all of them."""
 
     module: str
     name: str
@@ -93,7 +93,7 @@ def reached(function: Callable[..., Any]) -> dict[str, list[str]]:
 
 
 class _Module:
-    """The syntax of one module: what its top level defines, and what its imports stand for."""
+    """The syntax of one module: what its top level defines, and what its imports refer to."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
@@ -161,7 +161,7 @@ def _defined_by(node: ast.stmt) -> Iterator[str]:
 
 
 def _imports(node: ast.AST, package: list[str]) -> Iterator[tuple[str, Definition]]:
-    """Local names and what they stand for, of imports of ours."""
+    """Local names, and the definitions of ours that they refer to."""
     if isinstance(node, ast.Import):
         for each in node.names:
             if each.name.split(".")[0] in OURS:

@@ -201,7 +201,7 @@ class PruningPlan:
     tokens: tuple[int, int] | None = None
     """Limits (member, candidate) during that training; None: as served."""
     lists: int | None = None
-    """At most so many validation lists of a source measure each variant; None: all."""
+    """Maximum of validation lists of a source that measure each variant; None: all."""
 
     def __post_init__(self) -> None:
         if not all(0 < share < 1 for share in self.shares):
@@ -217,18 +217,18 @@ class EvaluationPlan:
     baselines: bool = True
     """Whether BM25 and the untouched backbone are judged too."""
     lists: int | None = None
-    """At most so many test lists of each source; None: all."""
+    """Maximum of test lists of each source; None: all."""
     teacher_lists: int | None = None
-    """At most so many of those for the teachers, which are slow; None: all."""
+    """Maximum of those for the teachers, which are slow; None: all."""
     audited_lists: int = 10
     """Lists of each source whose texts are changed for the fairness audit; 0: no audit."""
-    untold_sources: frozenset[str] = frozenset()
-    """Sources whose texts no report shows."""
+    private_sources: frozenset[str] = frozenset()
+    """Sources whose texts appear in no report."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What the model card and the manifest say of the data. Nothing ships without it."""
+    """What the model card and the manifest state about use and data. Nothing ships without it."""
 
     title: str
     intended_use: str

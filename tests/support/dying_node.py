@@ -19,7 +19,7 @@ def gated(
     open_worker: Callable[[], Callable[[Item], Result]], victim: str, notes: Path, others: int
 ) -> Callable[[Item], Result]:
     """A worker that leaves a file in `notes` for each item begun, and then waits: the victim until it is killed, others
-    until the victim has begun one, and for ever once they have done `others` items.
+    until the victim has begun one, and without end after `others` items.
     """
     worker = open_worker()
     here = ray.get_runtime_context().get_node_id()

@@ -94,7 +94,7 @@ def main() -> None:
 def teach_twice() -> None:
     whole, sliced = map(Path, sys.argv[1:])
     run_step(load_step("teach"), run_in(whole))
-    # accelerate shards on cards alone. It is told that these CPUs are cards; all that follows is its own.
+    # accelerate shards on cards alone. It takes these CPUs for cards; all that follows is its own.
     AcceleratorState._reset_state()
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     run = run_in(sliced)

@@ -1,4 +1,4 @@
-"""The engines: the same bytes wherever work runs, and a node that dies costs neither a shard nor a candidate."""
+"""Executors: the same bytes wherever work runs, and a node that dies loses neither a shard nor a candidate."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CutOff(Exception):
 
 
 class CutsOff(LocalExecutor):
-    """Ends after so many results, as a kill would."""
+    """Stops after a number of results, as a kill does."""
 
     def __init__(self, results: int) -> None:
         self.left = results
@@ -116,14 +116,14 @@ def test_without_ray_its_extra_is_named(
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1", "127.0.0.1:head"])
-def test_an_address_where_no_cluster_is_is_refused_at_once(address: str) -> None:
+def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
     with pytest.raises(ExecutorError, match=f"no Ray cluster answers at {address}"):
         list(RayExecutor(address).map(lambda: str, [(1, "word")]))
 
 
 @pytest.fixture(scope="module")
 def patient_ray() -> Iterator[None]:
-    """Ray on 127.0.0.1, which gives its own processes minutes on a busy machine and not 30 and 10 seconds."""
+    """Ray on 127.0.0.1, with minutes for its own processes instead of 30 and 10 seconds: the machine may be busy."""
     if importlib.util.find_spec("ray") is None:  # not importorskip: import_ray decides what a first import finds
         pytest.skip("Ray is not installed")
     import_ray("127.0.0.1:")
@@ -147,7 +147,7 @@ def patient_ray() -> Iterator[None]:
 
 
 def agent_ports() -> dict[str, int]:
-    """Ports for a node's agents. Without any a raylet waits for them to name theirs, and dies where that takes long."""
+    """Ports for a node's agents. Without them a raylet waits for the agents to choose, and dies if that takes long."""
     names = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
@@ -205,7 +205,7 @@ def test_on_ray_the_files_are_the_same_though_a_node_died(
 
 
 def entries(store: Path, bundle: Path) -> dict[str, Slots]:
-    """What a store has of TEXTS; fails where it has anything else."""
+    """The slots that a store has of TEXTS; fails if it has others."""
     loaded = Bundle.load(bundle)
     model = graph_key(loaded, graphs_for(loaded, "cpu")["candidate"])
     file = SlotFile(store / IN_STORE, MAX_BYTES)
@@ -244,7 +244,7 @@ def test_on_ray_each_candidate_is_encoded_once_though_nodes_died(
 
 
 @pytest.mark.cluster
-def test_what_work_raises_on_ray_is_what_it_raises_here(cluster: Any) -> None:
+def test_work_raises_the_same_error_on_ray_as_here(cluster: Any) -> None:
     from tests.support.dying_node import where_it_runs
 
     with pytest.raises(LookupError, match="an item without a word"):

@@ -1,4 +1,4 @@
-"""Soft labels: what the teachers say of pairs, in shards of Parquet. Written, read and checked here alone.
+"""Soft labels: the teachers' outputs for pairs, in shards of Parquet. Written, read and checked only here.
 
 list_id | source | split | member | candidate    as in `training.data.lists`
 <head>        f64   the probability: the output of the head's teacher, calibrated

@@ -57,14 +57,14 @@ CARD = Card(
         " pay, place, permits or preferences. Unlisted pairs counted as not fitting, which is presumed, "
         "not judged. Texts are cut at 192 tokens (member) and 128 (candidate). It has not been audited for "
         "fairness, and ranking people's job opportunities is a high-risk use under the EU AI Act: audit it on your own "
-        "population before it decides what anybody sees."
+        "population before it decides what people see."
     ),
     data=(
         "Official ESCO-O*NET crosswalk (ESCO Secretariat with US DOL, 2022), O*NET 27.0 and ESCO v1.1.1: "
         "grades exact 1, close 2/3, narrow and broad 1/3, unlisted 0. O*NET major groups 15, 29, 41, 47 "
         "were held out whole, with every ESCO occupation that they map to; 19 and 43 served validation.",
         "USA Staffing questionnaires of US federal agencies (work of the US government): claims against "
-        "tasks, split by cluster of titles, half of the negatives from the same agency; no sentence stands on "
+        "tasks, split by cluster of titles, half of the negatives from the same agency; no sentence is on "
         "both sides of the split.",
         "Amazon Shopping Queries (ESCI, Apache-2.0): texts of 2,500 products, without their labels; on these the "
         "teacher imitates its untouched backbone, so that it keeps what that knew of texts unlike its own.",
@@ -178,7 +178,7 @@ def recipe() -> Recipe:
             },
             lists=150,
             teacher_lists=50,
-            untold_sources=frozenset({"career_moves"}),
+            private_sources=frozenset({"career_moves"}),
         ),
         export=ExportPlan(card=CARD, examples=EXAMPLES),
     )

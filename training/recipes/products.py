@@ -132,7 +132,7 @@ def recipe() -> Recipe:
             floors={"relevance/judged/ndcg@10": 0.8, "relevance/mixed/auc": 0.92},
             audited_lists=0,
             # Where only exact matches have a gain, what the policy grants to substitutes would look like a mistake.
-            untold_sources=frozenset({"exact"}),
+            private_sources=frozenset({"exact"}),
         ),
         export=ExportPlan(card=CARD, examples=EXAMPLES),
     )

@@ -71,7 +71,7 @@ def ablate(plan: AblatePlan, inputs: AblateInputs, out: Path, resources: Resourc
 
 
 def figures(plan: DistillPlan, learner: AnyLearner, material: Material, student: Student) -> dict[str, np.ndarray]:
-    """f64[lists] by what is judged: NDCG@10 of the first graded head, AUC of each action."""
+    """f64[lists] by metric: NDCG@10 of the first graded head, AUC of each action."""
     found = {}
     logits = by_list(learner.logits(student, material.graded)[:, 0], material.graded)
     head = plan.heads.graded[0]
@@ -84,7 +84,7 @@ def figures(plan: DistillPlan, learner: AnyLearner, material: Material, student:
     return found
 
 
-def _taught(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+def _trained(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
     relevance = learn_relevance(plan, learner, material, out)
     if plan.action_heads is None:
         return relevance
@@ -92,15 +92,15 @@ def _taught(plan: DistillPlan, learner: AnyLearner, material: Material, out: Pat
 
 
 def _unranked(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """Each pair by itself: nothing asks for the teacher's order."""
+    """No ranking term: each pair counts by itself."""
     training = dataclasses.replace(plan.training, listwise_weight=0.0)
-    return _taught(dataclasses.replace(plan, training=training), learner, material, out)
+    return _trained(dataclasses.replace(plan, training=training), learner, material, out)
 
 
 def _unanchored(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
     """Only the teachers' labels."""
     student = dataclasses.replace(plan.student, gold_anchor=0.0)
-    return _taught(dataclasses.replace(plan, student=student), learner, material, out)
+    return _trained(dataclasses.replace(plan, student=student), learner, material, out)
 
 
 def _relabelled(change: Callable[[SoftLabels], SoftLabels]) -> Variant:
@@ -111,7 +111,7 @@ def _relabelled(change: Callable[[SoftLabels], SoftLabels]) -> Variant:
             for head in plan.heads.all:
                 labels |= change(SoftLabels.of(labels, head)).by_column(head)
             labelled.append(dataclasses.replace(each, labels=labels))
-        return _taught(plan, learner, dataclasses.replace(material, labelled=labelled), out)
+        return _trained(plan, learner, dataclasses.replace(material, labelled=labelled), out)
 
     return variant
 
@@ -130,13 +130,13 @@ def _raw(labels: SoftLabels) -> SoftLabels:
 
 
 def _cold(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """All heads at once, not from a student that already knows relevance."""
+    """All heads at once, without a student of relevance to start from."""
     assert plan.action_heads is not None
     return learn_actions(plan, learner, material, learner.start(out), plan.action_heads.share, out)
 
 
 def _alone(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """Relevance alone; heads of actions score what fits."""
+    """Relevance alone; heads of actions are copies of it."""
     return learn_actions(plan, learner, material, learn_relevance(plan, learner, material, out), 0.0, out)
 
 

@@ -53,7 +53,7 @@ class AnnotateInputs:
 
 @dataclass(frozen=True)
 class Labeller:
-    """What labels shards, wherever it is opened: as many threads, the same bits."""
+    """Labels shards with the same bits in every process: each uses this number of threads."""
 
     teachers: Sequence[Teacher]
     encoder: TextEncoder
@@ -62,7 +62,7 @@ class Labeller:
     threads: int
 
     def open(self) -> Callable[[pl.DataFrame], bytes]:
-        """Ready to run in this process."""
+        """Prepare this process, and return the function that labels a shard."""
         torch.set_num_threads(self.threads)
         for teacher in self.teachers:
             teacher.model.to("cuda" if torch.cuda.is_available() else "cpu")

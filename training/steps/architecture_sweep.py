@@ -1,8 +1,7 @@
-"""Step `frontier`: how quality and speed trade, from a dot product to reading every pair whole, so that a shape is
-picked, not guessed.
+"""Step `frontier`: quality against speed of student architectures, from a dot product to a cross-encoder.
 
-Every shape starts from the same teacher, learns from the same lists for as long, and is judged on the same validation
-lists as the teacher is. Speed is that of the graphs that a pair takes, in fp32 on two threads; candidates are warm.
+Every shape starts from the same teacher, trains for the same number of steps on the same lists, and is compared on the
+same validation lists. Speed is that of the graphs that score a pair, in fp32 on two threads, with cached candidates.
 """
 
 from __future__ import annotations
@@ -33,26 +32,26 @@ from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
 FLAT = "flat"
-"""The model that all shapes start from, reading every pair whole."""
+"""The model that all shapes start from, as a cross-encoder."""
 
 
 @dataclass(frozen=True)
 class PointCost:
-    """What a model takes: pairs a second, and bytes of a candidate that is kept (0 where nothing can be)."""
+    """Cost of a model: pairs per second, and bytes of a cached candidate (0 for a cross-encoder)."""
 
     pairs_per_second: float
     slot_bytes: int
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What every point is made with: texts as the recipe reads them, lists to learn from and to be judged on."""
+class Material:
+    """What all models share: the text encoder, training lists, validation lists, and the folder of cached encodings."""
 
     encoder: TextEncoder
     heads: tuple[str, ...]
     train: list[CandidateList]
     valid: list[CandidateList]
-    readings: Path
+    cache: Path
 
 
 @dataclass(frozen=True)
@@ -83,59 +82,63 @@ def sweep_architectures(plan: SweepPlan, inputs: SweepInputs, out: Path, resourc
     if sweep := plan.sweep:
         encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
         train = some_drawn(read_lists(inputs.data, plan.heads, "train"), plan.lists, plan.seed)
-        judged = Judged(encoder, plan.heads, train, read_lists(inputs.data, plan.heads, "valid"), resources.embeddings)
+        material = Material(
+            encoder, plan.heads, train, read_lists(inputs.data, plan.heads, "valid"), resources.embeddings
+        )
         model = load_cross_encoder(encoder_folder(inputs.teach))
         found = {
-            name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep.schedule, judged))
+            name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep.schedule, material))
             for shape in sweep.shapes
         }
-        found[FLAT] = _measured(out / FLAT, partial(_flat, model, judged))
-        rows = _rows(judged, found)
+        found[FLAT] = _measured(out / FLAT, partial(_flat, model, material))
+        rows = _rows(material, found)
     write_json(out / "frontier.json", to_json(list[ShapePoint], rows))
 
 
-def _rows(judged: Judged, found: Mapping[str, tuple[PointCost, np.ndarray]]) -> list[ShapePoint]:
+def _rows(material: Material, found: Mapping[str, tuple[PointCost, np.ndarray]]) -> list[ShapePoint]:
     _, reference = next(iter(found.values()))
     rows = []
     for name, (cost, logits) in found.items():
-        sources = quality(judged.valid, judged.heads[0], logits[:, 0], reference[:, 0])
+        sources = quality(material.valid, material.heads[0], logits[:, 0], reference[:, 0])
         rows.append(ShapePoint(name, cost.pairs_per_second, cost.slot_bytes, sources))
     return rows
 
 
 def _measured(folder: Path, make: Callable[[Path], tuple[PointCost, np.ndarray]]) -> tuple[PointCost, np.ndarray]:
-    """Cost and logits f32[pairs, H] of what `make` makes in `folder`."""
+    """Cost and logits f32[pairs, H] of the model that `make` builds in `folder`; measured once."""
     folder.mkdir(exist_ok=True)
     return measured_once(folder.with_suffix(".json"), PointCost, partial(make, folder))
 
 
 def name_of(shape: SplitShape) -> str:
-    """`4x1`: pooled slots by joint layers; a narrower feed-forward part and another pooling are named too."""
+    """`4x1`: pooled slots x joint layers, then a narrower feed-forward part and another pooling, if any."""
     narrow = f"-ff{shape.feed_forward}" if shape.feed_forward else ""
     pooling = f"-{shape.pooling}" if shape.pooling != "means" else ""
     return f"{shape.pooled}x{shape.joint_layers}{narrow}{pooling}"
 
 
 def _student(
-    teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, judged: Judged, folder: Path
+    teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, material: Material, folder: Path
 ) -> tuple[PointCost, np.ndarray]:
     student = new_split_student(teacher, shape).eval()
     if shape.joint_layers:
-        sides = encode_sides(student, judged.encoder, judged.train, judged.readings)
-        fit(student.scorer, judged.train, contrast_jointly(student, sides, judged.heads), schedule, folder)
-    logits = score_lists(student, encode_sides(student, judged.encoder, judged.valid, judged.readings), judged.valid)
+        sides = encode_sides(student, material.encoder, material.train, material.cache)
+        fit(student.scorer, material.train, contrast_jointly(student, sides, material.heads), schedule, folder)
+    logits = score_lists(
+        student, encode_sides(student, material.encoder, material.valid, material.cache), material.valid
+    )
     width = student.backbone.config.hidden_size
-    return PointCost(_pace(student, judged, folder), 2 * (shape.pooled + 1) * width), logits
+    return PointCost(_pairs_per_second(student, material, folder), 2 * (shape.pooled + 1) * width), logits
 
 
-def _flat(teacher: CrossEncoder, judged: Judged, folder: Path) -> tuple[PointCost, np.ndarray]:
-    logits = teacher_logits(teacher, judged.encoder, judged.valid, judged.readings)
-    return PointCost(_pace(teacher, judged, folder), 0), logits
+def _flat(teacher: CrossEncoder, material: Material, folder: Path) -> tuple[PointCost, np.ndarray]:
+    logits = teacher_logits(teacher, material.encoder, material.valid, material.cache)
+    return PointCost(_pairs_per_second(teacher, material, folder), 0), logits
 
 
-def _pace(model: Student, judged: Judged, folder: Path) -> float:
+def _pairs_per_second(model: Student, material: Material, folder: Path) -> float:
     write_graphs(model, folder, "fp32")
-    return open_graphs(model, folder, "fp32", judged.encoder).throughput(judged.valid)["pairs"]
+    return open_graphs(model, folder, "fp32", material.encoder).throughput(material.valid)["pairs"]
 
 
 FRONTIER = Step(

@@ -1,4 +1,4 @@
-"""Step `compress`: student -> ONNX graphs in fp32, fp16 and int8, each held against torch; and variants to compare.
+"""Step `compress`: student -> ONNX graphs in fp32, fp16 and int8, each compared with torch; and variants.
 
 fp32 and fp16 must equal torch. int8 and pruned variants are judged by how they rank (`compression_report.py`, step
 `evaluate`), never by their largest error.
@@ -27,8 +27,8 @@ PROBE_LISTS = 12
 PROBE_PAIRS = 200
 TOLERANCES = {"fp32": 1e-4, "fp16": 5e-2, "int8": None}
 SLOTS_TOLERANCE = 5e-3
-"""Of a split student in fp32: between two graphs its slots are kept in f16, which at worst moves a cosine by 2^-11 and
-a logit by 20 times that: 1e-2.
+"""For a split student in fp32. Its slots are f16 between two graphs, which moves a cosine by at most 2^-11, and a logit
+by 20 times that: 1e-2.
 """
 
 

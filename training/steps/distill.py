@@ -1,7 +1,7 @@
-"""Step `distill`: the teachers' soft labels -> a smaller student, calibrated on what it never trained on.
+"""Step `distill`: the teachers' soft labels -> a smaller student, calibrated on lists that it did not train on.
 
-The student first learns relevance from the policy teacher. From there heads of actions grow, which start as their
-teacher's own, and both teachers' soft labels count, each by its share:
+The student first learns relevance from the policy teacher. Then it gets heads for the actions, initialized from the
+engagement teacher, and learns from both teachers' soft labels, each by its share:
 
     loss = weighted mean over heads of: binary KL(teacher || student) + w * the ranking term + a * gold anchor
 """
@@ -60,8 +60,8 @@ class DistillInputs:
 
 @dataclass(frozen=True)
 class Material:
-    """What students learn from, and what they are calibrated and compared on: lists with soft labels, graded ones, and
-    the log's; and the teacher whose heads actions start from. No log and no such teacher without actions.
+    """What students learn from: lists with soft labels. What they are calibrated and compared on: graded validation
+    lists, and the log's. The engagement teacher, whose heads initialize the actions'. No log and None without actions.
     """
 
     labelled: list[CandidateList]
@@ -87,7 +87,7 @@ def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Reso
 
 
 def read_material(plan: DistillPlan, inputs: DistillInputs) -> Material:
-    """All of it, from the folders of the steps before."""
+    """Read and check all of it, once."""
     policy = read_policy(inputs.policy / "policy.md")
     return Material(
         read_soft_labels(inputs.annotate, plan.heads.all, policy),
@@ -121,7 +121,7 @@ def new_learner(
 
 
 def learn_relevance(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """A student with the heads of the policy teacher alone."""
+    """A student with the graded heads only."""
     student: Student = learner.start(out)
     weights = dict.fromkeys(plan.heads.graded, 1.0)
     _learn(plan, learner, material, student, weights, plan.student.phases.pairs, out / "relevance")
@@ -131,7 +131,7 @@ def learn_relevance(plan: DistillPlan, learner: AnyLearner, material: Material, 
 def learn_actions(
     plan: DistillPlan, learner: AnyLearner, material: Material, relevance: Student, share: float, out: Path
 ) -> Student:
-    """The student of relevance with heads for the actions too; at a share of 0 those score what fits."""
+    """The student of relevance with heads for the actions too; with a share of 0 those are copies of relevance."""
     assert plan.action_heads is not None
     assert material.engagement is not None
     graded = len(plan.heads.graded)

@@ -205,7 +205,7 @@ def _audit(evaluated: Evaluated) -> dict[str, SwapReport] | None:
 def _worst_errors(evaluated: Evaluated, scores: Mapping[str, Scores]) -> WorstErrors:
     plan, head = evaluated.plan, evaluated.plan.heads.graded[0]
     stated = [evaluated.calibrations[head].apply(values) for values in scores[head][SHIPPED]]
-    return worst_errors(evaluated.lists, head, stated, private=plan.evaluation.untold_sources, count=SHOWN_ERRORS)
+    return worst_errors(evaluated.lists, head, stated, private=plan.evaluation.private_sources, count=SHOWN_ERRORS)
 
 
 def _check_floors(floors: Mapping[str, float], report: Report) -> None:

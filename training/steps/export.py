@@ -28,14 +28,15 @@ from training.recipe import ExportPlan, HeadPlan, TextPlan
 from training.step_runner import Resources, Step
 from training.steps.text_encoder import text_encoder
 
-# Which graph serves which device, and how far its known answers may be from torch's (probabilities). int8 moves a logit
-# by .16 (root mean square over validation pairs), and a probability by up to a quarter of that and its spread.
 SHIPPED = (("int8", "cpu", 0.1), ("fp16", "cuda", 0.02))
+"""Which graph serves which device, and the tolerance of its known answers: probabilities against torch's. int8 moves a
+logit by .16 (root mean square over validation pairs), so a probability by up to a quarter of that, plus its spread.
+"""
 
 
 @dataclass(frozen=True)
 class BundlePlan:
-    """What the bundle is called, and what it says of itself."""
+    """Name, version and description of the bundle."""
 
     name: str
     version: str
@@ -136,7 +137,7 @@ def _known_answers(
 
 
 def _provenance(plan: BundlePlan, policy: Policy, inputs: BundleInputs) -> dict[str, Any]:
-    """How each step's result was made, and why results were kept that the present plan or code did not make."""
+    """How each step's result was made, and the reasons for results that were accepted despite a change."""
     records = {folder.name: read_json(folder / "step.json") for folder in vars(inputs).values()}
     kept = ("fingerprint", "seconds", "accepted")
     return {

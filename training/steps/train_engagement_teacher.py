@@ -1,7 +1,8 @@
-"""Step `teach-engagement`: the log -> a teacher of actions, warm from the policy teacher, calibrated once looked at.
+"""Step `teach-engagement`: the log -> a teacher of actions, initialized from the policy teacher.
 
-First how actions hang together with relevance, and the examination, on texts that the policy teacher has read once,
-each side apart; then all of it, in pairs. Each teacher is retrained alone: this one sees no grade, the other no action.
+First it fits how each action depends on relevance, and the examination, on texts that the policy teacher encodes once
+with both sides apart; then all weights, in pairs. Its calibration is of examined candidates: P(action | examined). Each
+teacher is retrained alone: this one sees no grade, the other no action.
 """
 
 from __future__ import annotations
@@ -73,12 +74,12 @@ def teach_engagement(
     examination = Examination(clicks.places or 1)
     loss = engagement_loss(plan.actions, clicks.rare, examination if clicks.places else None)
 
-    levels = ActionCalibration(len(plan.actions))
+    calibration = ActionCalibration(len(plan.actions))
     relevance = _relevance(policy, encoder, train, resources.embeddings)
-    objective = _levels_objective(levels, relevance, loss)
-    fit(ClickModel(levels, examination), train, objective, clicks.phases.sides, out / "sides")
+    objective = _calibration_objective(calibration, relevance, loss)
+    fit(ClickModel(calibration, examination), train, objective, clicks.phases.sides, out / "sides")
 
-    model = at_levels(policy, levels)
+    model = calibrated_teacher(policy, calibration)
     objective = pair_objective(train_embeddings(model, plan.train_embeddings), encoder, loss)
     fit(ClickModel(model, examination), train, objective, clicks.phases.pairs, out)
     curve = examination.curve() if clicks.places else None
@@ -95,32 +96,34 @@ def _relevance(
     return {each.list_id: found for each, found in zip(lists, by_list(logits, lists), strict=True)}
 
 
-def _levels_objective(levels: ActionCalibration, relevance: Mapping[str, np.ndarray], loss: ListLoss) -> Objective:
-    """Relevance, as the policy teacher has it of each list by its id, is all that is known of a pair."""
+def _calibration_objective(
+    calibration: ActionCalibration, relevance: Mapping[str, np.ndarray], loss: ListLoss
+) -> Objective:
+    """The loss of a teacher that sees only `relevance`: the policy teacher's logits of each list by its id."""
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
         known = [torch.from_numpy(relevance[each.list_id]) for each in lists]
-        return loss(levels(pad_sequence(known, batch_first=True)), label_lists(lists, levels.slope.device))
+        return loss(calibration(pad_sequence(known, batch_first=True)), label_lists(lists, calibration.slope.device))
 
     return objective
 
 
 @torch.no_grad()
-def at_levels(policy: CrossEncoder, levels: ActionCalibration) -> CrossEncoder:
-    """A teacher of actions that says of each pair what `levels` make of the policy teacher's first head."""
-    model = with_heads(policy, [0] * len(levels.slope))
-    model.weight.mul_(levels.slope.unsqueeze(1))
-    model.bias.mul_(levels.slope).add_(levels.level)
+def calibrated_teacher(policy: CrossEncoder, calibration: ActionCalibration) -> CrossEncoder:
+    """A teacher of actions whose logits are the policy teacher's first head through `calibration`."""
+    model = with_heads(policy, [0] * len(calibration.slope))
+    model.weight.mul_(calibration.slope.unsqueeze(1))
+    model.bias.mul_(calibration.slope).add_(calibration.level)
     return model
 
 
 def write_examination(folder: Path, curve: np.ndarray | None) -> None:
-    """Keep how often each place is looked at, f64[P], compared with the first; None where no place was told apart."""
+    """Write P(examined) of each place as a ratio to the first, f64[P]; None if the plan tells no places apart."""
     write_json(folder / "examination.json", None if curve is None else curve.tolist())
 
 
 def read_examination(folder: Path) -> np.ndarray | None:
-    """Read back what `write_examination` kept."""
+    """Read back the curve of `write_examination`."""
     listed = read_json(folder / "examination.json")
     return None if listed is None else np.array(listed)
 

@@ -1,7 +1,7 @@
 """Step `teach`: gold grades -> a teacher that reads pairs whole, calibrated on validation lists it did not train on.
 
-A small encoder learns first with both sides apart, then in pairs; the model between the phases is kept in `sides/`. On
-lists without grades it imitates its untouched backbone. With a decoder, that learns in pairs.
+A small encoder learns first with both sides apart, then in pairs; `sides/` keeps the model between the phases. On lists
+without grades it imitates its pretrained backbone. A decoder, if the plan has one, replaces it in the second phase.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from training.nets.split_student import new_split_student
 from training.objectives.losses import binary_kl
 from training.objectives.pairwise import ListLabels
 from training.objectives.position_bias import ActionCalibration
-from training.steps.train_engagement_teacher import at_levels
+from training.steps.train_engagement_teacher import calibrated_teacher
 
 FULL = torch.ones(1, 2, dtype=torch.bool)
 
@@ -95,7 +95,7 @@ def test_a_teacher_at_its_levels_says_what_they_make_of_relevance(backbone: str)
         levels.level.copy_(torch.tensor([-1.0, 3.0]))
     members, candidates = torch.rand(4, policy.weight.shape[1]), torch.rand(4, policy.weight.shape[1])
     relevance = policy.match(members, candidates)
-    found = at_levels(policy, levels).match(members, candidates)
+    found = calibrated_teacher(policy, levels).match(members, candidates)
     torch.testing.assert_close(found, torch.cat([0.5 * relevance - 1, -0.2 * relevance + 3], dim=1))
     torch.testing.assert_close(found, levels(relevance[:, 0]))
 

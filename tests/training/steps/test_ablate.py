@@ -47,7 +47,7 @@ def material(backbone: str) -> Material:
 
 
 @pytest.mark.slow
-def test_what_a_lever_is_worth_is_found(
+def test_the_ablation_measures_what_a_lever_is_worth(
     plan: DistillPlan, material: Material, backbone: str, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Filling a store in bulk: the service's own entries, once each, whatever ended the run before."""
+"""Bulk encoding: the store gets the service's own entries, each once, also after a run that was killed."""
 
 import multiprocessing
 import os
@@ -55,7 +55,7 @@ def kept(store: Path, bundle: Path, texts: list[str]) -> int:
     return sum(slots is not None for slots in found)
 
 
-def test_each_candidate_is_kept_as_the_service_would_keep_it(table: Path, bundle: Path, tmp_path: Path) -> None:
+def test_each_candidate_is_stored_as_the_service_stores_it(table: Path, bundle: Path, tmp_path: Path) -> None:
     done = bulk_encode(table, bundle, tmp_path / "store", threads=1)
     assert (done.rows, done.encoded, done.empty) == (40, 40, 0)
     assert kept(tmp_path / "store", bundle, TEXTS) == 40
@@ -74,12 +74,12 @@ def test_fields_are_rendered_and_rows_without_a_text_are_counted(bundle: Path, t
     assert kept(tmp_path / "store", bundle, texts) == 2
 
 
-def test_what_is_there_is_not_encoded_again(table: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_stored_candidate_is_not_encoded_again(table: Path, bundle: Path, tmp_path: Path) -> None:
     bulk_encode(table, bundle, tmp_path / "store", threads=1)
     assert bulk_encode(table, bundle, tmp_path / "store", threads=1).encoded == 0
 
 
-def test_another_model_encodes_all_of_it(table: Path, bundle: Path, tmp_path: Path) -> None:
+def test_another_model_encodes_all_candidates_again(table: Path, bundle: Path, tmp_path: Path) -> None:
     bulk_encode(table, bundle, tmp_path / "store", threads=1)
     write_split_bundle(tmp_path / "split-v2", seed=1)
     assert bulk_encode(table, tmp_path / "split-v2", tmp_path / "store", threads=1).encoded == 40
@@ -108,7 +108,7 @@ def _encode_and_die(table: Path, bundle: Path, store: Path) -> None:
     bulk_encode(table, bundle, store, threads=1)
 
 
-def test_a_run_that_was_killed_goes_on_where_it_was(table: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_resumes(table: Path, bundle: Path, tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(
         target=_encode_and_die, args=(table, bundle, tmp_path / "store")
     )
@@ -120,7 +120,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(table: Path, bundle: Path, t
     assert kept(tmp_path / "store", bundle, TEXTS) == 40
 
 
-def test_a_model_that_reads_pairs_has_nothing_to_store(table: Path, tmp_path: Path) -> None:
+def test_a_cross_encoder_has_nothing_to_store(table: Path, tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "tiny-v1")
     with pytest.raises(BundleError, match="nothing to store"):
         bulk_encode(table, tmp_path / "tiny-v1", tmp_path / "store", threads=1)

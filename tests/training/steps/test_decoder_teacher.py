@@ -1,4 +1,4 @@
-"""A decoder as the teacher of a whole recipe, in miniature: taught, annotating, and taught by two processes at once.
+"""A decoder as the policy teacher of a recipe, in miniature: trained by one process and by two, and annotating.
 
 The two are started by `accelerate launch` on this machine's CPUs, by DDP and, sliced, by FSDP2.
 """
@@ -43,7 +43,7 @@ CUT_AT = PAIRS.checkpoint_every
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root in which everything is done but `teach`, which was cut off at its first checkpoint."""
+    """A root in which the steps before `teach` are done, and `teach` was cut off at its first checkpoint."""
     root = tmp_path_factory.mktemp("prepared")
     run = run_in(root)
     whole: Callable[..., Callable[..., torch.Tensor]] = pair_objective
@@ -78,7 +78,7 @@ def copy_of(root: Path, folder: Path, *, begun: bool) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """One process goes on with it to the end."""
+    """One process resumes it and finishes."""
     run = run_in(copy_of(prepared, tmp_path_factory.mktemp("alone") / "root", begun=True))
     with in_fp32():
         run_step(load_step("teach"), run)
@@ -91,7 +91,7 @@ def losses(root: Path) -> list[float]:
 
 
 def gradients(folder: Path) -> torch.Tensor:
-    """What Adam remembers of all gradients, as one vector."""
+    """Adam's first moments of all gradients, as one vector."""
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     assert state["step"] == PAIRS.steps
     return torch.cat([moments["exp_avg"].flatten() for _, moments in sorted(state["optimiser"]["state"].items())])
@@ -158,8 +158,8 @@ def test_two_processes_learn_what_one_does(alone: Run, together: tuple[Path, Pat
         assert distance(found, gradients(alone.folder("teach"))) < 0.01
 
 
-def test_half_of_each_step_is_something_else(alone: Run, tmp_path: Path) -> None:
-    """The control: what a process would learn from its own share."""
+def test_half_of_each_step_gives_other_gradients(alone: Run, tmp_path: Path) -> None:
+    """The control: what a process learns from its own part alone."""
     recipe, heads = alone.recipe, alone.recipe.head_names.graded
     assert recipe.teacher.decoder is not None
     policy = read_policy(recipe.data.policy)
@@ -171,7 +171,7 @@ def test_half_of_each_step_is_something_else(alone: Run, tmp_path: Path) -> None
 
 
 @pytest.mark.cluster
-def test_what_two_processes_saved_can_be_read(alone: Run, together: tuple[Path, Path]) -> None:
+def test_a_model_that_two_processes_saved_can_be_read(alone: Run, together: tuple[Path, Path]) -> None:
     wanted = saved_adapter(alone.data)
     for root in together:
         found = saved_adapter(root)

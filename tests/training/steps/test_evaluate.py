@@ -1,4 +1,4 @@
-"""Step `evaluate` on a model that was hardly trained: every part of the report is there, and the gates hold."""
+"""Step `evaluate` on a model with little training: the report is complete, and the gates stop a bad student."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_page_shows_the_worst_pairs_and_the_report_does_not(run: Run) -> Non
     assert "worked near the" not in (run.folder("evaluate") / "report.json").read_text(encoding="utf-8")
 
 
-def test_a_student_is_held_against_the_bundle_that_is_live(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_student_is_compared_with_the_live_bundle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     again = with_evaluation(run, EvaluationPlan(floors={}, audited_lists=0))
     run_step(load_step("evaluate"), again)
     promotion = json.loads((run.folder("evaluate") / "report.json").read_text(encoding="utf-8"))["promotion"]
@@ -87,7 +87,7 @@ def test_a_student_is_held_against_the_bundle_that_is_live(run: Run, monkeypatch
         run_step(load_step("evaluate"), run)
 
 
-def test_a_floor_stops_a_bad_student_and_the_report_is_there_all_the_same(run: Run) -> None:
+def test_a_floor_stops_a_bad_student_after_the_report_is_written(run: Run) -> None:
     strict = with_evaluation(run, EvaluationPlan(floors={"relevance/market/auc": 1.01}))
     with pytest.raises(FloorBroken, match=r"under the floor of 1\.01"):
         run_step(load_step("evaluate"), strict)

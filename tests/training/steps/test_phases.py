@@ -1,4 +1,4 @@
-"""Two phases in one step: what the first one made is kept when the second is cut off, and not made again."""
+"""Two phases in one step: when the second is cut off, the first one's model is kept and not trained again."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch, module: object, cut_at: int) -> list
     return folders
 
 
-def test_a_teacher_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teacher_that_was_cut_off_in_pairs_resumes_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run_step(load_step("policy"), run)
     run_step(load_step("data"), run)
     folders = fitted(monkeypatch, teach, cut_at=2)
@@ -74,7 +74,7 @@ def test_a_teacher_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeyp
     assert folders == ["sides", "teach", "teach"]
 
 
-def test_a_student_cut_off_in_pairs_keeps_what_it_learnt_apart(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_student_that_was_cut_off_in_pairs_resumes_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("policy", "data", "log", "teach", "teach-engagement", "annotate"):
         run_step(load_step(name), run)
     folders = fitted(monkeypatch, learners, cut_at=2)
