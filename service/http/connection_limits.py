@@ -7,6 +7,7 @@ any size, and any number of pipelined requests. Here each of these has a limit. 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +18,6 @@ from typing import ClassVar, Literal, Protocol, cast, get_args
 import httptools
 
 from service.errors import BadRequest, Crowded, HeadersTooLarge, ServiceError, TooLarge, TooSlow
-from service.http.header_limits import request_id
 from service.http.problems import problem
 from service.http.uvicorn_protocol import STATUS_LINE, UvicornConnection
 
@@ -76,7 +76,7 @@ class Connection(UvicornConnection):
         super().connection_made(cast(asyncio.Transport, transport))
         self._timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
-        self._turn = self._timed_turn = 0
+        self._turn = self._timed_turn = self._num_bytes = 0
         self._used = self._last = False
         self._enter(_Stage.waiting)
         self._arm()
@@ -99,7 +99,11 @@ class Connection(UvicornConnection):
             self._enter(_Stage.head)
         self._num_bytes += len(data)
         try:
-            self.feed(data)
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._num_bytes = 0  # the whole request is parsed again
+            self.data_received(self.without_upgrade(data[upgrade.args[0] :]))
+            return
         except httptools.HttpParserError:
             self._reject(BadRequest("this is not valid HTTP/1.1"), "not_http")
             return
@@ -129,7 +133,7 @@ class Connection(UvicornConnection):
 
     def on_headers_complete(self) -> None:
         """Call the app, unless too many requests are pipelined, or the request will be parsed again."""
-        if self.num_pipelined >= MAX_PIPELINED or self.parser.get_method() == b"CONNECT":
+        if len(self.pipeline) >= MAX_PIPELINED or self.parser.get_method() == b"CONNECT":
             raise ValueError
         if self.parser.should_upgrade():
             return
@@ -247,7 +251,7 @@ class Connection(UvicornConnection):
 
     def _may_respond(self) -> bool:
         """Whether the next response on this connection belongs to the rejected request."""
-        if self.num_pipelined:
+        if self.pipeline:
             return False
         return not self.response_started if self._stage is _Stage.body else self.response_complete
 
@@ -280,7 +284,7 @@ def connection_class(timeouts: ConnectionTimeouts, observer: Observer) -> type[C
 
 
 def _raw(error: ServiceError) -> bytes:
-    response = problem(error, request_id({}))
+    response = problem(error, secrets.token_hex(8))
     head = [*response.raw_headers, (b"connection", b"close")]
     lines = [b"%s: %s\r\n" % pair for pair in head]
     return b"".join([STATUS_LINE[error.status], *lines, b"\r\n", bytes(response.body)])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +39,6 @@ from service.http.header_limits import (
     check_content,
     check_length,
     check_size,
-    request_id,
 )
 from service.http.problems import DEADLINE_HEADER, invalid, problem
 from service.http.schemas import DeadlineMs
@@ -55,6 +56,7 @@ ANONYMOUS = Caller("anonymous", frozenset())
 
 log = logging.getLogger("fitscore")
 _DEADLINE = TypeAdapter(DeadlineMs)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class ClientDisconnected(Exception):
@@ -204,6 +206,12 @@ class _Exchange:
             if self.close:
                 message["headers"].append((b"connection", b"close"))
         await self.forward(message)
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> str:
+    """The caller's request id if it is a plain word, else a new one."""
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def stated_deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:

@@ -1,12 +1,10 @@
-"""Checks on request headers alone: size, Host, Content-Type and -Length, request id.
+"""Checks on request headers alone: size, Host, Content-Type and Content-Length.
 
 Does not know keys, bodies or routes.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +15,6 @@ from service.errors import BadRequest, HeadersTooLarge, Misdirected, TooLarge, U
 Headers = Mapping[bytes, bytes]
 # The methods of all routes. A request with another method is rejected at once.
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,3 @@ def check_content(headers: Headers) -> None:
         raise UnsupportedMedia("the content type must be application/json")
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         raise UnsupportedMedia("compressed bodies are not supported")
-
-
-def request_id(headers: Headers) -> str:
-    """The caller's request id if it is a plain word, else a new one."""
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

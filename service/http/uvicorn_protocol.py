@@ -29,11 +29,6 @@ class UvicornConnection(HttpToolsProtocol):
         """Whether no request waits for its response."""
         return self.cycle is None or bool(self.cycle.response_complete)
 
-    @property
-    def num_pipelined(self) -> int:
-        """Requests that wait for the response of an earlier one."""
-        return len(self.pipeline)
-
     def end_after_response(self) -> None:
         """Close the connection after the response of the current request."""
         self.cycle.keep_alive = False
@@ -48,15 +43,12 @@ class UvicornConnection(HttpToolsProtocol):
         """Stop uvicorn's own timer of idle connections, which every stray byte resets."""
         self._unset_keepalive_if_required()
 
-    def feed(self, data: bytes) -> None:
-        """Parse, and ignore a request to upgrade the protocol, which Java's HTTP client always sends.
+    def without_upgrade(self, rest: bytes) -> bytes:
+        """The current request without its header that asks for an upgrade, and the bytes after its head.
 
-        The parser loses the body of such a request, so a new parser reads the request again without the upgrade.
+        Java's HTTP client always sends that header. The parser loses the body of such a request, so a new one is made.
         """
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            lines = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
-            start = b"%s %s HTTP/1.1\r\n" % (self.parser.get_method(), self.url)
-            self.parser = httptools.HttpRequestParser(self)
-            self.feed(b"".join([start, *lines, b"\r\n", data[upgrade.args[0] :]]))
+        lines = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        start = b"%s %s HTTP/1.1\r\n" % (self.parser.get_method(), self.url)
+        self.parser = httptools.HttpRequestParser(self)
+        return b"".join([start, *lines, b"\r\n", rest])
