@@ -80,11 +80,7 @@ ROOMS = (
     room("training.objectives", 5, "models torch safetensors numpy polars tqdm"),
     room("training.sources", 5, "models numpy polars"),
     room("training.recipe", 6, "models"),
-    room(
-        "training.evaluation",
-        7,
-        "models torch transformers numpy polars pydantic bm25s matplotlib jinja2 markupsafe tqdm",
-    ),
+    room("training.evaluation", 7, "models pydantic torch transformers numpy bm25s matplotlib jinja2 markupsafe"),
     room(
         "training.compression",
         8,

@@ -1,10 +1,8 @@
-"""fp32 ONNX graph -> int8, each row by itself: matrix products in whole numbers, embeddings as a byte a number.
+"""Quantization of an fp32 ONNX graph to int8: integer matrix products with a scale per row, embeddings in bytes.
 
-onnxruntime's own dynamic quantisation takes one scale for a whole batch, so that a text's numbers depend on its
-company; here every row (a token) has its own, and a score does not depend on what shares its batch. Weights get one
-scale a column and 7 bits: x86 processors without VNNI add two 8-bit products in 16 bits, which 8-bit weights can
-overflow.
-Knows nothing of models.
+onnxruntime's dynamic quantization uses one scale for a whole batch, so a text's logits depend on the other texts. Here
+every row (a token) has its own scale, and a score does not depend on its batch. Weights have a scale per column and 7
+bits: x86 processors without VNNI add two 8-bit products in 16 bits, which 8-bit weights can overflow. Knows no models.
 """
 
 from __future__ import annotations
@@ -20,21 +18,21 @@ WEIGHT_LEVELS = 63
 ACTIVATION_LEVELS = 127
 ZERO_POINT = 128
 TABLE_ROWS = 256
-"""A table with at least this many rows is an embedding worth shrinking."""
+"""A table with at least this many rows is quantized as an embedding."""
 
 
 def write_int8(fp32: Path, path: Path) -> None:
-    """Quantise every product with a constant matrix and every large embedding table; the rest stays in fp32."""
+    """Quantize every product with a constant matrix and every large embedding table; the rest stays in fp32."""
     model = onnx.load(fp32)
-    quantised = helper.make_model(
-        _Quantiser(model.graph).graph(), opset_imports=model.opset_import, ir_version=model.ir_version
+    quantized = helper.make_model(
+        _Quantizer(model.graph).graph(), opset_imports=model.opset_import, ir_version=model.ir_version
     )
-    onnx.checker.check_model(quantised)
-    onnx.save(quantised, path)
+    onnx.checker.check_model(quantized)
+    onnx.save(quantized, path)
 
 
-class _Quantiser:
-    """Makes one graph anew. An activation that several products read is quantised once."""
+class _Quantizer:
+    """Rewrites one graph. An activation that several products read is quantized once."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
@@ -47,7 +45,7 @@ class _Quantiser:
         self._add("q_last_axis", np.array([-1], dtype=np.int64))
 
     def graph(self) -> onnx.GraphProto:
-        """The same graph in whole numbers; the exporter's notes of shapes, which no longer hold, are left out."""
+        """The graph with integer products. The exporter's shape notes no longer hold and are left out."""
         old = self._graph
         nodes = [made for node in old.node for made in self._replaced(node)]
         used = {name for node in nodes for name in node.input} | {each.name for each in old.output}
@@ -81,7 +79,7 @@ class _Quantiser:
         self._add(f"{target}_weights", np.round(weights / scales).astype(np.int8))
         self._add(f"{target}_scales", scales)
         if source not in self._rows:
-            yield from self._quantise_rows(source)
+            yield from self._quantize_rows(source)
         rows, row_scales = self._rows[source]
         yield helper.make_node("MatMulInteger", [rows, f"{target}_weights", "q_zero_point"], [f"{target}_whole"])
         yield helper.make_node("Cast", [f"{target}_whole"], [f"{target}_sum"], to=TensorProto.FLOAT)
@@ -91,7 +89,7 @@ class _Quantiser:
         if bias is not None:
             yield helper.make_node("Add", [scaled, bias], [target])
 
-    def _quantise_rows(self, source: str) -> Iterator[NodeProto]:
+    def _quantize_rows(self, source: str) -> Iterator[NodeProto]:
         """u8 rows round(x / scale) + 128 with scale = max |x| / 127, for each row of the last axis."""
         names = {part: f"{source}_q_{part}" for part in "size largest safe scale ratio round moved rows".split()}
         self._rows[source] = (names["rows"], names["scale"])

@@ -1,16 +1,16 @@
-"""Structured pruning of a BERT-like encoder: feed-forward units leave, and those that stay make up for them.
+"""Structured pruning of a BERT-like encoder: feed-forward units are removed, and the kept ones compensate.
 
-A unit is a row of a layer's first matrix and a column of its second, so what remains is a common encoder with a smaller
-`intermediate_size`. With a the units' values for a token and W the second matrix, taking set R away and keeping S is a
-problem of least squares
+A unit is a row of a layer's first matrix and a column of its second, so the result is a common encoder with a smaller
+`intermediate_size`. With a the units' values for a token and W the second matrix, removing set R and keeping S is a
+least-squares problem
 
     minimise over V:  E |W a - V a_S|^2      =>      V = W_S + W_R E[a_R a_S^T] E[a_S a_S^T]^-1
 
-as in OSSCAR (Meng et al., arXiv 2403.12983); a has a constant 1 at its end, so that the bias takes part. A unit's
-importance is what removing it alone would add to that error once the others made up for it (optimal brain surgeon:
-Hassibi and Stork, 1992). Knows no data and no training.
+as in OSSCAR (Meng et al., arXiv 2403.12983); a ends with a constant 1 for the bias. A unit's importance is
+the error that its removal alone adds once the others compensate (optimal brain surgeon: Hassibi and Stork, 1992).
+Knows no data and no training.
 
-T tokens, D width, F units of a layer and the constant, S units that stay and the constant.
+T tokens, D width, F units of a layer and the constant, S kept units and the constant.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 RIDGE = 1e-3
-"""Of each unit's own second moment: holds the weights to what they are where few texts say little."""
+"""Of each unit's own second moment: keeps the weights where few texts leave them undetermined."""
 NOTHING = 1e-12
-"""Of the mean second moment: that of a unit that never sends anything."""
+"""Of the mean second moment: added for units that are always 0."""
 
 
 def prune(backbone: PreTrainedModel, share: float, moments: Sequence[Tensor]) -> PreTrainedModel:
-    """A copy with the `share` of each layer's units, in (0, 1], that matters most by its `second_moments`."""
+    """A copy with the most important `share` of each layer's units, in (0, 1], by their `second_moments`."""
     kept = max(1, round(share * backbone.config.intermediate_size))
     importances = [importance(moment, _down(layer)) for moment, layer in zip(moments, _layers(backbone), strict=True)]
     return keep_units(backbone, moments, [each.topk(kept).indices.sort().values for each in importances])
@@ -66,7 +66,7 @@ def second_moments(backbone: PreTrainedModel, texts: Iterable[Mapping[str, Tenso
 
 
 def importance(moment_FF: Tensor, down_DF: Tensor) -> Tensor:
-    """What the mean squared error grows by when a unit leaves and the others make up for it, f64[units]."""
+    """Growth of the mean squared error when a unit is removed and the others compensate, f64[units]."""
     inverse = torch.linalg.inv(moment_FF + _ridge(moment_FF))
     lost_F: Tensor = down_DF.square().sum(0) / inverse.diagonal()
     return lost_F[:-1]
@@ -74,7 +74,7 @@ def importance(moment_FF: Tensor, down_DF: Tensor) -> Tensor:
 
 @torch.no_grad()
 def keep_units(backbone: PreTrainedModel, moments: Sequence[Tensor], kept: Sequence[Tensor]) -> PreTrainedModel:
-    """A copy with these units of each layer, i64[S - 1] and as many in every layer."""
+    """A copy with these units of each layer, i64[S - 1], the same number in every layer."""
     pruned = copy.deepcopy(backbone)
     for layer, moment, units in zip(_layers(pruned), moments, kept, strict=True):
         up: nn.Linear = layer.intermediate.dense
@@ -90,9 +90,9 @@ def _refitted(down_DF: Tensor, moment_FF: Tensor, units: Tensor) -> Tensor:
     is_kept[units] = True
     is_kept[-1] = True
     within_SS = moment_FF[is_kept][:, is_kept]
-    lost_SD = moment_FF[is_kept][:, ~is_kept] @ down_DF[:, ~is_kept].T
-    made_up_SD: Tensor = torch.linalg.solve(within_SS + _ridge(within_SS), lost_SD)
-    return down_DF[:, is_kept] + made_up_SD.T
+    removed_SD = moment_FF[is_kept][:, ~is_kept] @ down_DF[:, ~is_kept].T
+    compensation_SD: Tensor = torch.linalg.solve(within_SS + _ridge(within_SS), removed_SD)
+    return down_DF[:, is_kept] + compensation_SD.T
 
 
 def _ridge(moment: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def _layers(backbone: PreTrainedModel) -> list[Any]:
 
 
 def _down(layer: nn.Module) -> Tensor:
-    """The layer's second matrix with its bias, which belongs to the constant: f64[D, F]."""
+    """The layer's second matrix, with its bias as the constant's column: f64[D, F]."""
     source: Any = layer
     dense: nn.Linear = source.output.dense
     return torch.cat([dense.weight, dense.bias[:, None]], dim=1).detach().double()

@@ -1,8 +1,8 @@
-"""Does TensorRT take the graphs? Parses and builds each GPU graph of a bundle with the bundle's own profiles, on a
-machine without a GPU or a driver: `python -m training.compression.tensorrt_check BUNDLE`.
+"""Check that TensorRT accepts a bundle: `python -m training.compression.tensorrt_check BUNDLE`. Needs no GPU.
 
-It uses TensorRT-RTX, which builds engines on the CPU and has the parser of TensorRT, though not all of its kernels.
-That is proprietary: the extra `trt-check` installs it for who wants to check, and nothing of it is passed on.
+Parses and builds each GPU graph with the bundle's own profiles. It uses TensorRT-RTX, which builds engines on the CPU
+and has TensorRT's parser, but not all of its kernels. It is proprietary: the extra `trt-check` installs it for this
+check only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class NoTensorRt(Exception):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What TensorRT made of a graph: bytes of its engine, or why there is none."""
+    """TensorRT's result for a graph: bytes of its engine, or why there is none."""
 
     engine_bytes: int
     seconds: float
@@ -40,8 +40,9 @@ class BuildResult:
 
 
 def check_bundle(bundle: Bundle) -> dict[str, BuildResult]:
-    """A verdict on every graph that is not int8, by its file and part: onnxruntime's int8 is for CPUs. A file that
-    serves two parts is built for the profile of each.
+    """Build every graph that is not int8 (int8 is for CPUs); results by file and part.
+
+    A file that serves two parts is built for the profile of each.
     """
     encoder = open_encoder(bundle)
     limits = BatchLimits(encoder.longest_member, encoder.longest_candidate)
@@ -55,10 +56,10 @@ def check_bundle(bundle: Bundle) -> dict[str, BuildResult]:
 
 
 def build(graph: bytes, profile: Profile) -> BuildResult:
-    """Parse a graph and build an engine for a range of shapes. Raises NoTensorRt where it is not installed."""
+    """Parse a graph and build an engine for a range of shapes. Raises NoTensorRt if it is not installed."""
     trt = _tensorrt()
     started = time.perf_counter()
-    # Its own logger: one in Python is called from threads of the builder, which then wait for each other.
+    # TensorRT's own logger: the builder's threads would call a Python logger and deadlock.
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -68,7 +69,7 @@ def build(graph: bytes, profile: Profile) -> BuildResult:
     config = builder.create_builder_config()
     config.add_optimization_profile(_profile(builder, profile))
     engine = builder.build_serialized_network(network, config)
-    refusal = "" if engine is not None else "builder: no engine came of it; TensorRT says why on stderr"
+    refusal = "" if engine is not None else "builder: no engine; TensorRT prints the reason to stderr"
     return BuildResult(0 if engine is None else int(engine.nbytes), time.perf_counter() - started, refusal)
 
 
@@ -83,12 +84,12 @@ def _tensorrt() -> Any:  # noqa: ANN401
     try:
         import tensorrt_rtx_bindings
     except ImportError as error:
-        raise NoTensorRt("not checked: TensorRT-RTX is not installed; pip install '.[trt-check]' does") from error
+        raise NoTensorRt("not checked: TensorRT-RTX is not installed; run pip install '.[trt-check]'") from error
     return tensorrt_rtx_bindings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 1 when a graph is refused, 2 when nothing could be checked."""
+    """Exit code 1 if a graph is refused, 2 if nothing could be checked."""
     parser = argparse.ArgumentParser(prog="python -m training.compression.tensorrt_check", description=__doc__)
     parser.add_argument("bundle", type=Path)
     try:

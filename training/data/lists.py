@@ -1,8 +1,7 @@
-"""Candidate lists: the one table that every step of the cookbook reads.
+"""Candidate lists: the one table that every step of the pipeline reads.
 
 A row is a pair. Rows of one list share `list_id` and `member`. Label columns are named after the heads and
-hold gains in [0, 1] (null: not judged). This file knows the schema, not where lists come from or what trains
-on them.
+hold gains in [0, 1] (null: not judged). Knows the schema, not where lists come from or what trains on them.
 
     list_id str | source str | split "train"|"valid"|"test" | member str | candidate str | <head> f64 ...
 """
@@ -30,7 +29,7 @@ KEYS = ("list_id", "source", "split", "member", "candidate")
 def split_of(key: str, train: float = 0.8, valid: float = 0.08) -> Split:
     """80 % train, 8 % valid, 12 % test, by hash of the key: stable when the data grows.
 
-    With smaller shares, all that was held out still is.
+    With smaller shares, every key that was held out stays held out.
     """
     share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
     return "train" if share < train else "valid" if share < train + valid else "test"
@@ -38,7 +37,7 @@ def split_of(key: str, train: float = 0.8, valid: float = 0.08) -> Split:
 
 @dataclass(frozen=True)
 class FieldList:
-    """What an adapter yields: one member, its candidates, and a gain per candidate for each judged head."""
+    """One list of a source: a member, its candidates, and a gain per candidate for each judged head."""
 
     list_id: str
     source: str
@@ -50,7 +49,7 @@ class FieldList:
 
 @dataclass(frozen=True)
 class CandidateList:
-    """One member's candidates as texts; labels[head][i] is the gain of candidate i, NaN where it was not judged."""
+    """One member's candidates as texts; labels[head][i] is the gain of candidate i, NaN if it was not judged."""
 
     list_id: str
     source: str
@@ -63,12 +62,12 @@ class CandidateList:
 
     @property
     def is_judged(self) -> bool:
-        """Whether any candidate has a gain; a list without one is only text to read."""
+        """Whether any candidate has a gain."""
         return not all(np.isnan(gains).all() for gains in self.labels.values())
 
 
 def render_lists(lists: Iterable[FieldList], template: Template, heads: Sequence[str]) -> pl.DataFrame:
-    """Render fields to text with the bundle's own template, so that training reads what serving will.
+    """Render fields to text with the bundle's own template, so that training reads the same texts as serving.
 
     Raises DataError for a list without candidates.
     """
@@ -87,7 +86,7 @@ def render_lists(lists: Iterable[FieldList], template: Template, heads: Sequence
 
 
 def check_pairs(pairs: pl.DataFrame, heads: Sequence[str], origin: str) -> None:
-    """Raise DataError for a missing column, an empty text or a gain outside [0, 1]; the first bad row is named."""
+    """Raise DataError, with the first bad row, for a missing column, an empty text or a gain outside [0, 1]."""
     problems = {name: empty(name) for name in KEYS}
     problems["split"] = ~pl.col("split").is_in(SPLITS), f"must be one of {', '.join(SPLITS)}"
     for head in heads:
@@ -97,7 +96,7 @@ def check_pairs(pairs: pl.DataFrame, heads: Sequence[str], origin: str) -> None:
 
 
 def read_pairs(path: Path, heads: Sequence[str]) -> pl.DataFrame:
-    """Read and check a pairs file. Raises DataError naming file, row and column."""
+    """Read and check a pairs file. Raises DataError with file, row and column."""
     pairs = read_table(path)
     check_pairs(pairs, heads, str(path))
     return pairs
@@ -111,7 +110,7 @@ def candidate_lists(pairs: pl.DataFrame, heads: Sequence[str]) -> Iterator[Candi
 
 
 def labelled_for(lists: Iterable[CandidateList], heads: Sequence[str]) -> list[CandidateList]:
-    """The lists with labels of `heads` alone, NaN for a head that a list knows nothing of."""
+    """The lists with labels of `heads` only, NaN for a head that a list has no labels of."""
     return [
         replace(each, labels={head: each.labels.get(head, np.full(len(each), np.nan)) for head in heads})
         for each in lists
@@ -119,12 +118,12 @@ def labelled_for(lists: Iterable[CandidateList], heads: Sequence[str]) -> list[C
 
 
 def by_list(values: np.ndarray, lists: Sequence[CandidateList]) -> list[np.ndarray]:
-    """What was found of all pairs of the lists, in order: values [pairs, ...] -> [candidates of a list, ...] each."""
+    """Split values of all pairs, in order, by list: [pairs, ...] -> [candidates of a list, ...] each."""
     return np.split(values, np.cumsum([len(each) for each in lists])[:-1])
 
 
 def some_lists(pairs: pl.DataFrame, count: int | None, seed: int) -> pl.DataFrame:
-    """All rows of `count` lists drawn at random (None: of all lists), in the order of the file."""
+    """All rows of `count` random lists (None: of all lists), in the order of the file."""
     if count is None:
         return pairs
     ids = pairs["list_id"].unique(maintain_order=True)
@@ -132,14 +131,14 @@ def some_lists(pairs: pl.DataFrame, count: int | None, seed: int) -> pl.DataFram
 
 
 def some_drawn(lists: Sequence[CandidateList], count: int | None, seed: int) -> list[CandidateList]:
-    """`count` of the lists drawn at random (None: all), in order."""
+    """`count` random lists (None: all), in order."""
     if count is None or count >= len(lists):
         return list(lists)
     return [lists[row] for row in sorted(random.Random(seed).sample(range(len(lists)), count))]
 
 
 def some_of_each(lists: Sequence[CandidateList], count: int | None, seed: int) -> list[CandidateList]:
-    """`count` lists of each source drawn at random (None: all), source by source."""
+    """`count` random lists of each source (None: all), source by source."""
     sources = sorted({each.source for each in lists})
     drawn = [some_drawn([each for each in lists if each.source == source], count, seed) for source in sources]
     return [each for some in drawn for each in some]

@@ -1,10 +1,11 @@
-"""Reading Parquet so that what is wrong is told with file, row and column. Knows no particular table.
+"""Reads Parquet with errors that name file, row and column. Knows no particular table.
 
 Rows count from 0, as in the file.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,11 +17,11 @@ READ_ERRORS = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
 class DataError(UserError):
-    """A row that cannot be used; the sentence names file, row and column."""
+    """A row that cannot be used; the message names file, row and column."""
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """The whole file. Raises DataError naming the first row and column that cannot be read."""
+    """Read a whole file. Raises DataError with the first row and column that cannot be read."""
     try:
         return pl.read_parquet(path)
     except READ_ERRORS as error:
@@ -33,14 +34,14 @@ def _first_unreadable(path: Path, kind: str) -> str:
     except READ_ERRORS:
         return f"{path}: not a readable Parquet file ({kind})"
     for column in schema:
-        if not _reads(path, column, rows):
-            # The most rows from the start that can be read: the one after them is broken.
-            good, bad = 0, rows
-            while bad - good > 1:
-                middle = (good + bad) // 2
-                good, bad = (middle, bad) if _reads(path, column, middle) else (good, middle)
-            return f"{path}: row {good}, column {column!r}: cannot be read ({kind})"
+        if (row := _first_bad_row(path, column, rows)) < rows:
+            return f"{path}: row {row}, column {column!r}: cannot be read ({kind})"
     return f"{path}: not a readable Parquet file ({kind})"
+
+
+def _first_bad_row(path: Path, column: str, rows: int) -> int:
+    """The row after the longest readable start of the column; polars does not say where it failed."""
+    return bisect_left(range(rows), True, key=lambda row: not _reads(path, column, row + 1))
 
 
 def _reads(path: Path, column: str, rows: int) -> bool:
@@ -52,9 +53,9 @@ def _reads(path: Path, column: str, rows: int) -> bool:
 
 
 def check_columns(table: pl.DataFrame, problems: Mapping[str, tuple[pl.Expr, str]], origin: str) -> None:
-    """`problems[column]` is what makes a row unusable, and the words for it. Raises DataError with the first such row.
+    """Raise DataError for the first unusable row: `problems[column]` selects such rows, and has the words for them.
 
-    A column that is missing, and a table without rows, are problems too.
+    A missing column and a table without rows raise too.
     """
     for name in problems:
         if name not in table.columns:
@@ -68,5 +69,5 @@ def check_columns(table: pl.DataFrame, problems: Mapping[str, tuple[pl.Expr, str
 
 
 def empty(column: str) -> tuple[pl.Expr, str]:
-    """The problem of a text that is missing or blank."""
+    """The problem of a missing or blank text."""
     return pl.col(column).is_null() | (pl.col(column).str.strip_chars() == ""), "empty"

@@ -1,8 +1,8 @@
-"""What the judge asked, what came back, what it cost: one SQLite file that outlives the step and any kill.
+"""Answer cache of the judge: requests, answers and costs in one SQLite file that survives the step and any kill.
 
-A request is written down before it is sent, at the most that it can cost, and its answer as soon as it came. So nothing
-that was answered is asked or paid again, and the budget holds over all runs: a request that was in flight when the
-process died counts at its worst until it is answered. This file knows no endpoint and no policy.
+A request is recorded with its maximal cost before it is sent, and its answer as soon as it arrives. So an answered
+request is never sent or paid again, and the budget holds over all runs: a request that was in flight when the process
+died counts at its maximal cost until it is answered. Knows no endpoint and no policy.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from types import TracebackType
 TABLE = """
 CREATE TABLE IF NOT EXISTS requests (
     key TEXT PRIMARY KEY,      -- digest of the whole request
-    answered INTEGER NOT NULL, -- 0: sent, and nothing came back yet
-    content TEXT,              -- what the model said; NULL when the body held nothing usable
+    answered INTEGER NOT NULL, -- 0: sent, without an answer yet
+    content TEXT,              -- the model's text; NULL when the body had none
     finish TEXT,               -- why the model stopped
-    tokens INTEGER NOT NULL,   -- in and out: as billed once answered, at most before
+    tokens INTEGER NOT NULL,   -- in and out: as billed once answered, the maximum before
     dollars REAL NOT NULL
 ) STRICT
 """
 
 
 class BudgetSpent(Exception):
-    """The next request could cost more than is left."""
+    """The next request could cost more than the rest of the budget."""
 
 
 @dataclass(frozen=True)
 class Spending:
-    """Tokens in and out together, and money."""
+    """Tokens, in and out together, and dollars."""
 
     tokens: int
     dollars: float
@@ -38,7 +38,7 @@ class Spending:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; `content` is None when the body held nothing usable."""
+    """An answer; `content` is None when the body had no usable text."""
 
     content: str | None
     finish: str
@@ -46,11 +46,11 @@ class Answer:
 
 
 class AnswerCache:
-    """Requests and their answers, on disk. `budget` bounds all that this file will ever hold."""
+    """Requests and their answers, on disk. `budget` bounds the total cost of the file over all runs."""
 
     def __init__(self, path: Path, budget: Spending) -> None:
         self._budget = budget
-        # Every write is its own transaction, and on disk before the next request goes out.
+        # Every write is a transaction of its own, on disk before the next request is sent.
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
@@ -65,21 +65,21 @@ class AnswerCache:
         self._database.close()
 
     def answer(self, key: str) -> Answer | None:
-        """The answer to a request, if it came."""
+        """The answer to a request, or None."""
         row = self._database.execute(
             "SELECT content, finish, tokens, dollars FROM requests WHERE key = ? AND answered", (key,)
         ).fetchone()
         return Answer(row[0], row[1], Spending(row[2], row[3])) if row else None
 
     def spent(self, *, without: str = "") -> Spending:
-        """What all requests cost: as billed, or at most where no answer came. `without` leaves one request out."""
+        """Cost of all requests: as billed, or the maximum without an answer. `without` leaves one request out."""
         row = self._database.execute(
             "SELECT COALESCE(SUM(tokens), 0), COALESCE(SUM(dollars), 0.0) FROM requests WHERE key != ?", (without,)
         ).fetchone()
         return Spending(row[0], row[1])
 
     def send(self, key: str, at_most: Spending) -> None:
-        """Write a request down before it goes out. Raises BudgetSpent when it might not be affordable."""
+        """Record a request before it is sent. Raises BudgetSpent if it could exceed the budget."""
         spent = self.spent(without=key)
         tokens, dollars = spent.tokens + at_most.tokens, spent.dollars + at_most.dollars
         if tokens > self._budget.tokens or dollars > self._budget.dollars:
@@ -89,12 +89,12 @@ class AnswerCache:
         )
 
     def receive(self, key: str, answer: Answer) -> None:
-        """Write the answer down."""
+        """Record the answer."""
         self._database.execute(
             "UPDATE requests SET answered = 1, content = ?, finish = ?, tokens = ?, dollars = ? WHERE key = ?",
             (answer.content, answer.finish, answer.cost.tokens, answer.cost.dollars, key),
         )
 
     def forget(self, key: str) -> None:
-        """The endpoint refused the request: nothing was answered, nothing is owed."""
+        """Remove a request that the endpoint refused: it has no answer and no cost."""
         self._database.execute("DELETE FROM requests WHERE key = ? AND NOT answered", (key,))

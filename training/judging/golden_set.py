@@ -1,29 +1,29 @@
-"""Step `golden`: human grades -> an adjudicated golden set, split by member, and how far its graders agree.
+"""Step `golden`: human grades -> an adjudicated golden set, split by member, and the agreement of its raters.
 
     golden.parquet     member_id | candidate_id | member | candidate | split | dimension | grade | how | policy
-    disagreements.csv  member_id | candidate_id | dimension | gap | a column for each rater. The next policy edit is
-                       made from it. Ids and grades only; it stays in the run's folder.
+    disagreements.csv  member_id | candidate_id | dimension | gap | a column per rater. Input for the next policy edit;
+                       ids and grades only; it stays in the run's folder.
     agreement.json     per dimension and two raters: pairs, members, exact, quadratic kappa with its interval
 
-This file knows graders and grades, not where they come from (`sources/`).
+Knows raters and grades, not where they come from (`sources/`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from models.template import Fields, Template
 from training.data.lists import split_of
 from training.data.tables import DataError, check_columns, empty, read_table
+from training.files import write_json
 from training.metrics.kappa import Agreement, agreement
+from training.policy.markdown import table
 from training.policy.policy import GRADES, OVERALL, Policy, check_stamps
 
 PAIR = ("member_id", "candidate_id")
@@ -32,7 +32,7 @@ GRADED = (*PAIR, "dimension")
 
 @dataclass(frozen=True)
 class GradedPair:
-    """A pair that somebody graded, by its ids and its fields."""
+    """A graded pair: its ids and its fields."""
 
     member_id: str
     candidate_id: str
@@ -42,7 +42,7 @@ class GradedPair:
 
 @dataclass(frozen=True)
 class HumanGrade:
-    """What one rater said of one pair in one dimension (or of the whole: `overall`)."""
+    """One rater's grade of one pair in one dimension (or `overall`)."""
 
     member_id: str
     candidate_id: str
@@ -53,11 +53,10 @@ class HumanGrade:
 
 @dataclass(frozen=True)
 class HumanGrades:
-    """What an adapter gives: pairs, their grades, and where they came from.
+    """A source's pairs, their grades, and their origin.
 
-    Where raters differ, the grade of the rater who comes first in `authority` stands. The `adjudicator` saw only what
-    others differ about, so agreement with them would say nothing and is not measured. `about` says in a sentence what
-    the raters were asked, so that nobody reads more into their agreement.
+    If raters differ, the grade of the rater who comes first in `authority` wins. The `adjudicator` saw only pairs with
+    different grades, so agreement with them is not measured. `about` says in a sentence what the raters were asked.
     """
 
     origin: str
@@ -68,8 +67,29 @@ class HumanGrades:
     adjudicator: str | None = None
 
 
+@dataclass(frozen=True)
+class RaterAgreement(Agreement):
+    """Agreement of two raters in one dimension."""
+
+    dimension: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class GoldenReport:
+    """The content of `agreement.json`; `grades` counts each grade by dimension."""
+
+    policy: str
+    origin: str
+    about: str
+    pairs: int
+    grades: dict[str, dict[str, int]]
+    agreement: list[RaterAgreement]
+
+
 def make_golden(human: HumanGrades, policy: Policy, template: Template, out: Path) -> None:
-    """Check, adjudicate, split, measure, and write. Raises DataError naming file, row and column."""
+    """Check, adjudicate, split, measure, and write. Raises DataError with file, row and column."""
     pairs = _pair_table(human, template)
     grades = _grade_table(human, policy, pairs)
     golden = adjudicate(grades, human.authority).join(pairs, on=PAIR, how="left", maintain_order="left")
@@ -79,18 +99,16 @@ def make_golden(human: HumanGrades, policy: Policy, template: Template, out: Pat
         out / "golden.parquet"
     )
     disagreements(grades, human.authority).write_csv(out / "disagreements.csv")
-    report = {
-        "policy": policy.stamp,
-        "origin": human.origin,
-        "about": human.about,
-        "pairs": golden.select(PAIR).n_unique(),
-        "grades": _counts(golden),
-        "agreement": [
-            {**names, **dataclasses.asdict(found)} for names, found in rater_agreements(grades, human.adjudicator)
-        ],
-    }
-    (out / "agreement.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (out / "report.md").write_text(_markdown(report, policy), encoding="utf-8")
+    found = GoldenReport(
+        policy=policy.stamp,
+        origin=human.origin,
+        about=human.about,
+        pairs=golden.select(PAIR).n_unique(),
+        grades=_counts(golden),
+        agreement=list(rater_agreements(grades, human.adjudicator)),
+    )
+    write_json(out / "agreement.json", dataclasses.asdict(found))
+    (out / "report.md").write_text(_markdown(found, policy), encoding="utf-8")
 
 
 def read_golden(path: Path, policy: Policy) -> pl.DataFrame:
@@ -108,32 +126,32 @@ def _pair_table(human: HumanGrades, template: Template) -> pl.DataFrame:
         (p.member_id, p.candidate_id, template.render_member(p.member), template.render_candidate(p.candidate))
         for p in human.pairs
     ]
-    table = pl.DataFrame(rows, schema=dict.fromkeys((*PAIR, "member", "candidate"), pl.String), orient="row")
-    check_columns(table, {name: empty(name) for name in table.columns}, f"{human.origin}: pairs")
-    twice = table.select(PAIR).is_duplicated()
+    pairs = pl.DataFrame(rows, schema=dict.fromkeys((*PAIR, "member", "candidate"), pl.String), orient="row")
+    check_columns(pairs, {name: empty(name) for name in pairs.columns}, f"{human.origin}: pairs")
+    twice = pairs.select(PAIR).is_duplicated()
     if twice.any():
-        raise DataError(f"{human.origin}: pairs: row {twice.arg_max()}, column 'candidate_id': the pair stands twice")
-    return table
+        raise DataError(f"{human.origin}: pairs: row {twice.arg_max()}, column 'candidate_id': the pair appears twice")
+    return pairs
 
 
 def _grade_table(human: HumanGrades, policy: Policy, pairs: pl.DataFrame) -> pl.DataFrame:
     columns: dict[str, type[pl.DataType]] = {**dict.fromkeys((*GRADED, "rater"), pl.String), "grade": pl.Int64}
     rows = [dataclasses.astuple(grade) for grade in human.grades]
-    table = pl.DataFrame(rows, schema=columns, orient="row")
+    graded = pl.DataFrame(rows, schema=columns, orient="row")
     dimensions = (*policy.dimension_names, OVERALL)
     known = pl.struct(PAIR).is_in(pairs.select(pl.struct(PAIR)).to_series().implode())
     problems = {
         "member_id": empty("member_id"),
-        "candidate_id": (~known | pl.col("candidate_id").is_null(), "the pair is not among the pairs that were graded"),
+        "candidate_id": (~known | pl.col("candidate_id").is_null(), "the pair is not among the graded pairs"),
         "dimension": (~_one_of("dimension", dimensions), f"{policy.label} has the dimensions {', '.join(dimensions)}"),
         "rater": (~_one_of("rater", human.authority), f"the raters are {', '.join(human.authority)}"),
         "grade": (~_one_of("grade", GRADES), f"outside the grades of {policy.label}, 0 to 4"),
     }
-    check_columns(table, problems, f"{human.origin}: grades")
-    twice = table.select(*GRADED, "rater").is_duplicated()
+    check_columns(graded, problems, f"{human.origin}: grades")
+    twice = graded.select(*GRADED, "rater").is_duplicated()
     if twice.any():
         raise DataError(f"{human.origin}: grades: row {twice.arg_max()}, column 'rater': graded this pair twice")
-    return table
+    return graded
 
 
 def _one_of(column: str, values: Sequence[str] | Sequence[int]) -> pl.Expr:
@@ -141,7 +159,7 @@ def _one_of(column: str, values: Sequence[str] | Sequence[int]) -> pl.Expr:
 
 
 def adjudicate(grades: pl.DataFrame, authority: Sequence[str]) -> pl.DataFrame:
-    """One grade for each pair and dimension, with how it came about; never a mean of grades."""
+    """One grade per pair and dimension, with how it was decided; never a mean of grades."""
     rank = pl.col("rater").replace_strict({name: place for place, name in enumerate(authority)})
     first = (
         grades.sort(rank, maintain_order=True)
@@ -159,21 +177,19 @@ def adjudicate(grades: pl.DataFrame, authority: Sequence[str]) -> pl.DataFrame:
     return first.with_columns(how_column).select(*GRADED, "grade", "how").sort(GRADED)
 
 
-def rater_agreements(
-    grades: pl.DataFrame, adjudicator: str | None = None
-) -> Iterator[tuple[dict[str, str], Agreement]]:
-    """Every two raters on the pairs that both graded, a dimension at a time."""
+def rater_agreements(grades: pl.DataFrame, adjudicator: str | None = None) -> Iterator[RaterAgreement]:
+    """Every two raters on the pairs that both graded, dimension by dimension."""
     raters = grades if adjudicator is None else grades.filter(pl.col("rater") != adjudicator)
     for (dimension,), rows in raters.group_by(["dimension"], maintain_order=True):
         for first, second in itertools.combinations(rows["rater"].unique(maintain_order=True).to_list(), 2):
             both = rows.filter(pl.col("rater") == first).join(rows.filter(pl.col("rater") == second), on=PAIR)
             if both.height:
                 found = agreement(both["grade"].to_list(), both["grade_right"].to_list(), both["member_id"].to_list())
-                yield {"dimension": str(dimension), "first": first, "second": second}, found
+                yield RaterAgreement(**vars(found), dimension=str(dimension), first=first, second=second)
 
 
 def disagreements(grades: pl.DataFrame, authority: Sequence[str]) -> pl.DataFrame:
-    """Pairs that raters graded differently, the widest gap first, with each rater's grade in a column."""
+    """Pairs with different grades, the widest gap first, with a column per rater."""
     wide = grades.pivot("rater", index=list(GRADED), values="grade")
     raters = [name for name in authority if name in wide.columns]
     gap = (pl.max_horizontal(raters) - pl.min_horizontal(raters)).alias("gap")
@@ -188,20 +204,22 @@ def _counts(golden: pl.DataFrame) -> dict[str, dict[str, int]]:
     return counted
 
 
-def _markdown(report: dict[str, Any], policy: Policy) -> str:
-    lines = [f"# Golden set under {policy.label}\n", f"{report['pairs']} pairs from {report['origin']}.\n"]
-    lines += [f"{report['about']}\n", "| dimension | " + " | ".join(str(grade) for grade in GRADES) + " |"]
-    lines.append("|---" * (len(GRADES) + 1) + "|")
-    for dimension, counts in report["grades"].items():
-        lines.append(f"| {dimension} | " + " | ".join(str(counts.get(str(grade), 0)) for grade in GRADES) + " |")
-    lines.append("\n## Agreement of the raters\n")
-    if not report["agreement"]:
-        lines.append("Nobody graded a pair that somebody else graded too: agreement is not measured.")
-    for each in report["agreement"]:
-        kappa = each["kappa"]
-        lines.append(
-            f"- {each['dimension']}, {each['first']} and {each['second']}: quadratic kappa {kappa['mean']:.3f}"
-            f" [{kappa['low']:.3f}, {kappa['high']:.3f}] over {each['pairs']} pairs of {each['members']} members;"
-            f" {each['exact']:.0%} the same grade"
-        )
+def _markdown(report: GoldenReport, policy: Policy) -> str:
+    counts = []
+    for dimension, grades in report.grades.items():
+        counts.append([dimension, *(str(grades.get(str(grade), 0)) for grade in GRADES)])
+    lines = [
+        f"# Golden set under {policy.label}\n",
+        f"{report.pairs} pairs from {report.origin}.\n",
+        f"{report.about}\n",
+        table(["dimension", *map(str, GRADES)], counts),
+        "## Agreement of the raters\n",
+    ]
+    if not report.agreement:
+        lines.append("No pair was graded twice: agreement is not measured.")
+    lines += [
+        f"- {each.dimension}, {each.first} and {each.second}: quadratic kappa {each.kappa:.3f} over {each.pairs} pairs"
+        f" of {each.members} members; {each.exact:.0%} the same grade"
+        for each in report.agreement
+    ]
     return "\n".join(lines) + "\n"

@@ -1,8 +1,8 @@
-"""One chat model behind an OpenAI-compatible endpoint, asked through the `openai` client; a ledger keeps every answer.
+"""Client of a chat model behind an OpenAI-compatible endpoint. An answer cache keeps every answer.
 
-The client retries what is worth retrying (429 and its Retry-After, 5xx, lost connections, timeouts); a rate limiter on
-its transport counts those retries too. This file knows requests and answers, not what they are about. Nothing of a
-request or an answer stands in any error.
+The `openai` client retries passing failures (429 and its Retry-After, 5xx, lost connections, timeouts); a rate limiter
+on its transport counts those retries too. Knows requests and answers, not their subject. No error repeats any part of
+a request or an answer.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from training.judging.answer_cache import Answer, AnswerCache, Spending
 from training.policy.prompt import Message
 
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
-# Special tokens around a message. A token is at least one byte of text, so bytes bound tokens from above.
 TOKENS_AROUND_A_MESSAGE = 16
+"""Special tokens. A token is at least one byte of text, so the number of bytes bounds the number of tokens."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where and how to ask. Prices are dollars for a million tokens; `retries` are the client's, for one request."""
+    """Address and limits. Prices are dollars per million tokens; `retries` are the client's, for one request."""
 
     base_url: str
     model: str
@@ -44,26 +44,26 @@ class Endpoint:
     answer_tokens: int = 800
 
     def cost(self, tokens_in: int, tokens_out: int) -> Spending:
-        """What so many tokens cost here."""
+        """The cost of these tokens."""
         dollars = (tokens_in * self.dollars_in + tokens_out * self.dollars_out) / 1e6
         return Spending(tokens_in + tokens_out, dollars)
 
     def at_most(self, messages: Sequence[Message]) -> Spending:
-        """The most that a request can cost."""
+        """The upper bound of a request's cost."""
         tokens_in = sum(len(each["content"].encode()) + TOKENS_AROUND_A_MESSAGE for each in messages)
         return self.cost(tokens_in, self.answer_tokens)
 
 
 class EndpointRefused(UserError):
-    """The endpoint will not answer anything: key, address or model are wrong. The sentence names the status."""
+    """The endpoint refuses every request: key, address or model are wrong. The message gives the status."""
 
 
 class RequestRefused(Exception):
-    """The endpoint will not answer this request, however often it is asked: too long, say. The sentence is a status."""
+    """The endpoint refuses this request for good, for example because it is too long. The message is a status."""
 
 
 class EndpointFailed(Exception):
-    """The endpoint gave no answer to this request, after all retries; the sentence is a status or a kind of failure."""
+    """The endpoint did not answer this request after all retries. The message is a status or a kind of failure."""
 
 
 class _Said(BaseModel):
@@ -86,11 +86,11 @@ class _Completion(BaseModel):
 
 
 class LlmClient:
-    """The client of one endpoint, with its ledger. Use within one event loop; `close` it at the end."""
+    """The client of one endpoint, with its answer cache. Use within one event loop; `close` it at the end."""
 
-    def __init__(self, endpoint: Endpoint, ledger: AnswerCache) -> None:
-        self._endpoint, self._ledger = endpoint, ledger
-        # One at a time instead of a burst at the start of each second.
+    def __init__(self, endpoint: Endpoint, answers: AnswerCache) -> None:
+        self._endpoint, self._answers = endpoint, answers
+        # Evenly spaced, not a burst at the start of each second.
         limiter = AsyncLimiter(1, 1 / endpoint.requests_per_second)
 
         async def wait_for_turn(_: Request) -> None:
@@ -105,26 +105,26 @@ class LlmClient:
             )
         except openai.OpenAIError:
             raise EndpointRefused(
-                "the endpoint's key is missing: set OPENAI_API_KEY (to any word if it needs none)"
+                "the endpoint's key is missing: set OPENAI_API_KEY (to any value if it needs none)"
             ) from None
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._client.close()
 
     async def ask(self, messages: Sequence[Message]) -> Answer:
-        """The answer, from the ledger if it came before.
+        """The answer, from the cache if it is there.
 
         Raises BudgetSpent, EndpointFailed, EndpointRefused, RequestRefused.
         """
         endpoint = self._endpoint
         key = hashlib.sha256(json.dumps([endpoint.base_url, endpoint.model, messages]).encode()).hexdigest()
-        known = self._ledger.answer(key)
+        known = self._answers.answer(key)
         if known is not None:
             return known
-        self._ledger.send(key, endpoint.at_most(messages))
+        self._answers.send(key, endpoint.at_most(messages))
         answer = self._read(await self._post(key, messages), messages)
-        self._ledger.receive(key, answer)
+        self._answers.receive(key, answer)
         return answer
 
     async def _post(self, key: str, messages: Sequence[Message]) -> bytes:
@@ -135,19 +135,19 @@ class LlmClient:
                 temperature=0,
                 max_tokens=self._endpoint.answer_tokens,
                 response_format={"type": "json_object"},
-                # Endpoints that know it answer a repeated request (a retry, or a run after a kill) from what they have.
+                # Endpoints that support it answer a repeated request (a retry, or a run after a kill) from their cache.
                 extra_headers={"Idempotency-Key": key},
             )
         except openai.APITimeoutError:
-            raise EndpointFailed("timeout") from None  # it may have been answered, and be billed: the ledger keeps it
+            raise EndpointFailed("timeout") from None  # it may have been answered and billed: the cache keeps its cost
         except openai.APIStatusError as error:
-            self._ledger.forget(key)
+            self._answers.forget(key)
             if error.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
                 raise EndpointRefused(f"the endpoint refuses with status {error.status_code}") from None
             passing = error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status_code in PASSING
             raise (EndpointFailed if passing else RequestRefused)(f"status {error.status_code}") from None
         except openai.APIConnectionError:
-            self._ledger.forget(key)
+            self._answers.forget(key)
             raise EndpointFailed("no connection") from None
         return response.http_response.content
 
@@ -156,7 +156,7 @@ class LlmClient:
         try:
             completion = _Completion.model_validate_json(body)
         except ValidationError:
-            return Answer(None, "broken", at_most)  # it may be billed all the same
+            return Answer(None, "broken", at_most)  # it may still be billed
         used = completion.usage
         cost = self._endpoint.cost(used.prompt_tokens, used.completion_tokens) if used else at_most
         if not completion.choices:

@@ -1,6 +1,6 @@
-"""Calibration: a logit's slope and intercept, so that a head's output can be read as a probability.
+"""Calibration: slope and intercept that turn a head's logit into a probability. Pure numpy.
 
-Platt scaling (Platt, 1999) against soft gains by Newton's method; two parameters, so a few hundred lists are enough.
+Platt scaling (Platt, 1999) to soft gains by Newton's method. It has two parameters, so a few hundred lists are enough.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ def fit_platt(
 ) -> Calibration:
     """Slope and intercept with the least binary cross-entropy to `targets` f64[N] in [0, 1].
 
-    Where `examined` f64[N] says with which chance a place was looked at, the target is that of both together,
-    examined * sigmoid(slope * logit + intercept): the calibrated head is the chance of the action once looked at. The
-    slope stays positive, so that calibration never changes an order; with fewer than two distinct targets
-    nothing is fitted.
+    With `examined` f64[N], the probability that a position was examined, the model of the target is
+    examined * sigmoid(slope * logit + intercept): the calibrated head is then P(action | examined). The slope stays
+    positive, so calibration never changes an order. With fewer than two distinct targets nothing is fitted.
     """
     if np.unique(targets).size < 2:
         return Calibration(slope=1.0, intercept=0.0)
     features = np.stack([logits.astype(np.float64), np.ones(len(logits))], axis=1)
-    looked = np.ones(len(logits)) if examined is None else examined
+    seen = np.ones(len(logits)) if examined is None else examined
     weights = np.array([1.0, 0.0])
-    loss = _surprise(features @ weights, looked, targets)
+    loss = _cross_entropy(features @ weights, seen, targets)
     for _ in range(steps):
-        once_looked = _sigmoid(features @ weights)
-        # Fisher scoring, which is Newton's method where everything was looked at
-        missed = np.maximum(1 - looked * once_looked, TINY)
-        gradient = features.T @ ((looked * once_looked - targets) * (1 - once_looked) / missed)
-        information = looked * once_looked * (1 - once_looked) ** 2 / missed
+        acted = _sigmoid(features @ weights)
+        # Fisher scoring, which is Newton's method where everything was examined
+        missed = np.maximum(1 - seen * acted, TINY)
+        gradient = features.T @ ((seen * acted - targets) * (1 - acted) / missed)
+        information = seen * acted * (1 - acted) ** 2 / missed
         curvature = (features * information[:, None]).T @ features + 1e-6 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
-        # A whole step can overshoot, and go to and fro for ever: it is halved until it gains something.
-        while (found := _surprise(features @ (weights - step), looked, targets)) > loss and np.abs(step).max() > TINY:
+        # A whole step can overshoot and oscillate without end, so it is halved until the loss falls.
+        found = _cross_entropy(features @ (weights - step), seen, targets)
+        while found > loss and np.abs(step).max() > TINY:
             step = step / 2
+            found = _cross_entropy(features @ (weights - step), seen, targets)
         weights, loss = weights - step, min(found, loss)
     return Calibration(slope=float(max(weights[0], 1e-3)), intercept=float(weights[1]))
 
 
-def _surprise(exponents: np.ndarray, looked: np.ndarray, targets: np.ndarray) -> float:
-    """Cross-entropy of the targets and looked * sigmoid(exponents)."""
-    stated = np.clip(looked * _sigmoid(exponents), TINY, 1 - TINY)
+def _cross_entropy(exponents: np.ndarray, seen: np.ndarray, targets: np.ndarray) -> float:
+    """Cross-entropy of the targets and seen * sigmoid(exponents)."""
+    stated = np.clip(seen * _sigmoid(exponents), TINY, 1 - TINY)
     return float(-(targets * np.log(stated) + (1 - targets) * np.log(1 - stated)).sum())
 
 
@@ -60,7 +61,7 @@ def _sigmoid(exponents: np.ndarray) -> np.ndarray:
 def fit_calibrations(
     heads: Sequence[str], logits: np.ndarray, lists: Sequence[CandidateList]
 ) -> dict[str, Calibration]:
-    """One calibration for each head from `logits` f32[pairs, H]; pairs without a judgement for a head are left out."""
+    """One calibration per head from `logits` f32[pairs, H]; pairs without a judgement for a head are left out."""
     fitted = {}
     for index, head in enumerate(heads):
         labels = np.concatenate([each.labels[head] for each in lists])
@@ -71,7 +72,7 @@ def fit_calibrations(
 
 @dataclass(frozen=True)
 class Bin:
-    """Pairs whose stated probability lies between `low` and `high`: how many, and the means stated and observed."""
+    """Pairs with a stated probability between `low` and `high`: their count, mean stated and mean observed."""
 
     low: float
     high: float
@@ -81,7 +82,7 @@ class Bin:
 
 
 def reliability(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 10) -> list[Bin]:
-    """Stated against observed in equal-width bins; empty ones are left out."""
+    """Stated against observed in equal-width bins; empty bins are left out."""
     index = np.minimum((probabilities * bins).astype(int), bins - 1)
     found = [(each, index == each) for each in range(bins) if (index == each).any()]
     return [
@@ -93,6 +94,6 @@ def reliability(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 1
 
 
 def expected_calibration_error(probabilities: np.ndarray, targets: np.ndarray, *, bins: int = 10) -> float:
-    """Mean gap of stated and observed gain over equal-width bins, weighted by their counts (Naeini et al., 2015)."""
+    """Mean gap of stated and observed gain over equal-width bins, weighted by count (Naeini et al., 2015)."""
     found = reliability(probabilities, targets, bins=bins)
     return sum(abs(each.stated - each.observed) * each.count for each in found) / max(len(probabilities), 1)

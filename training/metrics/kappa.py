@@ -18,7 +18,7 @@ K = len(GRADES)
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two raters of the same pairs agree; `kappa` is NaN where both gave one and the same grade throughout."""
+    """Agreement of two raters on the same pairs. `kappa` is NaN if both gave the same single grade throughout."""
 
     pairs: int
     members: int
@@ -27,7 +27,7 @@ class Agreement:
 
 
 def quadratic_kappa(counts: np.ndarray) -> np.ndarray:
-    """Weighted kappa (Cohen, 1968) with squared distances, from counts f64[..., K, K]; NaN where it is not defined."""
+    """Weighted kappa (Cohen, 1968) with squared distances, from counts f64[..., K, K]; NaN where undefined."""
     distance_KK = np.subtract.outer(np.arange(K), np.arange(K)).astype(np.float64) ** 2
     total = counts.sum(axis=(-2, -1))
     expected = counts.sum(axis=-1)[..., :, None] * counts.sum(axis=-2)[..., None, :]
@@ -39,7 +39,7 @@ def quadratic_kappa(counts: np.ndarray) -> np.ndarray:
 def agreement(
     first: Sequence[int], second: Sequence[int], members: Sequence[str], *, resamples: int = 2000, seed: int = 0
 ) -> Agreement:
-    """Agreement on N pairs. The bootstrap draws whole members, since one member's pairs are not independent."""
+    """Agreement on N pairs. The bootstrap resamples whole members, since one member's pairs are not independent."""
     first_N, second_N = np.asarray(first), np.asarray(second)
     names, member_N = np.unique(np.asarray(members), return_inverse=True)
     counts_MKK = np.zeros((len(names), K, K))

@@ -1,4 +1,4 @@
-"""How a candidate's tokens become a few slots, in torch: P equal runs of its tokens, and what is taken of each.
+"""Pooling of a candidate's tokens into a few slots, in torch: one slot for each of P equal runs of tokens.
 
 N texts, T tokens, D width, P pooled slots.
 """
@@ -12,18 +12,18 @@ from training.nets.cross_encoder import NEVER
 from training.nets.shapes import Pooling
 
 OUTSIDE = -4.0
-"""Where a learnt query starts: a token outside its run weighs e^-4 of one inside."""
+"""Initial logit outside a query's run: a token there weighs e^-4 of one inside."""
 
 
 def new_pooling(kind: Pooling, pooled: int, width: int) -> nn.Module:
-    """A module that takes states [N, T, D] and their mask i64[N, T] to slots [N, P, D]."""
+    """A module from states [N, T, D] and their mask i64[N, T] to slots [N, P, D]."""
     if kind == "queries":
         return LearntQueries(pooled, width)
     return {"means": RunMeans, "firsts": RunFirsts}[kind](pooled)
 
 
 class RunMeans(nn.Module):
-    """The mean of each run; of a text of fewer tokens than P, an empty run has the mean of all."""
+    """The mean of each run. In a text of fewer tokens than P, an empty run has the mean of all tokens."""
 
     def __init__(self, pooled: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class RunMeans(nn.Module):
         return self.weights(mask_NT).to(states_NTD.dtype) @ states_NTD
 
     def weights(self, mask_NT: Tensor) -> Tensor:
-        """How much of a slot each token is: f32[N, P, T]."""
+        """Weight of each token in each slot: f32[N, P, T]."""
         is_in_NPT = _runs(mask_NT, self.pooled)
         is_empty_NP1 = ~is_in_NPT.any(-1, keepdim=True)
         is_read_NPT = (is_in_NPT | is_empty_NP1 & mask_NT.bool().unsqueeze(1)).float()
@@ -42,10 +42,10 @@ class RunMeans(nn.Module):
 
 
 class RunFirsts(RunMeans):
-    """The first token of each run; an empty run has that of the run behind it, or the last of all."""
+    """The first token of each run; an empty run has that of the next run, or the last token."""
 
     def weights(self, mask_NT: Tensor) -> Tensor:
-        """How much of a slot each token is: f32[N, P, T], one 1 a slot."""
+        """Weight of each token in each slot: f32[N, P, T], a single 1 per slot."""
         length_N1 = mask_NT.sum(1, keepdim=True)
         run_P = torch.arange(self.pooled, device=mask_NT.device)
         first_NP = torch.minimum((run_P * length_N1 + self.pooled - 1) // self.pooled, length_N1 - 1)
@@ -53,8 +53,9 @@ class RunFirsts(RunMeans):
 
 
 class LearntQueries(nn.Module):
-    """Attention of P learnt queries over the tokens, one scalar each for how far they look beyond their run; they start
-    nearly as the runs' means.
+    """Attention of P learnt queries over the tokens. A scalar per query sets how much it sees outside its run.
+
+    Initially each is nearly the mean of its run.
     """
 
     def __init__(self, pooled: int, width: int) -> None:
@@ -72,7 +73,7 @@ class LearntQueries(nn.Module):
 
 
 def _runs(mask_NT: Tensor, pooled: int) -> Tensor:
-    """Which tokens stand in each of P equal runs of a text: bool[N, P, T]; some are empty in one of fewer tokens."""
+    """Tokens of each of P equal runs of a text: bool[N, P, T]. A text of fewer tokens has empty runs."""
     place_T = torch.arange(mask_NT.shape[1], device=mask_NT.device)
     run_NT = place_T * pooled // mask_NT.sum(1, keepdim=True)
     is_in_NPT = run_NT.unsqueeze(1) == torch.arange(pooled, device=mask_NT.device)[:, None]

@@ -1,4 +1,4 @@
-"""What a recipe says of a network, as values: the split student's shape and LoRA's size. Imports no torch."""
+"""Sizes of networks, as values in recipes: the split student's shape and LoRA's rank. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 Pooling = Literal["means", "firsts", "queries"]
-"""Slots of runs of tokens: each run's mean; its first token; or what a trained query finds, which starts at its run."""
+"""How runs of tokens become slots: each run's mean, its first token, or a learnt query that starts at its run."""
 
 
 @dataclass(frozen=True)
 class SplitShape:
-    """How a candidate is compressed and how it meets a member.
+    """How a candidate is compressed, and how it interacts with a member.
 
-    `pooled` slots a candidate beside its embedding (0: a dot product of embeddings), made of its tokens by `pooling`;
-    `joint_layers` layers in which they read the member, each with a feed-forward part of `feed_forward` (None: the
-    backbone's own width).
+    A candidate has `pooled` slots beside its embedding, made from its tokens by `pooling` (0: a dot product of
+    embeddings). In `joint_layers` layers the slots attend to the member; each has `feed_forward` units (None: as many
+    as the backbone).
     """
 
     pooled: int
@@ -25,9 +25,9 @@ class SplitShape:
 
     @property
     def depth(self) -> int:
-        """How many of the encoder's last layers are above the states that slots are made of.
+        """How many of the encoder's last layers are above the states that slots are made from.
 
-        Without joint layers there is no slot, and cached readings may be shared.
+        At least 1, so that shapes without joint layers share cached encodings with shapes of one.
         """
         return max(1, self.joint_layers)
 
@@ -38,7 +38,7 @@ class SplitShape:
 
 @dataclass(frozen=True)
 class Lora:
-    """How much a decoder may learn: updates of `rank`, scaled by `alpha` / `rank`."""
+    """Capacity of LoRA's update of each linear layer: `rank`, scaled by `alpha` / `rank`."""
 
     rank: int
     alpha: int

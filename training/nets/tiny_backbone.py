@@ -1,6 +1,4 @@
-"""A tiny BERT and its WordPiece tokenizer, made from texts and a seed:
-for the demo recipe and for tests, never for a product.
-"""
+"""A tiny BERT and its WordPiece tokenizer, made from texts and a seed: for the demo recipe and tests only."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def write_tiny_backbone(folder: Path, texts: Iterable[str], *, layers: int = 2, hidden: int = 64, seed: int = 0) -> str:
-    """Write an untrained encoder to `folder` unless it is there; returns the folder's name as a backbone."""
+    """Write an untrained encoder to `folder` unless there is one; returns the folder's name, a backbone."""
     if (folder / "config.json").exists():
         return str(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +33,7 @@ def write_tiny_backbone(folder: Path, texts: Iterable[str], *, layers: int = 2, 
         num_attention_heads=4,
         intermediate_size=hidden * 2,
         max_position_embeddings=128,
-        initializer_range=0.2,  # at this width the usual 0.02 leaves hardly any signal to start from
+        initializer_range=0.2,  # at this width the usual 0.02 leaves almost no signal
     )
     BertModel(config).save_pretrained(folder)
     return str(folder)

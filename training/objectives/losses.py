@@ -1,4 +1,4 @@
-"""Losses as pure functions of tensors. They know nothing of models, texts or files.
+"""Losses as pure functions of tensors. They know no models, texts or files.
 
 Shapes: L lists, C candidates of a list (padded), H heads. A padded or unjudged place has `mask_LC` False; it
 adds nothing, and a batch without any judged place has loss 0. All losses are means over judged places
@@ -21,7 +21,7 @@ def binary_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
     """KL(target || student) between Bernoulli distributions; `targets_LC` are probabilities in [0, 1].
 
     Soft binary labels, as in "Semantic Search At LinkedIn" (arXiv 2602.07309). Equals binary cross-entropy less the
-    targets' own entropy, so that it is 0 where student and target agree.
+    targets' own entropy, so it is 0 where student and target agree.
     """
     targets_LC = torch.where(mask_LC, targets_LC, torch.full_like(targets_LC, 0.5))
     cross_entropy_LC = functional.binary_cross_entropy_with_logits(logits_LC, targets_LC, reduction="none")
@@ -45,8 +45,8 @@ def list_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
 def margin_mse(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
     """Squared error of every difference between two candidates of a list; `targets_LC` are the teacher's logits.
 
-    Margin-MSE (Hofstaetter et al., arXiv 2010.02666), over all pairs of a list: the student is free to choose
-    its own level.
+    Margin-MSE (Hofstaetter et al., arXiv 2010.02666), over all pairs of a list: the student's level is
+    free.
     """
     errors_LC = torch.where(mask_LC, logits_LC - targets_LC, torch.zeros_like(logits_LC))
     differences_LCC = errors_LC.unsqueeze(2) - errors_LC.unsqueeze(1)
@@ -54,14 +54,14 @@ def margin_mse(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor
 
 
 def examined_nll(logits_LC: Tensor, examination_LC: Tensor, actions_LC: Tensor, mask_LC: Tensor) -> Tensor:
-    """-log likelihood of actions f32[L, C] (0 or 1) that need a look first: p = sigmoid(examination) * sigmoid(logit).
+    """-log likelihood of actions f32[L, C] (0 or 1) with p = sigmoid(examination) * sigmoid(logit).
 
-    The position-based model (Craswell et al., WSDM 2008), with both chances learnt together as in PAL (Guo et al.,
-    RecSys 2019): what the place explains, the logit need not.
+    The position-based model (Craswell et al., WSDM 2008), with both factors learnt together as in PAL (Guo et al.,
+    RecSys 2019): the logit need not explain what the position explains.
     """
     log_examined_LC = functional.logsigmoid(examination_LC)
     acted_LC = log_examined_LC + functional.logsigmoid(logits_LC)
-    # 1 - p is the sum of two ways not to act, so that neither is lost to rounding where p is near 1
+    # 1 - p as the sum of two ways not to act, so that rounding loses neither where p is near 1
     ignored_LC = torch.logaddexp(
         functional.logsigmoid(-examination_LC), log_examined_LC + functional.logsigmoid(-logits_LC)
     )
@@ -71,17 +71,17 @@ def examined_nll(logits_LC: Tensor, examination_LC: Tensor, actions_LC: Tensor, 
 def rare_mask(actions_LC: Tensor, mask_LC: Tensor) -> Tensor:
     """The places of `mask_LC` in lists where at least one candidate got the action.
 
-    For rare actions a negative counts only where a sibling in the list got it ("Semantic Search At LinkedIn", arXiv
-    2602.07309): nearly all lists say no to everything, and what they say is that nobody acts, not what fits whom.
+    For rare actions a negative counts only if a sibling in the list got the action ("Semantic Search At LinkedIn",
+    arXiv 2602.07309): nearly all lists have no such action, and show only that it is rare, not which candidate fits.
     """
     return mask_LC & ((actions_LC > 0) & mask_LC).any(1, keepdim=True)
 
 
 def ranknet(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
-    """KL of the chance that one candidate stands above another, over all pairs of a list; `targets_LC` are logits.
+    """KL of the chance that one candidate ranks above another, over all pairs of a list; `targets_LC` are logits.
 
     RankNet (Burges et al., ICML 2005) with the teacher's own chance, sigmoid of its difference, in place of a hard
-    preference: a pair that the teacher finds even asks the student for a tie.
+    preference: where the teacher has a tie, the target is a tie.
     """
     is_pair_LCC = torch.triu(mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1), diagonal=1)
     student_LCC = logits_LC.unsqueeze(2) - logits_LC.unsqueeze(1)
@@ -90,10 +90,10 @@ def ranknet(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
 
 
 def info_nce(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
-    """-log softmax of a list's best candidate among itself and all that is worse; targets of any scale say which.
+    """-log softmax of a list's best candidate among itself and all worse ones; targets may have any scale.
 
-    InfoNCE (van den Oord et al., arXiv 1807.03748). Several that are equally best each meet the worse ones alone. A
-    list whose targets are all equal has no best one and adds nothing.
+    InfoNCE (van den Oord et al., arXiv 1807.03748). Each of several equally best candidates competes with the worse
+    ones only. A list whose targets are all equal has no best candidate and adds nothing.
     """
     best_L = targets_LC.masked_fill(~mask_LC, -torch.inf).amax(1, keepdim=True)
     is_best_LC = mask_LC & (targets_LC == best_L)
@@ -118,7 +118,7 @@ RANKING_TERMS: dict[RankingTerm, Loss] = {
     "ranknet": ranknet,
     "info_nce": info_nce,
 }
-"""What can make a student rank as its teacher does; targets are the teacher's logits. A recipe names one."""
+"""Terms that make a student rank as its teacher; targets are the teacher's logits. A recipe names one."""
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training in pairs: the model reads member and candidate together, and a loss looks at whole lists.
+"""Training in pairs: the model reads member and candidate together, and the loss is over whole lists.
 
 L lists, C candidates of the longest list, H heads.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.data.lists import CandidateList
-from training.nets.inference import encode_lists, to_tensors
+from training.nets.inference import MULTIPLE, encode_lists, to_tensors
 from training.nets.interfaces import PairEncoder, PairModel
 from training.trainer.distributed import Objective
 from training.trainer.precision import autocast
@@ -46,15 +46,15 @@ ListLoss = Callable[[Tensor, ListLabels], Tensor]
 
 
 def make_batch(lists: Sequence[CandidateList], encoder: PairEncoder, device: torch.device) -> PairBatch:
-    """Tokenise lists with the model's own encoder; short lists are padded with masked places.
+    """Tokenize lists with the model's own encoder; short lists are padded with masked places.
 
-    Lengths, and on a CPU pairs (the last one again), are filled up to a multiple of 16: few distinct shapes, each of
-    which costs the CPU's kernels a compilation of seconds.
+    Lengths are padded to a multiple, and on a CPU so are the pairs, by repeating the last one: each distinct shape
+    costs the CPU's kernels a compilation of seconds.
     """
     pairs = encode_lists(encoder, lists)
     if device.type == "cpu":
-        pairs += pairs[-1:] * (-len(pairs) % 16)
-    inputs = to_tensors(encoder.collate(pairs), device, multiple=16)
+        pairs += pairs[-1:] * (-len(pairs) % MULTIPLE)
+    inputs = to_tensors(encoder.collate(pairs), device, multiple=MULTIPLE)
     width = max(len(each) for each in lists)
     places = torch.tensor([row * width + column for row, each in enumerate(lists) for column in range(len(each))])
     labels = label_lists(lists, device)
@@ -62,7 +62,7 @@ def make_batch(lists: Sequence[CandidateList], encoder: PairEncoder, device: tor
 
 
 def label_lists(lists: Sequence[CandidateList], device: torch.device) -> ListLabels:
-    """What lists were judged to be, as tensors."""
+    """The labels of lists as tensors."""
     width = max(len(each) for each in lists)
     targets, masks = {}, {}
     for head in lists[0].labels:
@@ -75,7 +75,7 @@ def label_lists(lists: Sequence[CandidateList], device: torch.device) -> ListLab
 
 
 def pair_objective(model: PairModel, encoder: PairEncoder, loss: ListLoss) -> Objective:
-    """Score every pair of the lists and hand the logits to `loss`."""
+    """Score every pair of the lists and pass the logits to `loss`."""
     device = model.device
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:

@@ -1,6 +1,6 @@
-"""A Markdown document as headed sections whose every part knows its line. Knows nothing of policies.
+"""Markdown: a document as headed sections with the line of every part, and tables as text. Knows no policies.
 
-CommonMark and tables are read by markdown-it; front matter by YAML. Lines count from 1, as editors count them.
+markdown-it reads CommonMark and tables, YAML the front matter. Lines count from 1, as in editors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from training.errors import UserError
 
 
 class DocumentError(UserError):
-    """A document that cannot be read; the sentence begins with `origin:line:`."""
+    """A document that cannot be read; the message begins with `origin:line:`."""
 
     def __init__(self, origin: str, line: int, sentence: str) -> None:
         super().__init__(f"{origin}:{line}: {sentence}")
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass
 class Section:
-    """A heading and what stands under it: paragraphs, list items, table rows (header first), deeper sections."""
+    """A heading and the content under it: paragraphs, list items, table rows (header first), deeper sections."""
 
     title: str
     level: int
@@ -55,7 +55,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """Front matter and the sections of level 2; `lines` is how many lines the document has."""
+    """Front matter and the sections of level 2; `lines` counts the document's lines."""
 
     origin: str
     front: dict[str, Line]
@@ -72,7 +72,7 @@ def read_document(text: str, origin: str) -> Document:
     lines = text.splitlines()
     end = _front_matter_end(lines, origin)
     front = _front_matter(lines[1:end], origin)
-    # Blank lines in place of the front matter keep the lines of everything after it true.
+    # Blank lines in place of the front matter keep all later line numbers correct.
     body = "\n".join([""] * (end + 1) + lines[end + 1 :])
     tokens = MarkdownIt("commonmark").enable("table").parse(body)
     sections = tuple(_sections(tokens, body.split("\n"), origin))
@@ -85,11 +85,11 @@ def _front_matter_end(lines: Sequence[str], origin: str) -> int:
     for number, line in enumerate(lines[1:], start=1):
         if line.rstrip() == "---":
             return number
-    raise DocumentError(origin, 1, "front matter is never closed: a second line of --- is missing")
+    raise DocumentError(origin, 1, "front matter is not closed: a second line of --- is missing")
 
 
 def _front_matter(lines: Sequence[str], origin: str) -> dict[str, Line]:
-    # BaseLoader leaves every value the text that was written: 1.0 stays "1.0".
+    # BaseLoader keeps every value as written: 1.0 stays "1.0".
     try:
         node = yaml.compose("\n".join(lines), Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
@@ -103,13 +103,13 @@ def _front_matter(lines: Sequence[str], origin: str) -> dict[str, Line]:
         if not isinstance(value, yaml.ScalarNode):
             raise DocumentError(origin, line, f"{key.value!r} of the front matter must be one value")
         if key.value in front:
-            raise DocumentError(origin, line, f"{key.value!r} stands twice in the front matter")
+            raise DocumentError(origin, line, f"{key.value!r} appears twice in the front matter")
         front[key.value] = Line(value.value.strip(), line)
     return front
 
 
 def _sections(tokens: Sequence[Token], lines: Sequence[str], origin: str) -> Iterator[Section]:
-    """Sections of level 2, each with what is under it; what stands before the first one is left out."""
+    """Sections of level 2 with their content; content before the first one is left out."""
     open_sections: list[Section] = []
     starts: list[tuple[Section, int]] = []
     for index, token in enumerate(tokens):
@@ -117,9 +117,7 @@ def _sections(tokens: Sequence[Token], lines: Sequence[str], origin: str) -> Ite
             section = Section(tokens[index + 1].content.strip(), int(token.tag[1]), token.map[0] + 1)
             open_sections = [each for each in open_sections if each.level < section.level]
             if section.level != len(open_sections) + 2:
-                raise DocumentError(
-                    origin, section.line, f"the heading {section.title!r} is too deep for where it stands"
-                )
+                raise DocumentError(origin, section.line, f"the heading {section.title!r} skips a level")
             if open_sections:
                 open_sections[-1].sections.append(section)
             open_sections.append(section)

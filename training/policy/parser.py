@@ -1,7 +1,7 @@
-"""Policy document -> `Policy`. What is read by machines has a fixed form; all other sections are for people.
+"""Policy document -> `Policy`. The sections below have a fixed form; all other sections are for people only.
 
     front matter            name, version (three numbers), product, owners
-    ## Rules                what holds for every grade; goes to the judge word for word
+    ## Rules                apply to every grade; the judge gets them word for word
     ## Overall              a table `dimension | grade at most | overall at most`
     ## Dimension: NAME      `Weight: N`, then ### Question, ### Guidance (optional), ### Grades, ### Examples
 
@@ -37,7 +37,7 @@ def read_policy(path: Path) -> Policy:
 
 
 def write_policy(source: Path, out: Path) -> None:
-    """Step `policy`: the document itself, what was read from it (`policy.json`), and the judge's prompt."""
+    """Step `policy`: write the document, its parsed form (`policy.json`) and the judge's prompt."""
     policy = read_policy(source)
     (out / "policy.md").write_bytes(source.read_bytes())
     described = {"stamp": policy.stamp, **dataclasses.asdict(policy)}
@@ -63,9 +63,9 @@ def parse_policy(text: str, origin: str) -> Policy:
 def _check_front(document: Document) -> None:
     for key, line in document.front.items():
         if key not in FRONT:
-            raise document.error(line.line, f"{key!r} is not a key of the front matter; there are: {', '.join(FRONT)}")
+            raise document.error(line.line, f"{key!r} is not a key of the front matter; keys are: {', '.join(FRONT)}")
         if not re.fullmatch(FRONT[key], line.text):
-            raise document.error(line.line, f"{key!r} is {line.text!r}, which does not read like {FRONT[key]}")
+            raise document.error(line.line, f"{key!r} is {line.text!r}, which does not match {FRONT[key]}")
     for key in FRONT:
         if key not in document.front:
             raise document.error(1, f"the front matter has no {key!r}")
@@ -74,7 +74,7 @@ def _check_front(document: Document) -> None:
 def _only(document: Document, title: str) -> Section:
     found = [section for section in document.sections if section.title == title]
     if not found:
-        raise document.error(document.lines, f"the document ends without a section '## {title}'")
+        raise document.error(document.lines, f"the section '## {title}' is missing")
     if len(found) > 1:
         raise document.error(found[1].line, f"a second section '## {title}'; the first is in line {found[0].line}")
     return found[0]
@@ -103,7 +103,7 @@ def _dimensions(document: Document) -> Iterator[Dimension]:
         weights.append(dimension.weight)
         yield dimension
     if not seen:
-        raise document.error(document.lines, "the document ends without a section '## Dimension: name'")
+        raise document.error(document.lines, "a section '## Dimension: name' is missing")
     if sum(weights) != 100:
         raise document.error(
             next(iter(seen.values())), f"the weights of the dimensions add up to {sum(weights)}, not 100"
@@ -115,7 +115,7 @@ def _dimension(document: Document, section: Section, name: str) -> Dimension:
     for part in section.sections:
         if part.title not in PARTS:
             raise document.error(
-                part.line, f"'### {part.title}' is not a part of a dimension; there are: {', '.join(PARTS)}"
+                part.line, f"'### {part.title}' is not a part of a dimension; parts are: {', '.join(PARTS)}"
             )
         if part.title in parts:
             raise document.error(part.line, f"a second '### {part.title}' in dimension {name!r}")
@@ -150,13 +150,13 @@ def _grades(document: Document, section: Section, name: str) -> tuple[Grade, ...
     for row in _table(document, section, GRADE_TABLE):
         value = _grade(document, row.cells[0], row.line)
         if value in (each.value for each in found):
-            raise document.error(row.line, f"grade {value} of {name!r} stands twice")
+            raise document.error(row.line, f"grade {value} of {name!r} appears twice")
         if not row.cells[1] or not row.cells[2]:
             raise document.error(row.line, f"grade {value} of {name!r} needs a name and a meaning")
         found.append(Grade(value, row.cells[1], row.cells[2]))
     for value in GRADES:
         if value not in (each.value for each in found):
-            raise document.error(section.line, f"{name!r} does not say what grade {value} means")
+            raise document.error(section.line, f"{name!r} has no grade {value}")
     return tuple(sorted(found, key=lambda each: -each.value))
 
 

@@ -1,7 +1,7 @@
 """The policy: what product management and engineering agreed that a good candidate is, as values.
 
-A policy is identified by name, version and a hash of its whole text; its `stamp` stands on every label, teacher and
-bundle that was made under it. This file knows what a policy says, not how the document is written (`policy_text.py`).
+Name, version and a hash of its whole text identify a policy. Every label, teacher and bundle made under it carries its
+`stamp`. This file knows the content of a policy, not the form of its document (`parser.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OVERALL = "overall"
 
 
 class PolicyMismatch(UserError):
-    """Something made under another policy; the sentence names both."""
+    """Something made under another policy; the message names both."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Dimension:
-    """One thing that the policy judges; `grades` fall from 4 to 0."""
+    """One aspect that the policy judges; `grades` are in falling order, 4 to 0."""
 
     name: str
     weight: int
@@ -54,7 +54,7 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Cap:
-    """When `dimension` is at most `grade`, the overall grade is at most `overall`."""
+    """If `dimension` is at most `grade`, the overall grade is at most `overall`."""
 
     dimension: str
     grade: int
@@ -63,7 +63,7 @@ class Cap:
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy document, read."""
+    """A parsed policy document."""
 
     name: str
     version: str
@@ -74,12 +74,12 @@ class Policy:
 
     @property
     def label(self) -> str:
-        """What people and responses call it: `jobs-policy@1.0.0`."""
+        """Its name for people and in responses: `jobs-policy@1.0.0`."""
         return f"{self.name}@{self.version}"
 
     @property
     def stamp(self) -> str:
-        """The label and the text's hash: what is written beside everything made under this policy."""
+        """The label and the text's hash, recorded with everything made under this policy."""
         return f"{self.label}#{self.sha256[:12]}"
 
     @property
@@ -88,8 +88,9 @@ class Policy:
         return tuple(dimension.name for dimension in self.dimensions)
 
     def overall(self, grades: Mapping[str, int | None]) -> int | None:
-        """The weighted mean of the dimensions that have a grade, rounded (halves down) and held down by the caps;
-        None when no dimension has one.
+        """The weighted mean of the graded dimensions, rounded (halves down) and limited by the caps.
+
+        None if no dimension has a grade.
         """
         known = {d.name: g for d in self.dimensions if (g := grades.get(d.name)) is not None}
         weights = {d.name: d.weight for d in self.dimensions}
@@ -102,17 +103,17 @@ class Policy:
 
 
 def text_hash(text: str) -> str:
-    """SHA-256 of a document's text; line ends and spaces at their ends do not count, any other character does."""
+    """SHA-256 of a document's text without line ends and trailing spaces; any other character counts."""
     return hashlib.sha256("\n".join(line.rstrip() for line in text.splitlines()).encode()).hexdigest()
 
 
 def check_stamps(found: Iterable[str], policy: Policy, origin: str) -> None:
-    """Raise PolicyMismatch for the first label of a table that was made under another text."""
+    """Raise PolicyMismatch for the first label of a table that was made under another policy text."""
     for row, stamp in enumerate(found):
         check_stamp(stamp, policy, f"{origin}: row {row}, column 'policy': the label")
 
 
 def check_stamp(found: str, policy: Policy, origin: str) -> None:
-    """Raise PolicyMismatch unless `origin` was made under this very text of the policy."""
+    """Raise PolicyMismatch unless `origin` was made under exactly this policy text."""
     if found != policy.stamp:
         raise PolicyMismatch(f"{origin} was made under policy {found}, and the recipe's policy is {policy.stamp}")

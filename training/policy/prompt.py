@@ -1,4 +1,4 @@
-"""The judge's prompt, rendered from a policy, and its answer, read back. Knows no endpoint and no file."""
+"""The judge's prompt, rendered from a policy, and the parser of its answer. Knows no endpoint and no file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from training.policy.policy import GRADES, Dimension, Policy
 
 
 class Message(TypedDict):
-    """One message of a chat, as every OpenAI-compatible endpoint takes it."""
+    """One chat message, as OpenAI-compatible endpoints accept it."""
 
     role: str
     content: str
 
 
 class Verdict(BaseModel):
-    """A dimension's grade (None: the texts do not say) with its reason."""
+    """A dimension's grade (None: the texts do not show it) with its reason."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -29,7 +29,7 @@ class Verdict(BaseModel):
 
 
 class MalformedAnswer(Exception):
-    """An answer that gives no grades; the sentence says what is wrong and repeats none of the answer."""
+    """An answer without usable grades; the message says what is wrong and repeats none of the answer."""
 
 
 VERDICTS = TypeAdapter(dict[str, Verdict])
@@ -37,7 +37,7 @@ VERDICTS = TypeAdapter(dict[str, Verdict])
 
 @dataclass(frozen=True)
 class Prompt:
-    """A policy as the judge reads it: `system` is the same for every pair, so that endpoints can cache it."""
+    """A policy as a prompt: `system` is the same for every pair, so that endpoints can cache it."""
 
     policy: Policy
     system: str
@@ -53,7 +53,7 @@ class Prompt:
         return Message(role="system", content=self.system), Message(role="user", content=f"Grade this pair.\n{pair}")
 
     def again(self, messages: tuple[Message, ...], problem: str, asked: int) -> tuple[Message, ...]:
-        """The question once more, after `asked` answers that could not be used; never the same request twice."""
+        """The question again, after `asked` unusable answers; never the same request twice."""
         ask = f"Answer {asked} could not be used ({problem}). Answer again, with the JSON object and nothing else."
         return (*messages, Message(role="user", content=ask))
 
@@ -77,7 +77,7 @@ class Prompt:
 
 
 def _without_fence(answer: str) -> str:
-    """Models that were asked for bare JSON still like to put it into a Markdown code block."""
+    """Models put JSON into a Markdown code block even when asked for bare JSON."""
     text = answer.strip()
     if text.startswith("```") and text.endswith("```"):
         text = text.removeprefix("```json").removeprefix("```").removesuffix("```")

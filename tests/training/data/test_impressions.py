@@ -33,7 +33,7 @@ def test_lists_of_one_split_carry_places_and_actions(tmp_path: Path) -> None:
     assert found.labels["click"].tolist() == [1.0, 0.0]
 
 
-PLACE, ACTION = "a place must be a whole number from 1", "an action must be 0 or 1, or null"
+PLACE, ACTION = "a position must be a whole number from 1", "an action must be 0 or 1, or null"
 
 
 @pytest.mark.parametrize(

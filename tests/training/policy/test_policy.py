@@ -1,4 +1,4 @@
-"""Policy documents: what they say, what their hash is of, and that each mistake is told with its line."""
+"""Policy documents: their content, their hash, and errors that name the line of each mistake."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_policy_of_the_project_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["jobs", "products"])
-def test_a_product_shows_at_least_four_grades_of_each_dimension(name: str) -> None:
+def test_examples_of_a_product_cover_at_least_four_grades_of_each_dimension(name: str) -> None:
     for dimension in read_policy(POLICIES / f"{name}.md").dimensions:
         assert len({example.grade for example in dimension.examples}) >= 4, dimension.name
 
@@ -53,13 +53,13 @@ def test_a_document_becomes_dimensions_grades_examples_and_caps(policy: Policy) 
     assert [(cap.dimension, cap.grade, cap.overall) for cap in policy.caps] == [("role", 0, 2)]
 
 
-def test_the_hash_is_of_every_word_and_of_nothing_that_an_editor_changes_by_itself(policy: Policy) -> None:
+def test_the_hash_covers_every_word_and_ignores_line_ends_and_trailing_spaces(policy: Policy) -> None:
     assert parse_policy(TEXT.replace("\n", "  \r\n"), "x").sha256 == policy.sha256
     assert parse_policy(TEXT.replace("Both are bakers.", "Both bake."), "x").sha256 != policy.sha256
     assert parse_policy(TEXT.replace("Short, because", "Brief, because"), "x").stamp != policy.stamp
 
 
-def test_something_made_under_another_text_is_refused_and_both_are_named(policy: Policy) -> None:
+def test_an_object_of_another_policy_text_is_refused_with_both_stamps(policy: Policy) -> None:
     check_stamp(policy.stamp, policy, "the teacher")
     other = parse_policy(TEXT.replace("Both are bakers.", "Both bake."), "x")
     expected = f"the teacher was made under policy {other.stamp}, and the recipe's policy is {policy.stamp}"
@@ -79,13 +79,13 @@ def test_something_made_under_another_text_is_refused_and_both_are_named(policy:
         ({"role": None, "skills": None}, None),
     ],
 )
-def test_the_overall_grade_is_the_weighted_mean_of_what_was_graded(
+def test_the_overall_grade_is_the_weighted_mean_of_graded_dimensions(
     policy: Policy, grades: dict[str, int | None], overall: int | None
 ) -> None:
     assert policy.overall(grades) == overall
 
 
-def test_a_cap_holds_the_overall_grade_down() -> None:
+def test_a_cap_limits_the_overall_grade() -> None:
     jobs = read_policy(POLICIES / "jobs.md")
     fits = dict.fromkeys(jobs.dimension_names, 4)
     assert jobs.overall(fits) == 4
@@ -93,18 +93,19 @@ def test_a_cap_holds_the_overall_grade_down() -> None:
     assert jobs.overall({**fits, "constraints": 0}) == 1
 
 
-# What is wrong, how the text is broken (old, new), a part of the line that is named, a part of the sentence.
+OWNERS = next(line for line in TEXT.splitlines(keepends=True) if line.startswith("owners:"))
+# The mistake, the edit that makes it (old, new), a part of the line that the error names, a part of the message.
 MISTAKES = [
     ("no front matter", ("---\nname", "name"), "name: demo", "front matter is missing"),
-    ("front matter that never ends", ("generated\n---\n", "generated\n"), "---\nname", "front matter is never closed"),
+    ("front matter that never ends", ("generated\n---\n", "generated\n"), "---\nname", "front matter is not closed"),
     ("front matter that is no YAML", ("product: demo", "product: demo: x"), "product:", "front matter is not YAML"),
     ("an unknown key", ("product: demo", "produkt: demo"), "produkt", "'produkt' is not a key"),
-    ("a key that stands twice", ("product: demo", "name: other"), "name: other", "'name' stands twice"),
+    ("a key that appears twice", ("product: demo", "name: other"), "name: other", "'name' appears twice"),
     ("a value that is a list", ("product: demo", "product: [a, b]"), "product:", "'product' of the front matter must"),
-    ("no owners", ("owners: nobody, everything here is generated\n", ""), "---", "the front matter has no 'owners'"),
+    ("no owners", (OWNERS, ""), "---", "the front matter has no 'owners'"),
     ("a version of two numbers", ("version: 1.0.0", "version: 1.0"), "version:", "'version' is '1.0'"),
     ("a name with spaces", ("name: demo-policy", "name: Demo policy"), "name:", "'name' is 'Demo policy'"),
-    ("no rules", ("## Rules", "## Hints"), "- Because: The job is below", "without a section '## Rules'"),
+    ("no rules", ("## Rules", "## Hints"), "- Because: The job is below", "section '## Rules' is missing"),
     ("empty rules", ("- Use only what the two texts say.", ""), "## Rules", "'## Rules' is empty"),
     (
         "rules twice",
@@ -134,12 +135,12 @@ MISTAKES = [
         "has no '### Question'",
     ),
     ("an empty question", ("Is the level the same?", ""), "### Question#3", "'### Question' of dimension 'seniority'"),
-    ("a heading too deep", ("### Question\n\nIs", "##### Question\n\nIs"), "##### Question", "is too deep"),
+    ("a heading too deep", ("### Question\n\nIs", "##### Question\n\nIs"), "##### Question", "skips a level"),
     ("no table of grades", ("| grade |", "grade"), "### Grades", "has no table"),
     ("a table of other columns", ("| grade | name |", "| grade | word |"), "| grade | word", "must have the columns"),
     ("a grade of five", ("| 4 | all |", "| 5 | all |"), "| 5 | all", "'5' is not a grade"),
-    ("a grade twice", ("| 3 | most |", "| 4 | most |"), "| 4 | most", "grade 4 of 'skills' stands twice"),
-    ("a grade that is not told", ("| 3 | most | Three in four. |\n", ""), "### Grades#2", "what grade 3 means"),
+    ("a grade twice", ("| 3 | most |", "| 4 | most |"), "| 4 | most", "grade 4 of 'skills' appears twice"),
+    ("a grade that is missing", ("| 3 | most | Three in four. |\n", ""), "### Grades#2", "has no grade 3"),
     ("a grade without meaning", ("| Three in four. |", "| |"), "| 3 | most", "grade 3 of 'skills' needs"),
     ("examples of one grade", ("#### 1: a step down", "#### 4: same"), "### Examples#3", "at least two grades"),
     ("an example without grade", ("#### 1: a step down", "#### a step down"), "#### a step", "must read '#### grade"),
@@ -158,14 +159,14 @@ MISTAKES = [
         "- Because: Both",
         "a second '- Because:'",
     ),
-    ("no overall rule", ("## Overall", "## Total"), "- Because: The job is below", "without a section '## Overall'"),
+    ("no overall rule", ("## Overall", "## Total"), "- Because: The job is below", "section '## Overall' is missing"),
     ("a cap on nothing", ("| role | 0 | 2 |", "| roles | 0 | 2 |"), "| roles", "'roles' is not a dimension"),
     ("a cap at no grade", ("| role | 0 | 2 |", "| role | 0 | 7 |"), "| role | 0 | 7", "'7' is not a grade"),
 ]
 
 
 @pytest.mark.parametrize(("change", "at", "sentence"), [row[1:] for row in MISTAKES], ids=[row[0] for row in MISTAKES])
-def test_a_mistake_is_told_with_its_line(change: tuple[str, str], at: str, sentence: str) -> None:
+def test_the_error_names_the_line_of_the_mistake(change: tuple[str, str], at: str, sentence: str) -> None:
     assert change[0] in TEXT
     broken = TEXT.replace(*change, 1)
     with pytest.raises(DocumentError, match=re.escape(sentence)) as caught:
@@ -173,7 +174,7 @@ def test_a_mistake_is_told_with_its_line(change: tuple[str, str], at: str, sente
     assert str(caught.value).startswith(f"demo.md:{line_of(broken, at)}: ")
 
 
-def test_a_document_without_dimensions_says_so_at_its_end() -> None:
+def test_a_document_without_dimensions_fails_at_its_last_line() -> None:
     text = TEXT[: TEXT.index("## Dimension: role")].replace("| role | 0 | 2 |\n", "")
     with pytest.raises(DocumentError, match=rf"demo\.md:{len(text.splitlines())}: .*'## Dimension: name'"):
         parse_policy(text, "demo.md")
