@@ -55,7 +55,8 @@ class _Pending:
 class Engine:
     """Runs the jobs of the queue, batch after batch. Call everything from one event loop.
 
-    `announced_s` are the predicted seconds of accepted requests whose jobs are not submitted yet.
+    `announced_ns` is the predicted time of accepted requests whose jobs are not submitted yet. In whole nanoseconds, so
+    that adding and subtracting leaves no rest.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         hang_s: float = 10.0,
     ) -> None:
-        self.announced_s = 0.0
+        self.announced_ns = 0
         self._queue = queue
         self._observer = observer
         self._clock = clock
@@ -150,7 +151,7 @@ class Engine:
 
     def backlog_seconds(self) -> float:
         """Predicted seconds until all accepted requests are done."""
-        return self.queued_seconds() + self.announced_s
+        return self.queued_seconds() + self.announced_ns / 1e9
 
     def fail_all(self, reason: str) -> None:
         """Be dead from now on: all submitted jobs end with EngineDead."""

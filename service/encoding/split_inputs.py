@@ -105,11 +105,12 @@ class SplitInputs:
         if isinstance(found.member, MemberState) and not found.missing:
             member, encoded = found.member, NOTHING
         else:
-            parts.engine.announced_s += estimate.score_s  # until its blocks are in the queue
+            score_ns = round(1e9 * estimate.score_s)
+            parts.engine.announced_ns += score_ns  # until its blocks are in the queue
             try:
                 member, encoded = await self._encode(request, found)
             finally:
-                parts.engine.announced_s -= estimate.score_s
+                parts.engine.announced_ns -= score_ns
         timings.lap("encode")
         timings.split("encode", "model", encoded.model_s)
         return self._blocks(found, member, encoded.results)

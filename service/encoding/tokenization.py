@@ -42,7 +42,7 @@ class TokenizerThread:
 
     async def run(self, work: Callable[[], T], request: ScoringRequest, estimate: CostEstimate) -> T:
         """The result of `work` on a request's texts. Raises DeadlinePassed if its turn comes after the deadline."""
-        expected_s = estimate.prepare_s + estimate.encode_s + estimate.score_s
+        expected_ns = round(1e9 * (estimate.prepare_s + estimate.encode_s + estimate.score_s))
 
         def timed() -> tuple[T, float]:
             began = time.monotonic()
@@ -50,11 +50,11 @@ class TokenizerThread:
                 raise DeadlinePassed
             return work(), time.monotonic() - began
 
-        self._engine.announced_s += expected_s  # until its jobs are in the queue, admission sees the request here
+        self._engine.announced_ns += expected_ns  # until its jobs are in the queue, admission sees the request here
         try:
             result, seconds = await asyncio.get_running_loop().run_in_executor(self._executor, timed)
         finally:
-            self._engine.announced_s -= expected_s
+            self._engine.announced_ns -= expected_ns
         self.text_s.note(time.monotonic(), predicted=1 + len(request.candidates), measured=seconds)
         return result
 

@@ -62,7 +62,7 @@ def test_a_request_whose_deadline_passes_before_its_turn_is_not_tokenised(
     parts.tokenizer._executor.submit(gate.wait, PATIENCE_S)
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(running.score, deadline_ms=500)
-        eventually(lambda: parts.engine.announced_s or late.done())
+        eventually(lambda: parts.engine.announced_ns or late.done())
         deadline = time.monotonic() + 0.51
         eventually(lambda: time.monotonic() > deadline)
         gate.set()
