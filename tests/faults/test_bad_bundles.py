@@ -1,4 +1,4 @@
-"""Twenty-odd kinds of bad bundle: each is refused with a sentence, and what is live stays."""
+"""More than twenty kinds of bad bundle: the service refuses each with a sentence and keeps the live model."""
 
 import hashlib
 import json
@@ -129,13 +129,13 @@ def test_each_kind_is_refused_with_a_sentence(tmp_path: Path, kind: str) -> None
     assert str(raised.value)
 
 
-def test_the_sound_bundle_is_not_refused(tmp_path: Path) -> None:
-    """The negative control: what is spoilt above is taken before."""
+def test_the_bundle_without_a_defect_loads(tmp_path: Path) -> None:
+    """The negative control: the bundle loads before it is damaged."""
     write_tiny_bundle(tmp_path / "tiny-v2", version="2")
     assert load_tiny(tmp_path / "tiny-v2").version == "2"
 
 
-def test_what_is_live_stays_whatever_is_activated(serve: Serve, tmp_path: Path) -> None:
+def test_the_live_model_stays_when_a_bad_bundle_is_activated(serve: Serve, tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "tiny-v1")
     running: Running = serve(bundle=tmp_path / "tiny-v1")
     before = running.score().json()

@@ -1,4 +1,4 @@
-"""Markers planted in every field, header and path, on every way to an error: none comes out unasked."""
+"""Markers in every field, header and path, on every way to an error: no answer, log line or metric shows one."""
 
 import json
 import logging
@@ -117,7 +117,7 @@ def hits(running: Listening, told: Callable[[], str]) -> tuple[set[int], list[st
     return statuses, found
 
 
-def test_no_canary_comes_out_on_any_way_to_an_error(
+def test_no_error_shows_a_marker(
     serve_on_port: ServeOnPort, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.DEBUG):
@@ -129,7 +129,7 @@ def test_no_canary_comes_out_on_any_way_to_an_error(
     assert {200, 400, 404, 405, 415, 422} <= statuses
 
 
-def test_a_failure_within_tells_none_either_and_the_test_would_see_one(
+def test_an_internal_failure_shows_no_marker_and_the_check_would_find_one(
     serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = serve(load=loading(SumScorer(failing)))  # type: ignore[arg-type]  # it raises instead of answering
@@ -143,7 +143,7 @@ def test_a_failure_within_tells_none_either_and_the_test_would_see_one(
         assert CANARY in caplog.text
 
 
-def test_every_field_of_the_contract_is_planted() -> None:
+def test_every_field_of_the_contract_holds_a_marker() -> None:
     for path, contract in (("/score", ScoreRequest), ("/candidates", PutCandidates), ("/rerank", RerankRequest)):
         known = {name for body in planted(BODIES[path]) if isinstance(body, dict) for name in body}
         optional = {"texts", "return_documents", "return_text", "truncate", "max_tokens_per_doc", "ttl_s"}

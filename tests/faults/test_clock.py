@@ -42,13 +42,15 @@ def jump_of(seconds: float, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Non
 
 
 @pytest.mark.parametrize("seconds", JUMPS)
-def test_requests_under_way_do_not_notice_a_jump(serve: Serve, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+def test_a_jump_of_the_wall_clock_moves_no_deadline(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
     scorer = GatedScorer()
     running = serve(load=loading(scorer))
     assert answered_across(running, scorer, jump_of(seconds, monkeypatch)) == [200, 200]
 
 
-def test_they_would_if_deadlines_were_reckoned_by_that_clock(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jump_is_found_when_deadlines_use_the_wall_clock(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: deadlines and the engine's clock are those of the wall."""
     scorer = GatedScorer()
     running = serve(load=loading(scorer))

@@ -1,4 +1,4 @@
-"""A run that never ends ends in answers, in not-live, and in a process that can be ended."""
+"""A model run that never ends: every caller gets an answer, /livez fails, and the process can be stopped."""
 
 import signal
 import time
@@ -27,7 +27,7 @@ def timed(client: httpx.Client, body: dict[str, object]) -> tuple[int, float]:
 
 
 @pytest.mark.slow
-def test_a_graph_that_loops_for_ever_is_noticed_and_every_caller_answered(tmp_path: Path) -> None:
+def test_an_endless_graph_is_detected_and_every_caller_is_answered(tmp_path: Path) -> None:
     bundle = write_poison_bundle(tmp_path / "bundle", "loop")
     with process(BUNDLE=str(bundle), HANG_S="3") as (started, client):
         assert timed(client, SOUND)[0] == 200

@@ -1,4 +1,4 @@
-"""No memory to be had, and memory that is never given back: the one ends in answers, the other is seen."""
+"""Without memory, requests get errors and the service lives on. A leak is detected."""
 
 import gc
 import resource
@@ -26,7 +26,7 @@ TURNS = 150
 
 
 def outcomes(url: httpx.URL, num: int) -> Counter[str]:
-    """What so many callers hear of a large request at the same time."""
+    """The outcomes of `num` large requests at the same time."""
 
     def ask(_: int) -> str:
         try:
@@ -74,11 +74,11 @@ def kept_bytes(running: Running) -> float:
         tracemalloc.stop()
 
 
-def test_requests_leave_nothing_behind(serve: Serve) -> None:
+def test_requests_leave_no_memory_behind(serve: Serve) -> None:
     assert kept_bytes(serve()) <= MOST_BYTES
 
 
-def test_a_planted_leak_is_seen(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_leak_is_found(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control."""
     monkeypatch.setattr(Metrics, "answered", Metrics.answered)  # put back afterwards
     leak()

@@ -1,4 +1,4 @@
-"""Ten times what can be done, over the wire: work goes on, and when the flood ends all come in again.
+"""Ten times the capacity, over the wire: work goes on, and after the flood every request is accepted again.
 
 `tests/service/admission/test_overload.py` holds the figures, in virtual time; `make fire` has those of the model.
 """
@@ -37,7 +37,7 @@ def one(deadline_ms: int) -> Call:
 
 
 def flooded(serve_on_port: ServeOnPort, deadline_ms: int, **settings: object) -> tuple[Listening, list[Sample]]:
-    """A service that is told to do ten times what it can, and what became of it."""
+    """A service under ten times its capacity, and the outcome of each request."""
     running = serve_on_port(load=loading(SumScorer(slow), run_s=RUN_S), **settings)
     url = str(running.client.base_url)
     times = arrivals(10 * PER_S, SECONDS, seed=0)
@@ -50,7 +50,7 @@ def in_time(samples: list[Sample]) -> int:
 
 
 @pytest.mark.slow
-def test_a_flood_is_turned_away_and_leaves_nothing_behind(serve_on_port: ServeOnPort) -> None:
+def test_a_flood_is_refused_and_leaves_no_backlog(serve_on_port: ServeOnPort) -> None:
     running, samples = flooded(serve_on_port, DEADLINE_MS)
     assert {each.outcome for each in samples} <= {"200", "503", "504"}
     assert in_time(samples) >= 0.5 * PER_S * SECONDS  # a loaded machine may be slow, but does not collapse
@@ -60,7 +60,7 @@ def test_a_flood_is_turned_away_and_leaves_nothing_behind(serve_on_port: ServeOn
 
 
 @pytest.mark.slow
-def test_with_the_door_open_hardly_any_is_in_time(serve_on_port: ServeOnPort) -> None:
+def test_without_admission_few_answers_are_in_time(serve_on_port: ServeOnPort) -> None:
     """The negative control: all say that they have ten minutes, and all are believed."""
     _, samples = flooded(serve_on_port, 600_000, max_backlog_s=3600)
     assert in_time(samples) < 0.5 * PER_S * SECONDS

@@ -1,4 +1,4 @@
-"""A pair at which the graph fails costs its own score and no other; the errors are onnxruntime's own."""
+"""A pair on which the graph fails loses its own score and no other. The errors come from onnxruntime."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def scores(running: Running, candidates: list[dict[str, str]]) -> dict[str, tupl
 
 
 @pytest.mark.parametrize("poison", ["gather", "memory", "nan"])
-def test_a_poison_pair_fails_alone_and_its_neighbours_keep_their_scores(
+def test_a_poison_pair_fails_alone_and_the_others_keep_their_scores(
     serve: Serve, tmp_path: Path, poison: Poison
 ) -> None:
     running = serve(bundle=write_poison_bundle(tmp_path / "bundle", poison))
@@ -37,6 +37,6 @@ def test_a_poison_pair_fails_alone_and_its_neighbours_keep_their_scores(
     assert running.client.get("/livez").status_code == 200
 
 
-def test_nothing_but_poison_is_a_degraded_answer_and_no_5xx(serve: Serve, tmp_path: Path) -> None:
+def test_a_request_of_poison_pairs_gets_a_degraded_answer(serve: Serve, tmp_path: Path) -> None:
     running = serve(bundle=write_poison_bundle(tmp_path / "bundle", "gather"))
     assert scores(running, [POISONED[2]]) == {"bad": ("failed", None)}

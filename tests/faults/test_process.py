@@ -1,4 +1,4 @@
-"""The process under signals and without descriptors; and no clock that jumps where deadlines are reckoned."""
+"""The process under signals and without file descriptors. Deadlines use a clock that does not jump."""
 
 import ast
 import os
@@ -29,7 +29,7 @@ MOST_FILES = 80
 
 
 class Callers:
-    """Eight who ask, request after request, until nobody listens any more; `heard` is what each was told."""
+    """Eight clients that send request after request until the service is gone. `heard` holds their outcomes."""
 
     def __init__(self, url: httpx.URL) -> None:
         self.heard: list[list[str]] = [[] for _ in range(8)]
@@ -68,7 +68,7 @@ def test_sigterm_under_load_fails_no_request(bundle: Path) -> None:
     assert set(outcomes) == {"200"}, outcomes
 
 
-def test_kill_9_breaks_what_is_in_flight_and_a_new_process_takes_the_port(bundle: Path) -> None:
+def test_kill_9_breaks_running_requests_and_a_new_process_takes_the_port(bundle: Path) -> None:
     """The negative control of the test above: the same callers do notice an end that is none."""
     with process(BUNDLE=str(bundle)) as (started, client):
         callers = Callers(client.base_url)
@@ -102,7 +102,7 @@ def flood(port: int | None) -> Iterator[None]:
             each.close()
 
 
-def test_without_descriptors_the_silent_make_room_and_the_service_lives_on(bundle: Path) -> None:
+def test_without_descriptors_idle_connections_close_and_the_service_lives_on(bundle: Path) -> None:
     with ExitStack() as stack:
         with limited(resource.RLIMIT_NOFILE, MOST_FILES):
             started, client = stack.enter_context(process(BUNDLE=str(bundle)))
@@ -112,8 +112,8 @@ def test_without_descriptors_the_silent_make_room_and_the_service_lives_on(bundl
         assert started.poll() is None
 
 
-def test_without_descriptors_stock_uvicorn_answers_nobody() -> None:
-    """The negative control of the test above: the flood does take all descriptors."""
+def test_without_descriptors_stock_uvicorn_stops_answering() -> None:
+    """The negative control of the test above: the flood takes all descriptors."""
     port = free_port()
     with limited(resource.RLIMIT_NOFILE, MOST_FILES):
         started = subprocess.Popen(STOCK, cwd=ROOT, env={**os.environ, "FITSCORE_PORT": str(port)})
@@ -138,12 +138,12 @@ def wall_clocks(source: str) -> list[str]:
     )
 
 
-def test_no_deadline_is_reckoned_by_a_clock_that_may_jump() -> None:
+def test_no_deadline_uses_a_clock_that_may_jump() -> None:
     """`time.time` and `datetime.now` say when something was; only what outlives a process may ask them."""
     files = (path for path in (ROOT / "service").rglob("*.py") if path.parent.name not in ("audit", "store"))
     assert [(path.name, found) for path in files if (found := wall_clocks(path.read_text()))] == []
 
 
-def test_the_check_sees_a_planted_wall_clock() -> None:
+def test_the_check_finds_a_planted_wall_clock() -> None:
     planted = "import time\nlate = time.time() > deadline\nsoon = datetime.now()"
     assert wall_clocks(planted) == ["datetime.now", "time.time"]

@@ -1,7 +1,7 @@
-"""A chat model behind loopback HTTP that speaks the OpenAI protocol and misbehaves as told.
+"""A chat model behind loopback HTTP that speaks the OpenAI protocol and misbehaves on request.
 
-Its grades follow from the pair, so that a judge who mixes pairs up is found out. It counts what it would bill: a
-request that comes again under its Idempotency-Key is answered from what it said before, and billed once.
+Its grades follow from the pair, so a judge that confuses pairs is detected. It counts what it would bill: a
+request that repeats its Idempotency-Key gets the first answer again and is billed once.
 """
 
 from __future__ import annotations

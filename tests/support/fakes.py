@@ -1,4 +1,4 @@
-"""Stand-ins whose answers depend on what they are asked, and gates that stop time where a test wants it."""
+"""Fakes whose answers depend on their input, and gates that stop time where a test wants it."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class WatchedModel:
 
 
 def _policy(one_s: float, many_s: float) -> BatchPolicy:
-    """Costs of a batch of 1 and of 64, whatever the length."""
+    """Costs of a batch of 1 and of 64, for every length."""
     cost = LatencyTable((1, 64), (1, 64), ((one_s,) * 2, (many_s,) * 2))
     return BatchPolicy(cost, max_batch_tokens=8192, max_batch_s=0.04)
 

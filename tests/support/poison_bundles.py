@@ -26,7 +26,7 @@ def write_poison_bundle(path: Path, poison: Poison) -> Path:
 
 
 def poison_graph(poison: Poison) -> bytes:
-    """The tiny graph with a second path that reads how often the word stands in the batch, and adds nothing."""
+    """The tiny graph with a second path that counts the word in the batch and adds nothing to the scores."""
     model = onnx.load_model_from_string(graph_bytes())
     graph = model.graph
     for node in graph.node:
