@@ -163,12 +163,8 @@ def _response(body: object, result: ScoringResult, context: RequestContext, app:
     return response
 
 
-@router.put(
-    "/candidates",
-    response_model=schemas.PutResponse,
-    responses=problems(UnsupportedMedia, Overloaded, StoreUnavailable, StoreFull, *WITH_BODY),
-)
-async def put_candidates(body: schemas.PutCandidates, app: Context) -> Response:
+@router.put("/candidates", responses=problems(UnsupportedMedia, Overloaded, StoreUnavailable, StoreFull, *WITH_BODY))
+async def put_candidates(body: schemas.PutCandidates, app: Context) -> schemas.PutResponse:
     """Insert or replace candidates, all or none. Then requests can score them by id, until `ttl_s` has passed.
 
     A split model encodes them in the background. 503 if more candidates would wait for that than the queue holds:
@@ -179,108 +175,100 @@ async def put_candidates(body: schemas.PutCandidates, app: Context) -> Response:
     app.background.check_room(len(candidates))
     await app.store.put({each.id: each.content for each in candidates if each.content is not None}, body.ttl_s)
     await app.background.encode(candidates)
-    return Response(orjson.dumps({"upserted": len(candidates), **_progress(app)}), media_type=JSON)
+    background = app.background
+    return schemas.PutResponse(upserted=len(candidates), waiting=background.unfinished, room=background.room)
 
 
-@router.get("/candidates:progress", response_model=schemas.Progress, responses=problems(*GUARDED))
-async def encoding_progress(app: Context) -> Response:
+@router.get("/candidates:progress", responses=problems(*GUARDED))
+async def encoding_progress(app: Context) -> schemas.Progress:
     """Progress of the background encoding of stored candidates."""
-    return Response(orjson.dumps(_progress(app)), media_type=JSON)
-
-
-def _progress(app: AppContext) -> dict[str, int]:
-    return {"waiting": app.background.unfinished, "room": app.background.room}
+    return schemas.Progress(waiting=app.background.unfinished, room=app.background.room)
 
 
 @router.delete(
     "/candidates/{candidate_id:path}", status_code=204, responses=problems(NotFound, StoreUnavailable, *GUARDED)
 )
-async def delete_candidate(candidate_id: str, app: Context) -> Response:
+async def delete_candidate(candidate_id: str, app: Context) -> None:
     """Delete a stored candidate."""
     if not await app.store.delete(candidate_id):
         raise NotFound("no candidate has this id")
-    return Response(status_code=204)
 
 
-@router.get("/v1/models", response_model=schemas.ModelsResponse, responses=problems(*GUARDED))
-async def list_models(app: Context) -> Response:
+@router.get("/v1/models", responses=problems(*GUARDED))
+async def list_models(app: Context) -> schemas.ModelsResponse:
     """List the live model, and the valid bundles in its folder."""
     entries = [_entry(each, app) for each in await app.models.versions()]
-    return Response(orjson.dumps({"models": entries, "fault": app.models.current.fault}), media_type=JSON)
+    return schemas.ModelsResponse(models=entries, fault=app.models.current.fault)
 
 
-def _entry(model: LiveModel | Manifest, app: AppContext) -> dict[str, object]:
-    """A model as a `ModelEntry`."""
+def _entry(model: LiveModel | Manifest, app: AppContext) -> schemas.ModelEntry:
     named, current = (model.name, model.version), app.models.current
     live, rollout = current.live, current.rollout
     tried = rollout is not None and (rollout.model.name, rollout.model.version) == named
-    return {
-        "name": model.name,
-        "version": model.version,
-        "policy": model.policy,
-        "live": live is not None and (live.name, live.version) == named,
-        "rollout": {"mode": rollout.mode, "share": rollout.share} if rollout and tried else None,
-    }
+    return schemas.ModelEntry(
+        name=model.name,
+        version=model.version,
+        policy=model.policy,
+        live=live is not None and (live.name, live.version) == named,
+        rollout=schemas.Rollout(mode=rollout.mode, share=rollout.share) if rollout and tried else None,
+    )
 
 
-@router.post(
-    "/v1/models/{version}:activate", response_model=schemas.ModelEntry, responses=problems(NotFound, Conflict, *GUARDED)
-)
-async def activate_model(version: str, app: Context) -> Response:
+@router.post("/v1/models/{version}:activate", responses=problems(NotFound, Conflict, *GUARDED))
+async def activate_model(version: str, app: Context) -> schemas.ModelEntry:
     """Load another version of the live model, verify it, warm it up, and make it live.
 
     The old version stays live if any step fails.
     """
-    return Response(orjson.dumps(_entry(await app.models.activate(version), app)), media_type=JSON)
+    return _entry(await app.models.activate(version), app)
 
 
-@router.post("/v1/models/{version}:shadow", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
-async def shadow_model(version: str, body: schemas.Share, app: Context) -> Response:
+@router.post("/v1/models/{version}:shadow", responses=ROLLING_OUT)
+async def shadow_model(version: str, body: schemas.Share, app: Context) -> schemas.ModelEntry:
     """Score a share of the requests with this version as well, after they were answered, and compare the scores.
 
     Callers do not see its scores. The rollout stops by itself if the version fails more often, is slower, or scores
     differently than the live model. A share of 0 stops it.
     """
-    model = await app.models.roll_out(version, "shadow", body.share)
-    return Response(orjson.dumps(_entry(model, app)), media_type=JSON)
+    return _entry(await app.models.roll_out(version, "shadow", body.share), app)
 
 
-@router.post("/v1/models/{version}:canary", response_model=schemas.ModelEntry, responses=ROLLING_OUT)
-async def canary_model(version: str, body: schemas.Share, app: Context) -> Response:
+@router.post("/v1/models/{version}:canary", responses=ROLLING_OUT)
+async def canary_model(version: str, body: schemas.Share, app: Context) -> schemas.ModelEntry:
     """Answer a share of the requests with this version. The rollout stops by itself, as a shadow does."""
-    model = await app.models.roll_out(version, "canary", body.share)
-    return Response(orjson.dumps(_entry(model, app)), media_type=JSON)
+    return _entry(await app.models.roll_out(version, "canary", body.share), app)
 
 
-@router.post("/v1/models/{version}:rollback", response_model=schemas.ModelEntry, responses=problems(Conflict, *GUARDED))
-async def roll_back_model(version: str, app: Context) -> Response:
+@router.post("/v1/models/{version}:rollback", responses=problems(Conflict, *GUARDED))
+async def roll_back_model(version: str, app: Context) -> schemas.ModelEntry:
     """Return from this version, the live one, to the previous one, which is still in memory.
 
     409 if this version is not live, so a repeated request changes nothing.
     """
-    return Response(orjson.dumps(_entry(await app.models.roll_back(version), app)), media_type=JSON)
+    return _entry(await app.models.roll_back(version), app)
 
 
-@router.get("/livez", response_model=schemas.Probe, responses=NOT_YET)
-async def livez(app: Context) -> Response:
+@router.get("/livez", responses=NOT_YET)
+async def livez(app: Context, response: Response) -> schemas.Probe:
     """Liveness: 200 from the start of the process, 503 once the model thread has died."""
-    return _probe(app, ok=app.lifecycle.phase not in ("dead", "failed"))
+    return _probe(app, response, ok=app.lifecycle.phase not in ("dead", "failed"))
 
 
-@router.get("/readyz", response_model=schemas.Probe, responses=NOT_YET)
-async def readyz(app: Context) -> Response:
+@router.get("/readyz", responses=NOT_YET)
+async def readyz(app: Context, response: Response) -> schemas.Probe:
     """Readiness: 200 while the service accepts requests."""
-    return _probe(app, ok=app.lifecycle.phase == "ready")
+    return _probe(app, response, ok=app.lifecycle.phase == "ready")
 
 
-@router.get("/startupz", response_model=schemas.Probe, responses=NOT_YET)
-async def startupz(app: Context) -> Response:
+@router.get("/startupz", responses=NOT_YET)
+async def startupz(app: Context, response: Response) -> schemas.Probe:
     """Start-up: 200 once a model has been loaded."""
-    return _probe(app, ok=app.lifecycle.loaded)
+    return _probe(app, response, ok=app.lifecycle.loaded)
 
 
-def _probe(app: AppContext, *, ok: bool) -> Response:
-    return Response(orjson.dumps({"phase": app.lifecycle.phase}), 200 if ok else 503, media_type=JSON)
+def _probe(app: AppContext, response: Response, *, ok: bool) -> schemas.Probe:
+    response.status_code = 200 if ok else 503
+    return schemas.Probe(phase=app.lifecycle.phase)
 
 
 @router.get("/metrics", response_class=Response)
