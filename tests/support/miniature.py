@@ -26,7 +26,7 @@ from training.nets.shapes import Lora, SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import ActionHeadsPlan, DecoderPlan, Recipe, TeacherPlan
 from training.recipes import find_recipe
-from training.sources.market import market_attraction, market_lists
+from training.sources.market import market_attractiveness, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
 from training.trainer import precision
@@ -44,7 +44,7 @@ def lists(_: SourceFiles) -> Iterator[FieldList]:
 
 def log(_: SourceFiles) -> Iterator[FieldList]:
     shown = market_lists(lists={"train": 16, "valid": 8, "test": 4}, candidates=8, seed=2)
-    yield from simulated_log(shown, market_attraction, power_law(8, 0.7), seed=3)
+    yield from simulated_log(shown, market_attractiveness, power_law(8, 0.7), seed=3)
 
 
 def base(_: SourceFiles, folder: Path) -> str:

@@ -30,7 +30,7 @@ from training.recipe import (
     TrainingPlan,
 )
 from training.recipes.jobs import TEMPLATE
-from training.sources.market import market_attraction, market_grades, market_lists
+from training.sources.market import market_attractiveness, market_grades, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.trainer.schedule import Phases, Schedule
 
@@ -57,7 +57,7 @@ def lists(_: SourceFiles) -> Iterator[FieldList]:
 def log(_: SourceFiles) -> Iterator[FieldList]:
     """What members of the same market did about lists that they were shown."""
     shown = market_lists(lists={"train": 800, "valid": 150, "test": 100}, candidates=8, seed=2)
-    yield from simulated_log(shown, market_attraction, power_law(8, 0.7), seed=3)
+    yield from simulated_log(shown, market_attractiveness, power_law(8, 0.7), seed=3)
 
 
 def human_grades(_: SourceFiles) -> HumanGrades:

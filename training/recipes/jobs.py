@@ -26,7 +26,7 @@ from training.recipe import (
 from training.recipes import minilm
 from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades
-from training.sources.simulated_clicks import ACTIONS, attraction_of_texts, power_law, simulated_log
+from training.sources.simulated_clicks import ACTIONS, attractiveness_of_texts, power_law, simulated_log
 from training.sources.taxonomies import MajorGroups, read_taxonomies
 from training.trainer.schedule import Schedule
 
@@ -129,7 +129,7 @@ def log(data: SourceFiles) -> Iterator[FieldList]:
         usajobs.posting_lists(postings, "valid", count=100, candidates=20, titled_share=0.0, seed=25),
         usajobs.posting_lists(postings, "test", count=150, candidates=20, titled_share=0.0, seed=26),
     )
-    yield from simulated_log(shown, attraction_of_texts, power_law(100, 0.7), seed=23)
+    yield from simulated_log(shown, attractiveness_of_texts, power_law(100, 0.7), seed=23)
 
 
 def recipe() -> Recipe:

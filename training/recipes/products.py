@@ -24,7 +24,7 @@ from training.recipe import (
 from training.recipes import minilm
 from training.sources import shop
 from training.sources.esci import read_shop, shopping_grades
-from training.sources.simulated_clicks import attraction_of_texts, power_law, simulated_log
+from training.sources.simulated_clicks import attractiveness_of_texts, power_law, simulated_log
 
 TEMPLATE = Template(
     member=(FieldFormat(name="query"),),
@@ -108,7 +108,7 @@ def log(data: SourceFiles) -> Iterator[FieldList]:
         shop.judged_lists(esci, "test"),
         shop.mixed_lists(esci, "test", others=20, seed=6),
     )
-    yield from simulated_log(shown, partial(attraction_of_texts, told_in="query"), power_law(200, 0.7), seed=7)
+    yield from simulated_log(shown, partial(attractiveness_of_texts, words_field="query"), power_law(200, 0.7), seed=7)
 
 
 def recipe() -> Recipe:

@@ -1,4 +1,4 @@
-"""Adapters: one file per real (or generated) source, each turning it into candidate lists.
+"""Adapters: one file per source, real or generated, which turns it into candidate lists or grades.
 
-An adapter knows its source's files and traps; it knows nothing of models, losses or splits of other sources.
+An adapter knows its source's files and traps; it knows no models, no losses and no splits of other sources.
 """

@@ -1,7 +1,7 @@
-"""Career moves: a member's history against the title of the job they took next. Evaluation only: nothing ships from it.
+"""Career moves: a member's history against the title of the job they took next. Evaluation only; nothing of it ships.
 
-The next job's description was written by the same person and is left out. Negatives are other moves' titles
-and unobserved: they say what was not taken, not what would not fit.
+The next job's description was written by the same person and is left out. Negatives are titles of other moves: they
+were not taken, which does not mean that they would not fit.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from training.data.source_files import SourceFiles
 
 
 def move_lists(data: SourceFiles, *, count: int, negatives: int, seed: int) -> Iterator[FieldList]:
-    """One list for each of `count` members (a random move of each to a different title):
-    the title taken among others.
-    """
+    """One list for each of `count` members, from a random move to a different title: the title taken among others."""
     random_ = random.Random(seed)
     moves = _moves(data)
     titles = sorted(set(moves["next_title"].to_list()))
@@ -32,9 +30,9 @@ def move_lists(data: SourceFiles, *, count: int, negatives: int, seed: int) -> I
 
 
 def moves_by_member(data: SourceFiles, *, per_member: int, negatives: int, seed: int) -> Iterator[FieldList]:
-    """Up to `per_member` moves of each member under head `move`; a member stands in one split only (70, 10, 20 %).
+    """Up to `per_member` moves of each member under head `move`; each member is in one split only (70, 10, 20 %).
 
-    Negatives come from the moves of the member's own split, so that no title is new to one split alone.
+    Negatives come from the moves of the member's own split, so every title of a split occurs as a positive in it.
     """
     random_ = random.Random(seed)
     moves = _moves(data).sample(fraction=1.0, shuffle=True, seed=seed)

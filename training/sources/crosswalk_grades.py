@@ -1,8 +1,8 @@
 """Human grades of the jobs product: the official ESCO-O*NET crosswalk, and Nesta's of November 2020 as second rater.
 
-Both speak about occupations being the same work, so they are grades of the dimension `role` and of nothing else. They
-were not asked the same: the official one says how the meanings of two occupations relate, Nesta's how sure its makers
-were that the occupation they picked is the best match. A pair that neither lists was not judged and has no grade.
+Both compare the work of occupations, so they grade the dimension `role` only. They answer different questions: the
+official one how the meanings of two occupations relate, Nesta's how certain its makers were of the best match. A pair
+that neither lists was not judged and has no grade.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 from training.sources.taxonomies import job_fields, read_taxonomies, worker_fields
 
 OFFICIAL = {"exactMatch": 4, "closeMatch": 3, "narrowMatch": 2, "broadMatch": 2}
-NOT_JUDGED = "exactISCO"  # the same group of ISCO, which a table decided
+NOT_JUDGED = "exactISCO"  # equal ISCO groups, which a table decided
 NESTA = {"2.0": 4, "1.0": 3, "0.5": 2}
 
 
 def crosswalk_grades(data: SourceFiles) -> HumanGrades:
-    """Grades of O*NET workers against ESCO occupations that both stand in the shipped taxonomies."""
+    """Grades of O*NET workers against ESCO occupations, for pairs with both in the taxonomies."""
     taxonomies = read_taxonomies(data)
     folder = data.path("esco_onet_crosswalk")
     official = pl.read_parquet(folder / "crosswalk.parquet").filter(pl.col("match") != NOT_JUDGED)
@@ -32,7 +32,7 @@ def crosswalk_grades(data: SourceFiles) -> HumanGrades:
         nesta, ("onet_code", "concept_uri", "confidence"), NESTA, "nesta", "nesta_crosswalk_nov2020.csv.gz"
     )
     known = [g for g in grades if g.member_id in taxonomies.workers and g.candidate_id in taxonomies.jobs]
-    random_ = random.Random(0)  # the whole form of both sides draws nothing from it
+    random_ = random.Random(0)  # unused: the whole form of both sides draws nothing
     pairs = [
         GradedPair(
             code,

@@ -1,7 +1,7 @@
 """Product search (Amazon Shopping Queries, ESCI): a shop with human labels, and texts without grades.
 
-To the jobs product it is real, noisy text about something else than jobs: those lists have no gains. A model that goes
-on placing product texts where its backbone put them keeps what it knew of language outside its own grades.
+For the jobs product these are real, noisy texts about other things, so those lists have no gains. A model that
+keeps the backbone's embeddings of product texts keeps what it knew of language outside its own grades.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PRODUCT_FIELDS = ("title", "brand", "color", "bullet_points", "description")
 
 
 def unjudged_lists(data: SourceFiles, *, count: int, candidates: int, seed: int) -> Iterator[FieldList]:
-    """Training lists of a product's description against product titles, its own among them; nothing is judged."""
+    """Training lists of a product's description against product titles, its own included; without gains."""
     random_ = random.Random(seed)
     products = pl.read_parquet(data.path("esci/products.parquet")).filter(pl.col("title").str.len_chars() > 0)
-    told = pl.col("bullet_points").str.len_chars() > 0
+    described = pl.col("bullet_points").str.len_chars() > 0
     titles = products["title"].to_list()
-    for index, row in enumerate(products.filter(told).sample(count, seed=seed).iter_rows(named=True)):
+    for index, row in enumerate(products.filter(described).sample(count, seed=seed).iter_rows(named=True)):
         others = [title for title in random_.sample(titles, candidates) if title != row["title"]]
         fields = [{"title": title} for title in [row["title"], *others][:candidates]]
         member = {"experience": row["bullet_points"].split("\n")}
@@ -35,7 +35,7 @@ def unjudged_lists(data: SourceFiles, *, count: int, candidates: int, seed: int)
 
 
 def read_shop(data: SourceFiles) -> Shop:
-    """Products and labelled queries. Raises DataError for a label or a product that there is not."""
+    """Products and labelled queries. Raises DataError for an unknown label or product."""
     rows = pl.read_parquet(data.path("esci/products.parquet")).iter_rows(named=True)
     products = {row["asin"]: {name: row[name] for name in PRODUCT_FIELDS if row[name]} for row in rows}
     judged = pl.read_parquet(data.path("esci/judgments.parquet")).select("query_id", "query", "doc_id", "label")
@@ -52,8 +52,9 @@ def read_shop(data: SourceFiles) -> Shop:
 
 
 def shopping_grades(data: SourceFiles) -> HumanGrades:
-    """The labels of shoppers' queries and products, as overall grades of the products policy. One rater: the source
-    published its adjudicated label only.
+    """The labels of queries and products as overall grades of the products policy.
+
+    There is one rater: the source published its adjudicated label only.
     """
     shop = read_shop(data)
     judged = [(query, asin, label) for query in shop.queries for asin, label in query.labels.items()]

@@ -17,7 +17,7 @@ from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 def read_human_grades(
     folder: Path, *, authority: tuple[str, ...], about: str, adjudicator: str | None = None
 ) -> HumanGrades:
-    """Read both files. Raises DataError naming file, row and column."""
+    """Read both files. Raises DataError with file, row and column."""
     pairs, grades = read_table(folder / "pairs.parquet"), read_table(folder / "grades.parquet")
     keys = ("member_id", "candidate_id")
     check_columns(pairs, {name: empty(name) for name in keys}, str(folder / "pairs.parquet"))

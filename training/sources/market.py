@@ -1,8 +1,7 @@
-"""A synthetic job market whose truth is known: trades with skills, members who know some, jobs that want some.
+"""A synthetic job market with known truth: trades with skills, members who have some, jobs that need some.
 
-Relevance is how much of what a job wants the member has, within the trade; whoever applies also wants a place near
-their own. Nothing here is real; it exists so that the whole cookbook can be run and tested on any
-machine in minutes.
+Relevance is the share of the wanted skills that the member has, within the trade. Applications also depend on the
+place. Nothing here is real: it lets the whole pipeline run and be tested on any machine in minutes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ LEVELS = ("junior", "senior")
 
 @dataclass(frozen=True)
 class Person:
-    """A member's latent truth."""
+    """The latent truth of a member."""
 
     trade: str
     level: str
@@ -41,7 +40,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Vacancy:
-    """A job's latent truth."""
+    """The latent truth of a job."""
 
     trade: str
     level: str
@@ -50,16 +49,14 @@ class Vacancy:
 
 
 def relevance(person: Person, vacancy: Vacancy) -> float:
-    """Share of the wanted skills that the person has: whole in the right trade, half in another;
-    less at another level.
-    """
+    """Share of the wanted skills that the person has, less in another trade and at another level."""
     share = len(person.skills & vacancy.wanted) / len(vacancy.wanted)
     fit = 0.4 + 0.6 * share if person.trade == vacancy.trade else 0.3 * share
     return fit if person.level == vacancy.level else 0.7 * fit
 
 
 def market_lists(*, lists: dict[Split, int], candidates: int, seed: int) -> Iterator[FieldList]:
-    """Lists labelled with `relevance`, and with `nearby`, which no grade says: how well the place suits the member."""
+    """Lists labelled with `relevance`, and with `nearby`, which is not graded: how well the place suits the member."""
     random_ = random.Random(seed)
     for split, count in lists.items():
         for index in range(count):
@@ -74,8 +71,8 @@ def market_lists(*, lists: dict[Split, int], candidates: int, seed: int) -> Iter
             yield FieldList(f"market/{split}/{index}", "market", split, _person_fields(person), fields, labels)
 
 
-def market_attraction(each: FieldList) -> Mapping[str, Sequence[float]]:
-    """Members of the market click what fits, and apply where they clicked and the place suits them too."""
+def market_attractiveness(each: FieldList) -> Mapping[str, Sequence[float]]:
+    """Members click what fits, and apply if they clicked and the place suits them too."""
     click = [0.05 + 0.6 * (fit or 0.0) for fit in each.labels["relevance"]]
     apply = [0.8 * chance * (near or 0.0) for chance, near in zip(click, each.labels["nearby"], strict=True)]
     return {"click": click, "apply": apply, "dismiss": [0.2 * (1 - chance) for chance in click]}
@@ -108,8 +105,9 @@ def _vacancy_fields(vacancy: Vacancy) -> Fields:
 
 
 def market_grades(*, members: int, candidates: int, seed: int) -> HumanGrades:
-    """What two careful raters of the market would say: the truth, each wrong by one grade now and then. Where they
-    differ, an adjudicator says the truth.
+    """Grades of two careful raters: the truth, each off by one grade now and then.
+
+    If they differ, an adjudicator gives the true grade.
     """
     random_ = random.Random(seed)
     pairs: list[GradedPair] = []
@@ -121,7 +119,7 @@ def market_grades(*, members: int, candidates: int, seed: int) -> HumanGrades:
             ids = (f"member-{index}", f"job-{index}-{place}")
             pairs.append(GradedPair(*ids, _person_fields(person), _vacancy_fields(vacancy)))
             for dimension, truth in true_grades(person, vacancy).items():
-                said = [_said(truth, random_), _said(truth, random_)]
+                said = [_noisy(truth, random_), _noisy(truth, random_)]
                 raters = [("first", said[0]), ("second", said[1])]
                 raters += [("adjudicator", truth)] if said[0] != said[1] else []
                 grades += [HumanGrade(*ids, dimension, rater, grade) for rater, grade in raters]
@@ -136,13 +134,13 @@ def market_grades(*, members: int, candidates: int, seed: int) -> HumanGrades:
 
 
 def true_grades(person: Person, vacancy: Vacancy) -> dict[str, int]:
-    """The grades of `policy/documents/demo.md` that the latent truth of a pair deserves."""
+    """The grades by `policy/documents/demo.md` of a pair's latent truth."""
     shared = len(person.skills & vacancy.wanted)
     role = 4 if person.trade == vacancy.trade else int(shared > 0)
     seniority = 4 if person.level == vacancy.level else 3 if vacancy.level == "senior" else 1
     return {"role": role, "skills": round(4 * shared / len(vacancy.wanted)), "seniority": seniority}
 
 
-def _said(truth: int, random_: random.Random) -> int:
+def _noisy(truth: int, random_: random.Random) -> int:
     wrong = random_.random() < 1 / 8
     return min(max(truth + random_.choice((-1, 1)) * wrong, 0), 4)

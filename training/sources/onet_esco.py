@@ -1,12 +1,12 @@
 """O*NET worker side x ESCO job side: official crosswalk grades, plus the titles, names and skills of both taxonomies.
 
-Four kinds of lists come from here:
+It yields four kinds of lists:
 
 - `crosswalk`: an O*NET worker against ESCO occupations; gains exact 1, close 2/3, narrow or broad 1/3,
   unlisted 0 (presumed);
-- `titles`:    a worker's titles against job titles; gains by how near O*NET says the two occupations are;
-- `names`:     a job's other names and some skills against ESCO occupations; its own has gain 1, unit group 0.3;
-- `skills`:    a set of ESCO skills against ESCO occupations; the occupation they came from has gain 1.
+- `titles`:    a worker's titles against job titles; gains by O*NET's relatedness of the two occupations;
+- `names`:     a job's other names and some skills against ESCO occupations; the job has gain 1, its unit group 0.3;
+- `skills`:    a set of ESCO skills against ESCO occupations; the occupation that they belong to has gain 1.
 
 An ESCO occupation that a held-out group maps to appears in no training list, not even as a negative.
 """
@@ -37,9 +37,9 @@ SAME_MAJOR_GROUP_GAIN = 0.1
 def crosswalk_lists(
     taxonomies: Taxonomies, groups: MajorGroups, *, copies: int, candidates: int, seed: int
 ) -> Iterator[FieldList]:
-    """Training lists: some graded jobs, the rest drawn half from the same ISCO groups and half from anywhere.
+    """Training lists: some graded jobs, the rest half from the same ISCO groups and half from anywhere.
 
-    Every third list shows both sides whole, as the held-out lists do; the others show random parts of them.
+    Every third list has both sides whole, as held-out lists do; the others have random parts of them.
     """
     random_ = random.Random(seed)
     usable = sorted(set(taxonomies.jobs) - held_out_jobs(taxonomies, groups))
@@ -68,10 +68,9 @@ def crosswalk_lists(
 def held_out_crosswalk_lists(
     taxonomies: Taxonomies, groups: MajorGroups, *, candidates: int, seed: int
 ) -> Iterator[FieldList]:
-    """Validation and test lists: every graded job, half the rest from the same ISCO sub-major groups, half
-    from anywhere.
+    """Validation and test lists: every graded job, the rest from the same ISCO sub-major groups and from anywhere.
 
-    The choice of the others knows no scorer, so it favours none of the systems that are compared.
+    No scorer takes part in the choice of the others, so it favours none of the compared systems.
     """
     random_ = random.Random(seed)
     everything = sorted(taxonomies.jobs)
@@ -93,9 +92,7 @@ def held_out_crosswalk_lists(
 
 
 def title_gain(taxonomies: Taxonomies, code: str, other: str) -> float:
-    """How near two O*NET occupations are:
-    the same 1, related 0.35 to 0.6, same minor group 0.3, same major group 0.1.
-    """
+    """Relatedness of two O*NET occupations: the same 1, related 0.35 to 0.6, same minor group 0.3, major group 0.1."""
     if code == other:
         return 1.0
     by_group = (
@@ -131,25 +128,41 @@ def _title_fields(worker: Worker, random_: random.Random) -> Fields:
     return fields
 
 
+class _JobPool:
+    """Jobs outside the held-out groups, to draw lists from."""
+
+    def __init__(self, taxonomies: Taxonomies, groups: MajorGroups, *, skills: int = 0, other_titles: int = 0) -> None:
+        """Jobs with at least so many `skills` and `other_titles`."""
+        held = held_out_jobs(taxonomies, groups)
+        self.jobs = [
+            job
+            for uri, job in sorted(taxonomies.jobs.items())
+            if uri not in held and len(job.skills) >= skills and len(job.other_titles) >= other_titles
+        ]
+        self._by_isco = defaultdict(list)
+        for job in self.jobs:
+            self._by_isco[job.isco[:2]].append(job)
+
+    def others(self, job: Job, candidates: int, random_: random.Random) -> list[Job]:
+        """Candidates beside `job`: up to half from its ISCO sub-major group, the rest from anywhere."""
+        near = [other for other in self._by_isco[job.isco[:2]] if other is not job]
+        others = random_.sample(near, min(len(near), candidates // 2))
+        others += [o for o in random_.sample(self.jobs, candidates) if o is not job and o not in others]
+        return others[: candidates - 1]
+
+
 def skill_lists(
     taxonomies: Taxonomies, groups: MajorGroups, *, count: int, candidates: int, seed: int
 ) -> Iterator[FieldList]:
-    """Training lists for members of whom only skills are known; jobs that share half of them have gain 0.3."""
+    """Training lists for members with skills only; jobs that share half of the skills have gain 0.3."""
     random_ = random.Random(seed)
-    held = held_out_jobs(taxonomies, groups)
-    jobs = [job for uri, job in sorted(taxonomies.jobs.items()) if uri not in held and len(job.skills) >= 6]
-    by_isco = defaultdict(list)
-    for job in jobs:
-        by_isco[job.isco[:2]].append(job)
+    pool = _JobPool(taxonomies, groups, skills=6)
     for index in range(count):
-        job = random_.choice(jobs)
+        job = random_.choice(pool.jobs)
         skills = random_.sample(job.skills, min(len(job.skills), random_.randint(4, 10)))
-        near = [other for other in by_isco[job.isco[:2]] if other is not job]
-        others = random_.sample(near, min(len(near), candidates // 2))
-        others += [o for o in random_.sample(jobs, candidates) if o is not job and o not in others]
-        chosen = [job, *others][:candidates]
-        gains = {"relevance": [1.0, *(_shared_skills_gain(skills, other) for other in chosen[1:])]}
-        fields = [job_fields(each, random_) for each in chosen]
+        others = pool.others(job, candidates, random_)
+        gains = {"relevance": [1.0, *(_shared_skills_gain(skills, other) for other in others)]}
+        fields = [job_fields(each, random_) for each in (job, *others)]
         yield FieldList(f"skills/{index}", "skills", "train", {"skills": skills}, fields, gains)
 
 
@@ -158,24 +171,17 @@ def name_lists(
 ) -> Iterator[FieldList]:
     """Training lists of ESCO's other names of a job, with some of its skills, against whole ESCO jobs.
 
-    They know three times as many occupations as the crosswalk does; jobs of the same unit group have gain 0.3.
+    They cover three times as many occupations as the crosswalk; jobs of the same unit group have gain 0.3.
     """
     random_ = random.Random(seed)
-    held = held_out_jobs(taxonomies, groups)
-    jobs = [job for uri, job in sorted(taxonomies.jobs.items()) if uri not in held and len(job.other_titles) >= 2]
-    by_isco = defaultdict(list)
-    for job in jobs:
-        by_isco[job.isco[:2]].append(job)
+    pool = _JobPool(taxonomies, groups, other_titles=2)
     for index in range(count):
-        job = random_.choice(jobs)
+        job = random_.choice(pool.jobs)
         names = random_.sample(job.other_titles, min(len(job.other_titles), random_.randint(2, 6)))
         skills = random_.sample(job.skills, min(len(job.skills), random_.randint(0, 5)))
-        near = [other for other in by_isco[job.isco[:2]] if other is not job]
-        others = random_.sample(near, min(len(near), candidates // 2))
-        others += [o for o in random_.sample(jobs, candidates) if o is not job and o not in others]
-        chosen = [job, *others][:candidates]
-        gains = {"relevance": [1.0, *(SAME_UNIT_GROUP_GAIN * (other.isco == job.isco) for other in chosen[1:])]}
-        fields = [job_fields(each, random_, whole=True) for each in chosen]
+        others = pool.others(job, candidates, random_)
+        gains = {"relevance": [1.0, *(SAME_UNIT_GROUP_GAIN * (other.isco == job.isco) for other in others)]}
+        fields = [job_fields(each, random_, whole=True) for each in (job, *others)]
         member: Fields = {"headline": names[0], "experience": [*names[1:], *skills]}
         yield FieldList(f"names/{index}", "names", "train", member, fields, gains)
 

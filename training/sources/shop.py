@@ -1,7 +1,7 @@
 """A shop: products, and queries with labels for some of them -> candidate lists. Knows no file.
 
-Queries are split by the hash that splits the golden set, so that its held-out queries are held out here too. What was
-judged for a held-out query stands in no training list at all, neither as a good candidate nor as a bad one.
+The hash that splits the golden set also splits queries, so its held-out queries are held out here too. A product that
+was judged for a held-out query is in no training list, neither as a positive nor as a negative.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from training.data.lists import FieldList, Split, split_of
 LABELS = {"E": 4, "S": 2, "C": 1, "I": 0}
 """Exact, Substitute, Complement and Irrelevant as overall grades of the products policy."""
 GAINS = {label: grade / 4 for label, grade in LABELS.items()}
-"""As the policy has it. Reddy et al. (arXiv 2206.06588) weigh the four 1, 0.1, 0.01 and 0 in NDCG; near to that is what
-`exact_lists` show.
-"""
+"""By the policy. Reddy et al. (arXiv 2206.06588) use gains of 1, 0.1, 0.01 and 0 in NDCG; `exact_lists` come close."""
 EXACT = {"E": 1.0, "S": 0.0, "C": 0.0, "I": 0.0}
 TRAIN, VALID = 0.6, 0.15
-"""Shares of the queries. There are about a hundred, so that the usual 12 % to test on would be too few."""
+"""Shares of the queries. There are about a hundred, so the usual 12 % for testing would be too few."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a shopper typed, and the labels that products got for it, by their ids."""
+    """A shopper's query, and the labels of products for it, by product id."""
 
     query_id: str
     text: str
@@ -56,67 +54,67 @@ class Shop:
 
     @cached_property
     def trainable(self) -> list[str]:
-        """Products that no held-out query has to do with, not even under another id."""
+        """Products that were judged for no held-out query, not even under another id."""
         held_out = self.judged_for("valid", "test")
         titles = {self.products[product]["title"] for product in held_out}
         return [product for product in sorted(self.products) if self.products[product]["title"] not in titles]
 
     @cached_property
     def described(self) -> list[str]:
-        """Those of them that say something beside their title."""
+        """Trainable products with more text than their title."""
         return [product for product in self.trainable if self.products[product].get("bullet_points")]
 
 
 def judged_lists(shop: Shop, split: Split) -> Iterator[FieldList]:
-    """All that was judged for each query of a split. Most of it is relevant: even an order at random does well."""
+    """All judged products of each query of a split. Most are relevant, so even a random order scores high."""
     for query in shop.of(split):
         yield _query_list(shop, query, f"judged/{query.query_id}", list(query.labels), [], GAINS)
 
 
 def exact_lists(shop: Shop, split: Split) -> Iterator[FieldList]:
-    """The same, where nothing but an exact match has a gain: their AUC is that of E against the rest."""
+    """The same with a gain for exact matches only: their AUC is that of E against the rest."""
     for query in shop.of(split):
         yield _query_list(shop, query, f"exact/{query.query_id}", list(query.labels), [], EXACT)
 
 
 def mixed_lists(shop: Shop, split: Split, *, others: int, seed: int) -> Iterator[FieldList]:
-    """The same among `others` products of the split's other queries, which are presumed, not judged, irrelevant."""
-    random_, anywhere = random.Random(seed), shop.judged_for(split)
+    """The same among `others` products of the split's other queries, presumed irrelevant and not judged."""
+    random_, pool = random.Random(seed), shop.judged_for(split)
     for query in shop.of(split):
-        strangers = _strangers(anywhere, query.labels, others, random_)
-        yield _query_list(shop, query, f"mixed/{query.query_id}", list(query.labels), strangers, GAINS)
+        negatives = _negatives(pool, query.labels, others, random_)
+        yield _query_list(shop, query, f"mixed/{query.query_id}", list(query.labels), negatives, GAINS)
 
 
 def training_lists(shop: Shop, *, copies: int, judged: int, others: int, seed: int) -> Iterator[FieldList]:
-    """`copies` lists of each training query: `judged` products of its own, `others` that are presumed irrelevant."""
+    """`copies` lists of each training query: `judged` products of its own, and `others` presumed irrelevant."""
     random_ = random.Random(seed)
     for copy in range(copies):
         for query in shop.of("train"):
             usable = [product for product in shop.trainable if product in query.labels]
             chosen = random_.sample(usable, min(len(usable), judged))
-            strangers = _strangers(shop.trainable, query.labels, others, random_)
-            yield _query_list(shop, query, f"judged/{query.query_id}/{copy}", chosen, strangers, GAINS)
+            negatives = _negatives(shop.trainable, query.labels, others, random_)
+            yield _query_list(shop, query, f"judged/{query.query_id}/{copy}", chosen, negatives, GAINS)
 
 
 def _query_list(
-    shop: Shop, query: Query, list_id: str, own: Sequence[str], strangers: Sequence[str], gains: Mapping[str, float]
+    shop: Shop, query: Query, list_id: str, own: Sequence[str], negatives: Sequence[str], gains: Mapping[str, float]
 ) -> FieldList:
-    candidates = [shop.products[product] for product in (*own, *strangers)]
-    labels = {"relevance": [gains[query.labels[product]] for product in own] + [0.0] * len(strangers)}
+    candidates = [shop.products[product] for product in (*own, *negatives)]
+    labels = {"relevance": [gains[query.labels[product]] for product in own] + [0.0] * len(negatives)}
     source = list_id.partition("/")[0]
     return FieldList(list_id, source, query.split, {"query": query.text}, candidates, labels)
 
 
-def _strangers(anywhere: Sequence[str], known: Collection[str], count: int, random_: random.Random) -> list[str]:
-    drawn = random_.sample(anywhere, min(len(anywhere), count + len(known)))
+def _negatives(pool: Sequence[str], known: Collection[str], count: int, random_: random.Random) -> list[str]:
+    drawn = random_.sample(pool, min(len(pool), count + len(known)))
     return [product for product in drawn if product not in known][:count]
 
 
 def phrase_lists(shop: Shop, *, count: int, candidates: int, seed: int) -> Iterator[FieldList]:
     """Training lists of some words of a product's title against product texts without titles, its own first.
 
-    Queries made of what they should find, as for known-item search (Azzopardi et al., SIGIR 2007): that the others do
-    not fit is presumed. No phrase is the text of a held-out query.
+    Queries made from the item to find, as for known-item search (Azzopardi et al., SIGIR 2007); the others are presumed
+    irrelevant. No phrase is the text of a held-out query.
     """
     random_ = random.Random(seed)
     held_out = {query.text.lower() for query in shop.queries if query.split != "train"}
@@ -129,7 +127,7 @@ def phrase_lists(shop: Shop, *, count: int, candidates: int, seed: int) -> Itera
 
 
 def rehearsal_lists(shop: Shop, *, count: int, candidates: int, seed: int) -> Iterator[FieldList]:
-    """Training lists of a product's whole title against product texts without titles; nothing is judged."""
+    """Training lists of a product's whole title against product texts without titles; without gains."""
     random_ = random.Random(seed)
     for index, product in enumerate(random_.choices(shop.described, k=count)):
         fields = _untitled(shop, product, candidates, random_)
@@ -138,12 +136,12 @@ def rehearsal_lists(shop: Shop, *, count: int, candidates: int, seed: int) -> It
 
 
 def _untitled(shop: Shop, product: str, count: int, random_: random.Random) -> list[Fields]:
-    chosen = [product, *_strangers(shop.described, {product}, count - 1, random_)]
+    chosen = [product, *_negatives(shop.described, {product}, count - 1, random_)]
     return [{name: text for name, text in shop.products[each].items() if name != "title"} for each in chosen]
 
 
 def _phrase(title: str, random_: random.Random) -> str:
-    """Three to six words in a row of the first ten, where brand and kind stand."""
+    """Three to six consecutive words of the first ten, which name brand and kind."""
     words, length = title.split()[:10], random_.randint(3, 6)
     start = random_.randint(0, max(0, len(words) - length))
     return " ".join(words[start : start + length]).strip(" ,;:|-&()")

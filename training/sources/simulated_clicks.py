@@ -1,8 +1,8 @@
-"""Simulated behaviour over real or generated candidate lists, with a known truth. No openly licensed log exists.
+"""Simulated clicks over real or generated candidate lists, with known truth. No openly licensed log exists.
 
-Two truths make a log. Attraction: the chance of each action once a candidate was looked at, from its gain and its text.
-Examination: the chance that a place is looked at at all. Lists are shown in an order that already knows something of
-what fits, as a live product shows them, so that place and attraction hang together in the log.
+Two probabilities make a log. Attractiveness: that of each action if the candidate is examined, from its gain and text.
+Examination: that of looking at a position at all. Lists are shown in an order that correlates with relevance, as in a
+live product, so position and attractiveness are correlated in the log.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from training.data.impressions import POSITION
 from training.data.lists import FieldList
 
 ACTIONS = ("click", "apply", "dismiss")
-Attraction = Callable[[FieldList], Mapping[str, Sequence[float]]]
-"""A list to the chance of each action for each of its candidates, once looked at; apply <= click <= 1 - dismiss."""
+Attractiveness = Callable[[FieldList], Mapping[str, Sequence[float]]]
+"""A list to P(action | examined) of each action for each candidate; apply <= click <= 1 - dismiss."""
 Ordering = Callable[[FieldList], Sequence[float]]
-"""A list to the scores by which the product that made the log showed it."""
+"""A list to the scores by which the logging product ordered it."""
 
 
 def power_law(positions: int, exponent: float) -> tuple[float, ...]:
-    """Chance that each place is looked at: (1 / place) ** exponent (Joachims et al., WSDM 2017)."""
-    return tuple(place**-exponent for place in range(1, positions + 1))
+    """P(examined) of each position: (1 / position) ** exponent (Joachims et al., WSDM 2017)."""
+    return tuple(position**-exponent for position in range(1, positions + 1))
 
 
-def attraction_of_texts(
-    each: FieldList, *, gain: str = "relevance", told_in: str = "headline"
+def attractiveness_of_texts(
+    each: FieldList, *, gain: str = "relevance", words_field: str = "headline"
 ) -> dict[str, list[float]]:
-    """Members click what fits, what sounds like their own words and what is short; they apply to what fits.
+    """Members click what fits, what resembles their own words and what is short; they apply to what fits.
 
-    More than the gain, so that engagement is another question than relevance; all of it stands in the texts.
+    It depends on more than the gain, so engagement differs from relevance; the texts determine all of it.
     """
-    headline = _words(each.member.get(told_in))
+    headline = _words(each.member.get(words_field))
     click, apply, dismiss = [], [], []
     for candidate, gained in zip(each.candidates, each.labels[gain], strict=True):
         title, fit = _words(candidate.get("title")), gained or 0.0
@@ -47,11 +47,12 @@ def attraction_of_texts(
 
 
 def simulated_log(
-    lists: Iterable[FieldList], attraction: Attraction, curve: Sequence[float], *, seed: int
+    lists: Iterable[FieldList], attractiveness: Attractiveness, curve: Sequence[float], *, seed: int
 ) -> Iterator[FieldList]:
-    """A product's log over graded lists of all splits: training lists as it ranks them, validation lists in random
-    order, as products show a little of their traffic, and test lists answered as if every place were looked at, which
-    only a simulation can do. `curve` has a chance for each place of the longest list.
+    """A product's log over graded lists of all splits. `curve` has P(examined) of each position of the longest list.
+
+    Training lists are in the product's order. Validation lists are in random order, as a product shows a small part of
+    its traffic. Test lists are answered as if every position were examined, which only a simulation can do.
     """
     shown: dict[str, tuple[Ordering, Sequence[float]]] = {
         "train": (gain_order, curve),
@@ -61,11 +62,11 @@ def simulated_log(
     for number, each in enumerate(lists):
         shown_by, examination = shown[each.split]
         logged = replace(each, list_id=f"log/{each.list_id}", source=f"log of {each.source}")
-        yield from impressions(iter([logged]), attraction, examination, seed=seed + number, shown_by=shown_by)
+        yield from impressions(iter([logged]), attractiveness, examination, seed=seed + number, shown_by=shown_by)
 
 
 def no_order(each: FieldList) -> Sequence[float]:
-    """No candidate before another: what is left is chance."""
+    """Equal scores: only chance orders the candidates."""
     return [0.0] * len(each.candidates)
 
 
@@ -76,30 +77,30 @@ def gain_order(each: FieldList, *, gain: str = "relevance") -> Sequence[float]:
 
 def impressions(
     lists: Iterator[FieldList],
-    attraction: Attraction,
+    attractiveness: Attractiveness,
     examination: Sequence[float],
     *,
     seed: int,
     shown_by: Ordering = gain_order,
     exploration: float = 0.5,
 ) -> Iterator[FieldList]:
-    """Each list as it was shown and answered once: labels are the actions (0 or 1) and `position`.
+    """Each list, shown and answered once: labels are the actions (0 or 1) and `position`.
 
-    `exploration` scales the Gumbel noise on the shown order; with none, place and score could not be told apart.
+    `exploration` scales the Gumbel noise on the shown order; without noise, position and score are not separable.
     """
     random_ = random.Random(seed)
     for each in lists:
         scores = [score - exploration * math.log(-math.log(random_.random())) for score in shown_by(each)]
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
-        place = {index: rank + 1 for rank, index in enumerate(order)}
-        answers = _answers(attraction(each), [examination[place[i] - 1] for i in range(len(order))], random_)
-        yield replace(each, labels={**answers, POSITION: [float(place[i]) for i in range(len(order))]})
+        position = {index: rank + 1 for rank, index in enumerate(order)}
+        answers = _answers(attractiveness(each), [examination[position[i] - 1] for i in range(len(order))], random_)
+        yield replace(each, labels={**answers, POSITION: [float(position[i]) for i in range(len(order))]})
 
 
 def _answers(
     chances: Mapping[str, Sequence[float]], examined: Sequence[float], random_: random.Random
 ) -> dict[str, list[float]]:
-    """One draw decides all actions of an impression: who applies has clicked, and who dismisses has not."""
+    """One draw decides all actions of an impression: an application implies a click, a dismissal excludes it."""
     answers: dict[str, list[float]] = {action: [] for action in ACTIONS}
     for index, chance in enumerate(examined):
         is_seen, draw = random_.random() < chance, random_.random()

@@ -1,6 +1,6 @@
-"""O*NET 27.0, ESCO v1.1.1 and their official crosswalk, as the people and the jobs that they describe.
+"""O*NET 27.0, ESCO v1.1.1 and their official crosswalk, as workers and jobs.
 
-Everything is split by O*NET major group, the first two digits of an occupation's code.
+Splits are by O*NET major group, the first two digits of an occupation's code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RELATED_GAINS = {"Primary-Short": 0.6, "Primary-Long": 0.5, "Supplemental": 0.35
 
 @dataclass(frozen=True)
 class Worker:
-    """An O*NET occupation, seen as the people who hold it."""
+    """An O*NET occupation, as its workers."""
 
     code: str
     titles: tuple[str, ...]
@@ -34,7 +34,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Job:
-    """An ESCO occupation, seen as a job to fill."""
+    """An ESCO occupation, as a job to fill."""
 
     uri: str
     isco: str
@@ -46,7 +46,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Taxonomies:
-    """Both sides and what joins them; `grades[code][uri]` is a gain, `related[code][code]` too."""
+    """Both sides and their links: the gains `grades[code][uri]` and `related[code][code]`."""
 
     workers: dict[str, Worker]
     jobs: dict[str, Job]
@@ -56,7 +56,7 @@ class Taxonomies:
 
 @dataclass(frozen=True)
 class MajorGroups:
-    """Which O*NET major groups are held out; all others train."""
+    """The held-out O*NET major groups; all others train."""
 
     valid: frozenset[str]
     test: frozenset[str]
@@ -120,13 +120,13 @@ def _read_jobs(esco: Path) -> dict[str, Job]:
 
 
 def held_out_jobs(taxonomies: Taxonomies, groups: MajorGroups) -> set[str]:
-    """ESCO occupations that some held-out O*NET occupation maps to; training must not see them."""
+    """ESCO occupations that a held-out O*NET occupation maps to; training must not see them."""
     held = (code for code in taxonomies.grades if groups.split(code) != "train")
     return {uri for code in held for uri in taxonomies.grades[code]}
 
 
 def worker_fields(worker: Worker, random_: random.Random, *, whole: bool = False) -> Fields:
-    """A member as a résumé would show them: `whole` gives the fixed evaluation form, else a random part of it."""
+    """A member as in a résumé: with `whole` the fixed evaluation form, else a random part of it."""
     if whole:
         return {"headline": worker.titles[0], "experience": [*worker.titles[1:6], *worker.tasks[:5]]}
     titles = random_.sample(worker.titles, min(len(worker.titles), random_.choice((1, 1, 2, 3))))
@@ -142,7 +142,7 @@ def worker_fields(worker: Worker, random_: random.Random, *, whole: bool = False
 
 
 def job_fields(job: Job, random_: random.Random, *, whole: bool = False) -> Fields:
-    """A candidate as a posting would show it: title, and often a description or skills."""
+    """A candidate as in a posting: title, and often a description or skills."""
     if whole:
         return {"title": job.title, "description": job.description}
     title = random_.choice((job.title, *job.other_titles)) if random_.random() < 0.5 else job.title

@@ -1,9 +1,8 @@
-"""USAJOBS questionnaires: what an applicant must be able to claim (member) against what the job does (candidate).
+"""USAJOBS questionnaires: the claims an applicant must be able to make (member) against the tasks (candidate).
 
-Traps kept in mind: one office wrote both sides, so words are shared; near-duplicates of a job stand at many
-sites. Hence the split goes by cluster of titles, no sentence stands on both sides of it, negatives come from
-the same agency where it has enough, and a job of the member's own cluster is never a negative. The member is
-the employer's wording of a claim, not a person.
+One office wrote both sides, so they share words, and many sites have near-duplicates of a job. Hence the split is by
+cluster of titles, no sentence is on both sides of it, negatives come from the same agency if it has enough, and a job
+of the member's own cluster is never a negative. The member is the employer's wording of a claim, not a person.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from models.template import Fields
 from training.data.lists import FieldList, Split, split_of
 from training.data.source_files import SourceFiles
 
-# Words that tell the level or form of a job apart, not its kind: titles that differ only in them are one cluster.
+# Words for the level or form of a job, not its kind: titles that differ only in them are one cluster.
 LEVEL_WORDS = frozenset(
     "supervisory lead senior assistant trainee student intern chief deputy associate entry staff direct hire "
     "recent graduate pathways the of and for a an i ii iii iv v or in to".split()
@@ -41,14 +40,14 @@ class Posting:
 
 
 def title_cluster(title: str) -> str:
-    """A title without its level, in any order of words: 'Lead Nurse (ICU)' and 'Nurse' are one cluster."""
+    """A title without its level and word order: 'Lead Nurse (ICU)' and 'Nurse' are one cluster."""
     bare = re.sub(r"\([^)]*\)", " ", title.lower())
     words = {word.rstrip("s") for word in re.findall(r"[a-z]+", bare)} - LEVEL_WORDS
     return " ".join(sorted(words)) or title.lower()
 
 
 def read_postings(data: SourceFiles) -> list[Posting]:
-    """Postings that have claims and at least five tasks, one for each distinct (cluster, agency, tasks)."""
+    """Postings with claims and at least five tasks, one for each distinct (cluster, first tasks)."""
     table = pl.read_parquet(data.path("usajobs_questionnaires/jobs.parquet")).filter(
         (pl.col("n_tasks") >= 5) & (pl.col("n_criteria") > 0)
     )
@@ -65,7 +64,7 @@ def read_postings(data: SourceFiles) -> list[Posting]:
 
 
 def _claims(qualifications: str) -> tuple[tuple[str, ...], ...]:
-    """Claims by grade; none where the masking of web addresses in the source broke the row's JSON (9 of 6,220 rows)."""
+    """Claims by grade; none if the source's masking of web addresses broke the row's JSON (9 of 6,220 rows)."""
     try:
         return tuple(tuple(each["criteria"]) for each in json.loads(qualifications) if each["criteria"])
     except json.JSONDecodeError:
@@ -75,8 +74,8 @@ def _claims(qualifications: str) -> tuple[tuple[str, ...], ...]:
 def postings_of(postings: Sequence[Posting], split: Split) -> list[Posting]:
     """The postings of one split.
 
-    Offices copy from each other: training postings lose every sentence that a posting outside says word for word, and
-    go when no claim is left or fewer than four tasks.
+    Offices copy from each other: training postings lose every sentence that a posting outside has word for word, and
+    are dropped if no claim or fewer than four tasks are left.
     """
     inside = [posting for posting in postings if split_of(posting.cluster) == split]
     if split != "train":
@@ -121,7 +120,7 @@ def title_lists(postings: Sequence[Posting], *, count: int, candidates: int, see
 def posting_lists(
     postings: Sequence[Posting], split: Split, *, count: int, candidates: int, titled_share: float, seed: int
 ) -> Iterator[FieldList]:
-    """Lists of one posting's tasks among others' of its split, up to half of them from the same agency."""
+    """Lists of one posting's tasks among others of its split, up to half of them from the same agency."""
     random_ = random.Random(seed)
     inside = postings_of(postings, split)
     by_agency = defaultdict(list)

@@ -1,5 +1,6 @@
-"""A small head on text embeddings that were computed once: the model for logs too small, or a machine too slow, to move
-a whole encoder. L lists, C candidates of the longest, D width, R rank, H heads.
+"""A small head on cached text embeddings, for small logs or slow machines that cannot train a whole encoder.
+
+L lists, C candidates of the longest, D width, R rank, H heads.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class FrozenMatch(nn.Module):
 
         logit_h = SCALE * (sum_d weight_hd * u_d * v_d + (A_h u) . (B_h v)) + level_h . v + bias_h
 
-    The cosine, which it starts as, with weights; a low-rank map between the sides; and what attracts everybody.
+    The weighted cosine, which it starts as; a low-rank map between the sides; and what attracts every member.
     """
 
     def __init__(self, width: int, num_heads: int, rank: int = 8) -> None:
@@ -45,7 +46,7 @@ class FrozenMatch(nn.Module):
 
 
 def frozen_objective(model: FrozenMatch, embeddings: Embeddings, loss: ListLoss) -> Objective:
-    """Score every member's own candidates and hand the logits to `loss`."""
+    """Score every member's own candidates and pass the logits to `loss`."""
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
         return loss(model(*_sides(embeddings, lists)), label_lists(lists, model.bias.device))
@@ -61,7 +62,7 @@ def predict_frozen(model: FrozenMatch, embeddings: Embeddings, lists: Sequence[C
 
 
 def _sides(embeddings: Embeddings, lists: Sequence[CandidateList]) -> tuple[Tensor, Tensor]:
-    """Members [L, D] and candidates [L, C, D], zeros where a list is short."""
+    """Members [L, D] and candidates [L, C, D], padded with zeros."""
     members = np.stack([embeddings[each.member] for each in lists])
     candidates = np.zeros((len(lists), max(map(len, lists)), members.shape[1]), dtype=np.float32)
     for row, each in enumerate(lists):

@@ -1,9 +1,8 @@
 """`python -m training.studies.real_behaviour`: the engagement teacher on real behaviour; measured, not shipped.
 
-The data's licence is not known. Career moves are split by member, views by time. No log of what was shown exists, so
-there are no places to model and no rate to calibrate: negatives are sampled, and figures say how a chosen job ranks
-among others, not how often it is chosen. The encoder stays as it is; the teacher is a head on its embeddings, each
-computed once and kept in the folder.
+The data's licence is unknown. Career moves are split by member, views by time. No log of impressions exists, so there
+are no positions to model and no rate to calibrate: negatives are sampled, and metrics say how a chosen job ranks among
+others, not how often it is chosen. The encoder is frozen; the teacher is a head on its cached embeddings.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from training.metrics import ranking
 from training.metrics.bootstrap import bootstrap
 from training.objectives.position_bias import engagement_loss
 from training.sources.career_moves import moves_by_member
-from training.sources.job_views import next_views
 from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objective, predict_frozen
+from training.studies.job_views import next_views
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
@@ -40,12 +39,12 @@ TEMPLATE = Template(
 HEADS = ("move", "view")
 MAX_TOKENS = 32
 STEPS = (0, 50, 150, 400)
-"""Lengths of training to choose from on validation lists; 0 is the cosine itself."""
+"""Training lengths to choose from on validation lists; 0 is the cosine itself."""
 Scores = dict[str, list[np.ndarray]]
 
 
 def measure(data: SourceFiles, out: Path) -> dict[str, Any]:
-    """Train on the first part, choose the length on the second, and report on the third: source by source."""
+    """Train on the training split, choose the length on validation, and report on test, source by source."""
     out.mkdir(parents=True, exist_ok=True)
     lists = [
         *moves_by_member(data, per_member=1, negatives=30, seed=0),
@@ -66,7 +65,7 @@ def measure(data: SourceFiles, out: Path) -> dict[str, Any]:
 
 
 def _numbers(lists: Sequence[Any]) -> pl.Series:
-    """The number of each row's list: several lists of one member are lists of their own."""
+    """The number of each row's list: keeps several lists of one member apart."""
     return pl.Series(np.repeat(np.arange(len(lists)), [len(each.candidates) for each in lists])).cast(pl.String)
 
 
@@ -77,7 +76,7 @@ def _judged(lists: Sequence[CandidateList], head: str) -> list[CandidateList]:
 def _measure_head(
     head: str, parts: dict[Split, list[CandidateList]], embeddings: Embeddings, out: Path
 ) -> dict[str, Any]:
-    models = {steps: _taught(head, parts["train"], embeddings, steps, out) for steps in STEPS}
+    models = {steps: _trained(head, parts["train"], embeddings, steps, out) for steps in STEPS}
     valid = {
         steps: np.nanmean(_metric(_predicted(model, embeddings, parts["valid"]), parts["valid"], head, "auc"))
         for steps, model in models.items()
@@ -106,7 +105,7 @@ def _measure_head(
     }
 
 
-def _taught(head: str, train: Sequence[CandidateList], embeddings: Embeddings, steps: int, out: Path) -> FrozenMatch:
+def _trained(head: str, train: Sequence[CandidateList], embeddings: Embeddings, steps: int, out: Path) -> FrozenMatch:
     torch.manual_seed(0)
     model = FrozenMatch(len(next(iter(embeddings.values()))), 1)
     if steps:
@@ -126,7 +125,7 @@ def _metric(scores: list[np.ndarray], lists: Sequence[CandidateList], head: str,
 
 
 def _by_member(values: np.ndarray, lists: Sequence[CandidateList]) -> np.ndarray:
-    """The mean of each member's lists: members are drawn anew by the bootstrap, not their lists one by one."""
+    """The mean of each member's lists: the bootstrap resamples members, not single lists."""
     members = [each.list_id.rsplit("/", 1)[0] for each in lists]
     return pl.DataFrame({"m": members, "v": values}).group_by("m", maintain_order=True).mean()["v"].to_numpy()
 
@@ -145,7 +144,7 @@ def _embeddings(pairs: pl.DataFrame, backbone: str, out: Path) -> Embeddings:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Markdown: a row a system for each kind of behaviour, and the teacher's lead."""
+    """Markdown: a row per system and kind of behaviour, and the teacher's lead."""
     lines = ["| behaviour | system | AUC | NDCG@10 | MRR |", "|---|---|---|---|---|"]
     for head, found in report.items():
         rows = {**found["systems"], **{f"teacher minus {name}": lead for name, lead in found["teacher_minus"].items()}}

@@ -9,7 +9,7 @@ import pytest
 
 from training.data.impressions import POSITION
 from training.data.lists import FieldList
-from training.sources.simulated_clicks import ACTIONS, attraction_of_texts, impressions, power_law
+from training.sources.simulated_clicks import ACTIONS, attractiveness_of_texts, impressions, power_law
 
 GAINS = [1.0, 0.5, 0.0]
 TITLES = ["baker", "senior pastry baker and shift lead", "welder of ships and boilers"]
@@ -22,7 +22,7 @@ def lists(count: int) -> Iterator[FieldList]:
 
 
 def log(count: int, curve: tuple[float, ...], **options: float) -> list[FieldList]:
-    return list(impressions(lists(count), attraction_of_texts, curve, seed=7, **options))  # type: ignore[arg-type]
+    return list(impressions(lists(count), attractiveness_of_texts, curve, seed=7, **options))  # type: ignore[arg-type]
 
 
 def rates(found: list[FieldList], action: str) -> np.ndarray:
@@ -32,7 +32,7 @@ def rates(found: list[FieldList], action: str) -> np.ndarray:
 
 def test_where_all_is_looked_at_actions_come_at_the_rate_of_attraction() -> None:
     found = log(4000, (1.0, 1.0, 1.0))
-    truth = attraction_of_texts(next(lists(1)))
+    truth = attractiveness_of_texts(next(lists(1)))
     for action in ACTIONS:
         np.testing.assert_allclose(rates(found, action), truth[action], atol=0.03)
 

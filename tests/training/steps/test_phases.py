@@ -14,7 +14,7 @@ from training.data.source_files import SourceFiles
 from training.distillation import student_trainers as learners
 from training.recipe import ActionHeadsPlan, TeacherPlan
 from training.recipes import find_recipe
-from training.sources.market import market_attraction, market_lists
+from training.sources.market import market_attractiveness, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
 from training.steps import train_policy_teacher as teach
@@ -25,7 +25,7 @@ SHORT = Schedule(steps=2, lists_per_step=2, learning_rate=1e-3)
 
 def log(_: SourceFiles) -> Iterator[FieldList]:
     shown = market_lists(lists={"train": 8, "valid": 8, "test": 4}, candidates=8, seed=2)
-    yield from simulated_log(shown, market_attraction, power_law(8, 0.7), seed=3)
+    yield from simulated_log(shown, market_attractiveness, power_law(8, 0.7), seed=3)
 
 
 @pytest.fixture

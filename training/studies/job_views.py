@@ -1,7 +1,7 @@
-"""Views on a job board, 2014 to 2015: what a member looked at before, and the job they opened next. Evaluation only.
+"""Views on a job board, 2014 to 2015: a member's earlier views, and the job they opened next. Evaluation only.
 
-There are no impressions: what was shown and not opened is unknown, and so is its place. Negatives are jobs of the same
-state and part that the member never opened. Parts are split by time, and views of one do not stand in another.
+There are no impressions: jobs that were shown and not opened are unknown, and so are positions. Negatives are jobs of
+the same state and split that the member never opened. Splits are by time, and each view is in one split only.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from training.data.source_files import SourceFiles
 VALID_FROM, TEST_FROM = "2015-01-25", "2015-02-01"
 KEPT_TITLES = 5
 Profiles = dict[Any, list[tuple[str, str]]]
-"""Past positions of each member, each with when it was entered."""
+"""Past positions of each member, each with the time when it was entered."""
 
 
 def next_views(data: SourceFiles, *, per_member: int, negatives: int, seed: int) -> Iterator[FieldList]:
     """Up to `per_member` views of each member and split under head `view`.
 
-    A view counts when something earlier is known of the member (a view, or a profile entered before it) and its title
-    is new to them: opening the same thing again says nothing of what attracts. Negatives are what such views of others
-    opened.
+    A view counts if the member has an earlier view or profile entry, and if its title is new to them: opening the same
+    job again shows no preference. Negatives are jobs that counted views of other members opened.
     """
     random_ = random.Random(seed)
     views = pl.read_parquet(data.path("evaluation_only/job_views_2014/views.parquet")).sort("view_start")
@@ -49,7 +48,7 @@ def next_views(data: SourceFiles, *, per_member: int, negatives: int, seed: int)
 def _chosen(
     views: pl.DataFrame, profiles: Profiles, per_member: int, random_: random.Random
 ) -> Iterator[tuple[dict[str, Any], Fields]]:
-    """Views that count, drawn at random from each member and split, with what was known of the member before."""
+    """Random counted views of each member and split, with the member's earlier history."""
     for (applicant,), rows in views.group_by(["applicant_id"], maintain_order=True):
         past: list[dict[str, Any]] = []
         found: dict[Split, list[tuple[dict[str, Any], Fields]]] = defaultdict(list)
@@ -63,7 +62,7 @@ def _chosen(
 
 
 def _profiles(data: SourceFiles) -> Profiles:
-    """What each member entered, and when: a profile may be younger than a view."""
+    """Profile entries of each member with their times: an entry may be later than a view."""
     path = data.path("evaluation_only/job_views_2014/experience.parquet")
     found: Profiles = defaultdict(list)
     for row in pl.read_parquet(path).drop_nulls("position_name").iter_rows(named=True):
@@ -76,7 +75,7 @@ def _split(row: dict[str, Any]) -> Split:
 
 
 def _member(past: list[dict[str, Any]], positions: list[str]) -> Fields:
-    """Titles opened last, newest first, with the newest one's city; and positions held. Empty when nothing is known."""
+    """Titles opened last, newest first, with the newest one's city; and past positions. Empty without any."""
     titles = list(dict.fromkeys(each["title"] for each in reversed(past)))[:KEPT_TITLES]
     known: dict[str, str | list[str]] = {}
     if titles:
