@@ -22,9 +22,9 @@ from service.batching.fault_isolation import Failure
 from service.encoding.background import BackgroundEncoder
 from service.encoding.lookup import Lookup
 from service.encoding.member_cache import MemberCache
+from service.encoding.parts import EncodingParts
 from service.encoding.single_flight import SingleFlight
 from service.encoding.slot_writer import SlotWriter
-from service.encoding.split_inputs import SplitParts
 from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import TextReader, TokenizerThread
 from service.http.api_keys import ApiKeys, parse_list, watch
@@ -52,6 +52,7 @@ from service.settings import (
     AccessSettings,
     AuditSettings,
     BadSetting,
+    BatchingSettings,
     ModelSettings,
     RolloutSettings,
     Settings,
@@ -80,9 +81,7 @@ class Parts:
     admission: Admission
     current: CurrentModel
     models: ModelRegistry
-    texts: TextReader
-    tokenizer: TokenizerThread
-    background: BackgroundEncoder
+    encoding: EncodingParts
     router: RolloutRouter
     lifecycle: Lifecycle
     audit: AuditLog | None
@@ -116,7 +115,7 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         limits=RequestLimits(limits.max_candidates, limits.max_text_chars, limits.default_deadline_ms / 1000),
         quotas=_quotas(access),
         store=BoundedWriter(parts.store.texts),
-        background=parts.background,
+        background=parts.encoding.background,
         models=parts.models,
         lifecycle=parts.lifecycle,
         metrics=metrics,
@@ -139,42 +138,16 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
 
 def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: Callable[[str], None]) -> Parts:
     batching = settings.batching
-    store = _store(settings.store)
+    store, current, sandbox = _store(settings.store), CurrentModel(), SandboxProcesses()
     queue = DeadlineQueue(max_overtake_s=batching.patience_ms / 1000)
     engine = Engine(queue, observer=metrics, hang_s=batching.hang_s)
     admission = Admission(
         max_backlog_s=settings.limits.max_backlog_s, backlog_seconds=engine.backlog_seconds, event_loop=metrics.runtime
     )
-    cache = TokenCache(batching.token_cache_bytes, metrics.tokens_looked_up)
-    texts, tokenizer = TextReader(store.texts, cache), TokenizerThread(engine)
-    members = MemberCache(batching.member_cache_bytes)
-    lookup = Lookup(texts, members, store.slots)
-    slots = SlotWriter(store.slots, failed=lambda: metrics.store_failed("put"))
-    background = BackgroundEncoder(
-        SingleFlight(engine, slots.keep),
-        lookup,
-        tokenizer,
-        max_candidates=batching.max_ahead,
-        dropped=metrics.background_full,
-    )
-    split = SplitParts(
-        engine=engine,
-        tokenizer=tokenizer,
-        lookup=lookup,
-        members=SingleFlight(engine, members.keep),
-        candidates=SingleFlight(engine, slots.keep),
-        background=background,
-        observer=metrics,
-    )
-    current = CurrentModel()
-    current.on_swap(background.use)
-    current.on_swap(lambda model: _describe(model, metrics))
-    current.on_swap(lambda _: freeze_objects())
-    router = RolloutRouter(
-        ScoringPipeline(engine, admission, current, texts, split), current, _guardrails(settings.rollout)
-    )
+    encoding = _encoding(batching, store, engine, metrics)
+    pipeline = ScoringPipeline(current, admission, encoding, engine)
+    router = RolloutRouter(pipeline, current, _guardrails(settings.rollout))
     caps = BatchCaps(batching.max_batch_tokens, batching.max_batch_ms / 1000)
-    sandbox = SandboxProcesses()
     models = ModelRegistry(
         current,
         engine,
@@ -182,18 +155,20 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
         load=load or _loader(settings.model, caps),
         try_out=_try_out(settings.model, caps, sandbox),
     )
+    current.on_swap(encoding.background.use)
+    current.on_swap(lambda model: _describe(model, metrics))
+    current.on_swap(lambda _: freeze_objects())
 
     async def close() -> None:
         await router.stop()
-        await asyncio.to_thread(slots.close)
-        tokenizer.close()
+        await asyncio.to_thread(encoding.slot_writer.close)
+        encoding.tokenizer.close()
         store.close()
-        metrics.runtime.close()
 
     lifecycle = Lifecycle(
         models=models,
         engine=engine,
-        duties=(metrics.runtime.watch_loop, background.run, functools.partial(_maintain, store)),
+        duties=(metrics.runtime.watch, encoding.background.run, functools.partial(_maintain, store)),
         end_sandbox=sandbox.end,
         close=close,
         on_failure=on_failure,
@@ -203,10 +178,36 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
     metrics.queue_items.set_function(lambda: queue.items)
     metrics.backlog.set_function(engine.backlog_seconds)
     metrics.alive.set_function(lambda: engine.alive)
-    metrics.ahead_waiting.set_function(lambda: background.waiting)
-    metrics.cache_bytes.set_function(lambda: cache.bytes)
     audit = _audit(settings.audit, metrics)
-    return Parts(store, engine, admission, current, models, texts, tokenizer, background, router, lifecycle, audit)
+    return Parts(store, engine, admission, current, models, encoding, router, lifecycle, audit)
+
+
+def _encoding(settings: BatchingSettings, store: Store, engine: Engine, metrics: Metrics) -> EncodingParts:
+    cache = TokenCache(settings.token_cache_bytes, metrics.tokens_looked_up)
+    members = MemberCache(settings.member_cache_bytes)
+    texts, tokenizer = TextReader(store.texts, cache), TokenizerThread(engine)
+    lookup = Lookup(texts, members, store.slots)
+    slot_writer = SlotWriter(store.slots, failed=lambda: metrics.store_failed("put"))
+    background = BackgroundEncoder(
+        SingleFlight(engine, slot_writer.keep),
+        lookup,
+        tokenizer,
+        max_candidates=settings.max_ahead,
+        dropped=metrics.background_full,
+    )
+    metrics.cache_bytes.set_function(lambda: cache.bytes)
+    metrics.ahead_waiting.set_function(lambda: background.waiting)
+    return EncodingParts(
+        engine=engine,
+        tokenizer=tokenizer,
+        texts=texts,
+        lookup=lookup,
+        slot_writer=slot_writer,
+        members=SingleFlight(engine, members.keep),
+        candidates=SingleFlight(engine, slot_writer.keep),
+        background=background,
+        observer=metrics,
+    )
 
 
 def _describe(model: LiveModel, metrics: Metrics) -> None:

@@ -7,7 +7,8 @@ from functools import partial
 
 from service.batching.jobs import CostEstimate, Operation
 from service.encoding.inputs import Prepared
-from service.encoding.tokenization import TextReader, TokenizerThread, estimate_tokens
+from service.encoding.parts import EncodingParts
+from service.encoding.tokenization import estimate_tokens
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.request import ScoringRequest
@@ -19,19 +20,18 @@ class FlatInputs:
 
     model: LiveModel
     operation: Operation
-    texts: TextReader
-    tokenizer: TokenizerThread
+    parts: EncodingParts
 
     def estimate(self, request: ScoringRequest, now: float) -> CostEstimate:
         """See `Inputs`."""
         policy, lengths = self.operation.batch_policy, estimate_lengths(request, self.model.encoder.longest_pair)
         score_s = policy.total_cost(lengths) * policy.correction.factor(now)
-        return CostEstimate((1 + len(lengths)) * self.tokenizer.text_s.factor(now), 0.0, score_s)
+        return CostEstimate((1 + len(lengths)) * self.parts.tokenizer.text_s.factor(now), 0.0, score_s)
 
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
         """See `Inputs`."""
-        pairs = partial(self.texts.pairs, self.model, self.operation, request.member, request.candidates)
-        prepared = await self.tokenizer.run(pairs, request, estimate)
+        pairs = partial(self.parts.texts.pairs, self.model, self.operation, request.member, request.candidates)
+        prepared = await self.parts.tokenizer.run(pairs, request, estimate)
         timings.lap("tokenize")
         return prepared
 

@@ -10,20 +10,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
 from models.scorers.split import Block, MemberState
 from models.slots.codec import Slots
 from models.text import TokenIds
-from service.batching.engine import Engine
 from service.batching.jobs import CostEstimate, NoResult
-from service.encoding.background import BackgroundEncoder
 from service.encoding.inputs import Prepared
-from service.encoding.lookup import Lookup, LookupResult
-from service.encoding.single_flight import Encoded, SingleFlight
-from service.encoding.tokenization import TokenizerThread, estimate_tokens
+from service.encoding.lookup import LookupResult
+from service.encoding.parts import EncodingParts
+from service.encoding.single_flight import Encoded
+from service.encoding.tokenization import estimate_tokens
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
@@ -34,29 +32,6 @@ ENCODE_FRACTION = 0.8
 # Scoring gets this multiple of its predicted time before the deadline, since it may have to wait for a batch.
 SCORE_MARGIN = 2.0
 NOTHING = Encoded({}, 0.0)
-
-
-class Observer(Protocol):
-    """Counts cache lookups."""
-
-    def looked_up(self, *, hits: int, misses: int, member_hit: bool) -> None:
-        """A request was looked up: slots that were cached, slots that were not, and the member's state."""
-
-    def store_failed(self, call: str) -> None:
-        """The slot store failed to `get` or `put`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SplitParts:
-    """What all split models share."""
-
-    engine: Engine
-    tokenizer: TokenizerThread
-    lookup: Lookup
-    members: SingleFlight
-    candidates: SingleFlight
-    background: BackgroundEncoder
-    observer: Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +49,7 @@ class SplitInputs:
 
     model: LiveModel
     operations: SplitOperations
-    parts: SplitParts
+    parts: EncodingParts
 
     def estimate(self, request: ScoringRequest, now: float) -> CostEstimate:
         """See `Inputs`. All candidates count as cached, since the time left decides how many others are encoded."""

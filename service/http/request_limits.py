@@ -26,8 +26,7 @@ class RequestLimits:
             if item.id in seen:
                 raise Invalid(errors=[FieldError(f"{where}/{index}/id", "is a duplicate")])
             seen.add(item.id)
-            if item.num_chars > self.max_chars:
-                self.check_length(item, f"{where}/{index}")
+            self.check_length(item, f"{where}/{index}")
 
     def check_length(self, item: Item, where: str) -> None:
         """Raise Invalid if the text, or all fields together, are too long."""

@@ -14,7 +14,7 @@ INTERVAL_S = 0.1
 
 
 class RuntimeProbe:
-    """Measures while `watch_loop` runs, and from `watch_gc` to `close`."""
+    """Measures while `watch` runs."""
 
     def __init__(self, registry: CollectorRegistry, buckets: tuple[float, ...]) -> None:
         name, what = "fitscore_gc_pause_seconds", "Duration of garbage collector pauses"
@@ -28,8 +28,15 @@ class RuntimeProbe:
         self.loop_lag_s = 0.0
         """The smaller of the last two delays: one collector pause does not mean that the loop is overloaded."""
 
-    async def watch_loop(self) -> None:
-        """Measure the delay of the event loop until cancelled."""
+    async def watch(self) -> None:
+        """Measure until cancelled."""
+        gc.callbacks.append(self.on_gc)
+        try:
+            await self._watch_loop()
+        finally:
+            gc.callbacks.remove(self.on_gc)
+
+    async def _watch_loop(self) -> None:
         previous = 0.0
         while True:
             due = time.perf_counter() + INTERVAL_S
@@ -38,10 +45,6 @@ class RuntimeProbe:
             self._loop_lag.observe(lag)
             self.loop_lag_s, previous = min(lag, previous), lag
             self.observe_pauses()
-
-    def watch_gc(self) -> None:
-        """Time collector pauses from now on."""
-        gc.callbacks.append(self.on_gc)
 
     def on_gc(self, phase: str, info: Mapping[str, int]) -> None:
         """A callback for `gc.callbacks`.
@@ -58,8 +61,3 @@ class RuntimeProbe:
         while self._pauses:
             generation, seconds = self._pauses.popleft()
             self._gc_pause.labels(generation).observe(seconds)
-
-    def close(self) -> None:
-        """Stop timing the collector."""
-        if self.on_gc in gc.callbacks:
-            gc.callbacks.remove(self.on_gc)

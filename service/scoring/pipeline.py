@@ -10,8 +10,8 @@ from service.batching.engine import Engine, EngineDead
 from service.batching.jobs import Job
 from service.encoding.flat_inputs import FlatInputs
 from service.encoding.inputs import Inputs
-from service.encoding.split_inputs import SplitInputs, SplitParts
-from service.encoding.tokenization import TextReader
+from service.encoding.parts import EncodingParts
+from service.encoding.split_inputs import SplitInputs
 from service.errors import NotReady
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
@@ -27,14 +27,11 @@ Score = Callable[[ScoringRequest, Timings], Awaitable[ScoringResult]]
 class ScoringPipeline:
     """Scores requests with the model that is live when they arrive."""
 
-    def __init__(
-        self, engine: Engine, admission: Admission, current: CurrentModel, texts: TextReader, split: SplitParts
-    ) -> None:
-        self._engine = engine
-        self._admission = admission
+    def __init__(self, current: CurrentModel, admission: Admission, encoding: EncodingParts, engine: Engine) -> None:
         self._current = current
-        self._texts = texts
-        self._split = split
+        self._admission = admission
+        self._encoding = encoding
+        self._engine = engine
 
     async def score(
         self, request: ScoringRequest, timings: Timings, candidate: LiveModel | None = None
@@ -50,9 +47,9 @@ class ScoringPipeline:
         weights = blend_weights(model, request.blend)
         inputs: Inputs
         if isinstance(model.operations, SplitOperations):
-            inputs = SplitInputs(model, model.operations, self._split)
+            inputs = SplitInputs(model, model.operations, self._encoding)
         else:
-            inputs = FlatInputs(model, model.operations, self._texts, self._split.tokenizer)
+            inputs = FlatInputs(model, model.operations, self._encoding)
         estimate = inputs.estimate(request, arrived)
         self._admission.admit(request, estimate, arrived)
         timings.lap("admit")

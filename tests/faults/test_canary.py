@@ -136,7 +136,7 @@ def test_an_internal_failure_shows_no_marker_and_the_check_would_find_one(
     with caplog.at_level(logging.DEBUG, logger="fitscore"):
         scores = running.score().json()["scores"]
         assert {each["status"] for each in scores} == {"failed"}
-        monkeypatch.setattr(running.app.parts.texts, "pairs", failing)
+        monkeypatch.setattr(running.app.parts.encoding.texts, "pairs", failing)
         assert running.score().status_code == 500
         assert CANARY not in caplog.text
         logging.getLogger("fitscore").debug("a log that names a text: %s", CANARY)  # the negative control

@@ -217,7 +217,7 @@ def test_500_is_a_problem_without_details_and_logs_no_text(
     def fail(*_: object) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(running.app.parts.texts, "pairs", fail)
+    monkeypatch.setattr(running.app.parts.encoding.texts, "pairs", fail)
     with caplog.at_level(logging.DEBUG):
         found = problem_of(running.score(), 500, "internal")
         assert running.client.get("/livez").status_code == 200  # the failure is logged while its response is sent

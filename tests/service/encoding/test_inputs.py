@@ -1,19 +1,15 @@
 """Cost estimates: from the characters of a request and the present corrections, before any text is read."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from service.batching.deadline_queue import DeadlineQueue
-from service.batching.engine import Engine
 from service.batching.latency_correction import MIN_MEASUREMENTS
 from service.encoding.flat_inputs import FlatInputs, estimate_lengths
-from service.encoding.token_cache import TokenCache
-from service.encoding.tokenization import DEFAULT_TEXT_S, TextReader, TokenizerThread
+from service.encoding.tokenization import DEFAULT_TEXT_S, TokenizerThread
 from service.registry.loading import LiveModel
 from service.request import Item, Priority, ScoringRequest
-from service.store.memory_store import MemoryTextStore
-from tests.support.batching import RecordingObserver
 from tests.support.fakes import load_tiny, pair_operation_of
 
 
@@ -34,8 +30,7 @@ def test_longer_texts_have_more_estimated_tokens_and_unknown_ones_the_most() -> 
 
 def test_an_estimate_follows_the_correction_of_the_model(model: LiveModel) -> None:
     operation = pair_operation_of(model)
-    tokenizer = TokenizerThread(Engine(DeadlineQueue(max_overtake_s=1.0), observer=RecordingObserver()))
-    inputs = FlatInputs(model, operation, TextReader(MemoryTextStore(1000), TokenCache(1000)), tokenizer)
+    inputs = FlatInputs(model, operation, Mock(tokenizer=TokenizerThread(Mock())))
     request = request_of(Item("a", "chef"), Item("b", "nurse"))
     usual = inputs.estimate(request, 0.0)
     assert usual.prepare_s == pytest.approx(3 * DEFAULT_TEXT_S)

@@ -1,6 +1,7 @@
 """Metrics: every series exists from the start and counts what it should."""
 
 import asyncio
+import gc
 import re
 
 import numpy as np
@@ -94,13 +95,20 @@ def test_collector_pauses_are_observed_without_a_scrape_too() -> None:
     metrics.runtime.on_gc("stop", {"generation": 2})
 
     async def watched() -> None:
-        watching = asyncio.create_task(metrics.runtime.watch_loop())
+        watching = asyncio.create_task(metrics.runtime.watch())
         await eventually_here(
             lambda: metrics.registry.get_sample_value("fitscore_gc_pause_seconds_count", {"generation": "2"})
         )
         watching.cancel()
 
     asyncio.run(watched())
+
+
+def test_a_running_service_times_the_collector(serve: Serve) -> None:
+    running = serve()
+    before = read(running)['fitscore_gc_pause_seconds_count{generation="2"}']
+    gc.collect()
+    assert read(running)['fitscore_gc_pause_seconds_count{generation="2"}'] > before
 
 
 def test_the_prewarm_request_is_not_counted(serve: Serve) -> None:

@@ -51,15 +51,15 @@ def test_a_request_whose_deadline_passes_before_its_turn_is_not_tokenised(
 ) -> None:
     running = serve(load=loading(SumScorer()))
     parts = running.app.parts
-    gate, pairs = threading.Event(), parts.texts.pairs
+    gate, pairs = threading.Event(), parts.encoding.texts.pairs
     tokenised: list[tuple[object, ...]] = []
 
     def noted(*args: Any) -> object:
         tokenised.append(args)
         return pairs(*args)
 
-    monkeypatch.setattr(parts.texts, "pairs", noted)
-    parts.tokenizer._executor.submit(gate.wait, PATIENCE_S)
+    monkeypatch.setattr(parts.encoding.texts, "pairs", noted)
+    parts.encoding.tokenizer._executor.submit(gate.wait, PATIENCE_S)
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(running.score, deadline_ms=500)
         eventually(lambda: parts.engine.announced_ns or late.done())
@@ -75,14 +75,14 @@ def test_a_request_whose_deadline_passes_before_its_turn_is_not_tokenised(
 def test_a_request_that_is_being_tokenised_counts_as_backlog(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     running = serve(load=loading(SumScorer(), run_s=0.5))
     parts = running.app.parts
-    prepare, began, gate = parts.texts.pairs, threading.Event(), threading.Event()
+    prepare, began, gate = parts.encoding.texts.pairs, threading.Event(), threading.Event()
 
     def wait(*args: Any) -> object:
         began.set()
         assert gate.wait(PATIENCE_S)
         return prepare(*args)
 
-    monkeypatch.setattr(parts.texts, "pairs", wait)
+    monkeypatch.setattr(parts.encoding.texts, "pairs", wait)
     assert parts.engine.backlog_seconds() == 0
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(running.score)

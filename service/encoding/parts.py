@@ -1,0 +1,38 @@
+"""The parts of encoding that the inputs of all models share. Made and wired by `create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.batching.engine import Engine
+from service.encoding.background import BackgroundEncoder
+from service.encoding.lookup import Lookup
+from service.encoding.single_flight import SingleFlight
+from service.encoding.slot_writer import SlotWriter
+from service.encoding.tokenization import TextReader, TokenizerThread
+
+
+class Observer(Protocol):
+    """Counts cache lookups."""
+
+    def looked_up(self, *, hits: int, misses: int, member_hit: bool) -> None:
+        """A request was looked up: slots that were cached, slots that were not, and the member's state."""
+
+    def store_failed(self, call: str) -> None:
+        """The slot store failed to `get` or `put`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingParts:
+    """`members` and `candidates` encode what a request misses, `background` what none waits for."""
+
+    engine: Engine
+    tokenizer: TokenizerThread
+    texts: TextReader
+    lookup: Lookup
+    slot_writer: SlotWriter
+    members: SingleFlight
+    candidates: SingleFlight
+    background: BackgroundEncoder
+    observer: Observer
