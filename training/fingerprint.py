@@ -2,7 +2,7 @@
 
 Code is followed by name: a function, the definitions that it names, those that they name, and so on, through imports.
 Comments, docstrings and layout do not count. Not followed: names looked up at run time (`getattr` on a module,
-`import_module`), and libraries, whose versions the step runner records.
+`import_module`), functions that register themselves in another module, and libraries, whose versions are recorded.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ class _Module:
                 self._defined[defined].append(node)
             if not names and not isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._rest.append(node)
+        for node in self._tree.body:
+            for decorator in getattr(node, "decorator_list", ()):
+                for each in ast.walk(decorator):  # `@f.register` adds to the definition of `f`
+                    if isinstance(each, ast.Name) and each.id in self._defined:
+                        self._defined[each.id].append(node)
         package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
         self.imported = defaultdict[str, list[Definition]](list)
         for inner in ast.walk(self._tree):

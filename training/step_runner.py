@@ -192,8 +192,11 @@ def _changes(record: dict[str, Any], made_from: dict[str, Any], folder: Path, da
     if not record:
         return ["all"]
     found = [part for part in ("plan", "code", "versions") if record.get(part) != made_from[part]]
-    found += [f"input {name}" for name, files in made_from["inputs"].items() if record["inputs"].get(name) != files]
-    found += [f"source {name}" for name, wanted in record["sources"].items() if digest(data / name) != wanted]
+    found += [
+        f"input {name}" for name, files in made_from["inputs"].items() if record.get("inputs", {}).get(name) != files
+    ]
+    sources = record.get("sources", {})
+    found += [f"source {name}" for name, wanted in sources.items() if digest(data / name) != wanted]
     return found + (["output"] if "outputs" in record and _outputs(folder) != record["outputs"] else [])
 
 

@@ -55,7 +55,19 @@ FILES = {
         def other():
             return 1
     """,
-    "late.py": "def late():\n    return 1\n",
+    "late.py": """
+        from functools import singledispatch
+
+
+        @singledispatch
+        def late(value=0):
+            return 1
+
+
+        @late.register
+        def _(value: str):
+            return 3
+    """,
     "shapes.py": '''
         class Shape:
             """A square."""
@@ -107,6 +119,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         ("helpers.py", "math.floor", "math.ceil"),
         ("helpers.py", "FACTOR = 2", "FACTOR = 3"),
         ("late.py", "return 1", "return 2"),
+        ("late.py", "return 3", "return 4"),
         ("shapes.py", "self.side**2", "self.side**3"),
         ("shapes.py", "side: int\n", "side: float\n"),
         ("helpers.py", "FACTOR = 2", "FACTOR = 2\nprint('on import')"),

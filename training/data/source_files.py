@@ -18,6 +18,7 @@ class SourceFiles:
     def __init__(self, folder: Path, on_read: Callable[[str, str], None] = lambda name, found: None) -> None:
         self._folder = folder
         self._on_read = on_read
+        self._known: set[str] = set()
 
     def path(self, name: str) -> Path:
         """A file, or a folder with all that is in it. Raises DataError where there is neither."""
@@ -26,6 +27,8 @@ class SourceFiles:
         return self._folder / name
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file or folder. The answer counts as read: a file that appears later is a change."""
-        self._on_read(name, digest(self._folder / name))
+        """Whether there is such a file or folder. The answer is recorded: a file that appears later is a change."""
+        if name not in self._known:
+            self._known.add(name)
+            self._on_read(name, digest(self._folder / name))
         return (self._folder / name).exists()

@@ -5,16 +5,14 @@ Every student is compared with the whole one on the same validation lists, so th
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from training.data.lists import by_list
 from training.data.soft_labels import SoftLabels
-from training.distillation.student_trainers import AnyLearner
 from training.evaluation.report import Ablation, to_json
 from training.files import write_json
 from training.metrics.bootstrap import bootstrap
@@ -22,18 +20,9 @@ from training.metrics.ranking import auc, evaluate_lists, ndcg_at_10
 from training.nets.checkpoints import Student, load_student
 from training.recipe import Lever
 from training.step_runner import Resources, Step
-from training.steps.distill import (
-    DistillInputs,
-    DistillPlan,
-    Material,
-    distill_plan,
-    learn_actions,
-    learn_relevance,
-    new_learner,
-    read_material,
-)
+from training.steps.distill import Distillation, DistillInputs, DistillPlan, distill_plan
 
-Variant = Callable[[DistillPlan, AnyLearner, Material, Path], Student]
+Variant = Callable[[Distillation, Path], Student]
 """Trains a student without one lever; the folder is for its checkpoints."""
 CERTAIN = 1e-3
 """A hard label's probability is kept this far from 0 and 1, or its logit would be infinite."""
@@ -58,60 +47,59 @@ def ablate(plan: AblatePlan, inputs: AblateInputs, out: Path, resources: Resourc
     """Write `ablation.json`, with a row for each lever."""
     rows = []
     if plan.levers:
-        material = read_material(plan.distill, inputs)
-        learner = new_learner(plan.distill, inputs, material, resources, inputs.distill)
-        whole = figures(plan.distill, learner, material, load_student(inputs.distill)[0])
+        distillation = Distillation.read(plan.distill, inputs, resources, inputs.distill)
+        whole = figures(distillation, load_student(inputs.distill)[0])
         for lever in plan.levers:
             folder = out / lever.replace(" ", "-")
             folder.mkdir(exist_ok=True)
-            student = VARIANTS[lever](plan.distill, learner, material, folder)
-            without = figures(plan.distill, learner, material, student)
+            without = figures(distillation, VARIANTS[lever](distillation, folder))
             rows.append(Ablation(lever, {name: bootstrap(without[name] - whole[name]) for name in whole}))
     write_json(out / "ablation.json", to_json(list[Ablation], rows))
 
 
-def figures(plan: DistillPlan, learner: AnyLearner, material: Material, student: Student) -> dict[str, np.ndarray]:
+def figures(distillation: Distillation, student: Student) -> dict[str, np.ndarray]:
     """f64[lists] by metric: NDCG@10 of the first graded head, AUC of each action."""
+    heads, material, logits_of = distillation.plan.heads, distillation.material, distillation.learner.logits
     found = {}
-    logits = by_list(learner.logits(student, material.graded)[:, 0], material.graded)
-    head = plan.heads.graded[0]
+    logits = by_list(logits_of(student, material.graded)[:, 0], material.graded)
+    head = heads.graded[0]
     found[f"{head} NDCG@10"] = evaluate_lists(ndcg_at_10, logits, [each.labels[head] for each in material.graded])
-    if plan.heads.actions:
-        logged = learner.logits(student, material.logged)
-        for index, action in enumerate(plan.heads.actions, len(plan.heads.graded)):
+    if heads.actions:
+        logged = logits_of(student, material.logged)
+        for index, action in enumerate(heads.actions, len(heads.graded)):
             scores = by_list(logged[:, index], material.logged)
             found[f"{action} AUC"] = evaluate_lists(auc, scores, [each.labels[action] for each in material.logged])
     return found
 
 
-def _trained(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
-    relevance = learn_relevance(plan, learner, material, out)
-    if plan.action_heads is None:
+def _train(distillation: Distillation, out: Path) -> Student:
+    relevance = distillation.learn_relevance(out)
+    if distillation.plan.action_heads is None:
         return relevance
-    return learn_actions(plan, learner, material, relevance, plan.action_heads.share, out)
+    return distillation.learn_actions(relevance, distillation.plan.action_heads.share, out)
 
 
-def _unranked(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """No ranking term: each pair counts by itself."""
-    training = dataclasses.replace(plan.training, listwise_weight=0.0)
-    return _trained(dataclasses.replace(plan, training=training), learner, material, out)
+def _without_ranking(distillation: Distillation, out: Path) -> Student:
+    """Each pair counts by itself."""
+    training = replace(distillation.plan.training, listwise_weight=0.0)
+    return _train(replace(distillation, plan=replace(distillation.plan, training=training)), out)
 
 
-def _unanchored(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+def _without_gold(distillation: Distillation, out: Path) -> Student:
     """Only the teachers' labels."""
-    student = dataclasses.replace(plan.student, gold_anchor=0.0)
-    return _trained(dataclasses.replace(plan, student=student), learner, material, out)
+    student = replace(distillation.plan.student, gold_anchor=0.0)
+    return _train(replace(distillation, plan=replace(distillation.plan, student=student)), out)
 
 
 def _relabelled(change: Callable[[SoftLabels], SoftLabels]) -> Variant:
-    def variant(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+    def variant(distillation: Distillation, out: Path) -> Student:
         labelled = []
-        for each in material.labelled:
+        for each in distillation.material.labelled:
             labels = dict(each.labels)
-            for head in plan.heads.all:
+            for head in distillation.plan.heads.all:
                 labels |= change(SoftLabels.of(labels, head)).by_column(head)
-            labelled.append(dataclasses.replace(each, labels=labels))
-        return _trained(plan, learner, dataclasses.replace(material, labelled=labelled), out)
+            labelled.append(replace(each, labels=labels))
+        return _train(replace(distillation, material=replace(distillation.material, labelled=labelled)), out)
 
     return variant
 
@@ -126,27 +114,28 @@ def _hard(labels: SoftLabels) -> SoftLabels:
 
 def _raw(labels: SoftLabels) -> SoftLabels:
     """The teacher's probability before calibration."""
-    return dataclasses.replace(labels, probability=1 / (1 + np.exp(-labels.logit)))
+    return replace(labels, probability=1 / (1 + np.exp(-labels.logit)))
 
 
-def _cold(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+def _without_warm_start(distillation: Distillation, out: Path) -> Student:
     """All heads at once, without a student of relevance to start from."""
-    assert plan.action_heads is not None
-    return learn_actions(plan, learner, material, learner.start(out), plan.action_heads.share, out)
+    assert distillation.plan.action_heads is not None
+    share = distillation.plan.action_heads.share
+    return distillation.learn_actions(distillation.learner.start(out), share, out)
 
 
-def _alone(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
+def _without_engagement(distillation: Distillation, out: Path) -> Student:
     """Relevance alone; heads of actions are copies of it."""
-    return learn_actions(plan, learner, material, learn_relevance(plan, learner, material, out), 0.0, out)
+    return distillation.learn_actions(distillation.learn_relevance(out), 0.0, out)
 
 
 VARIANTS: dict[Lever, Variant] = {
-    "ranking term": _unranked,
-    "gold anchor": _unanchored,
+    "ranking term": _without_ranking,
+    "gold anchor": _without_gold,
     "soft labels": _relabelled(_hard),
     "calibrated labels": _relabelled(_raw),
-    "warm start": _cold,
-    "engagement teacher": _alone,
+    "warm start": _without_warm_start,
+    "engagement teacher": _without_engagement,
 }
 """A student without each lever, by its name in a recipe."""
 

@@ -70,20 +70,89 @@ class Material:
     engagement: CrossEncoder | None
 
 
-def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Resources) -> None:
-    """Train the student, warm from the policy teacher; write it, and with two teachers `shares.json`.
+@dataclass(frozen=True)
+class Distillation:
+    """How students are trained: by which plan, from what, and by the learner of their kind."""
 
-    Raises PolicyMismatch for soft labels of another policy.
+    plan: DistillPlan
+    material: Material
+    learner: AnyLearner
+
+    @classmethod
+    def read(cls, plan: DistillPlan, inputs: DistillInputs, resources: Resources, out: Path) -> Distillation:
+        """From the folders of earlier steps; `out` is the folder of step `distill`."""
+        material = read_material(plan, inputs)
+        return cls(plan, material, _new_learner(plan, inputs, material, resources, out))
+
+    def learn_relevance(self, out: Path) -> Student:
+        """A student with the graded heads only."""
+        student: Student = self.learner.start(out)
+        weights = dict.fromkeys(self.plan.heads.graded, 1.0)
+        self._learn(student, weights, self.plan.student.phases.pairs, out / "relevance")
+        return student
+
+    def learn_actions(self, relevance: Student, share: float, out: Path) -> Student:
+        """The student of relevance with heads for the actions too; with a share of 0 those are copies of relevance."""
+        assert self.plan.action_heads is not None
+        assert self.material.engagement is not None
+        heads = self.plan.heads
+        student = with_heads(relevance, [*range(len(heads.graded)), *[0] * len(heads.actions)])
+        if share:
+            take_heads(student, len(heads.graded), self.material.engagement)
+            weights = share_weights(heads.graded, heads.actions, share)
+            self._learn(student, weights, self.plan.action_heads.schedule, out / f"share-{share:g}")
+        return student
+
+    def _learn(self, student: Student, weights: dict[str, float], schedule: Schedule, out: Path) -> None:
+        plan = self.plan.student
+        weight = self.plan.training.listwise_weight
+        loss = distillation_loss(weights, plan.ranking_term, weight, plan.gold_anchor)
+        self.learner.learn(student, self.material.labelled, loss, schedule, out)
+
+    def compare_shares(self, relevance: Student, out: Path) -> LossWeightSweep:
+        """Relevance against engagement of a student for each share, on validation lists."""
+        heads, plan, material = self.plan.heads, self.plan.action_heads, self.material
+        assert plan is not None
+
+        def train(share: float) -> Predict:
+            student = self.learn_actions(relevance, share, out)
+            return lambda lists: self.learner.logits(student, lists)
+
+        return sweep_loss_weights(
+            sorted({*plan.shares, plan.share}),
+            train,
+            labelled_for([*material.graded, *material.logged], heads.all),
+            heads.all,
+            relevance=heads.graded[0],
+            engagement=heads.actions[0],
+            chosen=plan.share,
+        )
+
+    def calibrate(self, student: Student, curve: np.ndarray | None) -> Calibrations:
+        """Graded heads on grades; actions on the log, by the examination `curve` of their teacher."""
+        heads, logits = self.plan.heads, self.learner.logits
+        graded = some_of_each(self.material.graded, self.plan.training.calibration_lists, self.plan.seed)
+        found = fit_calibrations(heads.graded, logits(student, graded), graded)
+        if not heads.actions:
+            return found
+        logged = self.material.logged
+        of_actions = logits(student, logged)[:, len(heads.graded) :]
+        return {**found, **calibrate_attractiveness(heads.actions, of_actions, logged, curve)}
+
+
+def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Resources) -> None:
+    """Train the student, initialized from the policy teacher; write it, and with two teachers `shares.json`.
+
+    Raises DataError or PolicyMismatch for soft labels that cannot be used.
     """
-    material = read_material(plan, inputs)
-    learner = new_learner(plan, inputs, material, resources, out)
-    student = relevance = learn_relevance(plan, learner, material, out)
+    distillation = Distillation.read(plan, inputs, resources, out)
+    student = relevance = distillation.learn_relevance(out)
     if plan.action_heads:
-        student = learn_actions(plan, learner, material, relevance, plan.action_heads.share, out)
-        shares = compare_shares(plan, learner, material, relevance, out)
+        student = distillation.learn_actions(relevance, plan.action_heads.share, out)
+        shares = distillation.compare_shares(relevance, out)
         write_json(out / "shares.json", to_json(LossWeightSweep, shares))
     curve = read_examination(inputs.teach_engagement) if plan.heads.actions else None
-    save_model(out, student, _calibrations(plan, learner, material, student, curve))
+    save_model(out, student, distillation.calibrate(student, curve))
 
 
 def read_material(plan: DistillPlan, inputs: DistillInputs) -> Material:
@@ -97,97 +166,19 @@ def read_material(plan: DistillPlan, inputs: DistillInputs) -> Material:
     )
 
 
-def new_learner(
-    plan: DistillPlan, inputs: DistillInputs, material: Material, resources: Resources, distilled: Path
+def _new_learner(
+    plan: DistillPlan, inputs: DistillInputs, material: Material, resources: Resources, out: Path
 ) -> AnyLearner:
-    """Trains students of the plan's kind; `distilled` is the output folder of `distill`."""
     encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
     train = read_lists(inputs.data, plan.heads.graded, "train")
-    embeddings = plan.training.train_embeddings
-    if plan.student.split is None:
-        return FlatLearner(plan.student, encoder, inputs.teach, train, embeddings=embeddings)
-    start = initial_encoder(
-        plan.student.phases.sides,
-        plan.heads.graded,
-        encoder,
-        inputs.teach,
-        material.labelled,
-        distilled,
-        embeddings=embeddings,
-    )
-    seen = some_drawn(train, plan.student.lists, plan.seed)
-    others = [*material.labelled, *material.graded, *material.logged]
-    return SplitLearner(plan.student, plan.heads.graded, encoder, start, seen, others, resources.embeddings)
-
-
-def learn_relevance(plan: DistillPlan, learner: AnyLearner, material: Material, out: Path) -> Student:
-    """A student with the graded heads only."""
-    student: Student = learner.start(out)
-    weights = dict.fromkeys(plan.heads.graded, 1.0)
-    _learn(plan, learner, material, student, weights, plan.student.phases.pairs, out / "relevance")
-    return student
-
-
-def learn_actions(
-    plan: DistillPlan, learner: AnyLearner, material: Material, relevance: Student, share: float, out: Path
-) -> Student:
-    """The student of relevance with heads for the actions too; with a share of 0 those are copies of relevance."""
-    assert plan.action_heads is not None
-    assert material.engagement is not None
-    graded = len(plan.heads.graded)
-    student = with_heads(relevance, [*range(graded), *[0] * len(plan.heads.actions)])
-    if share:
-        take_heads(student, graded, material.engagement)
-        weights = share_weights(plan.heads.graded, plan.heads.actions, share)
-        _learn(plan, learner, material, student, weights, plan.action_heads.schedule, out / f"share-{share:g}")
-    return student
-
-
-def _learn(
-    plan: DistillPlan,
-    learner: AnyLearner,
-    material: Material,
-    student: Student,
-    weights: dict[str, float],
-    schedule: Schedule,
-    out: Path,
-) -> None:
-    weight, anchor = plan.training.listwise_weight, plan.student.gold_anchor
-    loss = distillation_loss(weights, plan.student.ranking_term, weight, anchor)
-    learner.learn(student, material.labelled, loss, schedule, out)
-
-
-def compare_shares(
-    plan: DistillPlan, learner: AnyLearner, material: Material, relevance: Student, out: Path
-) -> LossWeightSweep:
-    """Relevance against engagement of a student for each share, on validation lists."""
-    assert plan.action_heads is not None
-
-    def train(share: float) -> Predict:
-        student = learn_actions(plan, learner, material, relevance, share, out)
-        return lambda lists: learner.logits(student, lists)
-
-    return sweep_loss_weights(
-        sorted({*plan.action_heads.shares, plan.action_heads.share}),
-        train,
-        labelled_for([*material.graded, *material.logged], plan.heads.all),
-        plan.heads.all,
-        relevance=plan.heads.graded[0],
-        engagement=plan.heads.actions[0],
-        chosen=plan.action_heads.share,
-    )
-
-
-def _calibrations(
-    plan: DistillPlan, learner: AnyLearner, material: Material, student: Student, curve: np.ndarray | None
-) -> Calibrations:
-    """Graded heads against grades; actions against the log, by the examination `curve` of their teacher."""
-    graded = some_of_each(material.graded, plan.training.calibration_lists, plan.seed)
-    found = fit_calibrations(plan.heads.graded, learner.logits(student, graded), graded)
-    if not plan.heads.actions:
-        return found
-    logits = learner.logits(student, material.logged)[:, len(plan.heads.graded) :]
-    return {**found, **calibrate_attractiveness(plan.heads.actions, logits, material.logged, curve)}
+    student, graded, embeddings = plan.student, plan.heads.graded, plan.training.train_embeddings
+    if student.split is None:
+        return FlatLearner(student, encoder, inputs.teach, train, embeddings=embeddings)
+    sides, labelled = student.phases.sides, material.labelled
+    start = initial_encoder(sides, graded, encoder, inputs.teach, labelled, out, embeddings=embeddings)
+    others = [*labelled, *material.graded, *material.logged]
+    train = some_drawn(train, student.lists, plan.seed)
+    return SplitLearner(student, graded, encoder, start, train, others, resources.embeddings)
 
 
 def distill_plan(recipe: Recipe) -> DistillPlan:

@@ -17,7 +17,7 @@ from training.nets.cross_encoder import new_cross_encoder
 from training.recipe import ActionHeadsPlan, HeadNames, Lever, StudentPlan
 from training.recipes import find_recipe
 from training.steps.ablate import VARIANTS, figures
-from training.steps.distill import DistillPlan, Material, learn_actions, learn_relevance
+from training.steps.distill import Distillation, DistillPlan, Material
 from training.trainer.schedule import Phases, Schedule
 
 SCHEDULE = Schedule(steps=60, lists_per_step=6, learning_rate=2e-3, added_learning_rate=1e-2)
@@ -54,14 +54,15 @@ def test_the_ablation_measures_what_a_lever_is_worth(
     (tmp_path / "sides").mkdir()
     new_cross_encoder(backbone, 1).save(tmp_path / "sides" / "model")
     learner = FlatLearner(plan.student, encoder, tmp_path, material.labelled, embeddings=True)
+    distillation = Distillation(plan, material, learner)
     (tmp_path / "whole").mkdir()
-    relevance = learn_relevance(plan, learner, material, tmp_path / "whole")
-    whole = figures(plan, learner, material, learn_actions(plan, learner, material, relevance, 0.5, tmp_path))
+    relevance = distillation.learn_relevance(tmp_path / "whole")
+    whole = figures(distillation, distillation.learn_actions(relevance, 0.5, tmp_path))
     assert {name: values.mean() for name, values in whole.items()} == {"relevance NDCG@10": 1.0, "click AUC": 1.0}
 
     def without(lever: Lever) -> dict[str, np.ndarray]:
         (tmp_path / lever).mkdir()
-        return figures(plan, learner, material, VARIANTS[lever](plan, learner, material, tmp_path / lever))
+        return figures(distillation, VARIANTS[lever](distillation, tmp_path / lever))
 
     # its click head says what fits: right for the baker, wrong for the two others
     assert without("engagement teacher")["click AUC"].mean() < 0.9
