@@ -14,29 +14,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from models.bundle.manifest import Manifest
-from service.errors import (
-    BadRequest,
-    Conflict,
-    Crowded,
-    DeadlinePassed,
-    Forbidden,
-    HeadersTooLarge,
-    Internal,
-    Invalid,
-    Misdirected,
-    NotFound,
-    NotJson,
-    NotReady,
-    NotRecorded,
-    Overloaded,
-    QuotaSpent,
-    StoreFull,
-    StoreUnavailable,
-    TooLarge,
-    TooSlow,
-    Unauthorized,
-    UnsupportedMedia,
-)
+from service import errors
 from service.http import schemas
 from service.http.compat.rerank import items_of, response_of
 from service.http.compat.schemas import RerankRequest, RerankResponse, TeiRank
@@ -52,11 +30,15 @@ from service.scoring.blending import ScoringResult
 JSON = "application/json"
 # The errors of every operation that the guard protects, and of those with a body.
 GUARDED = (
-    BadRequest, Unauthorized, Forbidden, TooSlow, TooLarge, Misdirected, HeadersTooLarge, Internal, Crowded,
+    errors.BadRequest, errors.Unauthorized, errors.Forbidden, errors.TooSlow, errors.TooLarge, errors.Misdirected,
+    errors.HeadersTooLarge, errors.Internal, errors.Crowded,
 )  # fmt: skip
-WITH_BODY = (NotJson, Invalid, *GUARDED)
-SCORING = problems(UnsupportedMedia, QuotaSpent, NotReady, Overloaded, NotRecorded, DeadlinePassed, *WITH_BODY)
-ROLLING_OUT = problems(NotFound, Conflict, *WITH_BODY)
+WITH_BODY = (errors.NotJson, errors.Invalid, *GUARDED)
+SCORING = problems(
+    errors.UnsupportedMedia, errors.QuotaSpent, errors.NotReady, errors.Overloaded, errors.NotRecorded,
+    errors.DeadlinePassed, *WITH_BODY,
+)  # fmt: skip
+ROLLING_OUT = problems(errors.NotFound, errors.Conflict, *WITH_BODY)
 NOT_YET: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Probe, "description": "Not yet, or no longer"}}
 # The guard reads the header; the routes only document it.
 DEADLINE: dict[str, Any] = {
@@ -163,7 +145,12 @@ def _response(body: object, result: ScoringResult, context: RequestContext, app:
     return response
 
 
-@router.put("/candidates", responses=problems(UnsupportedMedia, Overloaded, StoreUnavailable, StoreFull, *WITH_BODY))
+@router.put(
+    "/candidates",
+    responses=problems(
+        errors.UnsupportedMedia, errors.Overloaded, errors.StoreUnavailable, errors.StoreFull, *WITH_BODY
+    ),
+)
 async def put_candidates(body: schemas.PutCandidates, app: Context) -> schemas.PutResponse:
     """Insert or replace candidates, all or none. Then requests can score them by id, until `ttl_s` has passed.
 
@@ -186,12 +173,14 @@ async def encoding_progress(app: Context) -> schemas.Progress:
 
 
 @router.delete(
-    "/candidates/{candidate_id:path}", status_code=204, responses=problems(NotFound, StoreUnavailable, *GUARDED)
+    "/candidates/{candidate_id:path}",
+    status_code=204,
+    responses=problems(errors.NotFound, errors.StoreUnavailable, *GUARDED),
 )
 async def delete_candidate(candidate_id: str, app: Context) -> None:
     """Delete a stored candidate."""
     if not await app.store.delete(candidate_id):
-        raise NotFound("no candidate has this id")
+        raise errors.NotFound("no candidate has this id")
 
 
 @router.get("/v1/models", responses=problems(*GUARDED))
@@ -214,7 +203,7 @@ def _entry(model: LiveModel | Manifest, app: AppContext) -> schemas.ModelEntry:
     )
 
 
-@router.post("/v1/models/{version}:activate", responses=problems(NotFound, Conflict, *GUARDED))
+@router.post("/v1/models/{version}:activate", responses=problems(errors.NotFound, errors.Conflict, *GUARDED))
 async def activate_model(version: str, app: Context) -> schemas.ModelEntry:
     """Load another version of the live model, verify it, warm it up, and make it live.
 
@@ -239,7 +228,7 @@ async def canary_model(version: str, body: schemas.Share, app: Context) -> schem
     return _entry(await app.models.roll_out(version, "canary", body.share), app)
 
 
-@router.post("/v1/models/{version}:rollback", responses=problems(Conflict, *GUARDED))
+@router.post("/v1/models/{version}:rollback", responses=problems(errors.Conflict, *GUARDED))
 async def roll_back_model(version: str, app: Context) -> schemas.ModelEntry:
     """Return from this version, the live one, to the previous one, which is still in memory.
 

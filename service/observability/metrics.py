@@ -24,6 +24,13 @@ OPERATIONS = ("pair", "member", "candidate", "ahead", "score")
 ROUTES = ("/score", "/rerank", "/candidates", "/v1/models", "probe", "/metrics", "other")
 OUTCOMES = ("ok", "partial", "invalid", "refused", "overload", "deadline", "cancelled", "error")
 
+AUDIT = {
+    "sound": "1 while the audit log can be written",
+    "waiting_bytes": "Bytes in the audit log's write queue",
+    "written": "Audit records written since start",
+    "dropped": "Audit records lost since start",
+}
+
 
 @dataclass(frozen=True)
 class LabelValues:
@@ -176,19 +183,10 @@ class Metrics:
 
     # State.
 
-    def watch_audit(
-        self,
-        *,
-        sound: Callable[[], float],
-        waiting_bytes: Callable[[], float],
-        written: Callable[[], float],
-        dropped: Callable[[], float],
-    ) -> None:
-        """Show the state of the audit log, read at each scrape."""
-        self._gauge("audit_sound", "1 while the audit log can be written").set_function(sound)
-        self._gauge("audit_waiting_bytes", "Bytes in the audit log's write queue").set_function(waiting_bytes)
-        self._gauge("audit_written", "Audit records written since start").set_function(written)
-        self._gauge("audit_dropped", "Audit records lost since start").set_function(dropped)
+    def watch_audit(self, **read: Callable[[], float]) -> None:
+        """Show the state of the audit log; its values, named as in AUDIT, are read at each scrape."""
+        for name, what in AUDIT.items():
+            self._gauge(f"audit_{name}", what).set_function(read[name])
 
     def describe(self, *, name: str, version: str, policy: str, device: str, precision: str) -> None:
         """Show which model is live."""
