@@ -16,6 +16,8 @@ SERVE := $(VENV)/serve
 DEV := $(VENV)/dev
 LOAD := $(VENV)/load
 SERVICE_TESTS := $(VENV)/test-service
+# Two processes, each with its own share of the test files; a selection by ARGS runs in one.
+PARALLEL ?= $(if $(ARGS),,-n 2 --dist loadfile)
 GPU := $(VENV)/gpu
 DOCS := $(VENV)/docs
 
@@ -30,13 +32,13 @@ serve: serve-env ## install what serving needs (no torch) and start the service 
 serve-env: $(SERVE)/.installed
 
 test: $(DEV)/.installed ## run the tests for every change, about two minutes; ARGS='-k queue' selects some
-	@exec $(DEV)/bin/python -m pytest -m 'not slow and not cluster' $(ARGS)
+	@exec $(DEV)/bin/python -m pytest $(PARALLEL) -m 'not slow and not cluster' $(ARGS)
 
 test-service: $(SERVICE_TESTS)/.installed ## run the tests of service and models without torch, under a minute
-	@exec $(SERVICE_TESTS)/bin/python -m pytest -m 'not slow and not cluster' tests/service tests/models tests/faults $(ARGS)
+	@exec $(SERVICE_TESTS)/bin/python -m pytest $(PARALLEL) -m 'not slow and not cluster' tests/service tests/models tests/faults $(ARGS)
 
 test-all: $(DEV)/.installed ## run every test: trainings, clusters, fuzzing; Redis and HAProxy where installed
-	@exec $(DEV)/bin/python -m pytest --hypothesis-profile=thorough $(ARGS)
+	@exec $(DEV)/bin/python -m pytest $(PARALLEL) --hypothesis-profile=thorough $(ARGS)
 
 check: $(DEV)/.installed ## check format, lint, types and the Dockerfile
 	$(DEV)/bin/ruff format --check .

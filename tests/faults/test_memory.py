@@ -12,10 +12,10 @@ import pytest
 
 from load_tests.fire.leaking import _KEPT, leak
 from service.observability.metrics import Metrics
-from tests.faults.test_process import BODY
-from tests.support.service import Running, Serve
+from tests.support.service import CANDIDATES, MEMBER, Running, Serve
 from tests.support.service_process import process
 
+BODY = {"member": MEMBER, "candidates": CANDIDATES}
 ROOM_BYTES = 4 << 20
 LARGE = {
     "member": {"text": "data engineer"},
