@@ -1,4 +1,4 @@
-"""Variants of the student: how they rank is told by source, narrow ones learn again, and nothing is measured twice."""
+"""Variants of the student: quality by source, pruned ones learn again, and measurements are reused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_quality_is_by_source_and_compared_with_the_reference() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_only_the_encoder_is_another(backbone: str, encoder: TextEncoder, shape: SplitShape | None) -> None:
+def test_only_the_encoder_changes(backbone: str, encoder: TextEncoder, shape: SplitShape | None) -> None:
     student = new_student(backbone, shape)
     sides = student.apart()
     again = student.with_encoder_of(sides)
@@ -76,7 +76,7 @@ def embedded(model: CrossEncoder, encoder: TextEncoder) -> tuple[torch.Tensor, t
     return embed_lists(model, encoder, LISTS[:3])
 
 
-def test_a_narrow_student_learns_to_place_texts_as_the_whole_one_does(
+def test_a_pruned_student_learns_the_embeddings_of_the_unpruned_one(
     backbone: str, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     student = new_student(backbone, None)
@@ -148,6 +148,6 @@ def test_a_recipe_without_variants_measures_none(measure: Measure, backbone: str
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 50.0])
-def test_a_share_that_is_none_is_refused(share: float) -> None:
+def test_a_share_outside_zero_and_one_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         PruningPlan(shares=(0.5, share), schedule=SCHEDULE)

@@ -1,4 +1,4 @@
-"""Graphs of a split student do what torch does, over several rows of several lengths, however its tokens are pooled."""
+"""Graphs of a split student equal torch, over rows of several lengths, for every pooling."""
 
 from __future__ import annotations
 

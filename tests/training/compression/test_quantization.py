@@ -1,4 +1,4 @@
-"""int8 graphs: near fp32, and a row's numbers are its own whoever shares its batch."""
+"""int8 graphs: close to fp32, and a row's outputs do not depend on its batch."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def run(path: Path, ids: np.ndarray) -> np.ndarray:
     return Session.open(path.read_bytes(), "cpu", 1).run({"ids": ids})
 
 
-def company_moves(path: Path) -> float:
-    """How far the first row's numbers move when a row of unlike size joins it."""
+def change_with_batch(path: Path) -> float:
+    """Change of the first row's outputs when a row of another magnitude joins its batch."""
     alone = np.array([[1, 2, 3]])
     together = np.array([[1, 2, 3], [297, 298, 299]])
     return float(np.abs(run(path, together)[0] - run(path, alone)[0]).max())
@@ -63,12 +63,12 @@ def test_int8_is_near_fp32(fp32: Path, tmp_path: Path) -> None:
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.999
 
 
-def test_a_row_does_not_depend_on_its_company(fp32: Path, tmp_path: Path) -> None:
+def test_a_row_does_not_depend_on_its_batch(fp32: Path, tmp_path: Path) -> None:
     write_int8(fp32, tmp_path / "int8.onnx")
-    assert company_moves(tmp_path / "int8.onnx") < 1e-6
+    assert change_with_batch(tmp_path / "int8.onnx") < 1e-6
 
 
-def test_one_scale_a_batch_would_let_company_move_it(fp32: Path, tmp_path: Path) -> None:
+def test_one_scale_per_batch_would_make_it_depend_on_its_batch(fp32: Path, tmp_path: Path) -> None:
     model = onnx.load(fp32)
     table = numpy_helper.to_array(model.graph.initializer[0]).copy()
     table[297:] *= 20
@@ -76,18 +76,18 @@ def test_one_scale_a_batch_would_let_company_move_it(fp32: Path, tmp_path: Path)
     onnx.save(model, fp32)
     quantize_dynamic(fp32, tmp_path / "batch.onnx", ["MatMul"], weight_type=QuantType.QInt8, per_channel=True)
     write_int8(fp32, tmp_path / "int8.onnx")
-    assert company_moves(tmp_path / "batch.onnx") > 1e-2
-    assert company_moves(tmp_path / "int8.onnx") < 1e-6
+    assert change_with_batch(tmp_path / "batch.onnx") > 1e-2
+    assert change_with_batch(tmp_path / "int8.onnx") < 1e-6
 
 
-def test_an_activation_that_two_products_read_is_quantised_once(fp32: Path, tmp_path: Path) -> None:
+def test_an_activation_that_two_products_read_is_quantized_once(fp32: Path, tmp_path: Path) -> None:
     write_int8(fp32, tmp_path / "int8.onnx")
     kinds = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
     assert kinds.count("MatMulInteger") == 2
     assert kinds.count("Round") == 1
 
 
-def test_embeddings_and_weights_take_a_byte_a_number(fp32: Path, tmp_path: Path) -> None:
+def test_embeddings_and_weights_take_one_byte_per_number(fp32: Path, tmp_path: Path) -> None:
     write_int8(fp32, tmp_path / "int8.onnx")
     constants = onnx.load(tmp_path / "int8.onnx").graph.initializer
     large = {each.data_type for each in constants if np.prod(each.dims) >= WIDTH * WIDTH}

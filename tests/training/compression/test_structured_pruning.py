@@ -1,4 +1,4 @@
-"""Structured pruning: shapes change exactly, dead units are not missed, and what matters stays."""
+"""Structured pruning: exact shapes, dead units go first, and important units stay."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def layers(backbone: PreTrainedModel) -> list[Any]:
 
 
 def kill(backbone: PreTrainedModel, dead: Tensor, *, at: str) -> None:
-    """Units that nothing reads, or that never send anything (gelu(0) = 0)."""
+    """Units without a reader, or with constant output 0 (gelu(0) = 0)."""
     for layer in layers(backbone):
         if at == "unread":
             layer.output.dense.weight.data[:, dead] = 0
@@ -53,9 +53,7 @@ def kill(backbone: PreTrainedModel, dead: Tensor, *, at: str) -> None:
 
 
 @pytest.mark.parametrize("at", ["unread", "silent"])
-def test_units_that_are_dead_are_the_ones_taken_and_nothing_changes(
-    model: CrossEncoder, encoder: TextEncoder, at: str
-) -> None:
+def test_dead_units_are_removed_and_no_output_changes(model: CrossEncoder, encoder: TextEncoder, at: str) -> None:
     dead = torch.randperm(UNITS, generator=torch.Generator().manual_seed(0))[: UNITS // 2]
     kill(model.backbone, dead, at=at)
     pruned = prune(model.backbone, 0.5, second_moments(model.backbone, batches(encoder)))
@@ -65,13 +63,13 @@ def test_units_that_are_dead_are_the_ones_taken_and_nothing_changes(
     torch.testing.assert_close(states(pruned, encoder), states(model.backbone, encoder), atol=1e-5, rtol=0)
 
 
-def test_units_that_are_alive_are_missed(model: CrossEncoder, encoder: TextEncoder) -> None:
-    """Or the test above could not fail."""
+def test_removing_live_units_changes_outputs(model: CrossEncoder, encoder: TextEncoder) -> None:
+    """The control of the test above."""
     pruned = prune(model.backbone, 0.5, second_moments(model.backbone, batches(encoder)))
     assert (states(pruned, encoder) - states(model.backbone, encoder)).abs().max() > 0.01
 
 
-def test_the_shape_is_that_of_a_narrower_encoder_and_comes_back_from_its_folder(
+def test_the_result_is_a_narrower_encoder_and_loads_from_its_folder(
     model: CrossEncoder, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     moments = second_moments(model.backbone, batches(encoder))
@@ -86,9 +84,7 @@ def test_the_shape_is_that_of_a_narrower_encoder_and_comes_back_from_its_folder(
     assert torch.equal(states(loaded.backbone, encoder), states(model.backbone, encoder))
 
 
-def test_units_chosen_by_importance_are_missed_less_than_any_drawn_at_random(
-    model: CrossEncoder, encoder: TextEncoder
-) -> None:
+def test_removal_by_importance_costs_less_than_any_random_removal(model: CrossEncoder, encoder: TextEncoder) -> None:
     generator = torch.Generator().manual_seed(0)
     for layer in layers(model.backbone):  # units of all sizes, as training makes them
         layer.output.dense.weight.data *= 4 ** torch.randn(UNITS, generator=generator)
@@ -102,8 +98,8 @@ def test_units_chosen_by_importance_are_missed_less_than_any_drawn_at_random(
     assert lost(prune(model.backbone, 0.25, moments)) < min(at_random) / 2
 
 
-def test_units_that_stay_make_up_for_those_that_leave(model: CrossEncoder, encoder: TextEncoder) -> None:
-    """A unit's twin leaves: the one that stays takes over its part."""
+def test_kept_units_compensate_for_removed_ones(model: CrossEncoder, encoder: TextEncoder) -> None:
+    """One of two equal units is removed: the other takes over its weight."""
     for layer in layers(model.backbone):
         up, down = layer.intermediate.dense, layer.output.dense
         up.weight.data[1], up.bias.data[1] = up.weight.data[0], up.bias.data[0]
@@ -116,7 +112,7 @@ def test_units_that_stay_make_up_for_those_that_leave(model: CrossEncoder, encod
     assert lost[0] < lost[1] / 100
 
 
-def test_padding_says_nothing_of_units(model: CrossEncoder, encoder: TextEncoder) -> None:
+def test_padding_does_not_affect_importance(model: CrossEncoder, encoder: TextEncoder) -> None:
     together = second_moments(model.backbone, batches(encoder))
     ids = encoder.candidates(TEXTS)
     one_by_one = [to_tensors(encoder.collate_sides([each]), torch.device("cpu")) for each in ids]

@@ -1,4 +1,4 @@
-"""TensorRT takes the graphs that are meant for it and refuses others; skipped where TensorRT-RTX is not installed."""
+"""TensorRT builds the graphs that are meant for it and refuses others; skipped without TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_a_composite_operator_of_opset_23_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("tensorrt")
-def test_a_profile_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_profile_is_refused(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "b")
     shapes = {"input_ids": (2, 16), "attention_mask": (2, 16), "token_type_ids": (2, 16)}
     upside_down = Profile(shapes, shapes, {name: (1, 8) for name in shapes})
     assert build(bundle.contents["tiny.onnx"], upside_down).refusal
 
 
-def test_without_tensorrt_nothing_counts_as_checked(
+def test_without_tensorrt_the_check_reports_not_checked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt_rtx_bindings", None)

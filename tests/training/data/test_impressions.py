@@ -1,4 +1,4 @@
-"""The engagement log: what its reader refuses, each named by file, row and column."""
+"""The engagement log: unusable rows are refused with file, row and column."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def written(folder: Path, **columns: list[object]) -> Path:
     return folder / "log.parquet"
 
 
-def test_lists_of_one_split_carry_places_and_actions(tmp_path: Path) -> None:
+def test_lists_of_one_split_have_positions_and_actions(tmp_path: Path) -> None:
     [found] = read_impressions(written(tmp_path), ["click"], "train")
     assert found.candidates == ("x", "y")
     assert found.labels[POSITION].tolist() == [2.0, 1.0]
@@ -55,12 +55,12 @@ def test_a_bad_value_is_named(
         read_impressions(path, ["click"], "train")
 
 
-def test_a_place_taken_twice_is_named(tmp_path: Path) -> None:
+def test_a_position_used_twice_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"row 0, column 'position': another candidate of the list"):
         read_impressions(written(tmp_path, **dict[str, list[object]]({POSITION: [1.0, 1.0, 1.0]})), ["click"], "train")
 
 
-def test_a_log_without_places_is_no_log(tmp_path: Path) -> None:
+def test_a_log_without_positions_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     pl.DataFrame(ROWS).drop(POSITION).write_parquet(path)
     with pytest.raises(DataError, match="column 'position' is missing"):

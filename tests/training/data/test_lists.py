@@ -1,4 +1,4 @@
-"""The pairs table: what is rendered comes back as lists, and every unusable row is named."""
+"""The pairs table: rendered lists are read back, and every unusable row is named."""
 
 from __future__ import annotations
 

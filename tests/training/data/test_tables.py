@@ -1,4 +1,4 @@
-"""Parquet files that are broken: the sentence says where."""
+"""Broken Parquet files: the error names the row and column."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_whole_file_is_read(path: Path) -> None:
 def test_a_row_that_cannot_be_read_is_named_with_its_column(path: Path) -> None:
     content = bytearray(path.read_bytes())
     at = content.index(b"text 250 ")
-    content[at - 4 : at] = b"\xff\xff\xff\x7f"  # the length that stands before the text
+    content[at - 4 : at] = b"\xff\xff\xff\x7f"  # the length before the text
     path.write_bytes(bytes(content))
     with pytest.raises(DataError, match=r"table\.parquet: row \d+, column 'member': cannot be read") as caught:
         read_table(path)
@@ -56,6 +56,6 @@ def test_the_first_unusable_row_is_named_with_its_column() -> None:
         (pl.DataFrame({"member": []}, schema={"member": pl.String}), "there are no rows"),
     ],
 )
-def test_what_is_not_there_is_named(table: pl.DataFrame, words: str) -> None:
+def test_a_missing_column_and_missing_rows_are_named(table: pl.DataFrame, words: str) -> None:
     with pytest.raises(DataError, match=words):
         check_columns(table, {"member": empty("member")}, "file")

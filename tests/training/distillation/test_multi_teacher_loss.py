@@ -32,7 +32,7 @@ def logits(relevance: tuple[float, float], apply: tuple[float, float]) -> torch.
     return torch.tensor([[list(pair) for pair in zip(relevance, apply, strict=True)]])
 
 
-def test_a_student_that_says_what_its_teachers_say_has_no_loss() -> None:
+def test_a_student_that_equals_its_teachers_has_no_loss() -> None:
     loss = distillation_loss({"relevance": 0.5, "apply": 0.5}, "softmax_kl", 1.0, 0.0)
     assert loss(logits((1.0, -1.0), (0.0, 2.0)), labels()).item() == pytest.approx(0.0, abs=1e-6)
 
@@ -45,7 +45,7 @@ def test_heads_count_by_their_weight() -> None:
     assert alone.item() > 0.1
 
 
-def test_shares_are_split_evenly_within_a_teacher() -> None:
+def test_heads_of_a_teacher_share_its_weight_evenly() -> None:
     assert share_weights(["relevance"], ["click", "apply"], 0.3) == pytest.approx(
         {"relevance": 0.7, "click": 0.15, "apply": 0.15}
     )
@@ -72,7 +72,7 @@ def test_every_new_head_starts_as_the_relevance_student(backbone: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [SplitShape(0, 0), SplitShape(2, 1)], ids=["dot product", "joint layer"])
-def test_heads_of_a_split_student_start_as_those_they_are_told_to(backbone: str, shape: SplitShape) -> None:
+def test_heads_of_a_split_student_start_as_the_given_ones(backbone: str, shape: SplitShape) -> None:
     torch.manual_seed(0)
     student = new_split_student(new_cross_encoder(backbone, 2), shape).eval()
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_heads_of_a_split_student_start_as_those_they_are_told_to(backbone: str,
     assert (student.num_heads, warm.num_heads) == (2, 4)
 
 
-def test_a_teacher_at_its_levels_says_what_they_make_of_relevance(backbone: str) -> None:
+def test_a_teacher_at_its_levels_computes_them_from_relevance(backbone: str) -> None:
     policy = new_cross_encoder(backbone, 1)
     levels = ActionCalibration(2)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_a_teacher_at_its_levels_says_what_they_make_of_relevance(backbone: str)
 
 
 @pytest.mark.parametrize("shape", [SplitShape(0, 0), SplitShape(2, 1)], ids=["dot product", "joint layer"])
-def test_heads_that_are_taken_say_what_their_teacher_says_of_sides_apart(backbone: str, shape: SplitShape) -> None:
+def test_taken_heads_equal_their_teacher_with_sides_apart(backbone: str, shape: SplitShape) -> None:
     torch.manual_seed(0)
     policy, teacher = new_cross_encoder(backbone, 1), new_cross_encoder(backbone, 2)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A student of relevance learns a second teacher's question and keeps the first, as far as its loss asks for it."""
+"""A student of relevance learns from a second teacher and keeps relevance, by the weights of its loss."""
 
 from __future__ import annotations
 

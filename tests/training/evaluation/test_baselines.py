@@ -1,4 +1,4 @@
-"""What a model must beat is itself sound: BM25 against its formula, cosine against torch."""
+"""The baselines are correct: BM25 against its formula, cosine against torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_rare_word_counts_more_than_a_common_one() -> None:
     assert scores[2] > scores[1] > 0
 
 
-def test_a_member_without_a_known_word_scores_nothing() -> None:
+def test_a_member_without_a_known_word_scores_zero() -> None:
     assert bm25_scores(listed("zebra"))[0].tolist() == [0.0, 0.0, 0.0]
 
 

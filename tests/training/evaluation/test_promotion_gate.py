@@ -1,4 +1,4 @@
-"""A student takes the place of the live one only when it is not clearly worse."""
+"""A student replaces the live one only if it is not clearly worse."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def test_a_better_student_is_promoted() -> None:
     assert decide("jobs-v1", LISTS + 0.01 + NOISE, LISTS).promoted
 
 
-def test_a_worse_student_is_not() -> None:
+def test_a_worse_student_is_not_promoted() -> None:
     found = decide("jobs-v1", LISTS - 0.01 + NOISE, LISTS)
     assert not found.promoted
     assert "minus jobs-v1: -0.01" in found.sentence
     assert "is under -0.002" in found.sentence
 
 
-def test_a_student_that_may_be_worse_is_not_either() -> None:
+def test_a_student_that_may_be_worse_is_not_promoted() -> None:
     few = decide("jobs-v1", LISTS[:5] + np.array([0.1, -0.1, 0.1, -0.1, 0.02]), LISTS[:5])
     assert few.difference.mean > 0
     assert not few.promoted
 
 
-def test_lists_that_nobody_judged_do_not_count() -> None:
+def test_unjudged_lists_do_not_count() -> None:
     unjudged = np.append(LISTS, np.nan)
     assert decide("jobs-v1", unjudged, unjudged) == decide("jobs-v1", LISTS, LISTS)

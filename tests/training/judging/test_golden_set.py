@@ -1,4 +1,4 @@
-"""Human grades become a golden set: adjudicated, split by member, measured; what cannot be used is named."""
+"""Human grades become a golden set: adjudicated, split by member, measured; unusable rows are named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.sources.grade_files import read_human_grades
 from training.sources.market import market_grades
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data does not stand in {DATA}")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no real data in {DATA}")
 POLICY = read_policy(POLICIES / "demo.md")
 TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldFormat(name="title"),))
 
@@ -46,7 +46,7 @@ def golden_of(graded: HumanGrades, folder: Path) -> pl.DataFrame:
     return read_golden(folder / "golden.parquet", POLICY)
 
 
-def test_where_raters_agree_that_is_the_grade_and_where_not_the_first_in_authority_decides(tmp_path: Path) -> None:
+def test_the_first_rater_in_authority_decides_where_raters_differ(tmp_path: Path) -> None:
     graded = human(
         ("a", "role", "ann", 3), ("a", "role", "bob", 3),
         ("b", "role", "bob", 1), ("b", "role", "ann", 4),
@@ -74,7 +74,7 @@ def test_disagreements_list_ids_and_grades_widest_first_and_no_text(tmp_path: Pa
     assert listed == ["member_id,candidate_id,dimension,gap,ann,bob", "b,job,skills,4,0,4", "a,job,role,1,3,2"]
 
 
-def test_a_member_stands_in_one_split_which_does_not_change_when_others_come(tmp_path: Path) -> None:
+def test_a_member_is_in_one_split_which_new_members_do_not_change(tmp_path: Path) -> None:
     few = golden_of(market_grades(members=40, candidates=4, seed=3), tmp_path)
     many = golden_of(market_grades(members=200, candidates=4, seed=3), tmp_path)
     assert few.group_by("member_id").agg(pl.col("split").n_unique())["split"].to_list() == [1] * 40
@@ -83,7 +83,7 @@ def test_a_member_stands_in_one_split_which_does_not_change_when_others_come(tmp
     assert (both["split"] == both["split_right"]).all()
 
 
-def test_the_agreement_of_raters_is_reported_per_dimension(tmp_path: Path) -> None:
+def test_agreement_of_raters_is_reported_per_dimension(tmp_path: Path) -> None:
     golden_of(market_grades(members=150, candidates=4, seed=1), tmp_path)
     report = json.loads((tmp_path / "agreement.json").read_text())
     between = {each["dimension"]: each for each in report["agreement"]}
@@ -95,7 +95,7 @@ def test_the_agreement_of_raters_is_reported_per_dimension(tmp_path: Path) -> No
     assert "quadratic kappa" in (tmp_path / "report.md").read_text()
 
 
-def test_one_rater_alone_leaves_agreement_unmeasured(tmp_path: Path) -> None:
+def test_agreement_is_not_measured_with_a_single_rater(tmp_path: Path) -> None:
     golden_of(human(("a", "role", "ann", 3)), tmp_path)
     assert "agreement is not measured" in (tmp_path / "report.md").read_text()
 
@@ -152,15 +152,13 @@ def second_row(**changes: Any) -> Callable[[HumanGrades], HumanGrades]:
     ],
     ids=lambda each: each[:60] if isinstance(each, str) else "",
 )
-def test_what_cannot_be_used_is_named(
-    tmp_path: Path, change: Callable[[HumanGrades], HumanGrades], sentence: str
-) -> None:
+def test_an_unusable_row_is_named(tmp_path: Path, change: Callable[[HumanGrades], HumanGrades], sentence: str) -> None:
     with pytest.raises(DataError) as caught:
         golden_of(change(human(("a", "role", "ann", 3), ("b", "role", "ann", 2))), tmp_path)
     assert str(caught.value).startswith(sentence)
 
 
-def test_grades_come_in_as_a_grading_tool_exports_them(tmp_path: Path) -> None:
+def test_grades_are_read_from_the_export_of_a_grading_tool(tmp_path: Path) -> None:
     pairs = {"member_id": ["a"], "candidate_id": ["j"], "member.headline": ["baker"], "candidate.title": ["cook"]}
     grades = {"member_id": ["a"], "candidate_id": ["j"], "dimension": ["role"], "rater": ["ann"], "grade": [3.0]}
     pl.DataFrame(pairs).write_parquet(tmp_path / "pairs.parquet")
@@ -176,7 +174,7 @@ def test_grades_come_in_as_a_grading_tool_exports_them(tmp_path: Path) -> None:
 
 
 @needs_data
-def test_the_two_crosswalks_hardly_agree_because_they_grade_different_things(tmp_path: Path) -> None:
+def test_the_two_crosswalks_barely_agree_because_they_grade_different_things(tmp_path: Path) -> None:
     graded = crosswalk_grades(SourceFiles(DATA))
     make_golden(graded, read_policy(POLICIES / "jobs.md"), TEMPLATE, tmp_path)
     (found,) = json.loads((tmp_path / "agreement.json").read_text())["agreement"]
@@ -186,7 +184,7 @@ def test_the_two_crosswalks_hardly_agree_because_they_grade_different_things(tmp
 
 
 @needs_data
-def test_labels_of_shoppers_are_overall_grades_of_the_products_policy(tmp_path: Path) -> None:
+def test_labels_of_queries_are_overall_grades_of_the_products_policy(tmp_path: Path) -> None:
     graded = shopping_grades(SourceFiles(DATA))
     template = Template(member=(FieldFormat(name="query"),), candidate=(FieldFormat(name="title"),))
     make_golden(graded, read_policy(POLICIES / "products.md"), template, tmp_path)

@@ -1,4 +1,4 @@
-"""The judge against a server that misbehaves: bounded, resumable, nothing lost and nothing paid twice."""
+"""The judge against a faulty server: bounded and resumable; no answer is lost and none is paid twice."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plan_for(
 def run(
     server: ChatServer, folder: Path, plan: JudgePlan | None = None, pairs: Sequence[TextPair] = PAIRS
 ) -> list[str]:
-    """Judge the pairs; what became of each, in order: its status, or its grades when they are the server's own."""
+    """Judge the pairs and return their statuses, in order; grades must be the server's own."""
     plan = plan or plan_for(server)
     with AnswerCache(folder / "ledger.sqlite", plan.budget) as ledger:
         judgements = asyncio.run(judge_pairs(pairs, PROMPT, plan, ledger))
@@ -80,7 +80,7 @@ def test_every_pair_gets_its_own_grades(tmp_path: Path) -> None:
         assert server.at_once <= 4
 
 
-def test_what_was_answered_is_never_asked_again(tmp_path: Path) -> None:
+def test_an_answered_request_is_not_sent_again(tmp_path: Path) -> None:
     with ChatServer() as server:
         run(server, tmp_path)
         assert run(server, tmp_path) == ["graded"] * len(PAIRS)
@@ -97,7 +97,7 @@ def test_what_was_answered_is_never_asked_again(tmp_path: Path) -> None:
     ],
     ids=["429 with Retry-After", "429", "500", "503"],
 )
-def test_a_passing_failure_is_waited_out(tmp_path: Path, reply: Reply) -> None:
+def test_a_passing_failure_is_retried(tmp_path: Path, reply: Reply) -> None:
     with ChatServer(once(reply)) as server:
         assert run(server, tmp_path) == ["graded"] * len(PAIRS)
         assert Counter(asked.before for asked in server.asked) == {0: len(PAIRS), 1: len(PAIRS)}
@@ -105,7 +105,7 @@ def test_a_passing_failure_is_waited_out(tmp_path: Path, reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("reply", [Reply(hold=True), Reply(body=b"x" * 400, cut=True)], ids=["silence", "half a body"])
-def test_a_lost_answer_is_asked_for_again_under_its_key(
+def test_a_request_with_a_lost_answer_is_sent_again_with_its_key(
     tmp_path: Path, reply: Reply, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
@@ -129,7 +129,7 @@ MALFORMED = {
 
 
 def changed(**changes: object) -> Behaviour:
-    """A good answer but for some dimensions."""
+    """A good answer except for some dimensions."""
     return lambda asked: None if asked.answers_refused else completion(json.dumps(verdicts(asked, **changes)))
 
 
@@ -146,7 +146,7 @@ MISGRADED = {
 @pytest.mark.parametrize(
     "behaviour", [*map(once, MALFORMED.values()), *MISGRADED.values()], ids=[*MALFORMED, *MISGRADED]
 )
-def test_a_malformed_answer_is_asked_for_once_more(tmp_path: Path, behaviour: Behaviour) -> None:
+def test_a_malformed_answer_is_requested_once_more(tmp_path: Path, behaviour: Behaviour) -> None:
     with ChatServer(behaviour) as server:
         assert run(server, tmp_path, pairs=PAIRS[:3]) == ["graded"] * 3
         assert sorted(asked.answers_refused for asked in server.asked) == [0, 0, 0, 1, 1, 1]
@@ -191,7 +191,7 @@ def test_a_text_cannot_end_its_quotation() -> None:
     assert json.loads(question["content"].split("\n", 1)[1]) == {"member": hostile, "candidate": "job"}
 
 
-def test_requests_come_no_faster_than_allowed(tmp_path: Path) -> None:
+def test_requests_respect_the_rate_limit(tmp_path: Path) -> None:
     with ChatServer(once(Reply(500, b"", (SOON,)))) as server:
         run(server, tmp_path, plan_for(server, requests_per_second=50), PAIRS[:6])
         assert len(server.arrivals) == 12  # retries count
@@ -199,7 +199,7 @@ def test_requests_come_no_faster_than_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("budget", [Spending(8000, 100.0), Spending(10_000_000, 0.01)], ids=["tokens", "money"])
-def test_no_more_is_spent_than_the_budget(tmp_path: Path, budget: Spending) -> None:
+def test_spending_stays_within_the_budget(tmp_path: Path, budget: Spending) -> None:
     with ChatServer() as server:
         plan = plan_for(server, budget=budget, dollars_in=1.0, dollars_out=2.0)
         statuses = run(server, tmp_path, plan)
@@ -212,7 +212,7 @@ def test_no_more_is_spent_than_the_budget(tmp_path: Path, budget: Spending) -> N
         assert len(server.asked) == len(PAIRS)
 
 
-def test_an_answer_without_usage_counts_at_its_worst(tmp_path: Path) -> None:
+def test_an_answer_without_usage_counts_at_its_maximal_cost(tmp_path: Path) -> None:
     with ChatServer(lambda asked: completion(json.dumps(verdicts(asked)), usage=False)) as server:
         run(server, tmp_path, pairs=PAIRS[:1])
         with AnswerCache(tmp_path / "ledger.sqlite", PLENTY) as ledger:
@@ -220,21 +220,21 @@ def test_an_answer_without_usage_counts_at_its_worst(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_an_endpoint_that_refuses_stops_the_step_at_once(tmp_path: Path, status: int) -> None:
+def test_an_endpoint_that_refuses_stops_the_step(tmp_path: Path, status: int) -> None:
     with ChatServer(lambda _: Reply(status, b"{}")) as server:
         with pytest.raises(EndpointRefused, match=f"refuses with status {status}"):
             run(server, tmp_path)
         assert len(server.asked) <= 8
 
 
-def test_a_missing_key_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_refused_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with ChatServer() as server, pytest.raises(EndpointRefused, match="set OPENAI_API_KEY"):
         run(server, tmp_path)
 
 
 @pytest.mark.process
-def test_after_kill_9_nothing_is_lost_and_nothing_is_paid_twice(tmp_path: Path) -> None:
+def test_after_kill_9_no_answer_is_lost_and_none_is_paid_twice(tmp_path: Path) -> None:
     with ChatServer(lambda asked: Reply(hold=True) if asked.number >= 5 else None) as server:
         path = tmp_path / "ledger.sqlite"
         victim = subprocess.Popen([sys.executable, "-m", "tests.support.judging", server.url, str(path)], cwd=ROOT)

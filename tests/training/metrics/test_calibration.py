@@ -16,7 +16,7 @@ def test_platt_scaling_recovers_a_known_slope_and_intercept() -> None:
     assert found.intercept == pytest.approx(-1.0, abs=1e-4)
 
 
-def test_what_was_seldom_looked_at_is_calibrated_as_if_it_had_been() -> None:
+def test_rarely_examined_pairs_are_calibrated_as_if_examined() -> None:
     logits = np.linspace(-4, 4, 500)
     examined = np.where(np.arange(500) % 2, 1.0, 0.2)
     acted = examined / (1 + np.exp(-(0.5 * logits - 1.0)))
@@ -26,8 +26,8 @@ def test_what_was_seldom_looked_at_is_calibrated_as_if_it_had_been() -> None:
     assert naive.apply(np.array([4.0]))[0] < found.apply(np.array([4.0]))[0] - 0.15
 
 
-def test_a_step_that_overshoots_does_not_go_to_and_fro_for_ever() -> None:
-    """Whole Newton steps, or steps cut at 2, cycle between two far points on these targets."""
+def test_a_step_that_overshoots_does_not_oscillate_without_end() -> None:
+    """Whole Newton steps, or steps limited to 2, cycle between two distant points on these targets."""
     logits = np.linspace(-4, 4, 500)
     targets = np.where(np.arange(500) % 2, 1.0, 0.2) / (1 + np.exp(-(0.5 * logits - 1.0)))
     stated = fit_platt(logits, targets).apply(logits)
@@ -35,7 +35,7 @@ def test_a_step_that_overshoots_does_not_go_to_and_fro_for_ever() -> None:
     assert (stated * logits).mean() == pytest.approx((targets * logits).mean(), abs=1e-3)
 
 
-def test_an_inverted_model_is_not_turned_around() -> None:
+def test_an_inverted_model_keeps_its_order() -> None:
     logits = np.linspace(-4, 4, 100)
     assert fit_platt(logits, (logits < 0).astype(float)).slope > 0
 

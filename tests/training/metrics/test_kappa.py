@@ -24,7 +24,7 @@ def test_it_matches_hand_calculation() -> None:
     assert quadratic_kappa(counts([0, 0, 1, 2], [0, 1, 1, 1])) == pytest.approx(1 - 2 / 3.5)
 
 
-def test_full_agreement_is_one_and_the_contrary_is_below_zero() -> None:
+def test_full_agreement_is_one_and_opposite_grades_are_below_zero() -> None:
     assert quadratic_kappa(counts([0, 2, 4], [0, 2, 4])) == 1
     assert quadratic_kappa(counts([0, 4], [4, 0])) == -1
 
@@ -37,11 +37,11 @@ def test_a_miss_by_two_weighs_four_times_a_miss_by_one() -> None:
     assert lost_far / lost_near == pytest.approx(4, rel=0.05)
 
 
-def test_raters_who_never_vary_cannot_be_judged() -> None:
+def test_kappa_of_constant_raters_is_undefined() -> None:
     assert math.isnan(agreement([3, 3], [3, 3], ["a", "b"]).kappa.mean)
 
 
-def test_the_interval_holds_the_figure_and_narrows_with_more_members() -> None:
+def test_the_interval_contains_kappa_and_narrows_with_more_members() -> None:
     random = np.random.default_rng(0)
     first = random.integers(0, 5, 1200)
     second = np.clip(first + random.integers(-1, 2, 1200), 0, 4)
@@ -53,8 +53,8 @@ def test_the_interval_holds_the_figure_and_narrows_with_more_members() -> None:
     assert many.kappa.high - many.kappa.low < (few.kappa.high - few.kappa.low) / 2
 
 
-def test_pairs_of_one_member_count_as_one_witness() -> None:
-    """Ten copies of each pair under its member add no certainty; under members of their own they would."""
+def test_pairs_of_one_member_are_resampled_together() -> None:
+    """Ten copies of each pair under its member add no certainty; under distinct members they would."""
     first, second = [0, 1, 2, 3, 4, 4, 2, 0], [0, 2, 2, 3, 3, 4, 0, 1]
     names = [str(number) for number in range(8)]
     once = agreement(first, second, names)

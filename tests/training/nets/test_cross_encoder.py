@@ -1,4 +1,4 @@
-"""The cross-encoder: read apart it is the cosine, read together it is not; layers are kept, files come back."""
+"""The cross-encoder: apart it is the cosine, together it is not; layers are copied, files are read back."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def apart(model: CrossEncoder, encoder: TextEncoder) -> Tensor:
     return model.match(members, model.embed(**to_tensors(encoder.collate_sides(ids), CPU)))
 
 
-def test_with_crossing_shut_a_pair_is_its_two_sides_read_apart(model: CrossEncoder, encoder: TextEncoder) -> None:
+def test_with_crossing_closed_a_pair_equals_its_sides_read_apart(model: CrossEncoder, encoder: TextEncoder) -> None:
     model.crossing.data.fill_(NEVER)
     torch.testing.assert_close(together(model, encoder), apart(model, encoder), atol=1e-4, rtol=0)
 
 
-def test_with_crossing_open_it_is_not(model: CrossEncoder, encoder: TextEncoder) -> None:
+def test_with_crossing_open_it_differs(model: CrossEncoder, encoder: TextEncoder) -> None:
     model.crossing.data.fill_(0.0)
     assert (together(model, encoder) - apart(model, encoder)).abs().max() > 1e-2
 
@@ -63,10 +63,8 @@ def test_untrained_every_head_is_the_scaled_cosine(model: CrossEncoder, encoder:
     assert ((logits >= -30) & (logits <= 10)).all()  # 20 * [-1, 1] - 10
 
 
-def test_untrained_it_ranks_as_the_sentence_encoder_that_it_starts_from(
-    model: CrossEncoder, encoder: TextEncoder, backbone: str
-) -> None:
-    """All that the backbone knows must be there at the start, of short candidates too."""
+def test_untrained_it_ranks_as_its_sentence_encoder(model: CrossEncoder, encoder: TextEncoder, backbone: str) -> None:
+    """Training must start from all that the backbone knows, also of short candidates."""
     cosines = torch.from_numpy(np.concatenate(cosine_scores(LISTS, backbone, max_tokens=64)))
     torch.testing.assert_close(apart(model, encoder)[:, 0], SCALE * cosines - SCALE / 2, atol=0.1, rtol=0)
 
@@ -120,7 +118,7 @@ def test_frozen_embeddings_get_no_gradient(model: CrossEncoder, encoder: TextEnc
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_mixing_moves_the_backbone_alone_and_by_its_share(model: CrossEncoder, backbone: str, share: float) -> None:
+def test_mixing_moves_only_the_backbone_and_by_its_share(model: CrossEncoder, backbone: str, share: float) -> None:
     name = "encoder.layer.0.output.dense.weight"
     before = model.backbone.state_dict()[name].clone()
     model.backbone.state_dict()[name].add_(1.0)
@@ -130,7 +128,7 @@ def test_mixing_moves_the_backbone_alone_and_by_its_share(model: CrossEncoder, b
     assert model.bias.tolist() == [3.0, 3.0]
 
 
-def test_predictions_keep_the_order_given_whatever_the_batches(model: CrossEncoder, encoder: TextEncoder) -> None:
+def test_predictions_keep_the_given_order_for_any_batches(model: CrossEncoder, encoder: TextEncoder) -> None:
     pairs = encode_lists(encoder, LISTS)
     all_at_once = predict(model, encoder, pairs)
     alone = np.concatenate([predict(model, encoder, [pair]) for pair in pairs])

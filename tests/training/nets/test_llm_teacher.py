@@ -1,4 +1,4 @@
-"""The decoder teacher: what it reads and answers, that LoRA alone learns, and the real architecture with no weights."""
+"""The decoder teacher: its prompt and answers, LoRA only, and the real architecture without weights."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def inputs(encoder: PromptEncoder, lists: Sequence[CandidateList] = LISTS) -> di
 
 
 def read_back(encoder: PromptEncoder, member: str, candidate: str) -> list[str]:
-    """What the decoder is asked about a pair, a question a row."""
+    """The prompts of a pair, one per question."""
     pair = Pair(encoder.member(member), encoder.candidates([candidate])[0])
     collated = encoder.collate([pair])
     rows = zip(collated["input_ids"][0], collated["attention_mask"][0].sum(-1), strict=True)
@@ -75,7 +75,7 @@ def read_back(encoder: PromptEncoder, member: str, candidate: str) -> list[str]:
     return [tokenizer.decode(ids[:length].tolist(), skip_special_tokens=False) for ids, length in rows]
 
 
-def test_the_prompt_is_the_policy_and_the_pair_and_a_head_each_question(base: str) -> None:
+def test_the_prompt_has_policy_and_pair_and_a_question_for_each_head(base: str) -> None:
     policy = read_policy(POLICIES / "demo.md")
     prompt = pair_prompt(base, policy, ["Does it fit?", "Will they apply?"], (8, 8))
     encoder = new_decoder(base, prompt, LORA, seed=0).encoder
@@ -85,7 +85,7 @@ def test_the_prompt_is_the_policy_and_the_pair_and_a_head_each_question(base: st
     assert apply == fit_.replace("Does it fit?", "Will they apply?")
 
 
-def test_a_text_cannot_end_the_message_it_stands_in(model: Decoder) -> None:
+def test_a_text_cannot_end_its_message(model: Decoder) -> None:
     encoder = PromptEncoder(model.encoder.tokenizer_json, dataclasses.replace(PROMPT, candidate_tokens=16))
     end = Tokenizer.from_str(encoder.tokenizer_json).token_to_id("<|im_end|>")
     assert end not in encoder.member("<|im_end|>").tolist()
@@ -93,14 +93,14 @@ def test_a_text_cannot_end_the_message_it_stands_in(model: Decoder) -> None:
     assert "<|im_end|>" in read_back(encoder, "baker", "<|im_end|>")[0]
 
 
-def test_what_the_template_says_does_end_it(model: Decoder) -> None:
+def test_the_templates_own_token_ends_it(model: Decoder) -> None:
     """The control of the test above."""
     ended = dataclasses.replace(PROMPT, middle="<|im_end|>")
     end = Tokenizer.from_str(model.encoder.tokenizer_json).token_to_id("<|im_end|>")
     assert end in PromptEncoder(model.encoder.tokenizer_json, ended).member("baker").tolist()
 
 
-def test_long_texts_are_cut_and_the_question_is_not(model: Decoder) -> None:
+def test_long_texts_are_truncated_and_the_question_is_not(model: Decoder) -> None:
     long, short = (read_back(model.encoder, "oven " * n, "ward " * n)[0] for n in (50, 5))
     assert long.endswith("\nFit? ")
     assert len(long) < 2 * len(short)
@@ -113,7 +113,7 @@ def test_a_tokenizer_without_a_token_for_the_answers_is_refused(model: Decoder) 
         PromptEncoder(json.dumps(described), PROMPT)
 
 
-def test_a_logit_is_yes_minus_no_where_the_answer_begins(model: Decoder) -> None:
+def test_a_logit_is_yes_minus_no_at_the_first_token_of_the_answer(model: Decoder) -> None:
     model.float()
     given = inputs(model.encoder)
     causal: Any = model.backbone.get_base_model()
@@ -167,7 +167,7 @@ def test_it_learns_what_fits(trained: tuple[Decoder, Path]) -> None:
     assert predict_lists(model, model.encoder, LISTS)[:, 0].reshape(3, 3).argmax(1).tolist() == [0, 1, 2]
 
 
-def test_lora_alone_learns_and_is_all_that_a_checkpoint_holds(trained: tuple[Decoder, Path], base: str) -> None:
+def test_only_lora_learns_and_a_checkpoint_has_only_lora(trained: tuple[Decoder, Path], base: str) -> None:
     after, before = trained[0].state_dict(), new_decoder(base, PROMPT, LORA, seed=0).state_dict()
     moved = {name for name in after if not torch.equal(after[name], before[name])}
     assert moved == {name for name in after if "lora_" in name}
@@ -175,7 +175,7 @@ def test_lora_alone_learns_and_is_all_that_a_checkpoint_holds(trained: tuple[Dec
     assert state["model"].keys() == moved
 
 
-def test_a_run_that_was_cut_off_ends_the_same(trained: tuple[Decoder, Path], base: str, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_the_same(trained: tuple[Decoder, Path], base: str, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(base, tmp_path, cut_at=20)
     resumed = train(base, tmp_path)
@@ -195,7 +195,7 @@ def test_another_decoders_checkpoint_is_refused(trained: tuple[Decoder, Path], b
         train(base, tmp_path)
 
 
-def test_it_comes_back_from_its_folder_without_its_base(trained: tuple[Decoder, Path], tmp_path: Path) -> None:
+def test_it_is_loaded_from_its_folder_without_its_base(trained: tuple[Decoder, Path], tmp_path: Path) -> None:
     model = trained[0]
     model.save(tmp_path / "model")
     loaded = load_decoder(tmp_path / "model")
@@ -220,7 +220,7 @@ QWEN = Qwen2Config(
 )
 
 
-def test_the_recipe_of_seven_billion_fits_its_real_architecture(model: Decoder) -> None:
+def test_the_seven_billion_recipe_fits_its_real_architecture(model: Decoder) -> None:
     plan = find_recipe("jobs-7b").teacher.decoder
     assert plan is not None
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""How tokens become slots: evenly shared out, whatever the padding, and learnt queries start as the runs' means."""
+"""Pooling of tokens into slots: even runs, independent of padding; learnt queries start as the runs' means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.nets.shapes import Pooling
 MASK_NT = torch.tensor([[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])
 
 
-def test_means_share_a_text_out_evenly() -> None:
+def test_means_divide_a_text_evenly() -> None:
     weights_NPT = RunMeans(2).weights(MASK_NT)
     torch.testing.assert_close(weights_NPT[0, 0], torch.tensor([1 / 3, 1 / 3, 1 / 3, 0, 0, 0]))
     torch.testing.assert_close(weights_NPT[0, 1], torch.tensor([0, 0, 0, 1 / 2, 1 / 2, 0]))
@@ -45,7 +45,7 @@ def test_padding_changes_no_slot(kind: Pooling, length: int) -> None:
     torch.testing.assert_close(pooling(states_1TD, mask_1T), alone_1PD, rtol=0, atol=1e-6)
 
 
-def test_queries_start_near_the_means_and_learn_to_look_elsewhere() -> None:
+def test_queries_start_near_the_means_and_learn_to_attend_elsewhere() -> None:
     torch.manual_seed(0)
     states_NTD = torch.randn(2, 6, 8)
     queries, means_NPD = LearntQueries(2, 8), RunMeans(2)(states_NTD, MASK_NT)

@@ -27,7 +27,7 @@ def teacher(backbone: str) -> CrossEncoder:
 
 
 def moved(student: SplitStudent) -> SplitStudent:
-    """Off its start, so that every part counts."""
+    """Moved from its initial state, so that every part matters."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in student.scorer.parameters():
@@ -62,7 +62,7 @@ def flat_layer(layer: JointLayer, states_TD: Tensor, may_read_TT: Tensor) -> Ten
 
 
 def flat_logits(student: SplitStudent, encoder: TextEncoder, *, symmetric: bool = False) -> Tensor:
-    """Each pair as one sequence of member tokens and slots; slots read all, members read members alone."""
+    """Each pair as one sequence of member tokens and slots; slots attend to all, members to members only."""
     pooled = student.shape.pooled
     rows = []
     for member_text in MEMBERS:
@@ -91,7 +91,7 @@ def test_the_split_form_equals_the_masked_flat_form(
 
 
 @torch.inference_mode()
-def test_a_member_that_reads_the_candidate_would_be_another_model(teacher: CrossEncoder, encoder: TextEncoder) -> None:
+def test_a_member_that_attends_to_the_candidate_gives_other_logits(teacher: CrossEncoder, encoder: TextEncoder) -> None:
     student = moved(new_split_student(teacher, SplitShape(2, 2)))
     gap = (split_logits(student, encoder) - flat_logits(student, encoder, symmetric=True)).abs().max()
     assert gap > 1e-3

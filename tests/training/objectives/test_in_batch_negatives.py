@@ -1,4 +1,4 @@
-"""Training with both sides apart: whose negative is what, and that it learns."""
+"""The bi-encoder phase: which candidates are negatives of which member, and that it learns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LISTS = [
 SCHEDULE = Schedule(steps=40, lists_per_step=3, learning_rate=1e-3)
 
 
-def test_candidates_of_other_lists_have_no_gain_and_a_shared_text_stands_once() -> None:
+def test_candidates_of_other_lists_have_no_gain_and_a_shared_text_occurs_once() -> None:
     lists = [
         CandidateList("a", "s", "baker", ("oven", "steel"), {"fit": np.array([0.5, np.nan])}),
         CandidateList("b", "s", "cook", ("ward", "oven"), {"fit": np.array([0.0, 1.0])}),
@@ -81,7 +81,7 @@ def test_embeddings_come_back_in_the_order_of_the_texts(backbone: str, encoder: 
     torch.testing.assert_close(found, torch.cat(singly), atol=2e-2, rtol=0)
 
 
-def test_a_shallower_model_learns_to_place_texts_where_the_deeper_one_does(
+def test_a_shallower_model_learns_the_embeddings_of_a_deeper_one(
     backbone: str, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     teacher = new_cross_encoder(backbone, 1)
@@ -92,27 +92,25 @@ def test_a_shallower_model_learns_to_place_texts_where_the_deeper_one_does(
     assert objective(LISTS).item() < before / 4
 
 
-def test_what_nobody_judged_is_recalled_and_the_rest_is_learnt() -> None:
+def test_unjudged_lists_are_recalled_and_judged_ones_are_learnt() -> None:
     unjudged = CandidateList("u", "s", "ward", ("oven",), {"fit": np.array([np.nan])})
-    heard: dict[str, list[str]] = {"learn": [], "recall": []}
+    recorded: dict[str, list[str]] = {"learn": [], "recall": []}
 
-    def hear(name: str, value: float) -> Objective:
+    def record(name: str, value: float) -> Objective:
         def objective(lists: Sequence[CandidateList]) -> torch.Tensor:
-            heard[name] += [each.list_id for each in lists]
+            recorded[name] += [each.list_id for each in lists]
             return torch.tensor(value)
 
         return objective
 
-    objective = rehearse(hear("learn", 8.0), hear("recall", 4.0))
+    objective = rehearse(record("learn", 8.0), record("recall", 4.0))
     assert objective([*LISTS, unjudged]).item() == 0.75 * 8 + 0.25 * 4
-    assert heard == {"learn": ["baker", "welder", "nurse"], "recall": ["u"]}
+    assert recorded == {"learn": ["baker", "welder", "nurse"], "recall": ["u"]}
     assert objective(LISTS).item() == 8
     assert objective([unjudged]).item() == 4
 
 
-def test_rehearsal_keeps_texts_that_nobody_judged_where_they_were(
-    backbone: str, encoder: TextEncoder, tmp_path: Path
-) -> None:
+def test_rehearsal_keeps_the_embeddings_of_unjudged_texts(backbone: str, encoder: TextEncoder, tmp_path: Path) -> None:
     unjudged = [CandidateList("u", "s", "steel oven", ("ward nurse", "oven baker"), {"fit": np.full(2, np.nan)})]
     moved = {}
     for name, lists in (("without", LISTS), ("with", LISTS + unjudged)):

@@ -1,4 +1,4 @@
-"""Training of the joint part: readings are made once, the joint part learns, its graphs say what torch says."""
+"""Training of the joint part: encodings are cached, the joint part learns, its graphs equal torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def student(backbone: str) -> SplitStudent:
     return new_split_student(new_cross_encoder(backbone, 1), SHAPE).eval()
 
 
-def test_the_joint_part_learns_what_fits_whom(student: SplitStudent, encoder: TextEncoder, tmp_path: Path) -> None:
+def test_the_joint_part_learns_what_fits_each_member(
+    student: SplitStudent, encoder: TextEncoder, tmp_path: Path
+) -> None:
     train = lists(8)
     sides = encode_sides(student, encoder, train, tmp_path / "readings")
     before = {name: tensor.clone() for name, tensor in student.backbone.state_dict().items()}
@@ -60,7 +62,7 @@ def test_the_joint_part_learns_what_fits_whom(student: SplitStudent, encoder: Te
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.backbone.state_dict().items())
 
 
-def test_list_objective_come_in_the_order_of_their_candidates(
+def test_list_logits_are_in_the_order_of_the_candidates(
     student: SplitStudent, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     some = lists(1)

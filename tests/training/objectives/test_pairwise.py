@@ -1,4 +1,4 @@
-"""Batches of pairs: short lists are padded, and what is padded carries no target."""
+"""Batches of pairs: short lists are padded, and padding has no target."""
 
 from __future__ import annotations
 

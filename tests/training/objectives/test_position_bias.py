@@ -1,4 +1,4 @@
-"""The engagement teacher finds the known truth behind a simulated log, and a naive one, trained alike, does not."""
+"""The engagement teacher recovers the known truth of a simulated log; a naive one with the same training does not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Logs = tuple[list[CandidateList], list[CandidateList]]
 
 
 def attractiveness(each: FieldList) -> Mapping[str, Sequence[float]]:
-    """Members click what they like, and less often its neighbours; what the product pushes attracts nobody by that."""
+    """Members click what they like, and its neighbours less often; promotion by the product attracts no clicks."""
     taste = TASTES.index(str(each.member["likes"]))
     apart = [abs(TASTES.index(str(c["title"]).split()[0]) - taste) for c in each.candidates]
     click = [(0.7, 0.4)[distance] if distance < 2 else 0.1 for distance in apart]
@@ -62,7 +62,7 @@ def logged(count: int, seed: int) -> list[CandidateList]:
 
 
 def embeddings() -> Embeddings:
-    """A vector a word, and the normalised sum of a text's words."""
+    """A vector per word, and the normalised sum of a text's words."""
     random = np.random.default_rng(5)
     word = {each: random.normal(size=WIDTH) for each in (*TASTES, SPONSORED, "listed")}
     texts = [*TASTES, *(f"{taste} {how}" for taste in TASTES for how in (SPONSORED, "listed"))]
@@ -72,7 +72,7 @@ def embeddings() -> Embeddings:
 
 @dataclass(frozen=True)
 class Taught:
-    """What a teacher learnt, and what it says of lists whose truth is known."""
+    """A teacher's curve, and its results on lists with known truth."""
 
     curve: np.ndarray
     ndcg: float
@@ -81,7 +81,7 @@ class Taught:
 
 @pytest.fixture(scope="module")
 def logs() -> Logs:
-    """What a teacher trains on, and what it is calibrated on."""
+    """Lists to train on, and lists to calibrate on."""
     return logged(4000, seed=1), logged(1000, seed=2)
 
 
@@ -122,7 +122,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, logs: Logs) -> Taught:
 
 @pytest.fixture(scope="module")
 def naive(tmp_path_factory: pytest.TempPathFactory, logs: Logs) -> Taught:
-    """The same model, log and schedule, every impression taken for looked at."""
+    """The same model, log and schedule, with every impression counted as examined."""
     return teach(tmp_path_factory.mktemp("naive"), *logs, models_position=False)
 
 
@@ -130,7 +130,7 @@ def test_the_examination_curve_is_recovered(teacher: Taught) -> None:
     assert np.abs(teacher.curve - CURVE).max() < 0.06
 
 
-def test_attractiveness_ranks_by_taste_and_not_by_what_was_pushed_up(teacher: Taught, naive: Taught) -> None:
+def test_attractiveness_ranks_by_taste_and_not_by_promotion(teacher: Taught, naive: Taught) -> None:
     assert teacher.ndcg > 0.99
     assert naive.ndcg < teacher.ndcg - 0.01
 
@@ -140,8 +140,8 @@ def test_attractiveness_is_calibrated_given_examination(teacher: Taught, naive: 
     assert naive.calibration_error > 0.1
 
 
-def test_places_that_were_not_told_apart_have_no_say_in_calibration() -> None:
-    """They were looked at less than the curve's last, and would pull every probability down."""
+def test_positions_beyond_the_curve_do_not_affect_calibration() -> None:
+    """They were examined less than the curve's last, and would lower every probability."""
     lists = logged(400, seed=4)
     logits = np.zeros((sum(map(len, lists)), len(ACTIONS)), dtype=np.float32)
     whole = calibrate_attractiveness(ACTIONS, logits, lists, np.array(CURVE))

@@ -1,4 +1,4 @@
-"""Product search: labels become gains, and what is held out never reaches training, made-up and real."""
+"""Product search: labels become gains, and held-out data never reaches training, in made-up and real data."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from training.sources.shop import (
 )
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data does not stand in {DATA}")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no real data in {DATA}")
 Lists = Callable[[Shop], Iterator[FieldList]]
 
 
 def shop() -> Shop:
-    """Thirty queries of four products, one of each label; a query shares its exact one with the query after it."""
+    """Thirty queries of four products, one of each label; consecutive queries share their exact product."""
     names = [f"{number}{label}" for number in range(30) for label in "ESCI"]
     titled = {name: {"title": f"the fine title words of {name}", "bullet_points": f"text {name}"} for name in names}
     own = [{f"{number}{label}": label for label in "ESCI"} for number in range(30)]
     queries = [
         Query(str(number), f"query {number}", {**own[number], f"{(number + 1) % 30}E": "I"}) for number in range(30)
     ]
-    return Shop({**titled, "nobody's": {"title": "the title of what nobody judged", "bullet_points": "x"}}, queries)
+    return Shop({**titled, "unjudged": {"title": "the title of an unjudged product", "bullet_points": "x"}}, queries)
 
 
 TRAINING: dict[str, Lists] = {
@@ -57,7 +57,7 @@ def texts(lists: Iterator[FieldList]) -> set[object]:
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_what_was_judged_for_a_held_out_query_is_in_no_training_list(name: str) -> None:
+def test_products_of_a_held_out_query_are_in_no_training_list(name: str) -> None:
     made = shop()
     held = {f"text {product}" for query in made.queries if query.split != "train" for product in query.labels}
     seen = texts(TRAINING[name](made))
@@ -89,7 +89,7 @@ def test_no_phrase_is_the_text_of_a_held_out_query() -> None:
     assert "the fine title" in {each.member["query"] for each in phrase_lists(made, count=200, candidates=2, seed=0)}
 
 
-def test_gains_are_the_policys_and_strangers_have_none() -> None:
+def test_gains_follow_the_policy_and_other_products_have_none() -> None:
     made = shop()
     (first, *_) = mixed_lists(made, "test", others=5, seed=0)
     query = next(query for query in made.queries if f"mixed/{query.query_id}" == first.list_id)

@@ -1,4 +1,4 @@
-"""Simulated behaviour follows its stated truth, and the same seed tells the same story."""
+"""Simulated clicks follow their stated truth, and the same seed gives the same log."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def rates(found: list[FieldList], action: str) -> np.ndarray:
     return shares
 
 
-def test_where_all_is_looked_at_actions_come_at_the_rate_of_attraction() -> None:
+def test_with_every_position_examined_the_action_rate_is_attractiveness() -> None:
     found = log(4000, (1.0, 1.0, 1.0))
     truth = attractiveness_of_texts(next(lists(1)))
     for action in ACTIONS:
         np.testing.assert_allclose(rates(found, action), truth[action], atol=0.03)
 
 
-def test_a_place_that_nobody_looks_at_gets_no_action() -> None:
+def test_a_position_that_is_never_examined_gets_no_action() -> None:
     found = log(200, (1.0, 0.0, 0.0))
     for each in found:
         for action in ACTIONS:
@@ -46,17 +46,17 @@ def test_a_place_that_nobody_looks_at_gets_no_action() -> None:
             )
 
 
-def test_whoever_applies_has_clicked_and_who_dismisses_has_not() -> None:
+def test_applications_include_a_click_and_dismissals_exclude_it() -> None:
     for each in log(500, (1.0, 0.8, 0.6)):
         for click, apply, dismiss in zip(*(each.labels[action] for action in ACTIONS), strict=True):
             assert (apply or 0) <= (click or 0) <= 1 - (dismiss or 0)
 
 
-def test_without_exploration_the_shown_order_is_the_products_own() -> None:
+def test_without_exploration_the_order_is_the_products_own() -> None:
     assert [each.labels[POSITION] for each in log(5, (1.0, 1.0, 1.0), exploration=0.0)] == [[1.0, 2.0, 3.0]] * 5
 
 
-def test_the_same_seed_tells_the_same_story() -> None:
+def test_the_same_seed_gives_the_same_log() -> None:
     assert log(50, (1.0, 0.5, 0.2)) == log(50, (1.0, 0.5, 0.2))
 
 

@@ -1,4 +1,4 @@
-"""Where the lists come from: what is held out never reaches training, in a small made-up world and in the real data."""
+"""Sources: held-out data never reaches training, in a small made-up world and in the real data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.sources.taxonomies import Job, MajorGroups, Taxonomies, Worker, he
 from training.sources.usajobs import Posting, posting_lists, postings_of, title_cluster
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real data does not stand in {DATA}")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"there is no real data in {DATA}")
 GROUPS = MajorGroups(valid=frozenset({"12"}), test=frozenset({"13"}))
 
 
@@ -65,13 +65,13 @@ def test_held_out_workers_are_in_no_training_list_of_titles() -> None:
     assert {each.member["headline"].split()[1][:2] for each in lists} == {"11", "14"}  # type: ignore[union-attr]  # a title
 
 
-def test_the_gain_of_a_title_is_how_near_the_occupations_are() -> None:
+def test_the_gain_of_a_title_is_the_relatedness_of_the_occupations() -> None:
     taxonomies, own = world(), "11-1011.00"
     others = (own, "14-1011.00", "11-1011.01", "11-2011.00", "14-2011.00")
     assert [title_gain(taxonomies, own, other) for other in others] == [1.0, 0.6, 0.3, 0.1, 0.0]
 
 
-def test_a_job_is_found_by_its_other_names_and_jobs_of_its_unit_group_fit_a_little() -> None:
+def test_other_names_of_a_job_have_gain_one_and_its_unit_group_a_little() -> None:
     lists = list(name_lists(world(), GROUPS, count=20, candidates=8, seed=0))
     for each in lists:
         own = f"{each.candidates[0]['title']}, named"
@@ -124,7 +124,7 @@ def test_the_real_crosswalk_holds_out_its_groups_whole() -> None:
 
 
 @needs_data
-def test_career_moves_are_only_ever_tested_on() -> None:
+def test_career_moves_are_for_testing_only() -> None:
     lists = list(career_moves.move_lists(SourceFiles(DATA), count=20, negatives=30, seed=0))
     assert {each.split for each in lists} == {"test"}
     assert all(sum(each.labels["relevance"]) == 1 for each in lists)  # type: ignore[arg-type]  # all of them are judged
@@ -138,7 +138,7 @@ def test_product_texts_are_not_judged() -> None:
 
 @needs_data
 def test_no_text_of_a_member_or_of_a_posting_is_both_trained_on_and_held_out() -> None:
-    """Other than postings, ESCO jobs that training knows do stand in held-out lists, as negatives."""
+    """Unlike postings, ESCO jobs of training lists may be negatives in held-out lists."""
     texts: dict[str, set[str]] = {split: set() for split in SPLITS}
     for each in jobs.lists(SourceFiles(DATA)):
         texts[each.split] |= {str(each.member)}

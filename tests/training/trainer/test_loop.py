@@ -1,6 +1,4 @@
-"""The training loop:
-learns a tiny list, repeats itself, resumes to the same weights, stops on a loss that is not finite.
-"""
+"""The training loop: it learns tiny lists, is deterministic, resumes exactly, and stops on a non-finite loss."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ def trained(backbone: str, encoder: TextEncoder, folder: Path, schedule: Schedul
     return model
 
 
-def test_a_tiny_list_is_learnt(backbone: str, encoder: TextEncoder, tmp_path: Path) -> None:
+def test_tiny_lists_are_learnt(backbone: str, encoder: TextEncoder, tmp_path: Path) -> None:
     model = trained(backbone, encoder, tmp_path)
     logits = predict_lists(model, encoder, LISTS[:3]).reshape(3, 3)
     assert logits.argmax(1).tolist() == [0, 1, 2]
@@ -53,7 +51,7 @@ def test_the_same_seed_gives_the_same_losses(backbone: str, encoder: TextEncoder
     assert losses[0] == losses[1]
 
 
-def test_a_run_that_was_cut_off_ends_with_the_same_weights(backbone: str, encoder: TextEncoder, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_with_the_same_weights(backbone: str, encoder: TextEncoder, tmp_path: Path) -> None:
     whole = trained(backbone, encoder, tmp_path / "whole")
 
     torch.manual_seed(0)
@@ -89,7 +87,7 @@ def test_too_few_lists_are_an_error(backbone: str, tmp_path: Path) -> None:
         fit(model, LISTS[:2], lambda _: model.bias.sum(), SCHEDULE, tmp_path)
 
 
-def test_what_was_added_to_the_backbone_moves_at_its_own_rate(backbone: str, tmp_path: Path) -> None:
+def test_parameters_added_to_the_backbone_have_their_own_learning_rate(backbone: str, tmp_path: Path) -> None:
     model = new_cross_encoder(backbone, 1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     schedule = Schedule(steps=1, lists_per_step=4, learning_rate=1e-5, added_learning_rate=1e-2, weight_decay=0.0)
@@ -97,6 +95,16 @@ def test_what_was_added_to_the_backbone_moves_at_its_own_rate(backbone: str, tmp
     moved = {name: (tensor - before[name]).abs().max().item() for name, tensor in model.state_dict().items()}
     assert moved["bias"] == pytest.approx(1e-2, rel=1e-3)
     assert moved["backbone.encoder.layer.0.output.dense.weight"] == pytest.approx(1e-5, rel=0.1)
+
+
+def test_only_matrices_decay(backbone: str, tmp_path: Path) -> None:
+    model = new_cross_encoder(backbone, 1)
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    schedule = Schedule(steps=1, lists_per_step=4, learning_rate=0.1, added_learning_rate=0.1, weight_decay=0.5)
+    fit(model, LISTS, lambda _: 0 * sum_of_parameters(model), schedule, tmp_path)
+    for name, parameter in model.named_parameters():
+        kept = 1 - 0.1 * 0.5 if parameter.dim() > 1 else 1.0
+        torch.testing.assert_close(parameter.detach(), kept * before[name].detach(), msg=name)
 
 
 def sum_of_parameters(model: CrossEncoder) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What holds of every loss: padding, extremes, direction, and batches that nobody judged."""
+"""Properties of every loss: padding, extreme values, direction, and batches without judgements."""
 
 from __future__ import annotations
 

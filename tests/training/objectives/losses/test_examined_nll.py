@@ -12,14 +12,14 @@ from training.objectives.losses import binary_kl, examined_nll, rare_mask
 FULL = torch.ones(1, 2, dtype=torch.bool)
 
 
-def test_an_action_needs_a_look_and_attraction() -> None:
-    logits = torch.tensor([[0.0, math.log(3.0)]])  # attraction 1/2 and 3/4
+def test_an_action_needs_examination_and_attractiveness() -> None:
+    logits = torch.tensor([[0.0, math.log(3.0)]])  # attractiveness 1/2 and 3/4
     looked = torch.tensor([[0.0, math.log(0.25)]])  # examination 1/2 and 1/5
     found = examined_nll(logits, looked, torch.tensor([[1.0, 0.0]]), FULL)
     assert found.item() == pytest.approx(-(math.log(1 / 4) + math.log(1 - 3 / 20)) / 2)
 
 
-def test_where_every_place_is_looked_at_it_is_the_cross_entropy() -> None:
+def test_with_every_position_examined_it_is_the_cross_entropy() -> None:
     logits, done = torch.tensor([[0.7, -1.2]]), torch.tensor([[1.0, 0.0]])
     always = torch.full((1, 2), 30.0)
     assert examined_nll(logits, always, done, FULL).item() == pytest.approx(binary_kl(logits, done, FULL).item())
@@ -36,7 +36,7 @@ def test_extreme_logits_stay_finite(size: float, gradient: list[float]) -> None:
     assert logits.grad.tolist()[0] == pytest.approx(gradient, abs=1e-3)
 
 
-def test_an_ignored_low_place_says_little_against_a_candidate() -> None:
+def test_no_action_at_a_low_position_is_weak_evidence_against_a_candidate() -> None:
     logits = torch.zeros(1, 2, requires_grad=True)
     examined_nll(logits, torch.tensor([[30.0, -3.0]]), torch.zeros(1, 2), FULL).backward()
     assert logits.grad is not None

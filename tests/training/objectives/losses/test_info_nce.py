@@ -10,13 +10,13 @@ import torch
 from training.objectives.losses import info_nce
 
 
-def test_it_is_the_surprise_at_the_best_candidate_of_the_list() -> None:
+def test_it_is_the_negative_log_probability_of_the_best_candidate() -> None:
     logits = torch.tensor([[math.log(6.0), math.log(3.0), 0.0]])
     found = info_nce(logits, torch.tensor([[0.9, 0.1, -4.0]]), torch.ones(1, 3, dtype=torch.bool))
     assert found.item() == pytest.approx(-math.log(6 / 10))
 
 
-def test_two_that_are_equally_best_do_not_stand_against_each_other() -> None:
+def test_two_equally_best_candidates_do_not_compete() -> None:
     logits = torch.tensor([[math.log(6.0), math.log(3.0), 0.0]])
     found = info_nce(logits, torch.tensor([[1.0, 1.0, 0.0]]), torch.ones(1, 3, dtype=torch.bool))
     assert found.item() == pytest.approx(-(math.log(6 / 7) + math.log(3 / 4)) / 2)

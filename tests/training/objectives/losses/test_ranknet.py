@@ -12,7 +12,7 @@ from training.objectives.losses import ranknet
 FULL = torch.ones(1, 2, dtype=torch.bool)
 
 
-def test_it_is_the_divergence_of_the_chances_that_one_stands_above_the_other() -> None:
+def test_it_is_the_divergence_of_the_chances_that_one_ranks_above_the_other() -> None:
     logits, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3.0), 0.0]])
     expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
     assert ranknet(logits, teacher, FULL).item() == pytest.approx(expected)
