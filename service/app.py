@@ -31,7 +31,7 @@ from service.http.api_keys import ApiKeys, parse_list, watch
 from service.http.connection_limits import CUT_REASONS
 from service.http.context import AppContext
 from service.http.guard import OPERATIONS, PROBES, RequestGuard
-from service.http.header_limits import AllowedHosts, HeaderLimits
+from service.http.header_limits import AllowedHosts
 from service.http.prewarm import prewarm
 from service.http.problems import Api, add_handlers
 from service.http.request_limits import RequestLimits
@@ -44,7 +44,6 @@ from service.registry.sandbox import LoadLimits, SandboxProcesses, load_in_sandb
 from service.registry.swap import CurrentModel, Load, ModelRegistry, TryOut
 from service.registry.warmup import BatchCaps
 from service.request import ItemStatus
-from service.rollout.guardrails import GuardrailLimits
 from service.rollout.metrics import RolloutMetrics
 from service.rollout.router import RolloutRouter
 from service.scoring.pipeline import Score, ScoringPipeline
@@ -54,7 +53,6 @@ from service.settings import (
     BadSetting,
     BatchingSettings,
     ModelSettings,
-    RolloutSettings,
     Settings,
     StoreSettings,
 )
@@ -124,11 +122,10 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     guard = functools.partial(
         RequestGuard,
         _api(context, keys, parts.audit),
-        limits=HeaderLimits(limits.max_body_bytes, limits.max_header_bytes, limits.max_headers),
+        limits=limits,
         hosts=AllowedHosts(access.hosts),
         keys=keys,
         early_rejection=EarlyRejection(parts.admission),
-        default_deadline_ms=limits.default_deadline_ms,
         draining=parts.lifecycle.draining,
         answered=metrics.answered,
     )
@@ -146,7 +143,7 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
     )
     encoding = _encoding(batching, store, engine, metrics)
     pipeline = ScoringPipeline(current, admission, encoding, engine)
-    router = RolloutRouter(pipeline, current, _guardrails(settings.rollout))
+    router = RolloutRouter(pipeline, current, settings.rollout)
     caps = BatchCaps(batching.max_batch_tokens, batching.max_batch_ms / 1000)
     models = ModelRegistry(
         current,
@@ -266,16 +263,6 @@ def _try_out(settings: ModelSettings, caps: BatchCaps, sandbox: SandboxProcesses
         bytes=settings.trial_bytes,
     )
     return functools.partial(load_in_sandbox, limits=limits, processes=sandbox) if settings.trial_s else lambda _: None
-
-
-def _guardrails(settings: RolloutSettings) -> GuardrailLimits:
-    return GuardrailLimits(
-        failures=settings.failures,
-        slowness=settings.slowness,
-        drift=settings.drift,
-        min_requests=settings.min_requests,
-        min_scores=settings.min_scores,
-    )
 
 
 def _audit(settings: AuditSettings, metrics: Metrics) -> AuditLog | None:

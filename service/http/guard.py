@@ -35,7 +35,6 @@ from service.http.context import NO_NOTE, NOTE, RequestContext, ResponseNote
 from service.http.header_limits import (
     METHODS,
     AllowedHosts,
-    HeaderLimits,
     check_content,
     check_length,
     check_size,
@@ -43,6 +42,7 @@ from service.http.header_limits import (
 from service.http.problems import DEADLINE_HEADER, invalid, problem
 from service.http.schemas import DeadlineMs
 from service.observability.timings import Timings
+from service.settings import LimitSettings
 
 PROBES = frozenset({"/livez", "/readyz", "/startupz"})
 OPERATIONS = PROBES | {"/metrics"}
@@ -74,11 +74,10 @@ class RequestGuard:
         self,
         app: ASGIApp,
         *,
-        limits: HeaderLimits,
+        limits: LimitSettings,
         hosts: AllowedHosts,
         keys: ApiKeys,
         early_rejection: EarlyRejection,
-        default_deadline_ms: int,
         draining: asyncio.Event,
         answered: Callable[[str, str, float], None],
         hidden: frozenset[str] = frozenset(),
@@ -89,7 +88,6 @@ class RequestGuard:
         self._hosts = hosts
         self._keys = keys
         self._early_rejection = early_rejection
-        self._default_deadline_ms = default_deadline_ms
         self._draining = draining
         self._answered = answered
         self._hidden = hidden
@@ -127,7 +125,7 @@ class RequestGuard:
             if deadline_ms is not None:
                 latest_s = deadline_ms / 1000
             elif route != "/score":  # whose body, still unread, may state one
-                latest_s = self._default_deadline_ms / 1000
+                latest_s = self._limits.default_deadline_ms / 1000
             self._early_rejection.before_body(latest_s)
         body = await self._read(receive)
         if not body and (scope["method"], route) in WITH_BODY:
@@ -167,7 +165,7 @@ class RequestGuard:
         return caller or ANONYMOUS
 
     async def _read(self, receive: Receive) -> bytes:
-        limit = self._limits.body_bytes
+        limit = self._limits.max_body_bytes
         chunks: list[bytes] = []
         size = 0
         while True:

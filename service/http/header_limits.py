@@ -6,24 +6,15 @@ Does not know keys, bodies or routes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from starlette.types import Scope
 
 from service.errors import BadRequest, HeadersTooLarge, Misdirected, TooLarge, UnsupportedMedia
+from service.settings import LimitSettings
 
 Headers = Mapping[bytes, bytes]
 # The methods of all routes. A request with another method is rejected at once.
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
-
-
-@dataclass(frozen=True)
-class HeaderLimits:
-    """Maximum bytes of a body and of a head (path and headers), and number of headers."""
-
-    body_bytes: int
-    header_bytes: int
-    headers: int
 
 
 class AllowedHosts:
@@ -56,19 +47,22 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
-def check_size(scope: Scope, limits: HeaderLimits) -> None:
+def check_size(scope: Scope, limits: LimitSettings) -> None:
     """Raise HeadersTooLarge for a head over the limits. The path counts, because it can be as long as a header."""
     raw = scope["headers"]
     size = len(scope.get("raw_path", b"")) + len(scope["query_string"])
-    if len(raw) > limits.headers or size + sum(len(name) + len(value) for name, value in raw) > limits.header_bytes:
-        raise HeadersTooLarge(f"at most {limits.headers} headers of {limits.header_bytes} bytes in all")
+    if (
+        len(raw) > limits.max_headers
+        or size + sum(len(name) + len(value) for name, value in raw) > limits.max_header_bytes
+    ):
+        raise HeadersTooLarge(f"at most {limits.max_headers} headers of {limits.max_header_bytes} bytes in all")
 
 
-def check_length(headers: Headers, limits: HeaderLimits) -> None:
+def check_length(headers: Headers, limits: LimitSettings) -> None:
     """Raise TooLarge if Content-Length exceeds the limit."""
     length = headers.get(b"content-length", b"")
-    if length.isdigit() and float(length) > limits.body_bytes:  # an int of thousands of digits would raise
-        raise TooLarge(f"at most {limits.body_bytes} bytes")
+    if length.isdigit() and float(length) > limits.max_body_bytes:  # an int of thousands of digits would raise
+        raise TooLarge(f"at most {limits.max_body_bytes} bytes")
 
 
 def check_content(headers: Headers) -> None:

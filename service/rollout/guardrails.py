@@ -10,9 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from service.rollout.drift import BINS, drift, noise
+from service.settings import RolloutSettings
 
 WINDOW = 500
 """The most recent requests whose times count."""
+SLACK_S = 0.005
+"""A smaller difference of model times is never too slow: the times of short runs are mostly noise."""
 
 
 @dataclass
@@ -45,30 +48,13 @@ class WindowStats:
         return sorted(self.recent_s)[len(self.recent_s) * 9 // 10] if self.recent_s else 0.0
 
 
-@dataclass(frozen=True)
-class GuardrailLimits:
-    """How much worse, or how different, a candidate may be, and how much data that needs."""
-
-    failures: float = 0.01
-    """Its failure rate above that of the live model."""
-    slowness: float = 1.5
-    """Its p90 model time as a multiple of the live model's."""
-    slack_s: float = 0.005
-    """A smaller difference is never too slow: the times of short runs are mostly noise."""
-    drift: float = 0.25
-    """PSI of its scores against those of the live model."""
-    min_requests: int = 100
-    min_scores: int = 2000
-    """Of each model. With 200 scores PSI reaches 0.25 without any drift; with 2,000 it stays below 0.03."""
-
-
-def fault_of(live: WindowStats, candidate: WindowStats, limits: GuardrailLimits) -> str | None:
+def fault_of(live: WindowStats, candidate: WindowStats, limits: RolloutSettings) -> str | None:
     """Why the candidate must end; None while it does as well, or while there is too little data."""
     if min(live.requests, candidate.requests) >= limits.min_requests:
         if candidate.failure_rate > live.failure_rate + limits.failures:
             return f"failed {candidate.failure_rate:.1%} of its requests, the live model {live.failure_rate:.1%}"
         slow_s, usual_s = candidate.p90_s, live.p90_s
-        if slow_s > max(usual_s * limits.slowness, usual_s + limits.slack_s):
+        if slow_s > max(usual_s * limits.slowness, usual_s + SLACK_S):
             return f"took up to {slow_s * 1000:.1f} ms per request, the live model {usual_s * 1000:.1f} ms"
     num_live, num_candidate = sum(live.bins), sum(candidate.bins)
     if min(num_live, num_candidate) >= limits.min_scores:

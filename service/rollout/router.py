@@ -18,9 +18,10 @@ from service.errors import DeadlinePassed, ServiceError
 from service.observability.timings import Timings
 from service.registry.swap import CurrentModel, Rollout
 from service.request import ItemStatus, Priority, ScoringRequest
-from service.rollout.guardrails import GuardrailLimits, WindowStats, fault_of
+from service.rollout.guardrails import WindowStats, fault_of
 from service.scoring.blending import ScoringResult
 from service.scoring.pipeline import ScoringPipeline
+from service.settings import RolloutSettings
 
 log = logging.getLogger("fitscore")
 # Shadows that run at once; further ones are skipped, so that they never pile up.
@@ -49,7 +50,7 @@ class Comparison:
 class RolloutRouter:
     """Wraps the scoring pipeline: each request goes to the live model or to the candidate."""
 
-    def __init__(self, pipeline: ScoringPipeline, current: CurrentModel, limits: GuardrailLimits) -> None:
+    def __init__(self, pipeline: ScoringPipeline, current: CurrentModel, limits: RolloutSettings) -> None:
         self._pipeline = pipeline
         self._current = current
         self._limits = limits

@@ -2,14 +2,14 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
 from service.rollout.drift import BINS, drift, even_groups, psi
-from service.rollout.guardrails import GuardrailLimits, WindowStats, fault_of
+from service.rollout.guardrails import WindowStats, fault_of
+from service.settings import RolloutSettings
 
-USUAL = GuardrailLimits()
+USUAL = RolloutSettings()
 
 
 def stats(requests: int, failed: int = 0, each_s: float = 0.01, scores: Sequence[float] = ()) -> WindowStats:
@@ -87,7 +87,7 @@ def test_too_little_data_is_no_fault(few: int) -> None:
     assert fault_of(stats(0, scores=[0.1] * 5000), stats(0, scores=scores), USUAL) is None
 
 
-def alarms(num_scores: int, limits: GuardrailLimits, *, shift: float = 0.0) -> int:
+def alarms(num_scores: int, limits: RolloutSettings, *, shift: float = 0.0) -> int:
     """How many of 100 candidates with equally drawn, or shifted, scores are ended for drift."""
     chance, found = random.Random(7), 0
     for _ in range(100):
@@ -98,6 +98,6 @@ def alarms(num_scores: int, limits: GuardrailLimits, *, shift: float = 0.0) -> i
 
 
 def test_equal_models_raise_no_alarm_even_with_few_scores_and_shifted_ones_do() -> None:
-    eager = replace(USUAL, drift=0.02, min_scores=200)
+    eager = USUAL.model_copy(update={"drift": 0.02, "min_scores": 200})
     assert alarms(200, eager) <= 1
     assert alarms(200, eager, shift=0.16) >= 90  # one standard deviation
