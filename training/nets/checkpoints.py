@@ -67,7 +67,8 @@ def check_model_stamp(folder: Path, policy: Policy) -> None:
     try:
         check_stamp(found, policy, f"the model in {folder}")
     except PolicyMismatch as error:
-        advice = f"train it again, or write {policy.stamp} into {path.name} if no grade changed"
+        kept = f"write {policy.stamp} into {path.name} and run with --accept teach REASON"
+        advice = f"train it again, or, if no grade changed, {kept}"
         raise PolicyMismatch(f"{error}; {advice}") from None
 
 

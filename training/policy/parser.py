@@ -11,11 +11,11 @@ A mistake is a DocumentError that begins with `file:line:`.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from training.files import write_json
 from training.policy.markdown import Document, DocumentError, Line, Row, Section, read_document
 from training.policy.policy import GRADES, OVERALL, Cap, Dimension, Example, Grade, Policy, text_hash
 from training.policy.prompt import system_message
@@ -41,7 +41,7 @@ def write_policy(source: Path, out: Path) -> None:
     policy = read_policy(source)
     (out / "policy.md").write_bytes(source.read_bytes())
     described = {"stamp": policy.stamp, **dataclasses.asdict(policy)}
-    (out / "policy.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    write_json(out / "policy.json", described)
     (out / "prompt.md").write_text(system_message(policy) + "\n", encoding="utf-8")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from models.template import FieldFormat, Template
 from training.data.lists import CandidateList, Split, by_list, candidate_lists, render_lists
 from training.data.source_files import SourceFiles
 from training.evaluation.baselines import bm25_scores, embed_texts
+from training.files import write_json
 from training.metrics import ranking
 from training.metrics.bootstrap import bootstrap
 from training.objectives.position_bias import engagement_loss
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     report = measure(SourceFiles(options.data), options.out)
-    (options.out / "behaviour.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(options.out / "behaviour.json", report)
     sys.stdout.write(table(report))
 
 

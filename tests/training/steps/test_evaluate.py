@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from models.bundle.files import Bundle
 from training.dag import load_step, run_all
 from training.evaluation.promotion_gate import NotPromoted
+from training.judging.llm_judge import JudgePlan
 from training.recipe import EvaluationPlan, PruningPlan, TeacherPlan
 from training.recipes import find_recipe
 from training.recipes.minilm import ALL_LEVERS
@@ -73,6 +75,16 @@ def test_the_page_shows_the_worst_pairs_and_the_report_does_not(run: Run) -> Non
     page = (run.folder("evaluate") / "report.html").read_text(encoding="utf-8")
     assert "worked near the" in page
     assert "worked near the" not in (run.folder("evaluate") / "report.json").read_text(encoding="utf-8")
+
+
+def test_the_manifest_names_results_that_were_accepted(run: Run) -> None:
+    data = replace(run.recipe.data, judge=JudgePlan(pairs=5))
+    changed = replace(run, recipe=replace(run.recipe, data=data))
+    assert not run_step(load_step("judge"), changed, accept="fewer pairs change nothing")
+    assert run_step(load_step("export"), changed)
+    steps = Bundle.load(run.resources().bundle).manifest.training["steps"]
+    assert steps["judge"]["accepted"] == [{"reason": "fewer pairs change nothing", "changed": ["plan"]}]
+    assert "accepted" not in steps["teach"]
 
 
 def test_a_student_is_compared_with_the_live_bundle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
