@@ -25,7 +25,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EncodingParts:
-    """`members` and `candidates` encode what a request misses, `background` what none waits for."""
+    """`members` and `candidates` encode for a waiting request, `background` for later ones."""
 
     engine: Engine
     tokenizer: TokenizerThread
