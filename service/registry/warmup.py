@@ -89,12 +89,7 @@ def _measure(
 ) -> LatencyTable:
     fitting = [size for size in sizes if size * lengths[0] <= caps.tokens]
     return LatencyTable.measure(
-        run,
-        time.perf_counter,
-        batch_sizes=fitting or [1],
-        lengths=lengths,
-        limit_s=2 * caps.seconds,
-        repeats=2,
+        run, time.perf_counter, batch_sizes=fitting or [1], lengths=lengths, limit_s=2 * caps.seconds, repeats=2
     )
 
 
