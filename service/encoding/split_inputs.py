@@ -141,7 +141,7 @@ class SplitInputs:
     ) -> Prepared:
         """Blocks of all candidates that have slots; an outcome for each of the others."""
         operation = self.operations.scores
-        settled: dict[int, ItemStatus | NoResult] = dict(found.refused)
+        settled: dict[int, ItemStatus | NoResult] = dict(found.settled)
         if isinstance(member, NoResult):
             settled.update(dict.fromkeys(found.places, member))
             return Prepared(operation, (), (), (), settled)
