@@ -20,8 +20,9 @@ SERVICE_TESTS := $(VENV)/test-service
 PARALLEL ?= $(if $(ARGS),,-n 2 --dist loadfile)
 GPU := $(VENV)/gpu
 DOCS := $(VENV)/docs
+PLATFORM := $(VENV)/platform
 
-.PHONY: help serve serve-env test test-service test-all check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here pins
+.PHONY: help serve serve-env test test-service test-all test-platform check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here deploy-files pins
 
 help: ## show these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,13 +33,16 @@ serve: serve-env ## install what serving needs (no torch) and start the service 
 serve-env: $(SERVE)/.installed
 
 test: $(DEV)/.installed ## run the tests for every change, about two minutes; ARGS='-k queue' selects some
-	@exec $(DEV)/bin/python -m pytest $(PARALLEL) -m 'not slow and not cluster' $(ARGS)
+	@exec $(DEV)/bin/python -m pytest $(PARALLEL) -m 'not slow and not cluster and not platform' $(ARGS)
 
 test-service: $(SERVICE_TESTS)/.installed ## run the tests of service and models without torch, under a minute
-	@exec $(SERVICE_TESTS)/bin/python -m pytest $(PARALLEL) -m 'not slow and not cluster' tests/service tests/models tests/faults $(ARGS)
+	@exec $(SERVICE_TESTS)/bin/python -m pytest $(PARALLEL) -m 'not slow and not cluster and not platform' tests/service tests/models tests/faults $(ARGS)
 
 test-all: $(DEV)/.installed ## run every test: trainings, clusters, fuzzing; Redis and HAProxy where installed
-	@exec $(DEV)/bin/python -m pytest $(PARALLEL) --hypothesis-profile=thorough $(ARGS)
+	@exec $(DEV)/bin/python -m pytest $(PARALLEL) -m 'not platform' --hypothesis-profile=thorough $(ARGS)
+
+test-platform: $(PLATFORM)/.tools ## test deploy/ with Helm, Prometheus, proxies, checkov; installs them by name
+	@PATH="$(abspath $(PLATFORM))/bin:$$PATH" exec $(PLATFORM)/bin/python -m pytest -m platform tests/platform $(ARGS)
 
 check: $(DEV)/.installed ## check format, lint, types and the Dockerfile
 	$(DEV)/bin/ruff format --check .
@@ -91,6 +95,9 @@ image-gpu: ## build the GPU image
 image-here: ## build, start and check the CPU image on Debian as root, without Docker
 	@BUNDLE='$(BUNDLE)' exec container/build_here.sh
 
+deploy-files: $(PLATFORM)/.tools ## write the generated files of deploy/: schema, manifests, dashboard
+	@PATH="$(abspath $(PLATFORM))/bin:$$PATH" exec $(PLATFORM)/bin/python -m deploy
+
 pins: ## write constraints.txt from the newest versions that pyproject.toml allows
 	rm -rf $(VENV)/pins
 	$(PYTHON) -m venv $(VENV)/pins
@@ -105,8 +112,14 @@ $(SERVICE_TESTS)/.installed: EXTRAS := service-cpu,test-service
 $(LOAD)/.installed: EXTRAS := load
 $(GPU)/.installed: EXTRAS := service-gpu
 $(DOCS)/.installed: EXTRAS := docs
+$(PLATFORM)/.installed: EXTRAS := service-cpu,test-service,platform
 # Locust brings an older pytest of its own, which the pins would forbid.
-$(SERVE)/.installed $(DEV)/.installed $(SERVICE_TESTS)/.installed $(GPU)/.installed $(DOCS)/.installed: PINS := --constraint constraints.txt
+$(SERVE)/.installed $(DEV)/.installed $(SERVICE_TESTS)/.installed $(GPU)/.installed $(DOCS)/.installed \
+$(PLATFORM)/.installed: PINS := --constraint constraints.txt
+
+$(PLATFORM)/.tools: $(PLATFORM)/.installed tests/platform/install.sh tests/platform/package.json
+	tests/platform/install.sh $(PLATFORM)
+	@touch $@
 
 # The stamp is written last, so a broken install is done again and a finished one is never touched.
 %/.installed: pyproject.toml constraints.txt

@@ -46,6 +46,7 @@ from service.registry.warmup import BatchCaps
 from service.request import ItemStatus
 from service.rollout.metrics import RolloutMetrics
 from service.rollout.router import RolloutRouter
+from service.scoring.metrics import HeadScores
 from service.scoring.pipeline import Score, ScoringPipeline
 from service.settings import (
     AccessSettings,
@@ -117,7 +118,9 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         models=parts.models,
         lifecycle=parts.lifecycle,
         metrics=metrics,
+        head_scores=HeadScores(),
     )
+    metrics.registry.register(context.head_scores)
     keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
     guard = functools.partial(
         RequestGuard,
@@ -175,6 +178,7 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
     metrics.queue_items.set_function(lambda: queue.items)
     metrics.backlog.set_function(engine.backlog_seconds)
     metrics.alive.set_function(lambda: engine.alive)
+    metrics.ready.set_function(lambda: lifecycle.phase == "ready")
     audit = _audit(settings.audit, metrics)
     return Parts(store, engine, admission, current, models, encoding, router, lifecycle, audit)
 

@@ -60,7 +60,7 @@ ROOMS = (
         sees="service.registry service.batching service.store.interface service.errors service.request"
         " service.observability",
     ),
-    room("service.scoring", 4, "models numpy"),
+    room("service.scoring", 4, "models numpy prometheus_client"),
     room("service.rollout", 5, "numpy prometheus_client"),
     room("service.audit", 5, "models numpy orjson cryptography"),
     room("service.lifecycle", 6, "models"),

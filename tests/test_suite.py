@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import eventually
-
 TESTS = Path(__file__).parent
 NEVER_WITH_THE_SERVICE = ("torch", "transformers", "accelerate", "peft", "polars", "ray", "matplotlib")
 COLLECT = f"""
@@ -85,8 +83,3 @@ def test_the_tests_of_the_service_can_be_collected_without_torch() -> None:
 def test_a_training_test_cannot_be_collected_without_torch() -> None:
     """The negative control of the test above."""
     assert collected("training/trainer").returncode != 0
-
-
-def test_a_wait_for_what_never_comes_ends_within_its_bound() -> None:
-    with pytest.raises(AssertionError, match=r"not within 0\.05 s; last: \[\]"):
-        eventually(list, within=0.05)

@@ -30,7 +30,7 @@ class LookupResult:
 
     `member` is the member's state, or its token ids if the state is not cached. `slots` f16[C, S, d] belong to the
     candidates at `places`, whose contents have `keys`. `missing` are token ids by key of the candidates whose slots
-    are not cached: their rows of `slots` are still empty. `settled` are statuses by place of the other candidates.
+    are not cached: their rows of `slots` are still empty. `refused` are statuses by place of the other candidates.
     """
 
     member_key: bytes
@@ -39,7 +39,7 @@ class LookupResult:
     keys: list[bytes]
     places: list[int]
     missing: dict[bytes, TokenIds]
-    settled: Mapping[int, ItemStatus]
+    refused: Mapping[int, ItemStatus]
     store_failed: bool
 
 
@@ -50,7 +50,7 @@ class _Readable:
     keys: list[bytes]
     contents: list[Content]
     places: list[int]
-    settled: dict[int, ItemStatus]
+    refused: dict[int, ItemStatus]
 
 
 class Lookup:
@@ -82,7 +82,7 @@ class Lookup:
             keys=readable.keys,
             places=readable.places,
             missing=_missing(model, readable, cached),
-            settled=readable.settled,
+            refused=readable.refused,
             store_failed=store_failed,
         )
 
@@ -113,12 +113,12 @@ class Lookup:
         for place, content in enumerate(contents):
             key = keys.get(place)
             if content is None or key is None:
-                readable.settled[place] = unstored if content is None else ItemStatus.invalid
+                readable.refused[place] = unstored if content is None else ItemStatus.invalid
                 continue
             readable.keys.append(key)
             readable.contents.append(content)
             readable.places.append(place)
-            if place in texts and candidates[place].content is None:
+            if candidates[place].content is None:
                 if len(self._stored) >= _MAX_STORED_KEYS:
                     self._stored.clear()
                 self._stored[candidates[place].id] = (content, model_key, key)

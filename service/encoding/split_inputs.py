@@ -141,7 +141,7 @@ class SplitInputs:
     ) -> Prepared:
         """Blocks of all candidates that have slots; an outcome for each of the others."""
         operation = self.operations.scores
-        settled: dict[int, ItemStatus | NoResult] = dict(found.settled)
+        settled: dict[int, ItemStatus | NoResult] = dict(found.refused)
         if isinstance(member, NoResult):
             settled.update(dict.fromkeys(found.places, member))
             return Prepared(operation, (), (), (), settled)

@@ -91,7 +91,7 @@ class TextReader:
         ids = model.encoder.member(member_text(model, member))
         texts: list[str] = []
         places: list[list[int]] = []
-        settled: dict[int, ItemStatus] = {}
+        refused: dict[int, ItemStatus] = {}
         contents, unstored = self.contents(candidates)
         for place, content in enumerate(contents):
             text = "" if content is None else model.template.render_candidate(content)
@@ -99,10 +99,10 @@ class TextReader:
                 texts.append(text)
                 places.append([place])
             else:
-                settled[place] = unstored if content is None else ItemStatus.invalid
+                refused[place] = unstored if content is None else ItemStatus.invalid
         encoded = self._cache.encode(model.text_key, texts, model.encoder.candidates)
         pairs = [Pair(ids, each) for each in encoded]
-        return Prepared(operation, pairs, [len(pair) for pair in pairs], places, settled)
+        return Prepared(operation, pairs, [len(pair) for pair in pairs], places, refused)
 
 
 def member_text(model: LiveModel, member: Item) -> str:

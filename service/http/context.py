@@ -20,6 +20,7 @@ from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
 from service.registry.swap import ModelRegistry
+from service.scoring.metrics import HeadScores
 from service.scoring.pipeline import Score
 from service.store.writes import BoundedWriter
 
@@ -38,6 +39,7 @@ class AppContext:
     models: ModelRegistry
     lifecycle: Lifecycle
     metrics: Metrics
+    head_scores: HeadScores
 
 
 @dataclass(frozen=True, slots=True)

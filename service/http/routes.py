@@ -141,6 +141,7 @@ def _response(body: object, result: ScoringResult, context: RequestContext, app:
     context.timings.lap("answer")
     response = NotedResponse(raw, media_type=JSON, headers={"Server-Timing": context.timings.header()})
     app.metrics.scored(Counter[str](result.statuses), context.timings.stages)
+    app.head_scores.add(result)
     response.note = ResponseNote(partial=result.degraded)
     return response
 

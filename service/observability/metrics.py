@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import Metric
 
 from service.observability.runtime import RuntimeProbe
@@ -58,6 +66,7 @@ class Metrics:
         self._name_model_runs()
         self._name_state()
         self._register_labels(labels)
+        ProcessCollector(registry=self.registry)
         self.runtime = RuntimeProbe(self.registry, SECONDS)
 
     def _name_requests(self) -> None:
@@ -78,6 +87,7 @@ class Metrics:
         self.cancelled = self._counter("departed_items", "Items dropped because their client disconnected", "lane")
         self.run_errors = self._counter("session_run_errors", "Failed model runs by kind", "kind")
         self.alive = self._gauge("engine_alive", "1 while the model thread works")
+        self.ready = self._gauge("ready", "1 while the service accepts requests")
         self.model = Info("fitscore_model", "The live model", registry=self.registry)
 
     def _name_state(self) -> None:

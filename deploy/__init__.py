@@ -1,0 +1,1 @@
+"""What runs Fitscore in production: Helm chart, manifests, compose file, proxies, alert rules, dashboard."""

@@ -1,0 +1,48 @@
+"""The scores of each head as a Prometheus histogram. Heads come from bundles. Shadows' scores are not counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.scoring.blending import ScoringResult
+
+BINS = 20
+BOUNDS = [f"{(bin + 1) / BINS:g}" for bin in range(BINS - 1)] + ["+Inf"]
+
+
+class HeadScores(Collector):
+    """Counts probabilities by head, in bins of equal width; the last one has no bound in Prometheus."""
+
+    def __init__(self) -> None:
+        self._by_heads: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+
+    def add(self, result: ScoringResult) -> None:
+        """Count the candidates that were scored. On the request path, so without a loop over heads."""
+        rows = result.rows[result.rows[:, 0] >= 0]  # NaN is not
+        heads = rows.shape[1]
+        bins = np.minimum((rows * BINS).astype(np.int64), BINS - 1) + np.arange(0, heads * BINS, BINS)
+        counts = np.bincount(bins.ravel(), minlength=heads * BINS)
+        seen = self._by_heads.get(result.model.heads)
+        if seen is None:
+            seen = self._by_heads[result.model.heads] = (np.zeros_like(counts), np.zeros(heads))
+        seen[0][:] += counts
+        seen[1][:] += rows.sum(axis=0)
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client's `Collector`."""
+        family = HistogramMetricFamily("fitscore_head_score", "Probabilities by head", labels=["head"])
+        counts: dict[str, NDArray[np.int64]] = {}
+        sums: dict[str, float] = {}
+        for heads, (flat, totals) in self._by_heads.items():
+            for head, bins, total in zip(heads, flat.reshape(len(heads), BINS), totals.tolist(), strict=True):
+                counts[head] = counts.get(head, np.zeros(BINS, np.int64)) + bins
+                sums[head] = sums.get(head, 0.0) + total
+        for head, bins in counts.items():
+            buckets = list(zip(BOUNDS, np.cumsum(bins).tolist(), strict=True))
+            family.add_metric([head], buckets, sums[head])
+        yield family
