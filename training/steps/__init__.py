@@ -1,1 +1,1 @@
-"""One file for each command of the cookbook."""
+"""The steps: what each is given, what it reads, and what it writes."""
