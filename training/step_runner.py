@@ -148,8 +148,8 @@ def run_step(step: Step[Any, Any], run: Run, accept: str = "") -> bool:
     if changes and record:
         _say(f"{step.name}: runs again, changed: {', '.join(changes)}")
     run.wait()  # all have read the record that is now replaced
-    if run.is_main and changes:
-        shutil.rmtree(folder, ignore_errors=True)
+    if run.is_main and changes and folder.exists():
+        shutil.rmtree(folder)
     begun = {"step": step.name, "recipe": run.recipe.name, "seed": run.recipe.seed, **made_from}
     _work(step, plan, run, {**begun, "sources": {} if changes else record["sources"]})
     return True
@@ -171,20 +171,25 @@ def _work(step: Step[Any, Any], plan: object, run: Run, record: dict[str, Any]) 
     step.work(plan, run.inputs_of(step), folder, run.resources(note))
     if run.is_main:
         seconds = round(time.time() - started, 1)
-        write_json(folder / "step.json", {**record, "seconds": seconds, "outputs": _outputs(folder)})
+        _finish(folder, {**record, "seconds": seconds})
         _say(f"{step.name}: done in {seconds} s")
     run.wait()
 
 
 def _made_from(step: Step[Any, Any], plan: object, run: Run) -> dict[str, Any]:
     """All that can be known before the step runs. Source files are added as they are read."""
-    found: dict[str, Any] = {
+    return {
         "plan": hash_json(describe(plan)),
         "code": code_digest(step.work),
         "inputs": {name: _input(run.folder(name), records=step.reads_records) for name in step.reads},
         "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
     }
-    return {"fingerprint": hash_json([step.name, found]), **found}
+
+
+def _finish(folder: Path, record: dict[str, Any]) -> None:
+    """Write the record with the outputs, and a fingerprint of all that they were made from."""
+    fingerprint = hash_json([record[part] for part in ("step", "plan", "code", "inputs", "sources", "versions")])
+    write_json(folder / "step.json", {**record, "fingerprint": fingerprint, "outputs": _outputs(folder)})
 
 
 def _changes(record: dict[str, Any], made_from: dict[str, Any], folder: Path, data: Path) -> list[str]:
@@ -205,7 +210,7 @@ def _accept(name: str, folder: Path, record: dict[str, Any], changes: list[str],
         raise StepError(f"step {name!r} has no finished result to accept")
     accepted = [*record.get("accepted", ()), {"reason": reason, "changed": changes}]
     sources = {source: digest(data / source) for source in record["sources"]}
-    write_json(folder / "step.json", {**record, "sources": sources, "outputs": _outputs(folder), "accepted": accepted})
+    _finish(folder, {**record, "sources": sources, "accepted": accepted})
     _say(f"{name}: kept, although changed: {', '.join(changes)} ({reason})")
 
 

@@ -157,7 +157,9 @@ def test_a_changed_byte_of_a_source_file_runs_data_and_all_that_follows_again(
     inverted = (run.data / CSV).read_text().translate(str.maketrans("01", "10"))
     (run.data / CSV).write_text(inverted)
     capsys.readouterr()
+    fingerprint = record_of(run, "data")["fingerprint"]
     assert run_step(data, run)
+    assert record_of(run, "data")["fingerprint"] != fingerprint
     assert run_step(GAINS, run)
     assert (run.folder("gains") / "gains.txt").read_text() != before
     said = capsys.readouterr().err
