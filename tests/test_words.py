@@ -79,13 +79,8 @@ def files(root: Path) -> list[Path]:
     return sorted(path for path in relative if not EXCLUDED.match(path.as_posix()))
 
 
-NOT_YET = re.compile(r"tests/training/|training/(sources|studies)/")
-"""Rooms that are still to be cleaned."""
-
-
 def test_no_file_uses_a_word_that_is_not_to_come_back() -> None:
-    clean = [path for path in files(ROOT) if not NOT_YET.match(path.as_posix())]
-    assert [each.removeprefix(f"{ROOT}/") for path in clean for each in findings(ROOT / path)] == []
+    assert [each.removeprefix(f"{ROOT}/") for path in files(ROOT) for each in findings(ROOT / path)] == []
 
 
 def test_the_check_reads_code_documents_and_makefile() -> None:
