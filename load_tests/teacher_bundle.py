@@ -21,8 +21,8 @@ from models.heads import Head, calibrate
 from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import pair_graph, write_onnx
-from training.nets.checkpoints import load_model
-from training.nets.cross_encoder import CrossEncoder, read_tokenizer
+from training.nets.checkpoints import read_calibrations
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, read_tokenizer
 from training.nets.inference import to_tensors
 from training.recipe import Recipe
 from training.recipes import find_recipe
@@ -37,7 +37,7 @@ def teacher_bundle(recipe: Recipe, teach: Path, tokenizer: str, folder: Path) ->
 
     Raises BundleError when it does not give its known answers.
     """
-    model, calibrations = load_model(teach)
+    model, calibrations = load_cross_encoder(teach / "model"), read_calibrations(teach)
     model.cpu().eval()
     graded = [head for head in recipe.heads if head.name in recipe.head_names.graded]
     heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in graded)

@@ -88,7 +88,6 @@ ROOMS = (
     ),
     room("training.distillation", 8, "models torch numpy polars"),
     room("training.steps", 9, "models torch numpy polars tqdm"),
-    room("training.studies", 9, "models torch numpy polars"),
     room("training.step_runner", 7),
     room("training.recipes", 10, "models polars"),
     room("training.dag", 11, "models polars"),

@@ -32,11 +32,6 @@ def save_model(
         write_json(folder / "calibration.json", {head: each.model_dump() for head, each in calibrations.items()})
 
 
-def load_model(folder: Path) -> tuple[CrossEncoder, Calibrations]:
-    """Read back a cross-encoder that `save_model` wrote."""
-    return load_cross_encoder(folder / "model"), read_calibrations(folder)
-
-
 def load_teacher(folder: Path) -> tuple[FlatTeacher, Calibrations]:
     """Read back a teacher of either kind."""
     model = load_decoder(folder / "model") if is_decoder(folder / "model") else load_cross_encoder(folder / "model")

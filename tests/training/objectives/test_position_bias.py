@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from models.template import FieldFormat, Template
+from tests.support.frozen_match import Embeddings, FrozenMatch, frozen_objective, predict_frozen
 from training.data.impressions import POSITION
 from training.data.lists import CandidateList, FieldList, candidate_lists, render_lists
 from training.metrics.calibration import expected_calibration_error
 from training.metrics.ranking import ndcg_at_10
 from training.objectives.position_bias import ClickModel, Examination, calibrate_attractiveness, engagement_loss
 from training.sources.simulated_clicks import ACTIONS, impressions, power_law
-from training.studies.frozen_head import Embeddings, FrozenMatch, frozen_objective, predict_frozen
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 

@@ -1,4 +1,4 @@
-"""A small head on cached text embeddings, for small logs or slow machines that cannot train a whole encoder.
+"""A small model of attractiveness: a head on fixed text embeddings, which trains in seconds.
 
 L lists, C candidates of the longest, D width, R rank, H heads.
 """
