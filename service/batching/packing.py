@@ -6,14 +6,16 @@ Knows the latency model, and nothing of queues, deadlines or models.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache
 
 from service.batching.latency_correction import LatencyCorrection
 from service.batching.latency_model import LatencyTable
 
 # An item joins a batch if that costs at most this multiple of its unit cost.
 MAX_PADDING_COST = 1.25
+# Most batches have one of few sizes, so few predictions are kept.
+CACHED_SECONDS = 4096
 
 
 class BatchPolicy:
@@ -25,12 +27,13 @@ class BatchPolicy:
     def __init__(self, latency: LatencyTable, *, max_batch_tokens: int, max_batch_s: float) -> None:
         self.correction = LatencyCorrection()
         self._latency = latency
+        self.seconds: Callable[[int, int], float] = lru_cache(CACHED_SECONDS)(latency.seconds)
+        """Predicted seconds of a run, by its number of items and the longest of them."""
         self._max_batch_tokens = max_batch_tokens
         self.max_batch_s = max_batch_s
         self._max_items: list[int] = [0]  # by length
         self._unit_cost: list[float] = [0.0]  # by length, never falling
         self._min_length: dict[tuple[int, int], int] = {}
-        self._seconds: dict[tuple[int, int], float] = {}
         self._extend(latency.lengths[-1])
 
     def max_items(self, longest: int) -> int:
@@ -48,13 +51,6 @@ class BatchPolicy:
     def total_cost(self, lengths: Iterable[int]) -> float:
         """The sum of the unit costs."""
         return sum(map(self.unit_cost, lengths))
-
-    def seconds(self, items: int, longest: int) -> float:
-        """Predicted seconds of one run."""
-        known = self._seconds.get((items, longest))
-        if known is None:
-            known = self._seconds[items, longest] = self._latency.seconds(items, longest)
-        return known
 
     def split_evenly(self, length: int) -> list[int]:
         """Even lengths that add up to `length`; a batch of one such item keeps both caps."""
