@@ -120,10 +120,10 @@ def _held_out(heads: HeadNames, inputs: EvaluateInputs) -> list[CandidateList]:
     return labelled_for([*graded, *logged], heads.all)
 
 
-def _scores(evaluated: Evaluated, backbone: str, readings: Path) -> dict[str, Scores]:
+def _scores(evaluated: Evaluated, backbone: str, cache: Path) -> dict[str, Scores]:
     """Of each head: every system's scores. The baselines have no heads: their scores are the same for all."""
     plan, lists = evaluated.plan, evaluated.lists
-    taught = [_teacher_logits(evaluated, each, readings) for each in evaluated.teachers]
+    taught = [_teacher_logits(evaluated, each, cache) for each in evaluated.teachers]
     graphs = {
         name: open_graphs(evaluated.student, evaluated.inputs.compress, precision, evaluated.encoder)
         for name, precision in (("student", "fp32"), (SHIPPED, "int8"))
@@ -141,12 +141,12 @@ def _scores(evaluated: Evaluated, backbone: str, readings: Path) -> dict[str, Sc
     }
 
 
-def _teacher_logits(evaluated: Evaluated, teacher: Teacher, readings: Path) -> np.ndarray:
+def _teacher_logits(evaluated: Evaluated, teacher: Teacher, cache: Path) -> np.ndarray:
     """A teacher's logits on `teacher_lists` of each source that judges its heads; NaN on all other lists."""
     plan, lists = evaluated.plan, evaluated.lists
     judged = [each for each in lists if any(not np.isnan(each.labels[head]).all() for head in teacher.heads)]
     some = some_of_each(judged, plan.evaluation.teacher_lists, plan.seed)
-    found = by_list(teacher_logits(teacher.model, evaluated.encoder, some, readings), some)
+    found = by_list(teacher_logits(teacher.model, evaluated.encoder, some, cache), some)
     known = {each.list_id: logits for each, logits in zip(some, found, strict=True)}
     unread = {each.list_id: np.full((len(each), len(teacher.heads)), np.nan) for each in lists}
     return np.concatenate(list({**unread, **known}.values()))
