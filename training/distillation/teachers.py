@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.heads import Calibration
-from training.nets.checkpoints import FlatTeacher, load_teacher
+from training.nets.checkpoints import TeacherModel, load_teacher
 from training.recipe import HeadNames
 
 
@@ -16,7 +16,7 @@ class Teacher:
     """A model, the names of its outputs, and the calibration of each."""
 
     heads: Sequence[str]
-    model: FlatTeacher
+    model: TeacherModel
     calibrations: Mapping[str, Calibration]
 
 

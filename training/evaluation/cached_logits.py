@@ -12,13 +12,13 @@ import numpy as np
 from models.text import TextEncoder
 from training.data.lists import CandidateList
 from training.files import complete
-from training.nets.checkpoints import FlatTeacher
+from training.nets.checkpoints import TeacherModel
 from training.nets.inference import predict_lists
 from training.trainer.distributed import trained_state
 
 
 def teacher_logits(
-    teacher: FlatTeacher, encoder: TextEncoder, lists: Sequence[CandidateList], cache: Path
+    teacher: TeacherModel, encoder: TextEncoder, lists: Sequence[CandidateList], cache: Path
 ) -> np.ndarray:
     """Logits f32[pairs of all lists, H], in order; `cache` is a folder, and the key the weights and the texts."""
     digest = hashlib.blake2b(digest_size=16)

@@ -19,7 +19,7 @@ from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
 Calibrations = dict[str, Calibration]
 Student = CrossEncoder | SplitStudent
 """What step `distill` trains. Both offer the same methods; a protocol cannot say that they are torch modules too."""
-FlatTeacher = CrossEncoder | Decoder
+TeacherModel = CrossEncoder | Decoder
 """What step `teach` trains, likewise."""
 
 
@@ -32,7 +32,7 @@ def save_model(
         write_json(folder / "calibration.json", {head: each.model_dump() for head, each in calibrations.items()})
 
 
-def load_teacher(folder: Path) -> tuple[FlatTeacher, Calibrations]:
+def load_teacher(folder: Path) -> tuple[TeacherModel, Calibrations]:
     """Read back a teacher of either kind."""
     model = load_decoder(folder / "model") if is_decoder(folder / "model") else load_cross_encoder(folder / "model")
     return model, read_calibrations(folder)

@@ -17,7 +17,7 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.data.lists import CandidateList, read_lists, some_of_each
 from training.metrics.calibration import fit_calibrations
-from training.nets.checkpoints import FlatTeacher, made_once, save_model, write_stamp
+from training.nets.checkpoints import TeacherModel, made_once, save_model, write_stamp
 from training.nets.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
 from training.nets.llm_teacher import Decoder, new_decoder, pair_prompt
@@ -84,7 +84,7 @@ def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources)
 
     apart = partial(_train_apart, plan, resources.model(plan.text.backbone), encoder, train, out / "sides")
     small = made_once(out / "sides" / "model", apart, processes)
-    model: FlatTeacher = train_embeddings(small, plan.training.train_embeddings)
+    model: TeacherModel = train_embeddings(small, plan.training.train_embeddings)
     if decoder:
         model = untrained_decoder(decoder, plan.heads, policy, resources, plan.seed)
     reads = model.pair_encoder(encoder)
