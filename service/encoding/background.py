@@ -80,13 +80,16 @@ class BackgroundEncoder:
 
     async def encode(self, candidates: Sequence[Item]) -> None:
         """Let candidates wait whose slots are not cached."""
-        if self._live is None:
+        if (live := self._live) is None:
             return
-        model, operations = self._live
+        model, operations = live
         for start in range(0, len(candidates), GROUP_SIZE):
             group = candidates[start : start + GROUP_SIZE]
             find = partial(self._lookup.missing, model, operations.shape, group)
-            self.add(operations, await self._tokenizer.run_in_background(find))
+            missing = await self._tokenizer.run_in_background(find)
+            if self._live is not live:  # swapped meanwhile
+                return
+            self.add(operations, missing)
 
     def add(self, operations: SplitOperations, texts: Mapping[bytes, TokenIds]) -> None:
         """Let texts wait, as many as there is room for."""
