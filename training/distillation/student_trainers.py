@@ -31,7 +31,7 @@ Lists = Sequence[CandidateList]
 Kind = TypeVar("Kind", bound=Student)
 
 
-class Learner(Protocol[Kind]):
+class StudentTrainer(Protocol[Kind]):
     """Trains students of one kind."""
 
     def start(self, out: Path) -> Kind:
@@ -44,10 +44,10 @@ class Learner(Protocol[Kind]):
         """f32[pairs of all lists, H], in order."""
 
 
-AnyLearner = Learner[Any]
+AnyTrainer = StudentTrainer[Any]
 
 
-class FlatLearner:
+class FlatTrainer:
     """Cross-encoders of some of the teacher's layers."""
 
     def __init__(
@@ -79,7 +79,7 @@ class FlatLearner:
         return predict_lists(student, self._encoder, lists)
 
 
-class SplitLearner:
+class SplitTrainer:
     """Split students of the plan's shape, on the encoder `start`; only their joint part trains.
 
     `train` are lists to learn from by the gains of `heads`, `others` all further lists that students learn from or

@@ -59,7 +59,7 @@ def ablate(plan: AblatePlan, inputs: AblateInputs, out: Path, resources: Resourc
 
 def figures(distillation: Distillation, student: Student) -> dict[str, np.ndarray]:
     """f64[lists] by metric: NDCG@10 of the first graded head, AUC of each action."""
-    heads, material, logits_of = distillation.plan.heads, distillation.material, distillation.learner.logits
+    heads, material, logits_of = distillation.plan.heads, distillation.material, distillation.trainer.logits
     found = {}
     logits = by_list(logits_of(student, material.graded)[:, 0], material.graded)
     head = heads.graded[0]
@@ -121,7 +121,7 @@ def _without_warm_start(distillation: Distillation, out: Path) -> Student:
     """All heads at once, without a student of relevance to start from."""
     assert distillation.plan.action_heads is not None
     share = distillation.plan.action_heads.share
-    return distillation.learn_actions(distillation.learner.start(out), share, out)
+    return distillation.learn_actions(distillation.trainer.start(out), share, out)
 
 
 def _without_engagement(distillation: Distillation, out: Path) -> Student:

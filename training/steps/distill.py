@@ -19,7 +19,7 @@ from training.data.soft_labels import read_soft_labels
 from training.distillation.initial_encoder import initial_encoder
 from training.distillation.loss_weight_sweep import Predict, sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
-from training.distillation.student_trainers import AnyLearner, FlatLearner, SplitLearner
+from training.distillation.student_trainers import AnyTrainer, FlatTrainer, SplitTrainer
 from training.evaluation.report import LossWeightSweep, to_json
 from training.files import write_json
 from training.metrics.calibration import fit_calibrations
@@ -72,21 +72,21 @@ class Material:
 
 @dataclass(frozen=True)
 class Distillation:
-    """How students are trained: by which plan, from what, and by the learner of their kind."""
+    """How students are trained: by which plan, from what, and by the trainer of their kind."""
 
     plan: DistillPlan
     material: Material
-    learner: AnyLearner
+    trainer: AnyTrainer
 
     @classmethod
     def read(cls, plan: DistillPlan, inputs: DistillInputs, resources: Resources, out: Path) -> Distillation:
         """From the folders of earlier steps; `out` is the folder of step `distill`."""
         material = read_material(plan, inputs)
-        return cls(plan, material, _new_learner(plan, inputs, material, resources, out))
+        return cls(plan, material, _new_trainer(plan, inputs, material, resources, out))
 
     def learn_relevance(self, out: Path) -> Student:
         """A student with the graded heads only."""
-        student: Student = self.learner.start(out)
+        student: Student = self.trainer.start(out)
         weights = dict.fromkeys(self.plan.heads.graded, 1.0)
         self._learn(student, weights, self.plan.student.phases.pairs, out / "relevance")
         return student
@@ -107,7 +107,7 @@ class Distillation:
         plan = self.plan.student
         weight = self.plan.training.listwise_weight
         loss = distillation_loss(weights, plan.ranking_term, weight, plan.gold_anchor)
-        self.learner.learn(student, self.material.labelled, loss, schedule, out)
+        self.trainer.learn(student, self.material.labelled, loss, schedule, out)
 
     def compare_shares(self, relevance: Student, out: Path) -> LossWeightSweep:
         """Relevance against engagement of a student for each share, on validation lists."""
@@ -116,7 +116,7 @@ class Distillation:
 
         def train(share: float) -> Predict:
             student = self.learn_actions(relevance, share, out)
-            return lambda lists: self.learner.logits(student, lists)
+            return lambda lists: self.trainer.logits(student, lists)
 
         return sweep_loss_weights(
             sorted({*plan.shares, plan.share}),
@@ -130,7 +130,7 @@ class Distillation:
 
     def calibrate(self, student: Student, curve: np.ndarray | None) -> Calibrations:
         """Graded heads on grades; actions on the log, by the examination `curve` of their teacher."""
-        heads, logits = self.plan.heads, self.learner.logits
+        heads, logits = self.plan.heads, self.trainer.logits
         graded = some_of_each(self.material.graded, self.plan.training.calibration_lists, self.plan.seed)
         found = fit_calibrations(heads.graded, logits(student, graded), graded)
         if not heads.actions:
@@ -166,19 +166,19 @@ def read_material(plan: DistillPlan, inputs: DistillInputs) -> Material:
     )
 
 
-def _new_learner(
+def _new_trainer(
     plan: DistillPlan, inputs: DistillInputs, material: Material, resources: Resources, out: Path
-) -> AnyLearner:
+) -> AnyTrainer:
     encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
     train = read_lists(inputs.data, plan.heads.graded, "train")
     student, graded, embeddings = plan.student, plan.heads.graded, plan.training.train_embeddings
     if student.split is None:
-        return FlatLearner(student, encoder, inputs.teach, train, embeddings=embeddings)
+        return FlatTrainer(student, encoder, inputs.teach, train, embeddings=embeddings)
     sides, labelled = student.phases.sides, material.labelled
     start = initial_encoder(sides, graded, encoder, inputs.teach, labelled, out, embeddings=embeddings)
     others = [*labelled, *material.graded, *material.logged]
     train = some_drawn(train, student.lists, plan.seed)
-    return SplitLearner(student, graded, encoder, start, train, others, resources.embeddings)
+    return SplitTrainer(student, graded, encoder, start, train, others, resources.embeddings)
 
 
 def distill_plan(recipe: Recipe) -> DistillPlan:

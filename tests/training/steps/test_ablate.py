@@ -12,7 +12,7 @@ import torch
 from models.text import TextEncoder
 from tests.support.two_questions import HEADS, labelled
 from training.data.lists import labelled_for
-from training.distillation.student_trainers import FlatLearner
+from training.distillation.student_trainers import FlatTrainer
 from training.nets.cross_encoder import new_cross_encoder
 from training.recipe import ActionHeadsPlan, HeadNames, Lever, StudentPlan
 from training.recipes import find_recipe
@@ -53,8 +53,8 @@ def test_the_ablation_measures_what_a_lever_is_worth(
     torch.manual_seed(0)
     (tmp_path / "sides").mkdir()
     new_cross_encoder(backbone, 1).save(tmp_path / "sides" / "model")
-    learner = FlatLearner(plan.student, encoder, tmp_path, material.labelled, embeddings=True)
-    distillation = Distillation(plan, material, learner)
+    trainer = FlatTrainer(plan.student, encoder, tmp_path, material.labelled, embeddings=True)
+    distillation = Distillation(plan, material, trainer)
     (tmp_path / "whole").mkdir()
     relevance = distillation.learn_relevance(tmp_path / "whole")
     whole = figures(distillation, distillation.learn_actions(relevance, 0.5, tmp_path))

@@ -11,7 +11,7 @@ import pytest
 from training.dag import load_step
 from training.data.lists import FieldList
 from training.data.source_files import SourceFiles
-from training.distillation import student_trainers as learners
+from training.distillation import student_trainers as trainers
 from training.recipe import ActionHeadsPlan, TeacherPlan
 from training.recipes import find_recipe
 from training.sources.market import market_attractiveness, market_lists
@@ -77,7 +77,7 @@ def test_a_teacher_that_was_cut_off_in_pairs_resumes_there(run: Run, monkeypatch
 def test_a_student_that_was_cut_off_in_pairs_resumes_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("policy", "data", "log", "teach", "teach-engagement", "annotate"):
         run_step(load_step(name), run)
-    folders = fitted(monkeypatch, learners, cut_at=2)
+    folders = fitted(monkeypatch, trainers, cut_at=2)
     with pytest.raises(KeyboardInterrupt):
         run_step(load_step("distill"), run)
     assert run_step(load_step("distill"), run)
