@@ -21,8 +21,9 @@ PARALLEL ?= $(if $(ARGS),,-n 2 --dist loadfile)
 GPU := $(VENV)/gpu
 DOCS := $(VENV)/docs
 PLATFORM := $(VENV)/platform
+CLIENTS := $(VENV)/clients
 
-.PHONY: help serve serve-env test test-service test-all test-platform check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here deploy-files pins
+.PHONY: help serve serve-env test test-service test-all test-platform test-clients clients-check check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here deploy-files pins
 
 help: ## show these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +44,13 @@ test-all: $(DEV)/.installed ## run every test: trainings, clusters, fuzzing; Red
 
 test-platform: $(PLATFORM)/.tools ## test deploy/ with Helm, Prometheus, proxies, checkov; installs them by name
 	@PATH="$(abspath $(PLATFORM))/bin:$$PATH" exec $(PLATFORM)/bin/python -m pytest -m platform tests/platform $(ARGS)
+
+test-clients: serve-env $(CLIENTS)/.installed ## test the Python client in an environment of its own, also against the service
+	@cd clients/python && exec $(abspath $(CLIENTS))/bin/python -m mypy
+	@cd clients/python && SERVE_PYTHON='$(abspath $(SERVE))/bin/python' exec $(abspath $(CLIENTS))/bin/python -m pytest $(ARGS)
+
+clients-check: serve-env ## compile the clients in Java and Go, and run them against the service
+	@PYTHON='$(abspath $(SERVE))/bin/python' exec clients/check.sh
 
 check: $(DEV)/.installed ## check format, lint, types and the Dockerfile
 	$(DEV)/bin/ruff format --check .
@@ -119,6 +127,12 @@ $(PLATFORM)/.installed: PINS := --constraint constraints.txt
 
 $(PLATFORM)/.tools: $(PLATFORM)/.installed tests/platform/install.sh tests/platform/package.json
 	tests/platform/install.sh $(PLATFORM)
+	@touch $@
+
+# The package of the client alone: nothing of the service, so that its tests show what it needs.
+$(CLIENTS)/.installed: clients/python/pyproject.toml
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --editable 'clients/python[test]'
 	@touch $@
 
 # The stamp is written last, so a broken install is done again and a finished one is never touched.

@@ -23,7 +23,7 @@ WORDS = (
     r"at leisure|in vain|so manieth|be it|says? of|for ever|of like length|what there is|no more to it|lets go|come by",
 )
 PATTERN = re.compile(rf"\b({'|'.join(WORDS)})\b".replace(" ", r"\s+"), re.IGNORECASE)
-CODE = ("models", "service", "training", "load_tests", "tests", "docs", "deploy")
+CODE = ("models", "service", "training", "load_tests", "tests", "docs", "deploy", "clients")
 DOCUMENTS = (
     "*.md",
     "*.j2",
@@ -35,6 +35,9 @@ DOCUMENTS = (
     "pyproject.toml",
     "container/*",
     ".ci/*",
+    "clients/*/*.java",
+    "clients/*/*.go",
+    "clients/*.sh",
 )
 EXCLUDED = re.compile(
     r"training/policy/documents/.*\.md|training/datasets/|load_tests/results/20|docs/results/20|models/[a-z]+-v\d+/"

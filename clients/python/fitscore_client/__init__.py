@@ -1,0 +1,60 @@
+"""A client of Fitscore: time budgets, retries that fit into them, hedging, several base URLs, bulk upserts."""
+
+from fitscore_client.client import AsyncClient, Client
+from fitscore_client.errors import (
+    Conflict,
+    ConnectionFailed,
+    DeadlineExceeded,
+    DeadlinePassed,
+    FieldError,
+    FitscoreError,
+    InternalError,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    Problem,
+    QuotaSpent,
+    StoreFull,
+    TooLarge,
+    Unavailable,
+    UnexpectedAnswer,
+    UpsertInterrupted,
+)
+from fitscore_client.operations import ChunkLimits
+from fitscore_client.retrying import RetryBudget, RetryPolicy
+from fitscore_client.wire import Candidate, Model, Models, Probe, Progress, Ranked, Reranking, Score, Scores, Upserted
+
+__all__ = [
+    "AsyncClient",
+    "Candidate",
+    "ChunkLimits",
+    "Client",
+    "Conflict",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "DeadlinePassed",
+    "FieldError",
+    "FitscoreError",
+    "InternalError",
+    "InvalidRequest",
+    "Model",
+    "Models",
+    "NotAllowed",
+    "NotFound",
+    "Probe",
+    "Problem",
+    "Progress",
+    "QuotaSpent",
+    "Ranked",
+    "Reranking",
+    "RetryBudget",
+    "RetryPolicy",
+    "Score",
+    "Scores",
+    "StoreFull",
+    "TooLarge",
+    "Unavailable",
+    "UnexpectedAnswer",
+    "UpsertInterrupted",
+    "Upserted",
+]
