@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import os
 import re
@@ -52,7 +53,7 @@ def test_the_site_builds_strictly(site: Path) -> None:
 
 @pytest.mark.parametrize("link", ["[gone](nowhere.md)", "[gone](glossary.md#nowhere)"])
 def test_a_planted_broken_link_fails_the_build(tmp_path: Path, link: str) -> None:
-    for name in ("docs", "service", "models", "training", "load_tests"):
+    for name in ("docs", "service", "models", "training", "load_tests", "clients"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "docs").unlink()
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
@@ -97,6 +98,13 @@ def test_the_api_page_lists_every_route(site: Path) -> None:
     shown = page(site, "reference/api.html")
     for route in ("POST /score", "POST /rerank", "PUT /candidates", "GET /v1/models", "GET /readyz"):
         assert route in shown
+
+
+@pytest.mark.parametrize("file", ["python/examples/score.py", "java/Score.java", "go/score.go"])
+def test_the_page_of_clients_shows_the_files_that_are_tested(site: Path, file: str) -> None:
+    code = re.sub(r"<[^>]+>", "", page(site, "clients.html"))
+    lines = (ROOT / "clients" / file).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.strip() not in html.unescape(code)] == []
 
 
 def test_no_page_loads_anything_from_another_host(site: Path) -> None:
