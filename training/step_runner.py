@@ -84,10 +84,13 @@ class Step(Generic[Plan, Inputs]):
     """Whether all processes of a launch call it."""
     reads_records: bool = False
     """Whether it reads the records of its inputs too: how they were made, and what was accepted."""
+    stamped: tuple[str, ...] = ()
+    """Inputs that its output carries the stamp of, for later steps to check. A change of one does not undo a finished
+    result: a person decides whether it still holds, or is made again.
+    """
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The steps whose folders it is given."""
         return tuple(field.name.replace("_", "-") for field in dataclasses.fields(self.inputs))  # type: ignore[arg-type]
 
 
@@ -137,7 +140,7 @@ def run_step(step: Step[Any, Any], run: Run, accept: str = "") -> bool:
     folder, plan = run.folder(step.name), step.plan(run.recipe)
     made_from = _made_from(step, plan, run)
     record = _read_record(folder)
-    changes = _changes(record, made_from, folder, run.data)
+    changes = _changes(step, record, made_from, folder, run.data)
     if accept and changes:
         if run.is_main:
             _accept(step.name, folder, {**record, **made_from}, changes, accept, run.data)
@@ -192,14 +195,15 @@ def _finish(folder: Path, record: dict[str, Any]) -> None:
     write_json(folder / "step.json", {**record, "fingerprint": fingerprint, "outputs": _outputs(folder)})
 
 
-def _changes(record: dict[str, Any], made_from: dict[str, Any], folder: Path, data: Path) -> list[str]:
+def _changes(
+    step: Step[Any, Any], record: dict[str, Any], made_from: dict[str, Any], folder: Path, data: Path
+) -> list[str]:
     """What differs from the record, in words; "all" where there is none."""
     if not record:
         return ["all"]
     found = [part for part in ("plan", "code", "versions") if record.get(part) != made_from[part]]
-    found += [
-        f"input {name}" for name, files in made_from["inputs"].items() if record.get("inputs", {}).get(name) != files
-    ]
+    counted = {*step.reads}.difference(step.stamped if "outputs" in record else ())
+    found += [f"input {name}" for name in sorted(counted) if record["inputs"].get(name) != made_from["inputs"][name]]
     sources = record.get("sources", {})
     found += [f"source {name}" for name, wanted in sources.items() if digest(data / name) != wanted]
     return found + (["output"] if "outputs" in record and _outputs(folder) != record["outputs"] else [])

@@ -184,6 +184,31 @@ def test_a_source_that_appears_later_runs_the_step_again(run: Run) -> None:
     assert (run.folder("first") / "found.txt").read_text() == "True"
 
 
+def test_a_change_of_a_stamped_input_keeps_a_finished_result(run: Run) -> None:
+    stamped = replace(SECOND, stamped=("first",))
+    run_step(FIRST, run)
+    run_step(stamped, run)
+    run_step(FIRST, with_version(run, "7"))
+    assert not run_step(stamped, run)
+    assert run_step(SECOND, run)
+
+
+def test_a_change_of_a_stamped_input_starts_a_step_again_that_was_cut_off(run: Run) -> None:
+    def work(_: None, inputs: FirstAsInput, out: Path, __: Resources) -> None:
+        version = (inputs.first / "made.txt").read_text()
+        (out / f"begun with {version}").touch()
+        if version != "7":
+            raise PowerCut
+
+    stamped = Step("second", lambda _: None, FirstAsInput, work, stamped=("first",))
+    run_step(FIRST, run)
+    with pytest.raises(PowerCut):
+        run_step(stamped, run)
+    run_step(FIRST, with_version(run, "7"))
+    assert run_step(stamped, run)
+    assert {path.name for path in run.folder("second").iterdir()} == {"begun with 7", "step.json"}
+
+
 def test_a_changed_byte_of_an_output_makes_it_again_and_what_reads_it(run: Run) -> None:
     run_step(FIRST, run)
     run_step(SECOND, run)

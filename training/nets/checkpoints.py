@@ -62,9 +62,8 @@ def check_model_stamp(folder: Path, policy: Policy) -> None:
     try:
         check_stamp(found, policy, f"the model in {folder}")
     except PolicyMismatch as error:
-        kept = f"write {policy.stamp} into {path.name} and run with --accept teach REASON"
-        advice = f"train it again, or, if no grade changed, {kept}"
-        raise PolicyMismatch(f"{error}; {advice}") from None
+        kept = f"write {policy.stamp} into its {path.name} and run with --accept teach REASON"
+        raise PolicyMismatch(f"{error}; delete it to train it again, or, if no grade changed, {kept}") from None
 
 
 def made_once(folder: Path, make: Callable[[], CrossEncoder], processes: ProcessGroup = SINGLE_PROCESS) -> CrossEncoder:

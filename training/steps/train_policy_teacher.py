@@ -122,4 +122,5 @@ TEACH = Step(
     TeachInputs,
     teach,
     together=True,
+    stamped=("policy",),
 )

@@ -44,6 +44,11 @@ def test_no_step_uses_a_teacher_of_another_policy(tmp_path: Path, step: str) -> 
     assert names_both(str(caught.value))
 
 
+def test_an_edited_policy_keeps_the_teacher_until_a_person_decides() -> None:
+    """A training may cost hours: the edit does not start one, and the steps above refuse the teacher."""
+    assert load_step("teach").stamped == ("policy",)
+
+
 def test_a_teacher_without_a_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PolicyMismatch, match="made under policy \\(none\\)"):
         check_model_stamp(tmp_path, POLICY)
