@@ -64,17 +64,14 @@ class DeadlineQueue:
 
     @property
     def items(self) -> int:
-        """The number of waiting items."""
         return self._num_items
 
     @property
     def jobs(self) -> int:
-        """The number of jobs with waiting items."""
         return len(self._waiting)
 
     @property
     def closed(self) -> bool:
-        """Whether the queue accepts no new jobs."""
         return self._closed
 
     def backlog_seconds(self, now: float) -> float:

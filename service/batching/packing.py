@@ -49,7 +49,6 @@ class BatchPolicy:
         return self._unit_cost[length]
 
     def total_cost(self, lengths: Iterable[int]) -> float:
-        """The sum of the unit costs."""
         return sum(map(self.unit_cost, lengths))
 
     def split_evenly(self, length: int) -> list[int]:

@@ -58,7 +58,6 @@ class BackgroundEncoder:
 
     @property
     def waiting(self) -> int:
-        """Waiting candidates."""
         return len(self._waiting)
 
     @property

@@ -23,13 +23,11 @@ class FlatInputs:
     parts: EncodingParts
 
     def estimate(self, request: ScoringRequest, now: float) -> CostEstimate:
-        """See `Inputs`."""
         policy, lengths = self.operation.batch_policy, estimate_lengths(request, self.model.encoder.longest_pair)
         score_s = policy.total_cost(lengths) * policy.correction.factor(now)
         return CostEstimate((1 + len(lengths)) * self.parts.tokenizer.text_s.factor(now), 0.0, score_s)
 
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
-        """See `Inputs`."""
         pairs = partial(self.parts.texts.pairs, self.model, self.operation, request.member, request.candidates)
         prepared = await self.parts.tokenizer.run(pairs, request, estimate)
         timings.lap("tokenize")

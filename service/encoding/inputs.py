@@ -33,8 +33,6 @@ class Inputs(Protocol):
 
         A wrong estimate admits a little more or less; it never changes a score.
         """
-        ...
 
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
         """Read the texts and make the payloads. Raises DeadlinePassed, Invalid or EngineDead."""
-        ...

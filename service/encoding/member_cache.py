@@ -18,7 +18,6 @@ class MemberCache:
         self.get: Callable[[bytes], MemberState | None] = self._cache.get
 
     async def keep(self, states: Mapping[bytes, MemberState]) -> None:
-        """Add states."""
         for key, state in states.items():
             self._cache.set(key, state)
 

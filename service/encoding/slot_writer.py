@@ -19,7 +19,6 @@ class SlotWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     async def keep(self, slots: Mapping[bytes, Slots]) -> None:
-        """Write slots by key."""
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store.put_many, slots)
         except Exception:  # A store may raise anything.

@@ -30,7 +30,6 @@ class TokenCache:
 
     @property
     def bytes(self) -> int:
-        """The present size."""
         return int(self._cache.currsize)
 
     def encode(

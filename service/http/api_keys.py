@@ -148,7 +148,6 @@ _NAMES = ("keys", "name", "sha256", "scopes")
 
 
 def digest_of(key: str) -> bytes:
-    """The SHA-256 of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 

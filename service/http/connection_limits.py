@@ -166,7 +166,6 @@ class Connection(UvicornConnection):
         self._reader_timer = self.loop.call_later(self.timeouts.answer_s, self._abort, "slow_reader")
 
     def resume_writing(self) -> None:
-        """Stop that timer."""
         super().resume_writing()
         if self._reader_timer is not None:
             self._reader_timer.cancel()

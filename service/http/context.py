@@ -54,7 +54,6 @@ class RequestContext:
 
 
 def context_of(request: Request) -> RequestContext:
-    """The context that the guard gave to this request."""
     context: RequestContext = request.state.context
     return context
 
@@ -76,7 +75,6 @@ class NotedResponse(Response):
     note = NO_NOTE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         await send({**start, NOTE: self.note})
         await send({"type": "http.response.body", "body": self.body})

@@ -236,7 +236,6 @@ def route_of(path: str) -> str:
 
 
 def outcome_of(status: int) -> str:
-    """The metric label of a status."""
     if status < 400:
         return "ok"
     return OUTCOMES.get(status, "invalid" if status < 500 else "error")

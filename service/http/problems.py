@@ -55,7 +55,6 @@ def problem(error: ServiceError, request_id: str) -> NotedResponse:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Render every exception of the app as a problem."""
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -144,7 +143,6 @@ class Api(FastAPI):
     """FastAPI with the schema of problems in its document, and without its own schema of validation errors."""
 
     def openapi(self) -> dict[str, Any]:
-        """The document, built once."""
         if self.openapi_schema is None:
             document = super().openapi()
             named = document["components"]["schemas"]

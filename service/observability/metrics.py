@@ -134,27 +134,22 @@ class Metrics:
     # The engine's observer.
 
     def batch_done(self, operation: str, num_items: int, padding_ratio: float, seconds: float) -> None:
-        """Count a batch, its size and its time."""
         self.batch_items.labels(operation).observe(num_items)
         self.batch_seconds.labels(operation).observe(seconds)
         self.padding.labels(operation).observe(padding_ratio)
 
     def items_expired(self, operation: str, num_items: int) -> None:
-        """Count items that had no result at their deadline."""
         self.expired.labels(operation).inc(num_items)
 
     def items_cancelled(self, operation: str, num_items: int) -> None:
-        """Count items that were dropped because their client disconnected."""
         self.cancelled.labels(operation).inc(num_items)
 
     def run_failed(self, kind: str) -> None:
-        """Count a failed model run."""
         self.run_errors.labels(kind).inc()
 
     # The observer of cache lookups.
 
     def looked_up(self, *, hits: int, misses: int, member_hit: bool) -> None:
-        """Count a request's lookups of slots and of its member's state."""
         self.slots.labels("miss").inc(misses)
         self.slots.labels("hit").inc(hits)
         self.members.labels("hit" if member_hit else "miss").inc()
@@ -169,22 +164,18 @@ class Metrics:
         self.cache_misses.inc(misses)
 
     def background_full(self, num_candidates: int) -> None:
-        """Count candidates that the background queue had no room for."""
         self.ahead_dropped.inc(num_candidates)
 
     # Requests and connections.
 
     def answered(self, route: str, outcome: str, seconds: float) -> None:
-        """Count a request and observe how long it took."""
         self.requests.labels(route, outcome).inc()
         self.duration.labels(route).observe(seconds)
 
     def connection_cut(self, reason: str) -> None:
-        """Count a connection that the service closed."""
         self.cuts.labels(reason).inc()
 
     def scored(self, num_by_status: Mapping[str, int], stages: Mapping[str, float]) -> None:
-        """Count a scoring request's candidates and observe its stages."""
         self.request_pairs.observe(sum(num_by_status.values()))
         for status, num in num_by_status.items():
             self.pairs.labels(status).inc(num)

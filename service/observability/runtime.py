@@ -29,7 +29,6 @@ class RuntimeProbe:
         """The smaller of the last two delays: one collector pause does not mean that the loop is overloaded."""
 
     async def watch(self) -> None:
-        """Measure until cancelled."""
         gc.callbacks.append(self.on_gc)
         try:
             await self._watch_loop()

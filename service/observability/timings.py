@@ -28,7 +28,6 @@ class Timings:
 
     @property
     def total(self) -> float:
-        """The sum of all stages."""
         return sum(self.stages.values())
 
     def header(self) -> str:

@@ -29,7 +29,6 @@ class WarmsUp(Protocol):
 
     def warm_up(self) -> None:
         """Run once, on the thread that runs the batches."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -20,7 +20,6 @@ class RolloutMetrics(Collector):
         self._current = current
 
     def collect(self) -> Iterator[Metric]:
-        """See prometheus_client's `Collector`."""
         labels = ["version", "stage"]
         requests = CounterMetricFamily("fitscore_version_requests", "Requests during a rollout", labels=labels)
         failed = CounterMetricFamily("fitscore_version_failed", "Requests with a failed candidate", labels=labels)

@@ -59,7 +59,6 @@ class RolloutRouter:
         self.num_faults = 0
 
     def score(self, request: ScoringRequest, timings: Timings) -> Awaitable[ScoringResult]:
-        """As `ScoringPipeline.score`."""
         comparison = self.comparison()
         if comparison is None:
             return self._pipeline.score(request, timings)

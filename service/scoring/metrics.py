@@ -34,7 +34,6 @@ class HeadScores(Collector):
         seen[1][:] += rows.sum(axis=0)
 
     def collect(self) -> Iterator[Metric]:
-        """See prometheus_client's `Collector`."""
         family = HistogramMetricFamily("fitscore_head_score", "Probabilities by head", labels=["head"])
         counts: dict[str, NDArray[np.int64]] = {}
         sums: dict[str, float] = {}

@@ -86,7 +86,6 @@ class Store:
         return 0 if self._durable is None else self._durable.keep_only(models)
 
     def close(self) -> None:
-        """Close files and connections."""
         self.texts.close()
         if self._durable is not None:
             self._durable.close()

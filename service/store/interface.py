@@ -28,31 +28,24 @@ class TextStore(Protocol):
     @property
     def damaged(self) -> int:
         """Entries that failed their checksum when read; they counted as missing."""
-        ...
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
         """The text or fields under each id; None where the id is unknown or expired. Raises StoreDown."""
-        ...
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
         """Insert or replace all entries; None: they never expire. Raises NoRoom or StoreDown: then none is stored."""
-        ...
 
     def delete(self, candidate_id: str) -> bool:
         """Delete an id; False when it was unknown or expired. Raises StoreDown."""
-        ...
 
     def sweep(self) -> int:
         """Delete expired entries; returns how many. Raises StoreDown."""
-        ...
 
     def usage(self) -> Usage:
         """Entries and bytes; never waits. Raises StoreDown."""
-        ...
 
     def close(self) -> None:
         """Close files and connections. Acknowledged entries are kept."""
-        ...
 
 
 class SlotStore(Protocol):
@@ -63,15 +56,12 @@ class SlotStore(Protocol):
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
         """The slots under each key, read-only; None where there are none."""
-        ...
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
         """Store the slots under each key."""
-        ...
 
     def usage(self) -> Usage:
         """Entries and bytes; never waits."""
-        ...
 
 
 class DurableSlotStore(SlotStore, Protocol):
@@ -80,12 +70,9 @@ class DurableSlotStore(SlotStore, Protocol):
     @property
     def damaged(self) -> int:
         """Entries that failed their checksum when read; they counted as missing."""
-        ...
 
     def keep_only(self, models: Collection[bytes]) -> int:
         """Drop every entry whose key does not begin with one of these `model_key`s; returns how many."""
-        ...
 
     def close(self) -> None:
         """Close files and connections. Acknowledged entries are kept."""
-        ...

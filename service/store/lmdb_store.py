@@ -36,18 +36,15 @@ class LmdbTextStore:
 
     @property
     def damaged(self) -> int:
-        """See `interface.TextStore`."""
         return self._reader.damaged
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """See `interface.TextStore`."""
         with self._environment.reading() as txn:
             stored = [txn.get(key_of(each), db=self._texts) for each in ids]
             copies = [None if one is None else bytes(one) for one in stored]
         return self._reader.contents(ids, copies)
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
-        """See `interface.TextStore`."""
         expires = expires_ms(self._clock(), ttl_s)
         try:
             self._put(entries, expires)
@@ -74,13 +71,11 @@ class LmdbTextStore:
         return record
 
     def delete(self, candidate_id: str) -> bool:
-        """See `interface.TextStore`."""
         with self._environment.writing() as txn:
             record = self._drop(txn, key_of(candidate_id))
         return self._reader.is_live(record)
 
     def sweep(self) -> int:
-        """See `interface.TextStore`."""
         end, swept = _expiry_key(int(self._clock() * 1000) + 1), 0
         while expired := self._expired(end):
             with self._environment.writing() as txn:
@@ -108,7 +103,6 @@ class LmdbTextStore:
         return Usage(*self._environment.usage())
 
     def close(self) -> None:
-        """Close the file."""
         self._environment.close()
 
 

@@ -35,13 +35,11 @@ class MemoryTextStore:
         self.damaged = 0
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """See `interface.TextStore`."""
         now = self._clock()
         found = map(self._entries.get, ids)
         return [entry.content if entry and entry.expires > now else None for entry in found]
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
-        """See `interface.TextStore`."""
         now = self._clock()
         expires = float("inf") if ttl_s is None else now + ttl_s
         fresh = {name: _Entry(content, expires, memory_of(name, content)) for name, content in entries.items()}
@@ -54,7 +52,6 @@ class MemoryTextStore:
             self._entries.update(fresh)
 
     def delete(self, candidate_id: str) -> bool:
-        """See `interface.TextStore`."""
         with self._lock:
             entry = self._entries.pop(candidate_id, None)
             if entry is None:
@@ -63,12 +60,10 @@ class MemoryTextStore:
         return entry.expires > self._clock()
 
     def sweep(self) -> int:
-        """See `interface.TextStore`."""
         with self._lock:
             return self._drop_expired(self._clock())
 
     def usage(self) -> Usage:
-        """See `interface.TextStore`."""
         return Usage(len(self._entries), self._bytes)
 
     def close(self) -> None:
@@ -95,7 +90,6 @@ class MemorySlotStore:
         self.hits = self.misses = 0
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
-        """See `interface.SlotStore`."""
         get = self._cache.get
         found = [get(key) for key in keys]
         misses = sum(slots is None for slots in found)
@@ -104,12 +98,10 @@ class MemorySlotStore:
         return found
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
-        """See `interface.SlotStore`."""
         for key, slots in entries.items():
             self._cache.set(key, _own(slots))
 
     def usage(self) -> Usage:
-        """See `interface.SlotStore`."""
         self._cache.run_pending_tasks()  # without this both figures lag behind
         return Usage(self._cache.count(), self._cache.weighted_size())
 

@@ -17,7 +17,6 @@ class StoreMetrics(Collector):
         self._report = report
 
     def collect(self) -> Iterator[Metric]:
-        """See prometheus_client's `Collector`."""
         report = self._report()
         yield _gauge("candidate_store_up", "1 while the store answers, else 0", report.up)
         yield _gauge("candidate_store_entries", "Candidates stored", report.texts.entries)

@@ -59,11 +59,9 @@ class RedisTextStore:
 
     @property
     def damaged(self) -> int:
-        """See `interface.TextStore`."""
         return self._reader.damaged
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """See `interface.TextStore`."""
         with _store_errors():
             stored = _values(self._client, [_text_key(each) for each in ids])
         return self._reader.contents(ids, stored)
@@ -78,7 +76,6 @@ class RedisTextStore:
             pipeline.execute()
 
     def delete(self, candidate_id: str) -> bool:
-        """See `interface.TextStore`."""
         with _store_errors():
             stored = cast("bytes | None", self._client.getdel(_text_key(candidate_id)))
         return self._reader.is_live(self._reader.read(stored))
@@ -90,11 +87,9 @@ class RedisTextStore:
         return 0
 
     def usage(self) -> Usage:
-        """See `interface.TextStore`."""
         return self._usage
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
 
 
@@ -126,7 +121,6 @@ class RedisSlotStore:
             self._client.mset({_slots_key(key): pack_slots(key, slots) for key, slots in entries.items()})
 
     def keep_only(self, models: Collection[bytes]) -> int:
-        """See `interface.DurableSlotStore`."""
         kept = {model.hex().encode() for model in models}
         dropped = 0
         with _store_errors():
@@ -137,11 +131,9 @@ class RedisSlotStore:
         return dropped
 
     def usage(self) -> Usage:
-        """Zero: see the class."""
         return Usage(0, 0)
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
 
 

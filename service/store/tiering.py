@@ -68,37 +68,30 @@ class GuardedTexts:
 
     @property
     def damaged(self) -> int:
-        """See `interface.TextStore`."""
         return self._back.damaged
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """See `interface.TextStore`."""
         if not ids:
             return []
         with self._breaker.guard():
             return self._back.get_many(ids)
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
-        """See `interface.TextStore`."""
         with self._breaker.guard():
             self._back.put(entries, ttl_s)
 
     def delete(self, candidate_id: str) -> bool:
-        """See `interface.TextStore`."""
         with self._breaker.guard():
             return self._back.delete(candidate_id)
 
     def sweep(self) -> int:
-        """See `interface.TextStore`."""
         with self._breaker.guard():
             return self._back.sweep()
 
     def usage(self) -> Usage:
-        """See `interface.TextStore`."""
         return self._back.usage()
 
     def close(self) -> None:
-        """See `interface.TextStore`."""
         self._back.close()
 
 
@@ -114,7 +107,6 @@ class TieredSlots:
         """Slots that the back end had and memory did not."""
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
-        """See `interface.SlotStore`."""
         found = self._memory.get_many(keys)
         missing = [place for place, slots in enumerate(found) if slots is None]
         kept: dict[bytes, Slots] = {}
@@ -135,7 +127,6 @@ class TieredSlots:
             return [None] * len(keys)
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
-        """See `interface.SlotStore`."""
         self._memory.put_many(entries)
         try:
             with self._breaker.guard():
