@@ -37,11 +37,11 @@ from service.http.problems import Api, add_handlers
 from service.http.request_limits import RequestLimits
 from service.http.routes import router
 from service.lifecycle import Lifecycle
-from service.observability.metrics import LabelValues, Metrics
+from service.observability.metrics import Metrics
 from service.registry.loading import LiveModel, load_model
 from service.registry.memory import freeze_objects
-from service.registry.sandbox import LoadLimits, SandboxProcesses, load_in_sandbox
-from service.registry.swap import CurrentModel, Load, ModelRegistry, TryOut
+from service.registry.sandbox import SandboxProcesses, load_in_sandbox
+from service.registry.swap import CurrentModel, Load, ModelRegistry
 from service.registry.warmup import BatchCaps
 from service.request import ItemStatus
 from service.rollout.metrics import RolloutMetrics
@@ -49,13 +49,11 @@ from service.rollout.router import RolloutRouter
 from service.scoring.metrics import HeadScores
 from service.scoring.pipeline import Score, ScoringPipeline
 from service.settings import (
-    AccessSettings,
     AuditSettings,
     BadSetting,
     BatchingSettings,
     ModelSettings,
     Settings,
-    StoreSettings,
 )
 from service.store.factory import Store, open_store
 from service.store.metrics import StoreMetrics
@@ -66,9 +64,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fitscore")
 MAINTAIN_EVERY_S = 30.0
-LABELS = LabelValues(
-    statuses=tuple(status.value for status in ItemStatus), failures=get_args(Failure), cuts=CUT_REASONS
-)
+# The item statuses, failures of model runs, and reasons to cut a connection, for the metrics.
+LABELS = (tuple(ItemStatus), get_args(Failure), CUT_REASONS)
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
 
     Raises BadSetting for a signer's key or an audit log that cannot be used, StoreDown for a store's folder.
     """
-    metrics = Metrics(LABELS)
+    metrics = Metrics(*LABELS)
     parts = _parts(settings, metrics, load, on_failure or log.error)
     scores: Score = parts.router.score
     if parts.audit is not None:
@@ -109,10 +106,11 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
 
         scores = AuditedScoring(scores, parts.audit, parts.store.texts).score
     limits, access = settings.limits, settings.access
+    quotas = Quotas(pairs_per_s=access.quota_pairs_per_s, burst=access.quota_burst)
     context = AppContext(
         scores=scores,
-        limits=RequestLimits(limits.max_candidates, limits.max_text_chars, limits.default_deadline_ms / 1000),
-        quotas=_quotas(access),
+        limits=RequestLimits(limits),
+        quotas=quotas if access.quota_pairs_per_s else None,
         store=BoundedWriter(parts.store.texts),
         background=parts.encoding.background,
         models=parts.models,
@@ -138,25 +136,21 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
 
 def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: Callable[[str], None]) -> Parts:
     batching = settings.batching
-    store, current, sandbox = _store(settings.store), CurrentModel(), SandboxProcesses()
+    store, current, sandbox = open_store(settings.store), CurrentModel(), SandboxProcesses()
     queue = DeadlineQueue(max_overtake_s=batching.patience_ms / 1000)
     engine = Engine(queue, observer=metrics, hang_s=batching.hang_s)
-    admission = Admission(
-        max_backlog_s=settings.limits.max_backlog_s, backlog_seconds=engine.backlog_seconds, event_loop=metrics.runtime
-    )
+    admission = Admission(settings.limits.max_backlog_s, engine.backlog_seconds, lambda: metrics.runtime.loop_lag_s)
     encoding = _encoding(batching, store, engine, metrics)
     pipeline = ScoringPipeline(current, admission, encoding, engine)
     router = RolloutRouter(pipeline, current, settings.rollout)
-    caps = BatchCaps(batching.max_batch_tokens, batching.max_batch_ms / 1000)
+    model, caps = settings.model, BatchCaps(batching.max_batch_tokens, batching.max_batch_ms / 1000)
+    load = load or functools.partial(load_model, settings=model, caps=caps, signer=_signer(model))
+    try_out = functools.partial(load_in_sandbox, settings=model, caps=caps, processes=sandbox)
     models = ModelRegistry(
-        current,
-        engine,
-        bundle=settings.model.bundle,
-        load=load or _loader(settings.model, caps),
-        try_out=_try_out(settings.model, caps, sandbox),
+        current, engine, bundle=model.bundle, load=load, try_out=try_out if model.trial_s else lambda _: None
     )
     current.on_swap(encoding.background.use)
-    current.on_swap(lambda model: _describe(model, metrics))
+    current.on_swap(functools.partial(_describe, metrics))
     current.on_swap(lambda _: freeze_objects())
 
     async def close() -> None:
@@ -207,18 +201,13 @@ def _encoding(settings: BatchingSettings, store: Store, engine: Engine, metrics:
         members=SingleFlight(engine, members.keep),
         candidates=SingleFlight(engine, slot_writer.keep),
         background=background,
-        observer=metrics,
+        metrics=metrics,
     )
 
 
-def _describe(model: LiveModel, metrics: Metrics) -> None:
-    metrics.describe(
-        name=model.name,
-        version=model.version,
-        policy=model.policy or "",
-        device=model.device,
-        precision=model.precision,
-    )
+def _describe(metrics: Metrics, model: LiveModel) -> None:
+    named = {"name": model.name, "version": model.version, "policy": model.policy or ""}
+    metrics.model.info({**named, "device": model.device, "precision": model.precision})
 
 
 async def _maintain(store: Store) -> None:
@@ -227,46 +216,11 @@ async def _maintain(store: Store) -> None:
         await asyncio.sleep(MAINTAIN_EVERY_S)
 
 
-def _store(settings: StoreSettings) -> Store:
-    return open_store(
-        settings.url,
-        texts_bytes=settings.texts_bytes,
-        memory_bytes=settings.slots_bytes,
-        slots_bytes=settings.slots_file_bytes,
-    )
-
-
-def _loader(settings: ModelSettings, caps: BatchCaps) -> Load:
-    return functools.partial(
-        load_model,
-        device=settings.device,
-        threads=settings.threads,
-        run_mode=settings.gpu_run,
-        engines=settings.engines,
-        caps=caps,
-        signer=_signer(settings),
-    )
-
-
 def _signer(settings: ModelSettings) -> TrustedSigner | None:
     try:
         return TrustedSigner.read(settings.signer_file) if settings.signer_file else None
     except BadSigner as error:
         raise BadSetting(f"FITSCORE_SIGNER_FILE: {error}") from None
-
-
-def _try_out(settings: ModelSettings, caps: BatchCaps, sandbox: SandboxProcesses) -> TryOut:
-    limits = LoadLimits(
-        device=settings.device,
-        threads=settings.threads,
-        caps=caps,
-        run_mode=settings.gpu_run,
-        engines=settings.engines,
-        signer_file=settings.signer_file,
-        seconds=settings.trial_s,
-        bytes=settings.trial_bytes,
-    )
-    return functools.partial(load_in_sandbox, limits=limits, processes=sandbox) if settings.trial_s else lambda _: None
 
 
 def _audit(settings: AuditSettings, metrics: Metrics) -> AuditLog | None:
@@ -282,12 +236,6 @@ def _audit(settings: AuditSettings, metrics: Metrics) -> AuditLog | None:
         dropped=lambda: audit.dropped,
     )
     return audit
-
-
-def _quotas(settings: AccessSettings) -> Quotas | None:
-    if settings.quota_pairs_per_s == 0:
-        return None
-    return Quotas(pairs_per_s=settings.quota_pairs_per_s, burst=settings.quota_burst)
 
 
 def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None) -> FastAPI:

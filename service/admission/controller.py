@@ -6,7 +6,6 @@ Knows no HTTP, no text and no model: requests come with a cost estimate.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from service.batching.jobs import CostEstimate
 from service.errors import DeadlinePassed, Overloaded
@@ -21,19 +20,18 @@ LOOP_PASSES = 6
 NO_COST = CostEstimate(0.0, 0.0, 0.0)
 
 
-class EventLoop(Protocol):
-    """The state of the event loop."""
-
-    loop_lag_s: float
-
-
 class Admission:
-    """Compares the backlog and a request's own cost with the time until its deadline."""
+    """Compares the wait and a request's own cost with the time until its deadline.
 
-    def __init__(self, *, max_backlog_s: float, backlog_seconds: Callable[[], float], event_loop: EventLoop) -> None:
+    `backlog_seconds` and `loop_lag_s` give the present backlog and the present lag of the event loop.
+    """
+
+    def __init__(
+        self, max_backlog_s: float, backlog_seconds: Callable[[], float], loop_lag_s: Callable[[], float]
+    ) -> None:
         self._max_backlog_s = max_backlog_s
         self._backlog_seconds = backlog_seconds
-        self._event_loop = event_loop
+        self._loop_lag_s = loop_lag_s
 
     def admit(self, request: ScoringRequest, estimate: CostEstimate, now: float) -> None:
         """Raise DeadlinePassed or Overloaded unless the request can finish in time."""
@@ -58,7 +56,7 @@ class Admission:
         alone looks small. A request that costs more than its time can never finish. It is admitted, for a partial
         result, while the wait leaves it half of its time.
         """
-        wait_s = self._backlog_seconds() + LOOP_PASSES * self._event_loop.loop_lag_s
+        wait_s = self._backlog_seconds() + LOOP_PASSES * self._loop_lag_s()
         cost_s = estimate.prepare_s + estimate.encode_s + estimate.score_s + min(estimate.turn_s, wait_s)
         max_wait_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
         if allowed_s == 0.0 or wait_s > max_wait_s:

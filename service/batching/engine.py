@@ -48,7 +48,6 @@ class _Pending:
     """The future of a submitted job, and the timer of its deadline."""
 
     future: asyncio.Future[JobResult]
-    submitted: float
     timer: asyncio.TimerHandle
 
 
@@ -110,7 +109,6 @@ class Engine:
         """
         if self._dead is not None:
             raise EngineDead(self._dead)
-        now = self._clock()
         with self._changed:
             try:
                 self._queue.put(job)
@@ -118,8 +116,8 @@ class Engine:
                 raise EngineDead("it is stopping") from None
             self._changed.notify()
         future: asyncio.Future[JobResult] = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, job.deadline - now), self._expire, job)
-        self._pending[job] = _Pending(future, now, timer)
+        timer = self._loop.call_later(max(0.0, job.deadline - self._clock()), self._expire, job)
+        self._pending[job] = _Pending(future, timer)
         future.add_done_callback(lambda done: self._cancel(job) if done.cancelled() else None)
         if not job.items:
             self._finish_if_settled(job)
@@ -214,8 +212,7 @@ class Engine:
         pending = self._pending.pop(job)
         pending.timer.cancel()
         if not pending.future.done():
-            queue_s = max(0.0, self._clock() - pending.submitted - job.model_s)
-            pending.future.set_result(JobResult(job.outcomes, queue_s, job.model_s))
+            pending.future.set_result(JobResult(job.outcomes, job.model_s))
 
     # On the model thread.
 

@@ -148,20 +148,14 @@ class Batch:
         return self.operation.batch_policy.seconds(len(self.items), self.longest)
 
     @property
-    def padded(self) -> int:
-        """The computed length, padding included."""
-        return len(self.items) * self.longest
-
-    @property
     def padding_ratio(self) -> float:
         """The padded fraction of the computed length."""
-        return 1.0 - sum(item.length for item in self.items) / self.padded
+        return 1.0 - sum(item.length for item in self.items) / (len(self.items) * self.longest)
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """A result or NoResult per item, in order; `queue_s + model_s` is the time from submit to done."""
+    """A result or NoResult per item, in order, and the seconds of the runs that they were part of."""
 
     outcomes: Sequence[Any]
-    queue_s: float
     model_s: float

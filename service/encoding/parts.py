@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from service.batching.engine import Engine
 from service.encoding.background import BackgroundEncoder
@@ -11,16 +10,7 @@ from service.encoding.lookup import Lookup
 from service.encoding.single_flight import SingleFlight
 from service.encoding.slot_writer import SlotWriter
 from service.encoding.tokenization import TextReader, TokenizerThread
-
-
-class Observer(Protocol):
-    """Counts cache lookups."""
-
-    def looked_up(self, *, hits: int, misses: int, member_hit: bool) -> None:
-        """A request was looked up: slots that were cached, slots that were not, and the member's state."""
-
-    def store_failed(self, call: str) -> None:
-        """The slot store failed to `get` or `put`."""
+from service.observability.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +25,4 @@ class EncodingParts:
     members: SingleFlight
     candidates: SingleFlight
     background: BackgroundEncoder
-    observer: Observer
+    metrics: Metrics

@@ -72,9 +72,9 @@ class SplitInputs:
         found = await parts.tokenizer.run(find, request, estimate)
         misses = sum(key in found.missing for key in found.keys) if found.missing else 0
         member_hit = isinstance(found.member, MemberState)
-        parts.observer.looked_up(hits=len(found.keys) - misses, misses=misses, member_hit=member_hit)
+        parts.metrics.looked_up(hits=len(found.keys) - misses, misses=misses, member_hit=member_hit)
         if found.store_failed:
-            parts.observer.store_failed("get")
+            parts.metrics.store_failed("get")
         timings.lap("lookup")
         member: MemberState | NoResult
         if isinstance(found.member, MemberState) and not found.missing:

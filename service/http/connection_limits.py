@@ -11,15 +11,16 @@ import secrets
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Literal, Protocol, cast, get_args
+from typing import ClassVar, Literal, cast, get_args
 
 import httptools
 
 from service.errors import BadRequest, Crowded, HeadersTooLarge, ServiceError, TooLarge, TooSlow
 from service.http.problems import problem
 from service.http.uvicorn_protocol import STATUS_LINE, UvicornConnection
+from service.observability.metrics import Metrics
+from service.settings import Settings
 
 # After an error, later bytes are dropped for this long: closing at once could destroy the response on its way. On
 # shutdown, a client that has just connected gets as long to send its request.
@@ -35,26 +36,6 @@ CutReason = Literal["idle", "slow_head", "slow_body", "slow_reader", "large_head
 CUT_REASONS: tuple[CutReason, ...] = get_args(CutReason)
 
 
-class Observer(Protocol):
-    """Counts the connections that the service closed."""
-
-    def connection_cut(self, reason: CutReason) -> None:
-        """The service closed a connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionTimeouts:
-    """Seconds for a head and a body to arrive, between requests, and for a response to be read; then size limits."""
-
-    head_s: float
-    body_s: float
-    idle_s: float
-    answer_s: float
-    head_bytes: int
-    body_bytes: int
-    connections: int
-
-
 class _Stage(Enum):
     """What the connection waits for."""
 
@@ -68,8 +49,9 @@ class _Stage(Enum):
 class Connection(UvicornConnection):
     """One client's connection. Every stage that a client could prolong has a timer and a limit on bytes."""
 
-    timeouts: ClassVar[ConnectionTimeouts]
-    observer: ClassVar[Observer]
+    settings: ClassVar[Settings]
+    max_connections: ClassVar[int]
+    metrics: ClassVar[Metrics]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timer of the first head."""
@@ -80,7 +62,7 @@ class Connection(UvicornConnection):
         self._used = self._last = False
         self._enter(_Stage.waiting)
         self._arm()
-        if len(self.connections) > self.timeouts.connections:
+        if len(self.connections) > self.max_connections:
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,13 +89,10 @@ class Connection(UvicornConnection):
         except httptools.HttpParserError:
             self._reject(BadRequest("this is not valid HTTP/1.1"), "not_http")
             return
-        limits = self.timeouts
-        if self._stage is _Stage.head and self._num_bytes > limits.head_bytes:
+        max_head, max_body = self.settings.limits.max_header_bytes, self.settings.limits.max_body_bytes
+        if self._stage is _Stage.head and self._num_bytes > max_head:
             self._reject(HeadersTooLarge(), "large_head")
-        if (
-            self._stage is _Stage.body
-            and self._num_bytes > MAX_CHUNKED_OVERHEAD * limits.body_bytes + limits.head_bytes
-        ):
+        if self._stage is _Stage.body and self._num_bytes > MAX_CHUNKED_OVERHEAD * max_body + max_head:
             self._reject(TooLarge(), "large_body")
         if self._turn != self._timed_turn:
             self._arm()
@@ -163,7 +142,7 @@ class Connection(UvicornConnection):
     def pause_writing(self) -> None:
         """Start the timer of a client that does not read its response."""
         super().pause_writing()
-        self._reader_timer = self.loop.call_later(self.timeouts.answer_s, self._abort, "slow_reader")
+        self._reader_timer = self.loop.call_later(self.settings.server.answer_s, self._abort, "slow_reader")
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -177,7 +156,7 @@ class Connection(UvicornConnection):
         """
         self._last = True
         if self._stage is _Stage.waiting and not self._used:
-            self._after(min(self.timeouts.head_s, LINGER_S), super().shutdown)
+            self._after(min(self.settings.server.head_s, LINGER_S), super().shutdown)
         elif self._stage is not _Stage.head:
             super().shutdown()
 
@@ -200,11 +179,12 @@ class Connection(UvicornConnection):
         self._timer = self.loop.call_later(seconds, ends) if seconds else None
 
     def _seconds(self) -> float:
+        server = self.settings.server
         if self._stage is _Stage.waiting:
             if self.transport.is_closing():
-                return self.timeouts.answer_s
-            return self.timeouts.idle_s if self._used else self.timeouts.head_s
-        return {_Stage.head: self.timeouts.head_s, _Stage.body: self.timeouts.body_s}.get(self._stage, 0.0)
+                return server.answer_s
+            return server.keep_alive_s if self._used else server.head_s
+        return {_Stage.head: server.head_s, _Stage.body: server.body_s}.get(self._stage, 0.0)
 
     def _time_out(self) -> None:
         if self._stage is _Stage.waiting:
@@ -243,7 +223,7 @@ class Connection(UvicornConnection):
         self.disconnect_app()
         self._enter(_Stage.ended)
         self._arm()
-        self.observer.connection_cut(reason)
+        self.metrics.connection_cut(reason)
         self.transport.write(_raw(error))
         self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.abort)
@@ -256,7 +236,7 @@ class Connection(UvicornConnection):
 
     def _abort(self, reason: CutReason) -> None:
         self._enter(_Stage.ended)
-        self.observer.connection_cut(reason)
+        self.metrics.connection_cut(reason)
         self.transport.abort()
 
 
@@ -275,11 +255,6 @@ async def let_connections_start() -> None:
     """Wait a few turns of the event loop: it makes the connections accepted last, and reads what has arrived."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
-
-
-def connection_class(timeouts: ConnectionTimeouts, observer: Observer) -> type[Connection]:
-    """The class that uvicorn instantiates for each connection."""
-    return type("LimitedConnection", (Connection,), {"timeouts": timeouts, "observer": observer})
 
 
 def _raw(error: ServiceError) -> bytes:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from service.errors import FieldError, Invalid
 from service.request import Item
+from service.settings import LimitSettings
 
 
-@dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """At most `max_items` candidates of `max_chars` characters each; `default_deadline_s` if none is stated."""
+    """Checks requests against the settings."""
 
-    max_items: int
-    max_chars: int
-    default_deadline_s: float
+    def __init__(self, settings: LimitSettings) -> None:
+        self._settings = settings
 
     def check(self, items: Sequence[Item], where: str) -> None:
         """Raise Invalid for too many items, a repeated id, or a text that is too long."""
-        if len(items) > self.max_items:
-            raise Invalid(errors=[FieldError(where, f"at most {self.max_items} items")])
+        if len(items) > self._settings.max_candidates:
+            raise Invalid(errors=[FieldError(where, f"at most {self._settings.max_candidates} items")])
         seen: set[str] = set()
         for index, item in enumerate(items):
             if item.id in seen:
@@ -30,10 +28,10 @@ class RequestLimits:
 
     def check_length(self, item: Item, where: str) -> None:
         """Raise Invalid if the text, or all fields together, are too long."""
-        if item.num_chars > self.max_chars:
-            raise Invalid(errors=[FieldError(where, f"at most {self.max_chars} characters")])
+        if item.num_chars > self._settings.max_text_chars:
+            raise Invalid(errors=[FieldError(where, f"at most {self._settings.max_text_chars} characters")])
 
     def deadline(self, arrived: float, *stated_ms: int | None) -> float:
         """The earliest stated deadline, else the default, in monotonic seconds."""
-        stated = [ms / 1000 for ms in stated_ms if ms is not None]
-        return arrived + min(stated, default=self.default_deadline_s)
+        stated = [ms for ms in stated_ms if ms is not None]
+        return arrived + min(stated, default=self._settings.default_deadline_ms) / 1000

@@ -14,13 +14,8 @@ from typing import Literal, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from service.http.connection_limits import (
-    ConnectionTimeouts,
-    Observer,
-    accept_waiting,
-    connection_class,
-    let_connections_start,
-)
+from service.http.connection_limits import Connection, accept_waiting, let_connections_start
+from service.observability.metrics import Metrics
 from service.settings import Settings
 
 # Open files that are not connections: the listener, the event loop's own, libraries while they load, bundle files.
@@ -96,22 +91,15 @@ class Server(uvicorn.Server):
 
 
 def uvicorn_config(
-    app: ASGIApp, settings: Settings, observer: Observer, lifespan: Literal["on", "off"] = "on"
+    app: ASGIApp, settings: Settings, metrics: Metrics, lifespan: Literal["on", "off"] = "on"
 ) -> uvicorn.Config:
     """How uvicorn runs the app: with limited connections, and without a log line for each request."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    timeouts = ConnectionTimeouts(
-        head_s=settings.server.head_s,
-        body_s=settings.server.body_s,
-        idle_s=settings.server.keep_alive_s,
-        answer_s=settings.server.answer_s,
-        head_bytes=settings.limits.max_header_bytes,
-        body_bytes=settings.limits.max_body_bytes,
-        connections=min(settings.server.max_connections, max(1, soft - OWN_DESCRIPTORS)),
-    )
+    max_connections = min(settings.server.max_connections, max(1, soft - OWN_DESCRIPTORS))
+    limits = {"settings": settings, "max_connections": max_connections, "metrics": metrics}
     return uvicorn.Config(
         app,
-        http=connection_class(timeouts, observer),
+        http=type("LimitedConnection", (Connection,), limits),
         ws="none",
         lifespan=lifespan,
         log_config=None,

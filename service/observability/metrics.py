@@ -6,17 +6,8 @@ Times are float seconds. Every label value exists from the start, and none comes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Info,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 
 from service.observability.runtime import RuntimeProbe
@@ -40,15 +31,6 @@ AUDIT = {
 }
 
 
-@dataclass(frozen=True)
-class LabelValues:
-    """Values of labels that other rooms define: item statuses, failures of model runs, reasons to cut a connection."""
-
-    statuses: Sequence[str] = ()
-    failures: Sequence[str] = ()
-    cuts: Sequence[str] = ()
-
-
 class _Registry(CollectorRegistry):
     def collect(self) -> Iterator[Metric]:
         """Without a `_created` series for each counter and histogram: Prometheus does not use them in this format."""
@@ -58,14 +40,17 @@ class _Registry(CollectorRegistry):
 
 
 class Metrics:
-    """All series of one process, in a registry of their own."""
+    """All series of one process, in a registry of their own.
 
-    def __init__(self, labels: LabelValues = LabelValues()) -> None:  # frozen
+    Other rooms define the item statuses, the failures of model runs, and the reasons to cut a connection.
+    """
+
+    def __init__(self, statuses: Sequence[str] = (), failures: Sequence[str] = (), cuts: Sequence[str] = ()) -> None:
         self.registry: CollectorRegistry = _Registry()
         self._name_requests()
         self._name_model_runs()
         self._name_state()
-        self._register_labels(labels)
+        self._register_labels(statuses, failures, cuts)
         ProcessCollector(registry=self.registry)
         self.runtime = RuntimeProbe(self.registry, SECONDS)
 
@@ -111,7 +96,7 @@ class Metrics:
     def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(f"fitscore_{name}", what, labels, registry=self.registry, buckets=buckets)
 
-    def _register_labels(self, labels: LabelValues) -> None:
+    def _register_labels(self, statuses: Sequence[str], failures: Sequence[str], cuts: Sequence[str]) -> None:
         for route in ROUTES:
             self.duration.labels(route)
             for outcome in OUTCOMES:
@@ -120,12 +105,12 @@ class Metrics:
         labelled: list[tuple[Counter | Histogram, Iterable[str]]] = [
             *((each, OPERATIONS) for each in by_operation),
             (self.stages, STAGES),
-            (self.pairs, labels.statuses),
-            (self.run_errors, labels.failures),
+            (self.pairs, statuses),
+            (self.run_errors, failures),
             (self.slots, ("hit", "miss")),
             (self.members, ("hit", "miss")),
             (self.store_errors, ("get", "put")),
-            (self.cuts, labels.cuts),
+            (self.cuts, cuts),
         ]
         for series, values in labelled:
             for value in values:
@@ -188,10 +173,6 @@ class Metrics:
         """Show the state of the audit log; its values, named as in AUDIT, are read at each scrape."""
         for name, what in AUDIT.items():
             self._gauge(f"audit_{name}", what).set_function(read[name])
-
-    def describe(self, *, name: str, version: str, policy: str, device: str, precision: str) -> None:
-        """Show which model is live."""
-        self.model.info({"name": name, "version": version, "policy": policy, "device": device, "precision": precision})
 
     def render(self) -> bytes:
         """All series in Prometheus' text format."""

@@ -15,14 +15,13 @@ from models.bundle.manifest import Part
 from models.bundle.signature import TrustedSigner
 from models.errors import BundleError, DeviceError
 from models.loading import check_known_answers, graph_key, graphs_for, open_encoder, open_scorer
-from models.runtime.providers import RunMode
-from models.runtime.session import Device
 from models.template import Template
 from models.text import TextEncoder
 from service.batching.jobs import Operation
 from service.registry.memory import NotEnoughMemory, check_memory
 from service.registry.operations import SplitOperations, warm_up_operation
 from service.registry.warmup import BatchCaps, measured_operations
+from service.settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -48,26 +47,17 @@ class LiveModel:
     warm_up: Operation | None = None
 
 
-def load_model(
-    path: Path,
-    *,
-    device: Device,
-    threads: int,
-    caps: BatchCaps,
-    run_mode: RunMode = "plain",
-    engines: Path = Path("engines"),
-    signer: TrustedSigner | None = None,
-) -> LiveModel:
+def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: TrustedSigner | None = None) -> LiveModel:
     """Load a bundle and make it ready to serve, in seconds. Raises BundleError, DeviceError or NotEnoughMemory."""
     check_memory(path)
     bundle = Bundle.load(path, signer)
-    graphs = graphs_for(bundle, device)
+    manifest, graphs = bundle.manifest, graphs_for(bundle, settings.device)
     graph = next(iter(graphs.values()))
-    encoder, scorer = open_encoder(bundle), open_scorer(bundle, device, threads, run_mode=run_mode, engines=engines)
-    manifest = bundle.manifest
+    encoder, run_mode = open_encoder(bundle), settings.gpu_run
+    scorer = open_scorer(bundle, settings.device, settings.threads, run_mode=run_mode, engines=settings.engines)
     try:
         scorer.warm_up()
-        check_known_answers(bundle, scorer, encoder, device)
+        check_known_answers(bundle, scorer, encoder, settings.device)
         operations = measured_operations(scorer, encoder, caps)
     except (BundleError, MemoryError):
         raise
@@ -86,7 +76,7 @@ def load_model(
         default_blend=manifest.default_blend,
         device=graph.device,
         precision=graph.precision,
-        warm_up=warm_up_operation(scorer) if run_mode == "graphs" else None,
+        warm_up=warm_up_operation(scorer.warm_up) if run_mode == "graphs" else None,
     )
 
 

@@ -5,9 +5,9 @@ Knows models, not queues, threads or requests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,6 @@ from service.batching.packing import BatchPolicy
 
 Rows = NDArray[np.float32]
 """Probabilities; the last axis is the heads."""
-
-
-class WarmsUp(Protocol):
-    """A scorer with a first run that prepares its runtime."""
-
-    def warm_up(self) -> None:
-        """Run once, on the thread that runs the batches."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,7 +90,7 @@ def score_operation(scorer: SplitScorer, policy: BatchPolicy) -> Operation:
     return Operation("score", policy, run, _is_finite, bisection=Bisection(divide, join))
 
 
-def warm_up_operation(scorer: WarmsUp) -> Operation:
+def warm_up_operation(warm_up: Callable[[], None]) -> Operation:
     """A scorer's warm-up as a batch: CUDA graphs belong to the thread that captures them. Result: True.
 
     It is predicted to take a second for any model, so that no request is admitted to that second.
@@ -105,7 +98,7 @@ def warm_up_operation(scorer: WarmsUp) -> Operation:
     policy = BatchPolicy(LatencyTable((1,), (1,), ((1.0,),)), max_batch_tokens=1, max_batch_s=1.0)
 
     def run(payloads: Sequence[None]) -> Sequence[bool]:
-        scorer.warm_up()
+        warm_up()
         return [True] * len(payloads)
 
     return Operation("warm_up", policy, run, bool)

@@ -14,17 +14,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from models.bundle.signature import TrustedSigner
 from models.errors import BundleError
-from models.runtime.providers import RunMode
-from models.runtime.session import Device, resolve_device
+from models.runtime.session import resolve_device
 from service.registry.loading import load_failure, load_model
 from service.registry.warmup import BatchCaps
+from service.settings import ModelSettings
 
 CHILD = (sys.executable, "-m", "service.registry.sandbox")
 REJECTED = 3
@@ -32,21 +31,7 @@ REJECTED = 3
 MAX_SENTENCE = 500
 
 
-@dataclass(frozen=True)
-class LoadLimits:
-    """How a bundle is loaded, and the limits of the child: seconds, and bytes beyond its libraries."""
-
-    device: Device
-    threads: int
-    caps: BatchCaps
-    run_mode: RunMode
-    engines: Path
-    signer_file: Path | None
-    seconds: float
-    bytes: int
-
-
-LIMITS = TypeAdapter(LoadLimits)
+ARGUMENTS = TypeAdapter(tuple[Path, ModelSettings, BatchCaps])
 
 
 class ServiceStopping(Exception):
@@ -100,27 +85,27 @@ class SandboxProcesses:
 
 
 def load_in_sandbox(
-    path: Path, limits: LoadLimits, command: Sequence[str] = CHILD, processes: SandboxProcesses | None = None
+    path: Path, settings: ModelSettings, caps: BatchCaps, processes: SandboxProcesses, command: Sequence[str] = CHILD
 ) -> None:
     """Load a bundle in a child. Raises BundleError with one sentence unless it loads and gives its known answers."""
-    arguments = [*command, str(path), LIMITS.dump_json(limits).decode()]
+    arguments = ARGUMENTS.dump_json((path, settings, caps)).decode()
     try:
-        code, output = (processes or SandboxProcesses()).run(arguments, limits.seconds)
+        code, output = processes.run([*command, arguments], settings.trial_s)
     except subprocess.TimeoutExpired:
-        raise BundleError(f"{path} {_reason(-signal.SIGALRM, limits)}") from None
+        raise BundleError(f"{path} {_reason(-signal.SIGALRM, settings)}") from None
     except ServiceStopping:
         raise BundleError(f"{path} was not loaded: the service is stopping") from None
     if code == REJECTED:
         raise BundleError(output.decode(errors="replace").strip()[:MAX_SENTENCE])
     if code != 0:
-        raise BundleError(f"{path} {_reason(code, limits)}")
+        raise BundleError(f"{path} {_reason(code, settings)}")
 
 
-def _reason(code: int, limits: LoadLimits) -> str:
+def _reason(code: int, settings: ModelSettings) -> str:
     if code == -signal.SIGALRM:
-        return f"did not load within {limits.seconds:g} s in a sandbox process"
+        return f"did not load within {settings.trial_s:g} s in a sandbox process"
     if code == -signal.SIGXCPU:
-        return f"took more than {_cpu_seconds(limits)} s of processor time in a sandbox process"
+        return f"took more than {_cpu_seconds(settings)} s of processor time in a sandbox process"
     if code < 0:
         return f"crashed the sandbox process that loaded it ({signal.Signals(-code).name})"
     return f"ended the sandbox process that loaded it (exit code {code})"
@@ -132,41 +117,33 @@ def _environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def _cpu_seconds(limits: LoadLimits) -> int:
-    return math.ceil(limits.seconds) * limits.threads
+def _cpu_seconds(settings: ModelSettings) -> int:
+    return math.ceil(settings.trial_s) * settings.threads
 
 
 def main(arguments: Sequence[str]) -> int:
     """The child: limit itself, load the bundle, print what is wrong."""
-    path, limits = Path(arguments[0]), LIMITS.validate_json(arguments[1])
-    _apply(limits)
+    path, settings, caps = ARGUMENTS.validate_json(arguments[0])
+    _limit_process(settings)
     try:
-        load_model(
-            path,
-            device=limits.device,
-            threads=limits.threads,
-            caps=limits.caps,
-            run_mode=limits.run_mode,
-            engines=limits.engines,
-            signer=TrustedSigner.read(limits.signer_file) if limits.signer_file else None,
-        )
+        load_model(path, settings, caps, TrustedSigner.read(settings.signer_file) if settings.signer_file else None)
     except Exception as error:  # a bundle can make the runtime raise anything
-        needed = f"{path} needs more than {limits.bytes >> 20} MiB of memory"
+        needed = f"{path} needs more than {settings.trial_bytes >> 20} MiB of memory"
         sys.stdout.write(needed if _lacks_memory(error) else load_failure(error, path))
         return REJECTED
     return 0
 
 
-def _apply(limits: LoadLimits) -> None:
-    """Apply the limits. They hold even if the service is gone. Live traffic has a higher priority."""
+def _limit_process(settings: ModelSettings) -> None:
+    """Limit this process. The limits hold even if the service is gone. Live traffic has a higher priority."""
     os.nice(10)
-    signal.alarm(math.ceil(limits.seconds) + 1)
+    signal.alarm(math.ceil(settings.trial_s) + 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the bundle
-    cpu_s = _cpu_seconds(limits)
+    cpu_s = _cpu_seconds(settings)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    if resolve_device(limits.device) == "cpu":  # CUDA maps far more addresses than it uses
+    if resolve_device(settings.device) == "cpu":  # CUDA maps far more addresses than it uses
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + limits.bytes
+        most = pages * resource.getpagesize() + settings.trial_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

@@ -26,13 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         models = [key for path in options.bundles for key in keys_of(Bundle.load(path))]
-        settings = read_settings(os.environ).store
-        store = open_store(
-            settings.url,
-            texts_bytes=settings.texts_bytes,
-            memory_bytes=settings.slots_bytes,
-            slots_bytes=settings.slots_file_bytes,
-        )
+        store = open_store(read_settings(os.environ).store)
         print(f"dropped the slots of {store.keep_only(models)} candidates")
         store.close()
     except BadSetting as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from models.errors import StoreDown
 from models.slots.codec import Usage
 from models.slots.lmdb_file import IN_STORE, SlotFile
+from service.settings import StoreSettings
 from service.store.interface import DurableSlotStore, SlotStore, TextStore
 from service.store.lmdb_store import LmdbTextStore
 from service.store.memory_store import MemorySlotStore, MemoryTextStore
@@ -91,25 +92,17 @@ class Store:
             self._durable.close()
 
 
-def open_store(
-    spec: str, *, texts_bytes: int, memory_bytes: int, slots_bytes: int, clock: Callable[[], float] = time.time
-) -> Store:
-    """Open the store that `spec` names.
+def open_store(settings: StoreSettings, clock: Callable[[], float] = time.time) -> Store:
+    """Open the store of the settings. In Redis the server's own limit bounds texts and durable slots.
 
-    `texts_bytes` bounds texts, `slots_bytes` durable slots, and `memory_bytes` the slots in memory. In Redis the
-    server's own limit bounds texts and durable slots. Raises StoreDown for a folder that cannot be used, and
-    ValueError for an unknown spec. A Redis server may be down at first.
+    Raises StoreDown for a folder that cannot be used. A Redis server may be down at first.
     """
-    kind, _, rest = spec.partition(":")
-    memory = MemorySlotStore(memory_bytes)
-    if spec == "memory":
-        return Store(MemoryTextStore(texts_bytes, clock), memory)
-    if kind == "lmdb" and rest:
-        folder = Path(rest)
-        return Store(
-            LmdbTextStore(folder / "texts", texts_bytes, clock), memory, SlotFile(folder / IN_STORE, slots_bytes)
-        )
-    if kind in ("redis", "rediss", "unix"):
-        client = connect(spec, REDIS_TIMEOUT_S)
-        return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client))
-    raise ValueError("a store is memory, lmdb:FOLDER or redis://HOST")
+    kind, _, folder = settings.url.partition(":")
+    memory = MemorySlotStore(settings.slots_bytes)
+    if kind == "memory":
+        return Store(MemoryTextStore(settings.texts_bytes, clock), memory)
+    if kind == "lmdb":
+        texts = LmdbTextStore(Path(folder) / "texts", settings.texts_bytes, clock)
+        return Store(texts, memory, SlotFile(Path(folder) / IN_STORE, settings.slots_file_bytes))
+    client = connect(settings.url, REDIS_TIMEOUT_S)
+    return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client))

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from service.__main__ import main, make_server
-from service.http.connection_limits import Connection, ConnectionTimeouts
+from service.http.connection_limits import Connection
 from service.settings import read_settings
 from tests.support.bundles import flip_a_bit, write_tiny_bundle
 from tests.support.service import CANDIDATES, MEMBER
@@ -105,23 +105,23 @@ def test_too_little_memory_is_reported(tmp_path: Path) -> None:
     assert "too little memory" in line
 
 
-def timeouts_of(environment: dict[str, str]) -> ConnectionTimeouts:
+def connection_class(environment: dict[str, str]) -> type[Connection]:
     config = make_server(read_settings(environment), []).config
     config.load()
     kind = config.http_protocol_class
     assert issubclass(kind, Connection)
-    return kind.timeouts
+    return kind
 
 
 def test_an_idle_connection_outlives_the_load_balancers_timeout() -> None:
-    assert timeouts_of({}).idle_s > 60
-    assert timeouts_of({"FITSCORE_KEEP_ALIVE_S": "7"}).idle_s == 7
+    assert connection_class({}).settings.server.keep_alive_s > 60
+    assert connection_class({"FITSCORE_KEEP_ALIVE_S": "7"}).settings.server.keep_alive_s == 7
 
 
 def test_the_limit_on_open_files_bounds_the_connections() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert timeouts_of({"FITSCORE_MAX_CONNECTIONS": "100000"}).connections <= soft
-    assert timeouts_of({"FITSCORE_MAX_CONNECTIONS": "7"}).connections == 7
+    assert connection_class({"FITSCORE_MAX_CONNECTIONS": "100000"}).max_connections <= soft
+    assert connection_class({"FITSCORE_MAX_CONNECTIONS": "7"}).max_connections == 7
 
 
 def test_a_signal_ends_the_service_quietly_after_the_drain_delay(bundle: Path) -> None:

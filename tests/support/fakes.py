@@ -29,9 +29,9 @@ from service.registry.operations import (
     pair_operation,
     score_operation,
 )
-from service.registry.sandbox import LoadLimits
 from service.registry.swap import Load
 from service.registry.warmup import BatchCaps
+from service.settings import ModelSettings
 from tests.support.waiting import PATIENCE_S
 
 
@@ -77,7 +77,7 @@ class GatedScorer(SumScorer):
 
 def load_tiny(path: Path, run_mode: RunMode = "plain") -> LiveModel:
     """Load a bundle as the service does."""
-    return load_model(path, device="cpu", threads=1, caps=BatchCaps(512, 0.04), run_mode=run_mode)
+    return load_model(path, ModelSettings(device="cpu", threads=1, gpu_run=run_mode), BatchCaps(512, 0.04))
 
 
 def pair_operation_of(model: LiveModel) -> Operation:
@@ -163,13 +163,5 @@ def empty_operations(*, room: int) -> SplitOperations:
     return SplitOperations((2, 8), operation, operation, operation, operation)
 
 
-PATIENT = LoadLimits(
-    device="cpu",
-    threads=1,
-    caps=BatchCaps(64, 0.01),
-    run_mode="plain",
-    engines=Path("none"),
-    signer_file=None,
-    seconds=300.0,
-    bytes=400 << 20,
-)
+PATIENT = ModelSettings(device="cpu", threads=1, trial_s=300.0, trial_bytes=400 << 20)
+SMALL_CAPS = BatchCaps(64, 0.01)

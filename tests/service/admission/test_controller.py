@@ -1,5 +1,3 @@
-from dataclasses import dataclass
-
 import pytest
 
 from service.admission.controller import Admission
@@ -10,11 +8,6 @@ from service.request import Item, Priority, ScoringRequest
 NOW = 5.0
 
 
-@dataclass
-class EventLoop:
-    loop_lag_s: float = 0.0
-
-
 def admit(
     backlog_s: float,
     cost_s: float = 0.0,
@@ -23,7 +16,7 @@ def admit(
     loop_lag_s: float = 0.0,
     turn_s: float = 0.0,
 ) -> None:
-    admission = Admission(max_backlog_s=2.0, backlog_seconds=lambda: backlog_s, event_loop=EventLoop(loop_lag_s))
+    admission = Admission(2.0, lambda: backlog_s, lambda: loop_lag_s)
     request = ScoringRequest(Item("", "x"), [], None, NOW + deadline_s, priority)
     admission.admit(request, CostEstimate(cost_s / 4, cost_s / 4, cost_s / 2, turn_s), NOW)
 

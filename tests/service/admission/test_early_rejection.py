@@ -23,10 +23,8 @@ class Gate:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.wait_s, self.loop_lag_s = 0.7, 0.0
-        self.early_rejection = EarlyRejection(
-            Admission(max_backlog_s=10.0, backlog_seconds=lambda: self.wait_s, event_loop=self), self.clock
-        )
+        self.wait_s = 0.7
+        self.early_rejection = EarlyRejection(Admission(10.0, lambda: self.wait_s, lambda: 0.0), self.clock)
 
     def parses(self, body: bytes = BODY, deadline_s: float = SECOND) -> bool:
         try:

@@ -46,7 +46,6 @@ class Service:
     correction: LatencyCorrection = field(default_factory=LatencyCorrection)
     now: float = 0.0
     late: int = 0
-    loop_lag_s: float = 0.0
     done: list[tuple[float, Priority]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -55,7 +54,7 @@ class Service:
         self.operation = Operation("idle", policy, never_run, bool)
         self.length: Callable[[], int] = lambda: 64
         self.queue = DeadlineQueue(max_overtake_s=0.5)
-        self.admission = Admission(max_backlog_s=10.0, backlog_seconds=self._backlog_seconds, event_loop=self)
+        self.admission = Admission(10.0, self._backlog_seconds, lambda: 0.0)
         self.running: Batch | None = None
         self.began = self.ends = 0.0
         self.priorities: dict[Job, Priority] = {}

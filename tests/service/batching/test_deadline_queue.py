@@ -261,7 +261,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert batch.longest == max(item.length for item in batch.items)
         if len(batch.items) > 1:
             max_batch_tokens, max_batch_s, cost = CAPS[batch.operation]
-            assert batch.padded <= max_batch_tokens
+            assert len(batch.items) * batch.longest <= max_batch_tokens
             assert cost.seconds(len(batch.items), batch.longest) <= max_batch_s
 
     def check_order(self, lead: Job, live: set[Job]) -> None:

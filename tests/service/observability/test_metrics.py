@@ -17,7 +17,7 @@ from tests.support.waiting import eventually_here
 
 
 def test_every_label_exists_before_anything_has_happened() -> None:
-    found = series(Metrics(LABELS).render().decode())
+    found = series(Metrics(*LABELS).render().decode())
     for route in ROUTES:
         assert f'fitscore_request_duration_seconds_count{{route="{route}"}}' in found
         for outcome in OUTCOMES:

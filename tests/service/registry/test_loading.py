@@ -109,7 +109,7 @@ class Warmer:
 
 
 def load_with(warmer: Warmer) -> Load:
-    return lambda path: replace(load_tiny(path), warm_up=warm_up_operation(warmer))
+    return lambda path: replace(load_tiny(path), warm_up=warm_up_operation(warmer.warm_up))
 
 
 def test_a_warm_up_runs_on_the_model_thread_before_ready(serve: Serve) -> None:

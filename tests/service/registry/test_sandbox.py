@@ -3,7 +3,6 @@
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from models.errors import BundleError
 from service.registry.sandbox import SandboxProcesses, load_in_sandbox
 from tests.support.bundles import graph_bytes, write_tiny_bundle
-from tests.support.fakes import PATIENT
+from tests.support.fakes import PATIENT, SMALL_CAPS
 from tests.support.service import Serve
 from tests.support.waiting import PATIENCE_S, eventually
 
@@ -74,14 +73,15 @@ def write_poison(path: Path, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def test_an_intact_bundle_loads_in_the_sandbox(bundle: Path) -> None:
-    load_in_sandbox(bundle, PATIENT)
+    load_in_sandbox(bundle, PATIENT, SMALL_CAPS, SandboxProcesses())
 
 
 def test_a_graph_that_takes_too_much_memory_is_rejected_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    greedy_bundle = write_poison(tmp_path / "greedy", greedy(), monkeypatch)
     with pytest.raises(BundleError, match=r"greedy needs more than 400 MiB of memory$"):
-        load_in_sandbox(write_poison(tmp_path / "greedy", greedy(), monkeypatch), PATIENT)
+        load_in_sandbox(greedy_bundle, PATIENT, SMALL_CAPS, SandboxProcesses())
 
 
 def test_a_graph_that_hangs_is_rejected_and_the_live_model_stays(
@@ -108,7 +108,7 @@ sys.exit(sandbox.main(sys.argv[1:]))
 """
     bundle = write_poison(tmp_path / "endless", endless(), monkeypatch)
     with pytest.raises(BundleError, match=r"endless took more than 300 s of processor time in a sandbox process$"):
-        load_in_sandbox(bundle, PATIENT, command=(sys.executable, "-c", hurried))
+        load_in_sandbox(bundle, PATIENT, SMALL_CAPS, SandboxProcesses(), (sys.executable, "-c", hurried))
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ sys.exit(sandbox.main(sys.argv[1:]))
 )
 def test_every_end_of_the_child_is_one_sentence(deed: str, sentence: str) -> None:
     with pytest.raises(BundleError, match=f"^{sentence}$"):
-        load_in_sandbox(Path("x"), PATIENT, command=(sys.executable, "-c", deed))
+        load_in_sandbox(Path("x"), PATIENT, SMALL_CAPS, SandboxProcesses(), (sys.executable, "-c", deed))
 
 
 def test_the_child_has_none_of_the_keys_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FITSCORE_API_KEYS", "web:s3cret:score")
     tell = "import os, sys; print(sorted(n for n in os.environ if 'FITSCORE' in n)); sys.exit(3)"
     with pytest.raises(BundleError, match=r"^\[\]$"):
-        load_in_sandbox(Path("x"), PATIENT, command=(sys.executable, "-c", tell))
+        load_in_sandbox(Path("x"), PATIENT, SMALL_CAPS, SandboxProcesses(), (sys.executable, "-c", tell))
 
 
 WAITS = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -142,7 +142,7 @@ WAITS = (sys.executable, "-c", "import time; time.sleep(600)")
 def test_a_sandbox_process_ends_with_the_service_and_none_starts_afterwards() -> None:
     children = SandboxProcesses()
     with ThreadPoolExecutor(1) as pool:
-        trying = pool.submit(load_in_sandbox, Path("x"), PATIENT, WAITS, children)
+        trying = pool.submit(load_in_sandbox, Path("x"), PATIENT, SMALL_CAPS, children, WAITS)
         eventually(lambda: children._running)
         [child] = children._running
         children.end()
@@ -150,10 +150,11 @@ def test_a_sandbox_process_ends_with_the_service_and_none_starts_afterwards() ->
             trying.result(PATIENCE_S)
     assert child.returncode == -signal.SIGKILL
     with pytest.raises(BundleError, match="the service is stopping"):
-        load_in_sandbox(Path("x"), PATIENT, WAITS, children)
+        load_in_sandbox(Path("x"), PATIENT, SMALL_CAPS, children, WAITS)
 
 
 def test_a_sandbox_process_without_an_end_goes_on() -> None:
     """The negative control: the same child with a shorter limit."""
+    hurried = PATIENT.model_copy(update={"trial_s": 1.0})
     with pytest.raises(BundleError, match="did not load within 1 s"):
-        load_in_sandbox(Path("x"), replace(PATIENT, seconds=1.0), WAITS, SandboxProcesses())
+        load_in_sandbox(Path("x"), hurried, SMALL_CAPS, SandboxProcesses(), WAITS)

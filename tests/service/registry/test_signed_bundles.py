@@ -1,6 +1,5 @@
 """A service with a signer's key loads only bundles signed with it, in the sandbox and beside the live model."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from models.errors import BundleError
 from service.app import create_app
-from service.registry.sandbox import load_in_sandbox
+from service.registry.sandbox import SandboxProcesses, load_in_sandbox
 from service.settings import BadSetting, Settings
 from tests.support.bundles import write_tiny_bundle
-from tests.support.fakes import PATIENT
+from tests.support.fakes import PATIENT, SMALL_CAPS
 from tests.support.service import Serve
 from tests.support.signing import public, sign
 
@@ -46,8 +45,9 @@ def test_only_signed_versions_become_live(serve: Serve, shelf: Path) -> None:
 
 
 def test_the_child_rejects_an_unsigned_bundle_before_it_opens_a_graph(shelf: Path) -> None:
+    signed = PATIENT.model_copy(update={"signer_file": shelf / "key.pem"})
     with pytest.raises(BundleError, match=r"tiny-v3/manifest\.sig is missing"):
-        load_in_sandbox(shelf / "tiny-v3", replace(PATIENT, signer_file=shelf / "key.pem"))
+        load_in_sandbox(shelf / "tiny-v3", signed, SMALL_CAPS, SandboxProcesses())
 
 
 def test_a_key_that_cannot_be_read_is_a_bad_setting(shelf: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from models.bundle.files import Bundle
 from models.slots.codec import content_key, model_key
+from service.settings import StoreSettings
 from service.store.__main__ import keys_of, main
 from service.store.factory import Store, open_store
 from tests.support.bundles import write_tiny_bundle
@@ -16,7 +17,7 @@ SLOTS = np.ones((2, 8), dtype=np.float16)
 
 
 def opened(folder: Path) -> Store:
-    return open_store(f"lmdb:{folder}", texts_bytes=1 << 20, memory_bytes=1 << 20, slots_bytes=8 << 30)
+    return open_store(StoreSettings.model_validate({"store": f"lmdb:{folder}", "store_bytes": 1 << 20}))
 
 
 def test_slots_of_other_models_are_dropped_and_the_others_stay(

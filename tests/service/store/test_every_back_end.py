@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from models.slots.codec import Slots, content_key, model_key
 from models.template import Content
+from service.settings import StoreSettings
 from service.store.factory import Store, open_store
 from tests.support.fakes import Clock
 from tests.support.redis_server import RedisServer
@@ -45,7 +46,8 @@ class AsADictionary(RuleBasedStateMachine):
 
     def _open(self) -> Store:
         spec = self.spec.format(folder=Path(self._folder.name) / "store")
-        return open_store(spec, texts_bytes=1 << 24, memory_bytes=1 << 20, slots_bytes=1 << 24, clock=self._clock)
+        sizes = {"store_bytes": 1 << 24, "slots_bytes": 1 << 20, "slots_file_bytes": 1 << 24}
+        return open_store(StoreSettings.model_validate({"store": spec, **sizes}), self._clock)
 
     @rule(
         entries=st.dictionaries(st.sampled_from(IDS), CONTENTS, min_size=1), ttl_s=st.sampled_from([None, 0.5, 10, 60])
@@ -129,7 +131,7 @@ def test_a_store_in_redis(redis_server: RedisServer) -> None:
 def test_the_machine_detects_a_store_without_expiry() -> None:
     class WithoutExpiry(InMemory):
         def _open(self) -> Store:
-            return open_store("memory", texts_bytes=1 << 24, memory_bytes=1 << 20, slots_bytes=1, clock=lambda: 0.0)
+            return open_store(StoreSettings(), lambda: 0.0)
 
     with pytest.raises(AssertionError):
         run_state_machine_as_test(WithoutExpiry, settings=CONTROL)

@@ -7,6 +7,7 @@ import pytest
 
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, content_key, model_key
+from service.settings import StoreSettings
 from service.store.factory import Store, open_store
 from service.store.memory_store import MemorySlotStore
 from service.store.redis_store import TEXTS, RedisSlotStore, RedisTextStore
@@ -23,7 +24,7 @@ def slots_of(number: int) -> Slots:
 
 
 def open_at(url: str) -> Store:
-    return open_store(url, texts_bytes=1, memory_bytes=1, slots_bytes=1)
+    return open_store(StoreSettings.model_validate({"store": url, "slots_bytes": 1}))
 
 
 @pytest.fixture
