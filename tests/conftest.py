@@ -18,10 +18,10 @@ settings.load_profile("quick")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give trainings and clusters ten minutes, and all other tests the one minute of pyproject.toml."""
+    """Give trainings and clusters ten minutes, and all other tests the two minutes of pyproject.toml."""
     for item in items:
         if item.get_closest_marker("slow") or item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.timeout(600), append=False)
+            item.add_marker(pytest.mark.timeout(600))  # a mark of its own goes first
 
 
 @pytest.fixture(scope="session")

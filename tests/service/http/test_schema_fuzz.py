@@ -25,6 +25,7 @@ def published(usual_on_port: Listening) -> BaseSchema:
     return loaded.exclude(path=["/readyz", "/startupz", "/livez"]).exclude(path_regex="activate")
 
 
+@pytest.mark.timeout(600)  # with the thorough profile
 def test_every_request_of_the_schema_gets_a_documented_response(published: BaseSchema) -> None:
     for found in published.get_all_operations():
         operation: Any = found.ok()  # type: ignore[union-attr]  # an invalid schema fails right here
