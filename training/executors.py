@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from training.errors import UserError
 
@@ -34,26 +34,13 @@ class ExecutorError(UserError):
     """An executor that cannot run, or lost its workers; the sentence says what is missing."""
 
 
-class Executor(Protocol):
-    """Runs work."""
-
-    def map(
-        self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
-    ) -> Iterator[tuple[Key, Result]]:
-        """Each item's result once, with its key, in any order. `work` is read as workers become free.
-
-        `open_worker` is called once a process. It, items and results must be picklable if there are many processes.
-        """
-        ...
-
-
 class LocalExecutor:
     """One item after another, in this process."""
 
     def map(
         self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
     ) -> Iterator[tuple[Key, Result]]:
-        """See `Executor`; in order."""
+        """Each item's result with its key, in order. `open_worker` is called once."""
         worker = open_worker()
         for key, item in work:
             yield key, worker(item)
@@ -81,7 +68,11 @@ class RayExecutor:
     def map(
         self, open_worker: Callable[[], Callable[[Item], Result]], work: Iterable[tuple[Key, Item]]
     ) -> Iterator[tuple[Key, Result]]:
-        """See `Executor`. Raises what the work raises, and ExecutorError when no node can do it."""
+        """Each item's result once, with its key, in any order. `work` is read as workers become free.
+
+        `open_worker` is called once a process; it, items and results must be picklable. Raises what the work raises,
+        and ExecutorError when no node can do it.
+        """
         ray = import_ray(self.address)
         try:
             self._connect(ray)
@@ -137,6 +128,9 @@ class RayExecutor:
         if not slots:
             raise ExecutorError(f"no node of the Ray cluster has {self.threads} CPUs and {self.gpus:g} GPUs")
         return slots
+
+
+Executor = LocalExecutor | RayExecutor
 
 
 def import_ray(address: str | None) -> ModuleType:

@@ -13,9 +13,8 @@ import functools
 import hashlib
 import importlib.util
 import json
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -26,7 +25,6 @@ OURS = {"models", "training", "load_tests", "tests"}
 """The repository's own packages."""
 WHOLE = "*"
 """In place of a name: all that a module defines."""
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -61,7 +59,8 @@ def describe(value: object) -> object:
     if hasattr(value, "model_dump"):
         return describe(value.model_dump(mode="json"))
     if isinstance(value, FunctionType):
-        return [code_digest(value), [describe(cell.cell_contents) for cell in value.__closure__ or ()]]
+        held = [describe(cell.cell_contents) for cell in value.__closure__ or ()]
+        return [value.__qualname__, code_digest(value), held]
     raise TypeError(f"a plan cannot hold {value!r}: nothing says what of it counts")
 
 
@@ -72,13 +71,12 @@ def code_digest(function: Callable[..., Any]) -> str:
 
 def reached(function: Callable[..., Any]) -> dict[str, list[str]]:
     """The syntax of each definition of ours that the function reaches, by `module:name`."""
-    module = read_module(_module_name(function))
-    if "<" in function.__qualname__:  # a lambda, or a function within a function: no name leads to it
-        nodes: Sequence[ast.AST] = module.starting_at(function.__code__.co_firstlineno)
-        found = {f"{module.name}:{function.__qualname__}": [ast.dump(each) for each in nodes]}
-        waiting = [used for each in nodes for used in module.uses(each)]
-    else:
-        found, waiting = {}, [Definition(module.name, function.__qualname__.split(".")[0])]
+    if function.__module__.split(".")[0] not in OURS:
+        raise TypeError(f"a plan cannot hold {function!r}: its code is not of this repository")
+    # A function within a function counts by the outermost one, a lambda outside of functions by its whole module.
+    outermost = function.__qualname__.split(".")[0]
+    waiting = [Definition(function.__module__, WHOLE if outermost == "<lambda>" else outermost)]
+    found: dict[str, list[str]] = {}
     while waiting:
         wanted = waiting.pop()
         key = f"{wanted.module}:{wanted.name}"
@@ -126,13 +124,6 @@ class _Module:
             raise NameError(f"{self.name} does not define {name}: the code behind it cannot be followed")
         return [*self._defined[name], *self._rest]
 
-    def starting_at(self, line: int) -> list[ast.AST]:
-        """The functions that begin on this line."""
-        found = [each for each in ast.walk(self._tree) if isinstance(each, FUNCTIONS) and _first_line(each) == line]
-        if not found:
-            raise NameError(f"{self.name}: no function begins on line {line}")
-        return [*found]
-
     def uses(self, node: ast.AST) -> Iterator[Definition]:
         """The definitions of ours that code names, of this module and of those that it imports."""
         attributes = {id(each.value): each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
@@ -179,20 +170,6 @@ def _imports(node: ast.AST, package: list[str]) -> Iterator[tuple[str, Definitio
                 whole = f"{base}.{each.name}"
                 definition = Definition(whole, WHOLE) if _path_of(whole) else Definition(base, each.name)
                 yield each.asname or each.name, definition
-
-
-def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
-    decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
-    return decorators[0].lineno if decorators else node.lineno
-
-
-def _module_name(function: Callable[..., Any]) -> str:
-    """Its own name also where the module runs as `__main__`."""
-    spec = getattr(sys.modules.get(function.__module__), "__spec__", None)
-    name: str = spec.name if spec else function.__module__
-    if name.split(".")[0] not in OURS:
-        raise TypeError(f"a plan cannot hold {function!r}: its code is not of this repository")
-    return name
 
 
 @functools.cache

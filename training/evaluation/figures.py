@@ -42,6 +42,11 @@ def head_figures(
     return HeadReport(sources, slice_figures([lists[row] for row in judged], values))
 
 
+def metric_by_list(metric: ranking.Metric, head: str, logits: np.ndarray, lists: Sequence[CandidateList]) -> np.ndarray:
+    """The metric of each list by a head's gains, f64[lists], from logits f32[pairs of all lists]."""
+    return ranking.evaluate_lists(metric, by_list(logits, lists), [each.labels[head] for each in lists])
+
+
 def quality(lists: Sequence[CandidateList], head: str, logits: np.ndarray, reference: np.ndarray) -> dict[str, Quality]:
     """Ranking quality by source, from logits f32[pairs of all lists], compared with a reference's."""
     found, wanted = by_list(logits, lists), by_list(reference, lists)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.lists import by_list
 from training.data.soft_labels import SoftLabels
+from training.evaluation.figures import metric_by_list
 from training.evaluation.report import Ablation, to_json
 from training.files import write_json
 from training.metrics.bootstrap import bootstrap
-from training.metrics.ranking import auc, evaluate_lists, ndcg_at_10
+from training.metrics.ranking import auc, ndcg_at_10
 from training.nets.checkpoints import Student, load_student
 from training.recipe import Lever
 from training.step_runner import Resources, Step
@@ -60,15 +60,12 @@ def ablate(plan: AblatePlan, inputs: AblateInputs, out: Path, resources: Resourc
 def figures(distillation: Distillation, student: Student) -> dict[str, np.ndarray]:
     """f64[lists] by metric: NDCG@10 of the first graded head, AUC of each action."""
     heads, material, logits_of = distillation.plan.heads, distillation.material, distillation.trainer.logits
-    found = {}
-    logits = by_list(logits_of(student, material.graded)[:, 0], material.graded)
-    head = heads.graded[0]
-    found[f"{head} NDCG@10"] = evaluate_lists(ndcg_at_10, logits, [each.labels[head] for each in material.graded])
+    head, graded = heads.graded[0], logits_of(student, material.graded)
+    found = {f"{head} NDCG@10": metric_by_list(ndcg_at_10, head, graded[:, 0], material.graded)}
     if heads.actions:
         logged = logits_of(student, material.logged)
         for index, action in enumerate(heads.actions, len(heads.graded)):
-            scores = by_list(logged[:, index], material.logged)
-            found[f"{action} AUC"] = evaluate_lists(auc, scores, [each.labels[action] for each in material.logged])
+            found[f"{action} AUC"] = metric_by_list(auc, action, logged[:, index], material.logged)
     return found
 
 

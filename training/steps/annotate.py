@@ -43,8 +43,6 @@ class AnnotatePlan:
 
 @dataclass(frozen=True)
 class AnnotateInputs:
-    """Folders of earlier steps."""
-
     policy: Path
     data: Path
     teach: Path

@@ -67,8 +67,6 @@ class SweepPlan:
 
 @dataclass(frozen=True)
 class SweepInputs:
-    """Folders of earlier steps."""
-
     data: Path
     teach: Path
 

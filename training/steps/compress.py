@@ -19,6 +19,7 @@ from training.data.lists import read_lists
 from training.files import write_json
 from training.nets.checkpoints import load_student
 from training.nets.inference import encode_lists
+from training.nets.split_student import SplitStudent
 from training.recipe import PruningPlan, TextPlan
 from training.step_runner import Resources, Step
 from training.steps.text_encoder import text_encoder
@@ -34,19 +35,16 @@ by 20 times that: 1e-2.
 
 @dataclass(frozen=True)
 class CompressPlan:
-    """The graded heads, the kind of the student, and which variants to measure."""
+    """The graded heads, and which variants to measure."""
 
     heads: tuple[str, ...]
     text: TextPlan
-    is_split: bool
     pruning: PruningPlan | None
     seed: int
 
 
 @dataclass(frozen=True)
 class CompressInputs:
-    """Folders of earlier steps."""
-
     data: Path
     distill: Path
 
@@ -65,7 +63,7 @@ def compress(plan: CompressPlan, inputs: CompressInputs, out: Path, resources: R
     for precision in TOLERANCES:
         write_graphs(model, out, precision)
     parity = {}
-    tolerances = {**TOLERANCES, "fp32": SLOTS_TOLERANCE} if plan.is_split else TOLERANCES
+    tolerances = {**TOLERANCES, "fp32": SLOTS_TOLERANCE} if isinstance(model, SplitStudent) else TOLERANCES
     for precision, tolerance in tolerances.items():
         scorer = open_graphs(model, out, precision, encoder)
         found = np.concatenate([scorer.pair_logits(pairs[start : start + 7]) for start in range(0, len(pairs), 7)])
@@ -76,9 +74,7 @@ def compress(plan: CompressPlan, inputs: CompressInputs, out: Path, resources: R
 
 COMPRESS = Step(
     "compress",
-    lambda recipe: CompressPlan(
-        recipe.head_names.graded, recipe.text, recipe.student.split is not None, recipe.pruning, recipe.seed
-    ),
+    lambda recipe: CompressPlan(recipe.head_names.graded, recipe.text, recipe.pruning, recipe.seed),
     CompressInputs,
     compress,
 )

@@ -9,6 +9,7 @@ engagement teacher, and learns from both teachers' soft labels, each by its shar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, labelled_for, read_lists, some_drawn, some_of_each
 from training.data.soft_labels import read_soft_labels
 from training.distillation.initial_encoder import initial_encoder
-from training.distillation.loss_weight_sweep import Predict, sweep_loss_weights
+from training.distillation.loss_weight_sweep import sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.distillation.student_trainers import AnyTrainer, FlatTrainer, SplitTrainer
 from training.evaluation.report import LossWeightSweep, to_json
@@ -48,8 +49,6 @@ class DistillPlan:
 
 @dataclass(frozen=True)
 class DistillInputs:
-    """Folders of earlier steps."""
-
     policy: Path
     data: Path
     log: Path
@@ -109,23 +108,14 @@ class Distillation:
         loss = distillation_loss(weights, plan.ranking_term, weight, plan.gold_anchor)
         self.trainer.learn(student, self.material.labelled, loss, schedule, out)
 
-    def compare_shares(self, relevance: Student, out: Path) -> LossWeightSweep:
+    def compare_shares(self, plan: ActionHeadsPlan, relevance: Student, out: Path) -> LossWeightSweep:
         """Relevance against engagement of a student for each share, on validation lists."""
-        heads, plan, material = self.plan.heads, self.plan.action_heads, self.material
-        assert plan is not None
-
-        def train(share: float) -> Predict:
-            student = self.learn_actions(relevance, share, out)
-            return lambda lists: self.trainer.logits(student, lists)
-
+        lists = labelled_for([*self.material.graded, *self.material.logged], self.plan.heads.all)
         return sweep_loss_weights(
-            sorted({*plan.shares, plan.share}),
-            train,
-            labelled_for([*material.graded, *material.logged], heads.all),
-            heads.all,
-            relevance=heads.graded[0],
-            engagement=heads.actions[0],
-            chosen=plan.share,
+            plan,
+            self.plan.heads,
+            lists,
+            train=lambda share: partial(self.trainer.logits, self.learn_actions(relevance, share, out)),
         )
 
     def calibrate(self, student: Student, curve: np.ndarray | None) -> Calibrations:
@@ -149,7 +139,7 @@ def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Reso
     student = relevance = distillation.learn_relevance(out)
     if plan.action_heads:
         student = distillation.learn_actions(relevance, plan.action_heads.share, out)
-        shares = distillation.compare_shares(relevance, out)
+        shares = distillation.compare_shares(plan.action_heads, relevance, out)
         write_json(out / "shares.json", to_json(LossWeightSweep, shares))
     curve = read_examination(inputs.teach_engagement) if plan.heads.actions else None
     save_model(out, student, distillation.calibrate(student, curve))

@@ -26,7 +26,7 @@ from training.errors import UserError
 from training.evaluation.baselines import bm25_scores, cosine_scores
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.fairness import audit
-from training.evaluation.figures import Scores, head_figures
+from training.evaluation.figures import Scores, head_figures, metric_by_list
 from training.evaluation.html_report import html
 from training.evaluation.markdown_report import markdown
 from training.evaluation.promotion_gate import NotPromoted, decide
@@ -44,7 +44,7 @@ from training.evaluation.report import (
 from training.evaluation.worst_errors import WorstErrors, worst_errors
 from training.files import write_json
 from training.judging.judge_report import JudgeReport
-from training.metrics import ranking
+from training.metrics.ranking import ndcg_at_10
 from training.nets.checkpoints import Calibrations, Student, load_student
 from training.recipe import EvaluationPlan, HeadNames, TextPlan
 from training.step_runner import Resources, Step
@@ -71,8 +71,6 @@ class EvaluatePlan:
 
 @dataclass(frozen=True)
 class EvaluateInputs:
-    """Folders of earlier steps."""
-
     judge: Path
     data: Path
     log: Path
@@ -185,9 +183,8 @@ def _compare(live: Path, head: str, lists: Sequence[CandidateList], scores: Mapp
     if head not in names:
         return None
     logits = graphs_of(open_scorer(bundle, "cpu", 2), open_encoder(bundle)).logits(lists)
-    found = by_list(logits[:, names.index(head)], lists)
-    gains = [each.labels[head] for each in lists]
-    new, old = (ranking.evaluate_lists(ranking.ndcg_at_10, each, gains) for each in (scores[head][SHIPPED], found))
+    shipped = np.concatenate(scores[head][SHIPPED])
+    new, old = (metric_by_list(ndcg_at_10, head, each, lists) for each in (shipped, logits[:, names.index(head)]))
     return decide(live.name, new, old)
 
 

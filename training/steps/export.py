@@ -26,6 +26,7 @@ from training.policy.parser import read_policy
 from training.policy.policy import Policy
 from training.recipe import ExportPlan, HeadPlan, TextPlan
 from training.step_runner import Resources, Step
+from training.steps.evaluate import EvaluateInputs
 from training.steps.text_encoder import text_encoder
 
 SHIPPED = (("int8", "cpu", 0.1), ("fp16", "cuda", 0.02))
@@ -47,21 +48,12 @@ class BundlePlan:
 
 
 @dataclass(frozen=True)
-class BundleInputs:
-    """Folders of all earlier steps: the manifest names how each was made."""
+class BundleInputs(EvaluateInputs):
+    """All earlier steps: the manifest names how each was made."""
 
     policy: Path
     golden: Path
-    judge: Path
-    data: Path
-    log: Path
-    teach: Path
-    teach_engagement: Path
     annotate: Path
-    frontier: Path
-    distill: Path
-    ablate: Path
-    compress: Path
     evaluate: Path
 
 

@@ -32,8 +32,6 @@ from training.step_runner import Resources, Step
 
 @dataclass(frozen=True)
 class JudgeInputs:
-    """Folders of earlier steps."""
-
     policy: Path
     golden: Path
 

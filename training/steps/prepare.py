@@ -38,8 +38,6 @@ class GoldenPlan:
 
 @dataclass(frozen=True)
 class GoldenInputs:
-    """Folders of earlier steps."""
-
     policy: Path
 
 

@@ -54,8 +54,6 @@ class EngagementTeacherPlan:
 
 @dataclass(frozen=True)
 class EngagementTeacherInputs:
-    """Folders of earlier steps."""
-
     log: Path
     teach: Path
 

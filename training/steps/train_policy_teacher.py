@@ -46,8 +46,6 @@ class TeachPlan:
 
 @dataclass(frozen=True)
 class TeachInputs:
-    """Folders of earlier steps."""
-
     policy: Path
     data: Path
 

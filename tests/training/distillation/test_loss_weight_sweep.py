@@ -8,6 +8,7 @@ import numpy as np
 
 from training.data.lists import CandidateList
 from training.distillation.loss_weight_sweep import Predict, sweep_loss_weights
+from training.recipe import ActionHeadsPlan, HeadNames
 
 RANDOM = np.random.default_rng(0)
 LISTS = [
@@ -36,9 +37,8 @@ def student(share: float) -> Predict:
 
 
 def test_more_engagement_buys_auc_with_relevance() -> None:
-    found = sweep_loss_weights(
-        (0.1, 0.5, 0.9), student, LISTS, ("relevance", "apply"), relevance="relevance", engagement="apply", chosen=0.5
-    )
+    plan = ActionHeadsPlan(share=0.5, shares=(0.1, 0.9))
+    found = sweep_loss_weights(plan, HeadNames(("relevance",), ("apply",)), LISTS, student)
     relevance = [each.relevance.mean for each in found.points]
     engagement = [each.engagement.mean for each in found.points]
     assert relevance == sorted(relevance, reverse=True)

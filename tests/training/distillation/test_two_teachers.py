@@ -18,6 +18,7 @@ from training.distillation.multi_teacher_loss import distillation_loss, share_we
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import predict_lists
 from training.objectives.pairwise import pair_objective
+from training.recipe import ActionHeadsPlan, HeadNames
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
@@ -45,7 +46,8 @@ def test_shares_of_two_teachers(relevance_student: CrossEncoder, encoder: TextEn
         return judge
 
     seen = [replace(each, labels={head: each.labels[f"{head}_gold"] for head in HEADS}) for each in labelled()]
-    found = sweep_loss_weights((0.0, 0.5), train, seen, HEADS, relevance="relevance", engagement="click", chosen=0.5)
+    plan = ActionHeadsPlan(share=0.5, shares=(0.0,))
+    found = sweep_loss_weights(plan, HeadNames(("relevance",), ("click",)), seen, train)
     alone, both = found.points
     assert alone.relevance.mean == 1.0
     # its click head still says what fits: right for the baker, wrong for the two others
