@@ -24,6 +24,7 @@ WORDS = (
 )
 PATTERN = re.compile(rf"\b({'|'.join(WORDS)})\b".replace(" ", r"\s+"), re.IGNORECASE)
 CODE = ("models", "service", "training", "load_tests", "tests", "docs", "deploy", "clients")
+ENDINGS = (".py", ".md", ".j2", ".d2", ".yaml", ".java", ".go")
 DOCUMENTS = (
     "*.md",
     "*.j2",
@@ -75,10 +76,7 @@ def findings(path: Path) -> list[str]:
 
 def files(root: Path) -> list[Path]:
     """Relative paths of what is read."""
-    found = {path for name in CODE for path in (root / name).rglob("*.py")}
-    found |= {
-        path for name in CODE for pattern in ("*.md", "*.j2", "*.d2", "*.yaml") for path in (root / name).rglob(pattern)
-    }
+    found = {path for name in CODE for end in ENDINGS for path in (root / name).rglob(f"*{end}")}
     found |= {path for pattern in DOCUMENTS for path in root.glob(pattern) if path.is_file()}
     relative = (path.relative_to(root) for path in found)
     return sorted(path for path in relative if not EXCLUDED.match(path.as_posix()))
