@@ -139,7 +139,7 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
     store, current, sandbox = open_store(settings.store), CurrentModel(), SandboxProcesses()
     queue = DeadlineQueue(max_overtake_s=batching.patience_ms / 1000)
     engine = Engine(queue, observer=metrics, hang_s=batching.hang_s)
-    admission = Admission(settings.limits.max_backlog_s, engine.backlog_seconds, lambda: metrics.runtime.loop_lag_s)
+    admission = Admission(settings.limits.max_backlog_s, engine.backlog_seconds, metrics.runtime)
     encoding = _encoding(batching, store, engine, metrics)
     pipeline = ScoringPipeline(current, admission, encoding, engine)
     router = RolloutRouter(pipeline, current, settings.rollout)

@@ -1,12 +1,5 @@
 """Every error that a request can end with, as one tree of exceptions. `http/problems.py` renders them.
 
-    ServiceError
-      BadRequest 400 | NotJson 400 | Unauthorized 401 | Forbidden 403 | NotFound 404 | MethodNotAllowed 405
-      TooSlow 408 | Conflict 409 | TooLarge 413 | UnsupportedMedia 415 | Misdirected 421 | Invalid 422
-      QuotaSpent 429 | HeadersTooLarge 431
-      Internal 500 | NotReady 503 | Overloaded 503 | Crowded 503 | StoreUnavailable 503 | NotRecorded 503
-      DeadlinePassed 504 | StoreFull 507
-
 Details name fields, never values. Knows no HTTP but the status codes.
 """
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from service.batching.jobs import CostEstimate
 from service.errors import DeadlinePassed, Overloaded
+from service.observability.runtime import RuntimeProbe
 from service.request import Priority, ScoringRequest
 
 # The fraction of its time that a request may spend waiting and running, by priority: sheddable requests are rejected
@@ -23,15 +24,13 @@ NO_COST = CostEstimate(0.0, 0.0, 0.0)
 class Admission:
     """Compares the wait and a request's own cost with the time until its deadline.
 
-    `backlog_seconds` and `loop_lag_s` give the present backlog and the present lag of the event loop.
+    `backlog_seconds` gives the present backlog, and `event_loop` the present lag of the event loop.
     """
 
-    def __init__(
-        self, max_backlog_s: float, backlog_seconds: Callable[[], float], loop_lag_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, max_backlog_s: float, backlog_seconds: Callable[[], float], event_loop: RuntimeProbe) -> None:
         self._max_backlog_s = max_backlog_s
         self._backlog_seconds = backlog_seconds
-        self._loop_lag_s = loop_lag_s
+        self._event_loop = event_loop
 
     def admit(self, request: ScoringRequest, estimate: CostEstimate, now: float) -> None:
         """Raise DeadlinePassed or Overloaded unless the request can finish in time."""
@@ -56,7 +55,7 @@ class Admission:
         alone looks small. A request that costs more than its time can never finish. It is admitted, for a partial
         result, while the wait leaves it half of its time.
         """
-        wait_s = self._backlog_seconds() + LOOP_PASSES * self._loop_lag_s()
+        wait_s = self._backlog_seconds() + LOOP_PASSES * self._event_loop.loop_lag_s
         cost_s = estimate.prepare_s + estimate.encode_s + estimate.score_s + min(estimate.turn_s, wait_s)
         max_wait_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
         if allowed_s == 0.0 or wait_s > max_wait_s:

@@ -54,12 +54,10 @@ class EarlyRejection:
         self._admission.check(Priority.critical, deadline_s)
 
     def before_parsing(self, deadline_s: float, body: bytes) -> None:
-        """While a rejection is remembered, raise Overloaded if this request would be rejected too."""
-        left_s = self._until - self._clock()
-        if left_s <= 0:
-            return
+        """Raise Overloaded if the backlog is too long for this request, or one that needs no more was just rejected."""
         allowed_s = self._admission.check(priority_in(body), deadline_s)
-        if Claim(allowed_s, len(body)).needs_no_less_than(self._rejected):
+        left_s = self._until - self._clock()
+        if left_s > 0 and Claim(allowed_s, len(body)).needs_no_less_than(self._rejected):
             raise Overloaded(retry_after_s=left_s)
 
     def rejected(self, claim: Claim) -> None:
@@ -75,4 +73,4 @@ def priority_in(body: bytes) -> Priority:
     """The priority that an unparsed body seems to state; the higher one in doubt."""
     if b'"critical"' in body:
         return Priority.critical
-    return Priority.sheddable if _SHEDDABLE.search(body) else Priority.default
+    return Priority.sheddable if b'"sheddable"' in body and _SHEDDABLE.search(body) else Priority.default

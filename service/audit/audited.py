@@ -28,7 +28,7 @@ class AuditedScoring:
         self._log.check()
         request = await self._with_contents(request)
         result = await self._inner(request, timings)
-        self._log.note(record_of(request, result))
+        self._log.note(AuditRecord(request, result))
         return result
 
     async def _with_contents(self, request: ScoringRequest) -> ScoringRequest:
@@ -42,20 +42,3 @@ class AuditedScoring:
             return request
         items = [Item(each.id, next(contents)) if each.content is None else each for each in request.candidates]
         return replace(request, candidates=items)
-
-
-def record_of(request: ScoringRequest, result: ScoringResult) -> AuditRecord:
-    """The audit record of a scored request."""
-    return AuditRecord(
-        request_id=request.id,
-        caller=request.caller,
-        model=result.model.name,
-        version=result.model.version,
-        member=request.member.content,
-        candidates=[(each.id, each.content) for each in request.candidates],
-        blend=request.blend,
-        statuses=[status.value for status in result.statuses],
-        rows=result.rows.tolist(),
-        scores=result.scores.tolist(),
-        degraded=result.degraded,
-    )

@@ -13,6 +13,7 @@ import orjson
 
 from models.template import Content
 from service.audit.record import AuditKeys, AuditRecord
+from service.request import ScoringRequest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,32 +35,31 @@ class LineEncoder:
 
     def line(self, scored: AuditRecord, when: str, dropped: int) -> dict[str, object]:
         """`when` is wall-clock time; `dropped` counts the records lost since the process started."""
+        request, result, digest = scored.request, scored.result, self._keys.digest_of
         line: dict[str, object] = {
             "when": when,
-            "request": scored.request_id,
-            "caller": scored.caller,
-            "model": scored.model,
-            "version": scored.version,
-            "member": self._keys.digest_of(scored.member),
-            "candidates": [
-                [self._keys.digest_of(name), self._keys.digest_of(each)] for name, each in scored.candidates
-            ],
-            "blend": scored.blend,
-            "statuses": list(scored.statuses),
-            "rows": [list(row) for row in scored.rows],
-            "scores": list(scored.scores),
-            "degraded": scored.degraded,
+            "request": request.id,
+            "caller": request.caller,
+            "model": result.model.name,
+            "version": result.model.version,
+            "member": digest(request.member.content),
+            "candidates": [[digest(each.id), digest(each.content)] for each in request.candidates],
+            "blend": request.blend,
+            "statuses": result.statuses,
+            "rows": result.rows.tolist(),
+            "scores": result.scores.tolist(),
+            "degraded": result.degraded,
             "dropped": dropped,
         }
         if self._cipher is not None:
-            line["sealed"] = _encrypt(scored, self._cipher)
+            line["sealed"] = _encrypt(request, self._cipher)
         return line
 
 
-def _encrypt(scored: AuditRecord, key: AESGCM) -> str:
+def _encrypt(request: ScoringRequest, key: AESGCM) -> str:
     nonce = secrets.token_bytes(NONCE_BYTES)
-    raw = orjson.dumps([scored.member, [list(each) for each in scored.candidates]])
-    return base64.b64encode(nonce + key.encrypt(nonce, raw, scored.request_id.encode())).decode()
+    raw = orjson.dumps([request.member.content, [[each.id, each.content] for each in request.candidates]])
+    return base64.b64encode(nonce + key.encrypt(nonce, raw, request.id.encode())).decode()
 
 
 def decrypt(line: dict[str, object], key: AESGCM) -> tuple[Content | None, list[tuple[str, Content | None]]]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
 
 from models.template import Content
+from service.request import ScoringRequest
+from service.scoring.blending import ScoringResult
 from service.store.interface import memory_of
 
 Line = Mapping[str, object]
@@ -27,24 +29,16 @@ class BadLine(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One answered request. `rows` are probabilities [candidates, heads], NaN where there is none."""
+    """One scored request; its candidates hold what was scored, also where they were sent by id."""
 
-    request_id: str
-    caller: str
-    model: str
-    version: str
-    member: Content | None
-    candidates: Sequence[tuple[str, Content | None]]
-    blend: Mapping[str, float] | None
-    statuses: Sequence[str]
-    rows: Sequence[Sequence[float]]
-    scores: Sequence[float]
-    degraded: bool
+    request: ScoringRequest
+    result: ScoringResult
 
     @property
     def size(self) -> int:
         """Estimated bytes in memory while it waits."""
-        return 1000 + memory_of("", self.member) + sum(memory_of(name, each) for name, each in self.candidates)
+        items = (self.request.member, *self.request.candidates)
+        return 1000 + sum(memory_of(each.id, each.content) for each in items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,26 +19,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import errors
 from service.admission.early_rejection import Claim, EarlyRejection
-from service.errors import (
-    Forbidden,
-    Internal,
-    MethodNotAllowed,
-    NotFound,
-    NotJson,
-    ServiceError,
-    TooLarge,
-    Unauthorized,
-)
 from service.http.api_keys import ApiKeys, Caller
 from service.http.context import NO_NOTE, NOTE, RequestContext, ResponseNote
-from service.http.header_limits import (
-    METHODS,
-    AllowedHosts,
-    check_content,
-    check_length,
-    check_size,
-)
+from service.http.header_limits import METHODS, AllowedHosts, check_content, check_length, check_size
 from service.http.problems import DEADLINE_HEADER, invalid, problem
 from service.http.schemas import DeadlineMs
 from service.observability.timings import Timings
@@ -103,7 +88,7 @@ class RequestGuard:
         exchange = _Exchange(request_id(headers), route, send, close=self._draining.is_set())
         try:
             await self._handle(scope, headers, receive, exchange)
-        except ServiceError as error:
+        except errors.ServiceError as error:
             await problem(error, exchange.id)(scope, receive, exchange.send)
         except ClientDisconnected:
             exchange.outcome = "cancelled"
@@ -111,7 +96,7 @@ class RequestGuard:
             # The message may contain texts, so the log gets only the type and the place.
             log.error("request %s failed: %s at %s", exchange.id, type(error).__name__, _place(error))
             if not exchange.started:
-                await problem(Internal(), exchange.id)(scope, receive, exchange.send)
+                await problem(errors.Internal(), exchange.id)(scope, receive, exchange.send)
         self._answered(exchange.route, exchange.outcome, time.monotonic() - exchange.arrived)
 
     async def _handle(
@@ -129,7 +114,7 @@ class RequestGuard:
             self._early_rejection.before_body(latest_s)
         body = await self._read(receive)
         if not body and (scope["method"], route) in WITH_BODY:
-            raise NotJson("the body is empty")
+            raise errors.NotJson("the body is empty")
         if route in SCORING:
             self._early_rejection.before_parsing(latest_s, body)
         exchange.timings.lap("read")
@@ -145,20 +130,20 @@ class RequestGuard:
             self._early_rejection.rejected(Claim(exchange.note.allowed_s, len(body)))
 
     def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
+        caller = self._keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
         check_size(scope, self._limits)
         if scope["method"] not in METHODS:
-            raise MethodNotAllowed
+            raise errors.MethodNotAllowed
         path = scope["path"]
         if path in self._hidden or (self._only is not None and path not in self._only):
-            raise NotFound
+            raise errors.NotFound
         if route != "probe":  # a prober addresses the service by IP, and learns nothing
             self._hosts.check(scope)
-        caller = self._keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
         if path not in OPEN:
             if caller is None:
-                raise Unauthorized
+                raise errors.Unauthorized
             if SCOPES.get(route, "score") not in caller.scopes:
-                raise Forbidden
+                raise errors.Forbidden
         check_length(headers, self._limits)
         if (scope["method"], route) in WITH_BODY:
             check_content(headers)
@@ -175,7 +160,7 @@ class RequestGuard:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > limit:
-                raise TooLarge(f"at most {limit} bytes")
+                raise errors.TooLarge(f"at most {limit} bytes")
             if not message.get("more_body", False):
                 return b"".join(chunks)
 

@@ -15,14 +15,7 @@ from starlette.exceptions import HTTPException
 from service.errors import FieldError, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
 from service.http.compat.schemas import Document, RerankRequest
 from service.http.context import NotedResponse, ResponseNote, context_of
-from service.http.schemas import (
-    Candidate,
-    Member,
-    Problem,
-    PutCandidates,
-    ScoreRequest,
-    StoredCandidate,
-)
+from service.http.schemas import Candidate, Member, Problem, PutCandidates, ScoreRequest, StoredCandidate
 
 PROBLEM_JSON = "application/problem+json"
 DEADLINE_HEADER = "X-Deadline-Ms"

@@ -158,7 +158,7 @@ async def put_candidates(body: schemas.PutCandidates, app: Context) -> schemas.P
     A split model encodes them in the background. 503 if more candidates would wait for that than the queue holds:
     send at most `room` candidates at once, and follow `waiting`.
     """
-    candidates = [Item(each.id, schemas.content_of(each)) for each in body.candidates]
+    candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
     app.limits.check(candidates, "/candidates")
     app.background.check_room(len(candidates))
     await app.store.put({each.id: each.content for each in candidates if each.content is not None}, body.ttl_s)

@@ -16,7 +16,6 @@ from pydantic import (
     model_validator,
 )
 
-from models.template import Fields
 from service.request import ItemStatus, Priority
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -100,11 +99,6 @@ class ScoreRequest(Strict):
     blend: dict[str, Weight] | None = Field(None, description="Weight of each head; the model's default without it.")
     deadline_ms: DeadlineMs | None = Field(None, description="Deadline in milliseconds from arrival.")
     priority: Priority = Field(Priority.default, description="Under overload, `sheddable` is rejected first.")
-
-
-def content_of(item: Member | Candidate | StoredCandidate) -> str | Fields | None:
-    """The fields or the text of an item; None for a stored candidate."""
-    return item.text if item.fields is None else item.fields
 
 
 class ModelName(Strict):

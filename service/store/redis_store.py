@@ -30,10 +30,7 @@ _SCAN_BATCH = 1000
 def connect(url: str, timeout_s: float) -> redis.Redis:
     """A client that tries once and waits at most `timeout_s`; the URL's query may state other timeouts."""
     return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
     )
 
 

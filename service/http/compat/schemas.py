@@ -10,11 +10,7 @@ from models.template import Fields
 from service.http.schemas import FieldsIn, Strict
 
 RERANK: JsonValue = {"query": "data engineer", "documents": ["Data platform lead", "Chef"], "top_n": 1}
-RERANKED: JsonValue = {
-    "id": "9f2c51d07b3e4a68",
-    "model": "jobs-v1",
-    "results": [{"index": 0, "relevance_score": 0.71}],
-}
+RERANKED: JsonValue = {"id": "9f2c51d07b3e4a68", "model": "jobs-v1", "results": [{"index": 0, "relevance_score": 0.71}]}
 
 
 class Document(BaseModel):

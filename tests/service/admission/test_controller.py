@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import pytest
 
 from service.admission.controller import Admission
@@ -16,7 +18,7 @@ def admit(
     loop_lag_s: float = 0.0,
     turn_s: float = 0.0,
 ) -> None:
-    admission = Admission(2.0, lambda: backlog_s, lambda: loop_lag_s)
+    admission = Admission(2.0, lambda: backlog_s, Mock(loop_lag_s=loop_lag_s))
     request = ScoringRequest(Item("", "x"), [], None, NOW + deadline_s, priority)
     admission.admit(request, CostEstimate(cost_s / 4, cost_s / 4, cost_s / 2, turn_s), NOW)
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from unittest.mock import Mock
 
 import pytest
 
@@ -54,7 +55,7 @@ class Service:
         self.operation = Operation("idle", policy, never_run, bool)
         self.length: Callable[[], int] = lambda: 64
         self.queue = DeadlineQueue(max_overtake_s=0.5)
-        self.admission = Admission(10.0, self._backlog_seconds, lambda: 0.0)
+        self.admission = Admission(10.0, self._backlog_seconds, Mock(loop_lag_s=0.0))
         self.running: Batch | None = None
         self.began = self.ends = 0.0
         self.priorities: dict[Job, Priority] = {}

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from service.audit.log import AuditLog, open_log
 from service.audit.record import AuditKeys, AuditRecord, BadLine
 from service.audit.segments import Segments, segments, verify
 from service.errors import NotRecorded
+from service.request import Item, ItemStatus, Priority, ScoringRequest
+from service.scoring.blending import ScoringResult
 from service.settings import AuditSettings, BadSetting
 from tests.support.metrics import read
 from tests.support.service import CANDIDATES, MEMBER, Running, Serve
@@ -28,10 +31,12 @@ CANARY = "canary-7c1f"
 
 
 def scored(number: int = 0, text: str = "data engineer") -> AuditRecord:
-    rows = [[float(np.float32(0.1) * number), 0.5]]
-    return AuditRecord(
-        f"r{number}", "web", "tiny", "1", text, [("j1", "chef")], None, ["scored"], rows, [0.25], degraded=False
-    )
+    member, candidates = Item("", text), [Item("j1", "chef")]
+    request = ScoringRequest(member, candidates, None, 0.0, Priority.default, id=f"r{number}", caller="web")
+    model = Mock(version="1")
+    model.name = "tiny"
+    rows = np.array([[np.float32(0.1) * number, 0.5]], np.float32)
+    return AuditRecord(request, ScoringResult(model, [ItemStatus.scored], rows, np.array([0.25]), degraded=False))
 
 
 def opened(folder: Path, **settings: object) -> AuditLog:
