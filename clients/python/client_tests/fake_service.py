@@ -129,6 +129,7 @@ class World:
         self.clock = Clock()
         self.sent: list[Sent] = []
         self.cancelled: list[Sent] = []
+        self._ended = False
         self.script: Script = in_turn()
 
     def do(self, operation: str, *args: Any, at: str | None = None, **kwargs: Any) -> Any:
@@ -142,7 +143,10 @@ class World:
 
         async def run() -> Any:
             async with AsyncClient(urls, transport=httpx.MockTransport(self._later), **options) as client:
-                return await getattr(client.at(at) if at else client, operation)(*args, **kwargs)
+                try:
+                    return await getattr(client.at(at) if at else client, operation)(*args, **kwargs)
+                finally:
+                    await self._settle()
 
         with asyncio.Runner(loop_factory=lambda: SimulatedLoop(self.clock)) as runner:
             return runner.run(run())
@@ -154,6 +158,12 @@ class World:
     def _client(self, urls: Any, options: Any) -> Client:
         transport = httpx.MockTransport(self._now)
         return Client(urls, transport=transport, now=lambda: self.clock.now, sleep=self.clock.sleep, **options)
+
+    async def _settle(self) -> None:
+        """Let tasks end that the client cancelled. The event loop cancels what is left, which does not count."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self._ended = True
 
     def _arrived(self, request: httpx.Request) -> tuple[Sent, Answer]:
         sent = Sent(self.clock.now - 1000.0, request)
@@ -172,6 +182,7 @@ class World:
         try:
             await asyncio.sleep(answer.after_s)
         except asyncio.CancelledError:
-            self.cancelled.append(sent)
+            if not self._ended:
+                self.cancelled.append(sent)
             raise
         return answer.result()

@@ -28,6 +28,7 @@ class Store:
         self.held: dict[str, object] = {}
         self.sizes: list[int] = []
         self.room = 1000
+        self.room_after_refusal: int | None = None
         self.max_bytes = 10**9
         self.refuse: Answer | None = None
         self.refuse_after = 10**9
@@ -38,6 +39,7 @@ class Store:
         if len(sent.request.content) > self.max_bytes:
             return Answer(413)
         if len(listed) > self.room:
+            self.room = self.room_after_refusal or self.room
             return Answer(503, headers={"Retry-After": "1"})
         if self.refuse is not None and len(self.held) >= self.refuse_after:
             return self.refuse
@@ -77,11 +79,16 @@ def test_a_body_that_is_too_large_for_the_service_is_halved(world: World, store:
 
 def test_a_full_queue_is_waited_for_and_chunks_get_smaller(world: World, store: Store) -> None:
     store.room = 6
-    world.do("upsert", MANY, client_limits=FEW_EACH, budget_s=60)
+    world.do("upsert", MANY, client_limits=FEW_EACH)
     assert set(store.held) == {each.id for each in MANY}
-    assert world.clock.now - 1000.0 == store.sizes.count(10)  # each refusal costs its Retry-After
-    assert 10 in store.sizes
-    assert min(store.sizes) == 5
+    assert store.sizes == [10, 5, 6, 6, 6, 2]
+    assert world.clock.now == 1001.0
+
+
+def test_chunks_get_larger_again_once_the_queue_has_room(world: World, store: Store) -> None:
+    store.room, store.room_after_refusal = 6, 100
+    world.do("upsert", MANY, client_limits=FEW_EACH)
+    assert store.sizes == [10, 5, 10, 10]
 
 
 def test_a_refusal_beyond_the_budget_says_what_is_left_and_a_second_call_resumes(world: World, store: Store) -> None:

@@ -65,6 +65,15 @@ def test_an_error_of_one_url_is_the_error_of_the_call(world: World) -> None:
         world.score([Candidate(key) for key in IDS[:50]], client_urls=URLS)
 
 
+def test_an_error_of_one_url_cancels_the_other_requests(async_world: World) -> None:
+    async_world.script = lambda sent: Answer(
+        503 if sent.request.url.host == "b" else 200, after_s=ord(sent.request.url.host)
+    )
+    with pytest.raises(Unavailable):
+        async_world.score([Candidate(key) for key in IDS[:50]], client_urls=["http://b", "http://c"], budget_s=999)
+    assert [sent.request.url.host for sent in async_world.cancelled] == ["c"]
+
+
 def test_a_candidate_is_deleted_where_it_is_stored(world: World) -> None:
     world.script = lambda _: Answer(204)
     bases = [url.rstrip("/") for url in URLS]

@@ -119,7 +119,7 @@ class Operations:
                         raise UpsertInterrupted(done.upserted, list(left), _rejected(error, chunk)) from error
                     yield Wait(wait_s)
                     continue
-                most = min(2 * most, self.limits.max_candidates)
+                most = max(most, min(2 * most, progress.room, self.limits.max_candidates))
                 group = group[len(chunk) :]
                 for each in chunk:
                     del left[each.id]
