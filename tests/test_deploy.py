@@ -14,6 +14,7 @@ import yaml
 
 from deploy import values_schema
 from service.app import create_app
+from service.http.guard import PATHS, SCORING
 from tests.support.service import settings_of
 
 ROOT = Path(__file__).parents[1]
@@ -166,9 +167,22 @@ def test_every_series_of_the_rules_exists(exported: set[str]) -> None:
     assert not {"fitscore_requests", "fitscore_requests_bucket"} & exported  # a misspelt one would be found
 
 
+@pytest.mark.parametrize("name", ["haproxy.cfg", "nginx.conf", "envoy.yaml"])
+def test_a_proxy_passes_every_path_that_scores(name: str) -> None:
+    text = (DEPLOY / "proxy" / name).read_text(encoding="utf-8")
+    missing = [path for path in (*SCORING, *PATHS) if not re.search(rf"(?<![\w/]){path}(?![\w/])", text)]
+    assert missing == []
+
+
+def test_the_log_of_haproxy_holds_nothing_that_a_caller_chose() -> None:
+    text = (DEPLOY / "proxy" / "haproxy.cfg").read_text(encoding="ascii")
+    (form,) = [line for line in text.splitlines() if "log-format" in line]
+    assert not any(field in form for field in ("%r", "%HU", "%HP", "%HQ", "%hr", "%hs", "capture"))
+
+
 def test_each_alert_is_graded_described_tested_and_in_the_runbook() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
-    tests = (DEPLOY / "prometheus" / "rules_test.yaml").read_text(encoding="utf-8")
+    tests = "".join(path.read_text(encoding="utf-8") for path in (DEPLOY / "prometheus").glob("rules*_test.yaml"))
     sections = re.findall(r"^## (Fitscore\w+)$", runbook, re.MULTILINE)
     assert sections == [alert["alert"] for alert in alerts()]
     for alert in alerts():
