@@ -40,7 +40,7 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 # Alive, not ready: a container that is loading or draining must not be restarted. Probes ask /readyz for the rest.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/livez', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"FITSCORE_PORT\") or 8000}/livez', timeout=2)"]
 CMD ["python", "-m", "service"]
 
 FROM runtime AS gpu

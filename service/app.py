@@ -124,14 +124,15 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         RequestGuard,
         _api(context, keys, parts.audit),
         limits=limits,
-        hosts=AllowedHosts(access.hosts),
         keys=keys,
         early_rejection=EarlyRejection(parts.admission),
         draining=parts.lifecycle.draining,
         answered=metrics.answered,
     )
     hidden = OPERATIONS - PROBES if settings.server.metrics_port else frozenset()
-    return App(guard(hidden=hidden), guard(only=OPERATIONS), context, parts)
+    callers = guard(hosts=AllowedHosts(access.hosts), hidden=hidden)
+    # Prometheus and the kubelet name a pod by its address.
+    return App(callers, guard(hosts=AllowedHosts(""), only=OPERATIONS), context, parts)
 
 
 def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: Callable[[str], None]) -> Parts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -215,9 +216,20 @@ NAMES = {
 """The group of each setting, by the setting's flat name."""
 
 
+# What Kubernetes sets in each container for a Service named `fitscore` or `fitscore-...`.
+_SERVICE_LINK = re.compile(r"(\w+_)?(service_host|service_port(_\w+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)")
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    return bool(_SERVICE_LINK.fullmatch(name)) or (
+        name.endswith("port") and value.startswith(("tcp://", "udp://", "sctp://"))
+    )
+
+
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings from the environment. Raises BadSetting for an unknown name or a value that is not valid."""
-    given = {name.removeprefix(PREFIX).lower(): text for name, text in environment.items() if name.startswith(PREFIX)}
+    named = {name.removeprefix(PREFIX).lower(): text for name, text in environment.items() if name.startswith(PREFIX)}
+    given = {name: text for name, text in named.items() if not _is_service_link(name, text)}
     for name in given:
         if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, n=1)

@@ -161,7 +161,7 @@ def test_the_proxy_takes_its_configuration_and_not_a_spoilt_one(name: str, tmp_p
 
 @pytest.mark.parametrize("path", ["/score", "/rerank", "/v1/rerank", "/v2/rerank"])
 def test_callers_are_served(path: str, proxy: Proxy) -> None:
-    body = {"query": "data engineer", "documents": ["python"]}
+    body: dict[str, object] = {"query": "data engineer", "documents": ["python"]}
     if path == "/score":
         body = {"member": MEMBER, "candidates": CANDIDATES}
     assert proxy.ask("POST", path, body).status == 200
@@ -247,9 +247,7 @@ def test_other_methods_do_not_pass(method: str, path: str, proxy: Proxy) -> None
 
 def test_nothing_that_a_caller_chose_is_logged(proxy: Proxy) -> None:
     proxy.ask("DELETE", "/candidates/seldom-in-a-path", **{"X-Canary": "seldom-in-a-header"})
-    proxy.ask(
-        "POST", "/score?seldom-in-a-query", {"member": {"text": "seldom-in-a-body"}, "candidates": CANDIDATES}
-    )
+    proxy.ask("POST", "/score?seldom-in-a-query", {"member": {"text": "seldom-in-a-body"}, "candidates": CANDIDATES})
     proxy.ask("GET", "/seldom-in-a-wrong-path")
     assert "seldom" not in proxy.log.read_text(encoding="utf-8")
 

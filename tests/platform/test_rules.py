@@ -33,7 +33,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def run_tests(folder: Path, rules: str) -> subprocess.CompletedProcess[str]:
     """promtool's tests with these rules."""
-    tests = [shutil.copy(path, folder) for path in PROMETHEUS.glob("rules*_test.yaml")]
+    tests = [str(shutil.copy(path, folder)) for path in PROMETHEUS.glob("rules*_test.yaml")]
     (folder / "rules.yaml").write_text(rules, encoding="utf-8")
     return promtool("test", "rules", *tests)
 

@@ -144,10 +144,12 @@ def test_ctrl_c_ends_the_service_without_a_traceback(bundle: Path) -> None:
         assert "Traceback" not in errors
 
 
-def test_metrics_are_on_a_port_of_their_own_if_one_is_set(bundle: Path) -> None:
+def test_metrics_are_on_a_port_of_their_own_that_any_host_may_name(bundle: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with process(BUNDLE=str(bundle), METRICS_PORT=str(port)) as (started, client):
+    with process(BUNDLE=str(bundle), METRICS_PORT=str(port), HOSTS="scores.example.org") as (started, client):
+        assert client.post("/score", json={}).status_code == 421
+        client.headers["Host"] = "scores.example.org"
         inside = f"http://127.0.0.1:{port}"
         assert client.get("/metrics").status_code == 404
         assert client.get("/readyz").status_code == 200

@@ -37,6 +37,36 @@ def test_every_setting_is_described_and_can_be_set() -> None:
     assert (named.server.port, named.batching.max_batch_ms, str(named.model.bundle)) == (9000, 25, "models/x")
 
 
+SERVICE_LINKS = {
+    "FITSCORE_SERVICE_HOST": "10.96.0.10",
+    "FITSCORE_SERVICE_PORT": "80",
+    "FITSCORE_SERVICE_PORT_HTTP": "80",
+    "FITSCORE_PORT": "tcp://10.96.0.10:80",
+    "FITSCORE_PORT_80_TCP": "tcp://10.96.0.10:80",
+    "FITSCORE_PORT_80_TCP_PROTO": "tcp",
+    "FITSCORE_PORT_80_TCP_PORT": "80",
+    "FITSCORE_PORT_80_TCP_ADDR": "10.96.0.10",
+    "FITSCORE_METRICS_SERVICE_HOST": "10.96.0.11",
+    "FITSCORE_METRICS_PORT": "tcp://10.96.0.11:8001",
+    "FITSCORE_CANARY_PORT_53_UDP_ADDR": "10.96.0.12",
+}
+
+
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_setting() -> None:
+    assert read_settings({**SERVICE_LINKS, "FITSCORE_HOST": "0.0.0.0"}).server.port == 8000
+
+
+@pytest.mark.parametrize("name", ["FITSCORE_PORTS", "FITSCORE_SERVICE", "FITSCORE_PORT_TCP", "FITSCORE_HOST_SERVICE"])
+def test_a_name_that_only_looks_like_one_of_these_is_an_error(name: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        read_settings({name: "1"})
+
+
+def test_a_port_with_another_scheme_is_an_error() -> None:
+    with pytest.raises(BadSetting, match="FITSCORE_PORT"):
+        read_settings({"FITSCORE_PORT": "http://10.96.0.10:80"})
+
+
 def test_an_unknown_name_is_an_error_that_suggests_the_nearest() -> None:
     with pytest.raises(BadSetting, match=r"FITSCORE_PROT is not a setting; did you mean FITSCORE_PORT\?"):
         read_settings({"FITSCORE_PROT": "9000"})
