@@ -23,6 +23,8 @@ from fitscore_client import (
     InvalidRequest,
     NotFound,
     Problem,
+    QuotaSpent,
+    RetryPolicy,
     UpsertInterrupted,
 )
 
@@ -38,7 +40,13 @@ pytestmark = pytest.mark.process
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     python = os.environ.get("SERVE_PYTHON", sys.executable)
-    settings = {"BUNDLE": "models/jobs-v1", "PORT": "0", "THREADS": "1", "DEFAULT_DEADLINE_MS": "60000"}
+    settings = {
+        "BUNDLE": "models/jobs-v1",
+        "PORT": "0",
+        "THREADS": "1",
+        "QUOTA_PAIRS_PER_S": "1000",
+        "QUOTA_BURST": "1000",
+    }
     own = {name: text for name, text in os.environ.items() if not name.startswith("FITSCORE_")}
     environment = {**own, **{f"FITSCORE_{name}": text for name, text in settings.items()}}
     with subprocess.Popen(
@@ -112,6 +120,20 @@ def test_a_wrong_request_names_its_fields(client: Client) -> None:
     assert interrupted.value.rejected == ("empty",)
     with pytest.raises(InvalidRequest):
         client.score(MEMBER, [])
+
+
+def test_a_spent_quota_is_waited_for(url: str, client: Client) -> None:
+    unknown = [Candidate(f"unknown-{number}") for number in range(1000)]
+
+    def score_until_refused() -> None:
+        with Client(url, budget_s=50, policy=RetryPolicy(max_attempts=1)) as impatient:
+            for _ in range(20):
+                impatient.score(MEMBER, unknown)
+
+    with pytest.raises(QuotaSpent) as caught:
+        score_until_refused()
+    assert (caught.value.type, caught.value.retry_after_s) == ("urn:fitscore:quota-spent", 1.0)
+    assert len(client.score(MEMBER, unknown).scores) == 1000
 
 
 def test_a_budget_that_is_too_short_ends_in_time(client: Client) -> None:
