@@ -189,7 +189,7 @@ def _encoding(settings: BatchingSettings, store: Store, engine: Engine, metrics:
         lookup,
         tokenizer,
         max_candidates=settings.max_ahead,
-        dropped=metrics.background_full,
+        dropped=metrics.ahead_dropped.inc,
     )
     metrics.cache_bytes.set_function(lambda: cache.bytes)
     metrics.ahead_waiting.set_function(lambda: background.waiting)

@@ -45,7 +45,6 @@ class Lifecycle:
 
     @property
     def phase(self) -> Phase:
-        """Where the service is between start and end."""
         return "dead" if self._started and not self._engine.alive else self._phase
 
     @property

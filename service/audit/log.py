@@ -53,7 +53,7 @@ class AuditLog:
         self._max_waiting_bytes = settings.waiting_bytes
         self._when_full = settings.when_full
         self._waiting: deque[tuple[str, AuditRecord]] = deque()
-        self._bytes = 0
+        self.waiting_bytes = 0  # estimated
         self._changed = threading.Condition()
         self._closing = False
         self.written = self.dropped = 0
@@ -62,14 +62,9 @@ class AuditLog:
         self._thread.start()
 
     @property
-    def waiting_bytes(self) -> int:
-        """Estimated bytes that wait to be written."""
-        return self._bytes
-
-    @property
     def full(self) -> bool:
         """Whether the queue or the disk takes no more records."""
-        return self._bytes >= self._max_waiting_bytes or not self.writable
+        return self.waiting_bytes >= self._max_waiting_bytes or not self.writable
 
     def check(self) -> None:
         """Raise NotRecorded while scoring must wait for the log."""
@@ -83,7 +78,7 @@ class AuditLog:
                 self.dropped += 1
                 return
             self._waiting.append((datetime.now(UTC).isoformat(), scored))
-            self._bytes += scored.size
+            self.waiting_bytes += scored.size
             self._changed.notify()
 
     def close(self) -> None:
@@ -110,7 +105,7 @@ class AuditLog:
                 continue
             with self._changed:
                 self._waiting.popleft()
-                self._bytes -= found[1].size
+                self.waiting_bytes -= found[1].size
             self.written += 1
 
     def _next(self) -> tuple[str, AuditRecord] | None:

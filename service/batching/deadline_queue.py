@@ -54,25 +54,17 @@ class DeadlineQueue:
         self._max_overtake_s = max_overtake_s
         self._numbers = count()
         self._waiting: dict[Job, _Waiting] = {}
-        # Sorted (when, number), so that equals are first come, first served.
-        self._by_urgency: list[tuple[float, int]] = []
-        self._by_deadline: list[tuple[float, int]] = []
-        self._by_number: dict[int, _Waiting] = {}
-        self._num_items = 0
+        # Sorted; the number comes second, so that equals are first come, first served.
+        self._by_urgency: list[tuple[float, int, _Waiting]] = []
+        self._by_deadline: list[tuple[float, int, _Waiting]] = []
         self._backlogs: defaultdict[Operation, _Backlog] = defaultdict(_Backlog)
-        self._closed = False
-
-    @property
-    def items(self) -> int:
-        return self._num_items
+        self.items = 0
+        """The number of waiting items."""
+        self.closed = False
 
     @property
     def jobs(self) -> int:
         return len(self._waiting)
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
 
     def backlog_seconds(self, now: float) -> float:
         """Predicted seconds until all waiting items have run, each operation with its present correction."""
@@ -83,7 +75,7 @@ class DeadlineQueue:
 
     def put(self, job: Job) -> None:
         """Add all items of a job; a job is put once. Raises QueueClosed."""
-        if self._closed:
+        if self.closed:
             raise QueueClosed
         if not job.items:
             return
@@ -91,11 +83,10 @@ class DeadlineQueue:
         items = sorted(job.items, key=lambda item: item.length)
         waiting = _Waiting(job, urgency, next(self._numbers), items, [item.length for item in items])
         self._waiting[job] = waiting
-        self._by_number[waiting.number] = waiting
-        insort(self._by_urgency, (waiting.urgency, waiting.number))
-        insort(self._by_deadline, (job.deadline, waiting.number))
+        insort(self._by_urgency, (waiting.urgency, waiting.number, waiting))
+        insort(self._by_deadline, (job.deadline, waiting.number, waiting))
         backlog = self._backlogs[job.operation]
-        self._num_items += len(waiting.items)
+        self.items += len(waiting.items)
         backlog.items += len(waiting.items)
         backlog.seconds += job.operation.batch_policy.total_cost(waiting.lengths)
 
@@ -124,7 +115,7 @@ class DeadlineQueue:
         """Remove the jobs whose deadline passed while items of them waited; earliest first."""
         expired: list[Job] = []
         while self._by_deadline and self._by_deadline[0][0] <= now:
-            job = self._by_number[self._by_deadline[0][1]].job
+            job = self._by_deadline[0][2].job
             self.discard(job)
             expired.append(job)
         return expired
@@ -134,22 +125,20 @@ class DeadlineQueue:
         waiting = self._waiting.pop(job, None)
         if waiting is None:
             return 0
-        del self._by_number[waiting.number]
-        _remove(self._by_urgency, (waiting.urgency, waiting.number))
-        _remove(self._by_deadline, (job.deadline, waiting.number))
+        _remove(self._by_urgency, waiting.urgency, waiting.number)
+        _remove(self._by_deadline, job.deadline, waiting.number)
         if waiting.items:
             self._leave(job.operation, waiting.lengths)
         return len(waiting.items)
 
     def close(self) -> None:
         """Accept no new jobs; waiting items are still handed out."""
-        self._closed = True
+        self.closed = True
 
     def _live(self, now: float) -> Iterator[_Waiting]:
         """The jobs that may run, most urgent first, at most `_MAX_JOBS_PER_BATCH`."""
         looked_at = 0
-        for _, number in self._by_urgency:
-            waiting = self._by_number[number]
+        for _, _, waiting in self._by_urgency:
             if not waiting.job.cancelled and now < waiting.job.deadline:
                 yield waiting
                 looked_at += 1
@@ -166,7 +155,7 @@ class DeadlineQueue:
 
     def _leave(self, operation: Operation, lengths: Sequence[int]) -> None:
         backlog = self._backlogs[operation]
-        self._num_items -= len(lengths)
+        self.items -= len(lengths)
         backlog.items -= len(lengths)
         if backlog.items:
             backlog.seconds -= operation.batch_policy.total_cost(lengths)
@@ -186,5 +175,5 @@ def _fitting(policy: BatchPolicy, num_taken: int, longest: int, lengths: list[in
     return None
 
 
-def _remove(entries: list[tuple[float, int]], entry: tuple[float, int]) -> None:
-    del entries[bisect_left(entries, entry)]
+def _remove(entries: list[tuple[float, int, _Waiting]], when: float, number: int) -> None:
+    del entries[bisect_left(entries, (when, number), key=lambda entry: entry[:2])]

@@ -87,7 +87,6 @@ class Engine:
         return self._dead is None
 
     async def start(self) -> None:
-        """Start the model thread and its watchdog."""
         self._loop = asyncio.get_running_loop()
         self._dead = None
         self._thread.start()

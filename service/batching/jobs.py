@@ -75,7 +75,6 @@ class JobItem:
     position: int
 
 
-@dataclass(eq=False, slots=True)
 class Job:
     """Items of one operation with one deadline: done when its last item is. Compared by identity.
 
@@ -83,19 +82,8 @@ class Job:
     since the new model has operations of its own.
     """
 
-    operation: Operation
-    items: list[JobItem]
-    arrived: float
-    deadline: float
-    outcomes: list[Any]
-    remaining: int
-    cancelled: bool = False
-    model_s: float = 0.0
-    priority_penalty_s: float = 0.0
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         operation: Operation,
         payloads: Sequence[Any],
         lengths: Sequence[int],
@@ -103,22 +91,18 @@ class Job:
         arrived: float,
         deadline: float,
         priority_penalty_s: float = 0.0,
-    ) -> Job:
-        """A job of one item per payload; `lengths[i]` is the length of `payloads[i]`."""
-        job = cls(
-            operation,
-            [],
-            arrived,
-            deadline,
-            [None] * len(payloads),
-            len(payloads),
-            priority_penalty_s=priority_penalty_s,
-        )
-        job.items = [
-            JobItem(payload, length, job, position)
-            for position, (payload, length) in enumerate(zip(payloads, lengths, strict=True))
-        ]
-        return job
+    ) -> None:
+        """One item per payload; `lengths[i]` is the length of `payloads[i]`."""
+        pairs = zip(payloads, lengths, strict=True)
+        self.items = [JobItem(payload, length, self, position) for position, (payload, length) in enumerate(pairs)]
+        self.operation = operation
+        self.arrived = arrived
+        self.deadline = deadline
+        self.priority_penalty_s = priority_penalty_s
+        self.outcomes: list[Any] = [None] * len(payloads)
+        self.remaining = len(payloads)
+        self.cancelled = False
+        self.model_s = 0.0
 
     def settle(self, position: int, outcome: object) -> None:
         """Record an outcome; later outcomes for the same item are ignored."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Self
 
@@ -53,10 +54,15 @@ class LatencyTable:
         The fastest run counts. A cell ends early once its runs took `ENOUGH_S`. Once a cell takes longer than
         `limit_s`, larger batches of that length are extrapolated, since no such batch will be cut.
         """
-        columns = [
-            _measure_length(run, clock, length, batch_sizes=batch_sizes, limit_s=limit_s, repeats=repeats)
-            for length in lengths
-        ]
+        columns: list[list[float]] = []
+        for length in lengths:
+            seconds: list[float] = []
+            for i, items in enumerate(batch_sizes):
+                if seconds and seconds[-1] > limit_s:
+                    seconds.append(seconds[-1] * items / batch_sizes[i - 1])
+                else:
+                    seconds.append(_fastest_run(partial(run, items, length), clock, repeats))
+            columns.append(seconds)
         return cls(tuple(batch_sizes), tuple(lengths), monotone(tuple(zip(*columns, strict=True))))
 
     def seconds(self, items: int, longest: int) -> float:
@@ -71,29 +77,16 @@ class LatencyTable:
         return low * row_scale * column_scale
 
 
-def _measure_length(
-    run: Callable[[int, int], object],
-    clock: Callable[[], float],
-    length: int,
-    *,
-    batch_sizes: Sequence[int],
-    limit_s: float,
-    repeats: int,
-) -> list[float]:
-    seconds: list[float] = []
-    for i, items in enumerate(batch_sizes):
-        if seconds and seconds[-1] > limit_s:
-            seconds.append(seconds[-1] * items / batch_sizes[i - 1])
-            continue
-        began = clock()
-        run(items, length)
-        times = [clock()]
-        while len(times) == 1 or (len(times) <= repeats and times[-1] - began < ENOUGH_S):
-            run(items, length)
-            times.append(clock())
-        # A clock too coarse for the run must not make it free.
-        seconds.append(max(1e-9, min(after - before for before, after in pairwise(times))))
-    return seconds
+def _fastest_run(run: Callable[[], object], clock: Callable[[], float], repeats: int) -> float:
+    """Seconds of the fastest of several runs, after one to warm up."""
+    began = clock()
+    run()
+    times = [clock()]
+    while len(times) == 1 or (len(times) <= repeats and times[-1] - began < ENOUGH_S):
+        run()
+        times.append(clock())
+    # A clock too coarse for the run must not make it free.
+    return max(1e-9, min(after - before for before, after in pairwise(times)))
 
 
 def monotone(grid: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:

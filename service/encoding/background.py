@@ -62,7 +62,6 @@ class BackgroundEncoder:
 
     @property
     def room(self) -> int:
-        """How many more candidates may wait."""
         return max(0, self._max_candidates - len(self._waiting))
 
     def use(self, model: LiveModel) -> None:

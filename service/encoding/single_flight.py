@@ -67,7 +67,7 @@ class SingleFlight:
             if fresh:
                 payloads = list(fresh.values())
                 lengths = list(map(len, payloads))
-                job = Job.of(
+                job = Job(
                     operation,
                     payloads,
                     lengths,

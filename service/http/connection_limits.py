@@ -54,7 +54,6 @@ class Connection(UvicornConnection):
     metrics: ClassVar[Metrics]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the timer of the first head."""
         super().connection_made(cast(asyncio.Transport, transport))
         self._timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
@@ -66,7 +65,6 @@ class Connection(UvicornConnection):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timers."""
         self._stage = _Stage.ended
         for timer in (self._timer, self._reader_timer):
             if timer is not None:
@@ -100,7 +98,6 @@ class Connection(UvicornConnection):
     # Called by the parser, in the order of the bytes.
 
     def on_message_begin(self) -> None:
-        """Handle the first byte of a request."""
         super().on_message_begin()
         if self._stage is not _Stage.head:
             self._enter(_Stage.head)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -51,11 +50,6 @@ class RequestContext:
     deadline_ms: int | None = None
     arrived: float = field(default_factory=time.monotonic)
     timings: Timings = field(default_factory=Timings)
-
-
-def context_of(request: Request) -> RequestContext:
-    context: RequestContext = request.state.context
-    return context
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,6 @@ class RequestGuard:
         self._only = only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the app, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from service.errors import FieldError, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
 from service.http.compat.schemas import Document, RerankRequest
-from service.http.context import NotedResponse, ResponseNote, context_of
+from service.http.context import NotedResponse, ResponseNote
 from service.http.schemas import Candidate, Member, Problem, PutCandidates, ScoreRequest, StoredCandidate
 
 PROBLEM_JSON = "application/problem+json"
@@ -48,35 +48,25 @@ def problem(error: ServiceError, request_id: str) -> NotedResponse:
 
 
 def add_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind in (ServiceError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _render)
 
 
-async def _service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
-    return problem(error, context_of(request).id)
-
-
-async def _unexpected(request: Request, _: Exception) -> Response:
-    return problem(Internal(), context_of(request).id)
-
-
-async def _http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own errors, such as an unknown route or method."""
-    assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, ServiceError):  # ours, raised while FastAPI read the body
-        return problem(error.__cause__, context_of(request).id)
+async def _render(request: Request, error: Exception) -> Response:
+    request_id: str = request.state.context.id
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, ServiceError):
+        error = error.__cause__  # ours, raised while FastAPI read the body
+    if isinstance(error, ServiceError):
+        return problem(error, request_id)
+    if isinstance(error, RequestValidationError):
+        return problem(invalid(error.errors()), request_id)
+    if not isinstance(error, HTTPException):
+        return problem(Internal(), request_id)
+    # Starlette's own errors, such as an unknown route or method.
     kind = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code)
-    response = problem(kind() if kind else Internal(HTTPStatus(error.status_code).phrase), context_of(request).id)
+    response = problem(kind() if kind else Internal(HTTPStatus(error.status_code).phrase), request_id)
     response.headers.update(error.headers or {})
     return response
-
-
-async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return problem(invalid(error.errors()), context_of(request).id)
 
 
 # Validation errors of pydantic.

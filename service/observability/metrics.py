@@ -5,7 +5,9 @@ Times are float seconds. Every label value exists from the start, and none comes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
@@ -23,6 +25,7 @@ OPERATIONS = ("pair", "member", "candidate", "ahead", "score")
 ROUTES = ("/score", "/rerank", "/candidates", "/v1/models", "probe", "/metrics", "other")
 OUTCOMES = ("ok", "partial", "invalid", "refused", "overload", "deadline", "cancelled", "error")
 
+Series = TypeVar("Series", Counter, Histogram)
 AUDIT = {
     "sound": "1 while the audit log can be written",
     "waiting_bytes": "Bytes in the audit log's write queue",
@@ -47,30 +50,33 @@ class Metrics:
 
     def __init__(self, statuses: Sequence[str] = (), failures: Sequence[str] = (), cuts: Sequence[str] = ()) -> None:
         self.registry: CollectorRegistry = _Registry()
-        self._name_requests()
-        self._name_model_runs()
+        self._name_requests(statuses, cuts)
+        self._name_model_runs(failures)
         self._name_state()
-        self._register_labels(statuses, failures, cuts)
         ProcessCollector(registry=self.registry)
         self.runtime = RuntimeProbe(self.registry, SECONDS)
 
-    def _name_requests(self) -> None:
-        self.requests = self._counter("requests", "Requests by route and outcome", "route", "outcome")
+    def _name_requests(self, statuses: Sequence[str], cuts: Sequence[str]) -> None:
+        self.requests = self._counter("requests", "Requests by route and outcome", route=ROUTES, outcome=OUTCOMES)
         self.duration = self._histogram(
-            "request_duration_seconds", "Time from a request's head to the end of its response", SECONDS, "route"
+            "request_duration_seconds", "Time from a request's head to the end of its response", SECONDS, route=ROUTES
         )
-        self.stages = self._histogram("stage_duration_seconds", "Time in each stage of scoring", SECONDS, "stage")
+        self.stages = self._histogram("stage_duration_seconds", "Time in each stage of scoring", SECONDS, stage=STAGES)
         self.request_pairs = self._histogram("request_pairs", "Candidates per scoring request", PAIRS)
-        self.pairs = self._counter("pairs", "Candidates by status", "status")
-        self.cuts = self._counter("connections_cut", "Connections closed by the service, by reason", "reason")
+        self.pairs = self._counter("pairs", "Candidates by status", status=statuses)
+        self.cuts = self._counter("connections_cut", "Connections closed by the service, by reason", reason=cuts)
 
-    def _name_model_runs(self) -> None:
-        self.batch_items = self._histogram("batch_items", "Items per batch", PAIRS, "lane")
-        self.batch_seconds = self._histogram("batch_duration_seconds", "Model time of one batch", SECONDS, "lane")
-        self.padding = self._histogram("batch_padding_ratio", "Share of padding in a batch", RATIOS, "lane")
-        self.expired = self._counter("expired_items", "Items without a result at their deadline", "lane")
-        self.cancelled = self._counter("departed_items", "Items dropped because their client disconnected", "lane")
-        self.run_errors = self._counter("session_run_errors", "Failed model runs by kind", "kind")
+    def _name_model_runs(self, failures: Sequence[str]) -> None:
+        self.batch_items = self._histogram("batch_items", "Items per batch", PAIRS, lane=OPERATIONS)
+        self.batch_seconds = self._histogram(
+            "batch_duration_seconds", "Model time of one batch", SECONDS, lane=OPERATIONS
+        )
+        self.padding = self._histogram("batch_padding_ratio", "Share of padding in a batch", RATIOS, lane=OPERATIONS)
+        self.expired = self._counter("expired_items", "Items without a result at their deadline", lane=OPERATIONS)
+        self.cancelled = self._counter(
+            "departed_items", "Items dropped because their client disconnected", lane=OPERATIONS
+        )
+        self.run_errors = self._counter("session_run_errors", "Failed model runs by kind", kind=failures)
         self.alive = self._gauge("engine_alive", "1 while the model thread works")
         self.ready = self._gauge("ready", "1 while the service accepts requests")
         self.model = Info("fitscore_model", "The live model", registry=self.registry)
@@ -81,40 +87,21 @@ class Metrics:
         self.cache_hits = self._counter("token_cache_hits", "Candidate texts found in the token cache")
         self.cache_misses = self._counter("token_cache_misses", "Candidate texts that had to be tokenized")
         self.cache_bytes = self._gauge("token_cache_bytes", "Size of the token cache in bytes")
-        self.slots = self._counter("slot_lookups", "Lookups of candidate slots by result", "result")
-        self.members = self._counter("member_lookups", "Lookups of member states by result", "result")
-        self.store_errors = self._counter("slot_store_errors", "Failed calls to the slot store", "call")
+        self.slots = self._counter("slot_lookups", "Lookups of candidate slots by result", result=("hit", "miss"))
+        self.members = self._counter("member_lookups", "Lookups of member states by result", result=("hit", "miss"))
+        self.store_errors = self._counter("slot_store_errors", "Failed calls to the slot store", call=("get", "put"))
         self.ahead_waiting = self._gauge("ahead_waiting", "Candidates in the background encoding queue")
         self.ahead_dropped = self._counter("ahead_dropped", "Candidates rejected by the full background queue")
 
-    def _counter(self, name: str, what: str, *labels: str) -> Counter:
-        return Counter(f"fitscore_{name}", what, labels, registry=self.registry)
+    def _counter(self, name: str, what: str, **labels: Sequence[str]) -> Counter:
+        return _labelled(Counter(f"fitscore_{name}", what, tuple(labels), registry=self.registry), labels)
 
     def _gauge(self, name: str, what: str) -> Gauge:
         return Gauge(f"fitscore_{name}", what, registry=self.registry)
 
-    def _histogram(self, name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(f"fitscore_{name}", what, labels, registry=self.registry, buckets=buckets)
-
-    def _register_labels(self, statuses: Sequence[str], failures: Sequence[str], cuts: Sequence[str]) -> None:
-        for route in ROUTES:
-            self.duration.labels(route)
-            for outcome in OUTCOMES:
-                self.requests.labels(route, outcome)
-        by_operation = (self.batch_items, self.batch_seconds, self.padding, self.expired, self.cancelled)
-        labelled: list[tuple[Counter | Histogram, Iterable[str]]] = [
-            *((each, OPERATIONS) for each in by_operation),
-            (self.stages, STAGES),
-            (self.pairs, statuses),
-            (self.run_errors, failures),
-            (self.slots, ("hit", "miss")),
-            (self.members, ("hit", "miss")),
-            (self.store_errors, ("get", "put")),
-            (self.cuts, cuts),
-        ]
-        for series, values in labelled:
-            for value in values:
-                series.labels(value)
+    def _histogram(self, name: str, what: str, buckets: Sequence[float], **labels: Sequence[str]) -> Histogram:
+        series = Histogram(f"fitscore_{name}", what, tuple(labels), registry=self.registry, buckets=buckets)
+        return _labelled(series, labels)
 
     # The engine's observer.
 
@@ -148,9 +135,6 @@ class Metrics:
         self.cache_hits.inc(hits)
         self.cache_misses.inc(misses)
 
-    def background_full(self, num_candidates: int) -> None:
-        self.ahead_dropped.inc(num_candidates)
-
     # Requests and connections.
 
     def answered(self, route: str, outcome: str, seconds: float) -> None:
@@ -175,6 +159,12 @@ class Metrics:
             self._gauge(f"audit_{name}", what).set_function(read[name])
 
     def render(self) -> bytes:
-        """All series in Prometheus' text format."""
         self.runtime.observe_pauses()
         return generate_latest(self.registry)
+
+
+def _labelled(series: Series, labels: Mapping[str, Sequence[str]]) -> Series:
+    """The series, with every value of its labels from the start."""
+    for values in itertools.product(*labels.values()) if labels else ():
+        series.labels(*values)
+    return series

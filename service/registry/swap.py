@@ -164,7 +164,7 @@ class ModelRegistry:
         model = await asyncio.to_thread(self._load, path)
         if model.warm_up is not None:
             now = time.monotonic()
-            job = Job.of(model.warm_up, [None], [1], arrived=now, deadline=now + WARM_UP_S)
+            job = Job(model.warm_up, [None], [1], arrived=now, deadline=now + WARM_UP_S)
             result = await self._engine.submit(job)
             if list(result.outcomes) != [True]:
                 raise BundleError(f"{path} could not be warmed up on the model thread")

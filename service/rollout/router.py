@@ -136,7 +136,6 @@ class RolloutRouter:
         log.error("%s", sentence)
 
     async def stop(self) -> None:
-        """End the rollout and cancel the shadows."""
         self._current.end()
         for task in self._shadows:
             task.cancel()

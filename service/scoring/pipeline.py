@@ -55,7 +55,7 @@ class ScoringPipeline:
         timings.lap("admit")
         try:
             prepared = await inputs.prepare(request, estimate, timings)
-            job = Job.of(
+            job = Job(
                 prepared.operation,
                 prepared.payloads,
                 prepared.lengths,

@@ -98,7 +98,6 @@ class RedisSlotStore:
         self.damaged = 0
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
-        """See `interface.SlotStore`. Raises StoreDown."""
         with _store_errors():
             stored = _values(self._client, [_slots_key(key) for key in keys])
         return [None if one is None else self._read(key, one) for key, one in zip(keys, stored, strict=True)]
@@ -111,7 +110,6 @@ class RedisSlotStore:
             return None
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
-        """See `interface.SlotStore`. Raises NoRoom or StoreDown."""
         if not entries:
             return
         with _store_errors():

@@ -140,5 +140,4 @@ class TieredSlots:
                 log.error("the slot store is full, so slots are encoded repeatedly: %s", error)
 
     def usage(self) -> Usage:
-        """See `interface.SlotStore`: of the back end."""
         return self._back.usage()

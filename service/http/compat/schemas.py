@@ -23,7 +23,6 @@ class Document(BaseModel):
 
     @property
     def content(self) -> str | Fields:
-        """The text or the fields to score."""
         if self.text is not None:
             return self.text
         if self.fields is not None:

@@ -75,7 +75,7 @@ class Service:
             self.admission.admit(request, CostEstimate(0.0, 0.0, cost_s), self.now)
         except Overloaded:
             return
-        work = Job.of(self.operation, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
+        work = Job(self.operation, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
         self.priorities[work] = priority
         self.queue.put(work)
         if self.running is None:

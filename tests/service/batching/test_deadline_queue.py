@@ -28,7 +28,7 @@ def queue_of(*jobs: Job) -> DeadlineQueue:
 
 
 def job(*lengths: int, operation: Operation = USUAL, arrived: float = 0.0, deadline: float = 100.0) -> Job:
-    return Job.of(operation, [None] * len(lengths), lengths, arrived=arrived, deadline=deadline)
+    return Job(operation, [None] * len(lengths), lengths, arrived=arrived, deadline=deadline)
 
 
 def lengths(batch: Batch | None) -> list[int]:
@@ -136,7 +136,7 @@ def test_an_operation_without_waiting_items_is_forgotten_while_others_are_busy()
 
 
 def test_a_job_with_a_priority_penalty_goes_after_later_jobs_and_expires_at_its_own_deadline() -> None:
-    shadow = Job.of(USUAL, [None], [64], arrived=0.0, deadline=5.0, priority_penalty_s=600.0)
+    shadow = Job(USUAL, [None], [64], arrived=0.0, deadline=5.0, priority_penalty_s=600.0)
     live = job(10, arrived=3.0, deadline=99.0)
     queue = queue_of(shadow, live)
     first = queue.next_batch(3.0)

@@ -80,7 +80,7 @@ async def running(
 
 
 def job(scorer: Doubler, *numbers: float, lengths: Sequence[int] | None = None, deadline: float = FAR) -> Job:
-    return Job.of(scorer.operation, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
+    return Job(scorer.operation, numbers, lengths or [10] * len(numbers), arrived=0.0, deadline=deadline)
 
 
 async def result(future: asyncio.Future[JobResult]) -> JobResult:
@@ -135,7 +135,7 @@ def test_a_followup_job_goes_before_jobs_that_waited_already() -> None:
             waits = engine.submit(job(first, 2))
             first.gate.set()
             await done
-            follows = Job.of(then.operation, [3], [10], arrived=-1.0, deadline=FAR)
+            follows = Job(then.operation, [3], [10], arrived=-1.0, deadline=FAR)
             for each in asyncio.as_completed([engine.submit(follows), waits]):
                 order += numbers(await each)
         assert order == [3, 2]

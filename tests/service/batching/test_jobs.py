@@ -5,7 +5,7 @@ from tests.support.batching import USUAL
 
 
 def job(*lengths: int) -> Job:
-    return Job.of(USUAL, [f"item {length}" for length in lengths], lengths, arrived=0.0, deadline=1.0)
+    return Job(USUAL, [f"item {length}" for length in lengths], lengths, arrived=0.0, deadline=1.0)
 
 
 def test_a_job_holds_one_item_per_payload_in_order() -> None:
@@ -17,7 +17,7 @@ def test_a_job_holds_one_item_per_payload_in_order() -> None:
 
 def test_a_length_for_every_payload_is_required() -> None:
     with pytest.raises(ValueError, match="zip"):
-        Job.of(USUAL, ["a", "b"], [1], arrived=0.0, deadline=1.0)
+        Job(USUAL, ["a", "b"], [1], arrived=0.0, deadline=1.0)
 
 
 def test_the_first_outcome_of_an_item_counts() -> None:

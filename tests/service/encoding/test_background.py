@@ -120,9 +120,9 @@ def test_later_jobs_of_requests_go_first() -> None:
     [(arrived, deadline)] = recording.whens
     now = time.monotonic()
     jobs = [  # each with an operation of its own, or all would share a batch
-        Job.of(operation_of(), [None], [4], arrived=arrived, deadline=deadline),
-        Job.of(operation_of(), [None], [4], arrived=now + 60, deadline=now + 660),
-        Job.of(operation_of(), [None], [4], arrived=now + 60, deadline=now + 60.2),
+        Job(operation_of(), [None], [4], arrived=arrived, deadline=deadline),
+        Job(operation_of(), [None], [4], arrived=now + 60, deadline=now + 660),
+        Job(operation_of(), [None], [4], arrived=now + 60, deadline=now + 60.2),
     ]
     queue = DeadlineQueue(max_overtake_s=0.5)
     order = []
