@@ -33,7 +33,6 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  JSON holds anything
-    """Read a JSON file."""
     return json.loads(path.read_bytes())
 
 

@@ -279,6 +279,5 @@ class Recipe:
 
     @property
     def head_names(self) -> HeadNames:
-        """Names of the heads."""
         actions = self.engagement.actions if self.engagement else ()
         return HeadNames(tuple(head.name for head in self.heads if head.name not in actions), actions)

@@ -106,11 +106,9 @@ class Run:
     processes: ProcessGroup | None = None
 
     def folder(self, step: str) -> Path:
-        """The folder that a step writes."""
         return self.root / self.recipe.name / step
 
     def inputs_of(self, step: Step[Any, Inputs]) -> Inputs:
-        """The folders that a step reads."""
         return step.inputs(**{name.replace("-", "_"): self.folder(name) for name in step.reads})
 
     def resources(self, on_read: Callable[[str, str], None] = lambda name, found: None) -> Resources:
@@ -125,7 +123,6 @@ class Run:
         return self.processes is None or self.processes.is_main
 
     def wait(self) -> None:
-        """Wait until every process is here."""
         if self.processes:
             self.processes.wait()
 
@@ -140,10 +137,10 @@ def run_step(step: Step[Any, Any], run: Run, accept: str = "") -> bool:
     folder, plan = run.folder(step.name), step.plan(run.recipe)
     made_from = _made_from(step, plan, run)
     record = _read_record(folder)
-    changes = _changes(step, record, made_from, folder, run.data)
+    changes = _changes(step, run, record, made_from)
     if accept and changes:
         if run.is_main:
-            _accept(step.name, folder, {**record, **made_from}, changes, accept, run.data)
+            _accept(step, run, {**record, **made_from}, changes, accept)
         return False
     if not changes and record.get("outputs"):
         _say(f"{step.name}: unchanged, skipped")
@@ -195,9 +192,7 @@ def _finish(folder: Path, record: dict[str, Any]) -> None:
     write_json(folder / "step.json", {**record, "fingerprint": fingerprint, "outputs": _outputs(folder)})
 
 
-def _changes(
-    step: Step[Any, Any], record: dict[str, Any], made_from: dict[str, Any], folder: Path, data: Path
-) -> list[str]:
+def _changes(step: Step[Any, Any], run: Run, record: dict[str, Any], made_from: dict[str, Any]) -> list[str]:
     """What differs from the record, in words; "all" where there is none."""
     if not record:
         return ["all"]
@@ -205,17 +200,18 @@ def _changes(
     counted = {*step.reads}.difference(step.stamped if "outputs" in record else ())
     found += [f"input {name}" for name in sorted(counted) if record["inputs"].get(name) != made_from["inputs"][name]]
     sources = record.get("sources", {})
-    found += [f"source {name}" for name, wanted in sources.items() if digest(data / name) != wanted]
-    return found + (["output"] if "outputs" in record and _outputs(folder) != record["outputs"] else [])
+    found += [f"source {name}" for name, wanted in sources.items() if digest(run.data / name) != wanted]
+    is_edited = "outputs" in record and _outputs(run.folder(step.name)) != record["outputs"]
+    return [*found, "output"] if is_edited else found
 
 
-def _accept(name: str, folder: Path, record: dict[str, Any], changes: list[str], reason: str, data: Path) -> None:
+def _accept(step: Step[Any, Any], run: Run, record: dict[str, Any], changes: list[str], reason: str) -> None:
     if "outputs" not in record:
-        raise StepError(f"step {name!r} has no finished result to accept")
+        raise StepError(f"step {step.name!r} has no finished result to accept")
     accepted = [*record.get("accepted", ()), {"reason": reason, "changed": changes}]
-    sources = {source: digest(data / source) for source in record["sources"]}
-    _finish(folder, {**record, "sources": sources, "accepted": accepted})
-    _say(f"{name}: kept, although changed: {', '.join(changes)} ({reason})")
+    sources = {source: digest(run.data / source) for source in record["sources"]}
+    _finish(run.folder(step.name), {**record, "sources": sources, "accepted": accepted})
+    _say(f"{step.name}: kept, although changed: {', '.join(changes)} ({reason})")
 
 
 def _say(sentence: str) -> None:

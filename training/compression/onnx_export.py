@@ -7,7 +7,6 @@ Knows no integer precision: see `quantization.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import singledispatch
 from pathlib import Path
 
 import numpy as np
@@ -86,19 +85,10 @@ class ScoreGraph(nn.Module):
         return logits_MCH.float()
 
 
-@singledispatch
 def traced(student: Student) -> list[Traced]:
     """The modules of a student to export, in its own precision."""
-    raise NotImplementedError(type(student).__name__)
-
-
-@traced.register
-def _(student: CrossEncoder) -> list[Traced]:
-    return [pair_graph(student)]
-
-
-@traced.register
-def _(student: SplitStudent) -> list[Traced]:
+    if isinstance(student, CrossEncoder):
+        return [pair_graph(student)]
     outputs = ("vector", "slots", "keys_values") if student.shape.joint_layers else ("vector", "slots")
     inputs = _texts(("input_ids", "attention_mask"))
     return [Traced("encoder", ("member", "candidate"), EncoderGraph(student), inputs, outputs), _score(student)]

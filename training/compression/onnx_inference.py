@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from models.runtime.session import Session
 from models.scorers.cross_encoder import CrossEncoderScorer
 from models.scorers.split import Block, SplitScorer
-from models.text import Pair, TextEncoder
+from models.text import TextEncoder
 from training.compression.onnx_export import traced, write_onnx
 from training.compression.quantization import write_int8
 from training.data.lists import CandidateList
@@ -32,19 +32,6 @@ WARM_CANDIDATES = 250
 REPEATS = 5
 
 
-class Graphs(Protocol):
-    """A model's graphs with the encoder of its texts."""
-
-    def logits(self, lists: Sequence[CandidateList]) -> np.ndarray:
-        """Logits f32[pairs of all lists, H], in order."""
-
-    def pair_logits(self, pairs: Sequence[Pair]) -> np.ndarray:
-        """Logits f32[pairs, H] of one batch."""
-
-    def throughput(self, lists: Sequence[CandidateList]) -> dict[str, float]:
-        """Items per second by kind, from the fastest of a few runs over the same texts."""
-
-
 @dataclass(frozen=True)
 class FlatGraphs:
     """The graph of a cross-encoder. Throughput is of `pairs`."""
@@ -53,12 +40,11 @@ class FlatGraphs:
     encoder: TextEncoder
 
     def logits(self, lists: Sequence[CandidateList]) -> np.ndarray:
+        """Logits f32[pairs of all lists, H], in order."""
         return _run(encode_lists(self.encoder, lists), self.scorer.pair_logits)
 
-    def pair_logits(self, pairs: Sequence[Pair]) -> np.ndarray:
-        return self.scorer.pair_logits(pairs)
-
     def throughput(self, lists: Sequence[CandidateList]) -> dict[str, float]:
+        """Items per second by kind, from the fastest of a few runs over the same texts."""
         pairs = _spread(encode_lists(self.encoder, lists))
         return {"pairs": len(pairs) / _fastest(lambda: _run(pairs, self.scorer.pair_logits))}
 
@@ -74,6 +60,7 @@ class SplitGraphs:
     encoder: TextEncoder
 
     def logits(self, lists: Sequence[CandidateList]) -> np.ndarray:
+        """Logits f32[pairs of all lists, H], in order."""
         texts = distinct_candidates(lists)
         row = {text: index for index, text in enumerate(texts)}
         slots = _run(self.encoder.candidates(texts), self.scorer.encode_candidates)
@@ -83,10 +70,8 @@ class SplitGraphs:
             found.append(self.scorer.block_logits([Block(state, slots[[row[text] for text in each.candidates]])])[0])
         return np.concatenate(found)
 
-    def pair_logits(self, pairs: Sequence[Pair]) -> np.ndarray:
-        return self.scorer.pair_logits(pairs)
-
     def throughput(self, lists: Sequence[CandidateList]) -> dict[str, float]:
+        """Items per second by kind, from the fastest of a few runs over the same texts."""
         texts = _spread(self.encoder.candidates(distinct_candidates(lists)))
         slots = _run(texts, self.scorer.encode_candidates)
         state = self.scorer.encode_members([self.encoder.member(lists[0].member)])[0]
@@ -95,6 +80,9 @@ class SplitGraphs:
             "candidates": len(texts) / _fastest(lambda: _run(texts, self.scorer.encode_candidates)),
             "pairs": WARM_CANDIDATES / _fastest(lambda: self.scorer.block_logits([block])),
         }
+
+
+Graphs = FlatGraphs | SplitGraphs
 
 
 def write_graphs(student: Student, folder: Path, precision: str) -> None:

@@ -56,7 +56,6 @@ class SoftLabels:
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard of this number is kept."""
     return folder / f"soft-{number:05d}.parquet"
 
 

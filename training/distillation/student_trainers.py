@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -19,9 +20,9 @@ from training.data.lists import CandidateList
 from training.nets.checkpoints import Student, made_once
 from training.nets.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
-from training.nets.split_student import SplitStudent, new_split_student
+from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import imitate
-from training.objectives.late_interaction import contrast_jointly, encode_sides, list_objective, score_lists
+from training.objectives.late_interaction import EncodedSides, contrast_jointly, list_objective, score_lists
 from training.objectives.pairwise import ListLoss, pair_objective
 from training.recipe import StudentPlan
 from training.trainer.loop import fit
@@ -47,74 +48,57 @@ class StudentTrainer(Protocol[Kind]):
 AnyTrainer = StudentTrainer[Any]
 
 
+@dataclass(frozen=True)
 class FlatTrainer:
-    """Cross-encoders of some of the teacher's layers."""
+    """Cross-encoders of some of the teacher's layers; `teacher` is its folder."""
 
-    def __init__(
-        self, plan: StudentPlan, encoder: TextEncoder, teacher: Path, train: Lists, *, embeddings: bool
-    ) -> None:
-        self._plan = plan
-        self._embeddings = embeddings
-        self._encoder = encoder
-        self._teacher = teacher
-        self._train = train
+    plan: StudentPlan
+    encoder: TextEncoder
+    teacher: Path
+    train: Lists
+    train_embeddings: bool
 
     def start(self, out: Path) -> CrossEncoder:
         """A student that has learnt to imitate the teacher with both sides apart."""
 
         def imitating() -> CrossEncoder:
-            deep = load_cross_encoder(self._teacher / "sides" / "model").eval()
-            model = train_embeddings(keep_layers(deep, self._plan.layers), self._embeddings)
-            fit(model, self._train, imitate(model, deep, self._encoder), self._plan.phases.sides, out / "sides")
+            deep = load_cross_encoder(self.teacher / "sides" / "model").eval()
+            model = train_embeddings(keep_layers(deep, self.plan.layers), self.train_embeddings)
+            fit(model, self.train, imitate(model, deep, self.encoder), self.plan.phases.sides, out / "sides")
             return model
 
-        return train_embeddings(made_once(out / "sides" / "model", imitating), self._embeddings)
+        return train_embeddings(made_once(out / "sides" / "model", imitating), self.train_embeddings)
 
     def learn(self, student: CrossEncoder, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
-        """Train in pairs."""
-        fit(student, labelled, pair_objective(student, self._encoder, loss), schedule, out)
+        fit(student, labelled, pair_objective(student, self.encoder, loss), schedule, out)
 
     def logits(self, student: CrossEncoder, lists: Lists) -> np.ndarray:
-        """Logits of whole pairs."""
-        return predict_lists(student, self._encoder, lists)
+        return predict_lists(student, self.encoder, lists)
 
 
+@dataclass(frozen=True)
 class SplitTrainer:
-    """Split students of the plan's shape, on the encoder `start`; only their joint part trains.
+    """Split students, copies of one; only their joint part trains, on cached encodings.
 
-    `train` are lists to learn from by the gains of `heads`, `others` all further lists that students learn from or
-    score. `cache` is the folder of encodings.
+    `train` are lists to learn from by the gains of `heads`. `sides` has all lists that students learn from or score.
     """
 
-    def __init__(
-        self,
-        plan: StudentPlan,
-        heads: Sequence[str],
-        encoder: TextEncoder,
-        start: CrossEncoder,
-        train: Lists,
-        others: Lists,
-        cache: Path,
-    ) -> None:
-        assert plan.split is not None
-        self._plan = plan
-        self._heads = heads
-        self._train = train
-        self._untrained = new_split_student(start, plan.split).eval()
-        self._sides = encode_sides(self._untrained, encoder, [*train, *others], cache)
+    plan: StudentPlan
+    heads: Sequence[str]
+    untrained: SplitStudent
+    sides: EncodedSides
+    train: Lists
 
     def start(self, out: Path) -> SplitStudent:
         """A student whose joint layers, if it has any, have learnt from the gains."""
-        student = copy.deepcopy(self._untrained)
+        student = copy.deepcopy(self.untrained)
         if student.shape.joint_layers:
-            objective = contrast_jointly(student, self._sides, self._heads)
-            fit(student.scorer, self._train, objective, self._plan.phases.sides, out / "joint")
+            objective = contrast_jointly(student, self.sides, self.heads)
+            fit(student.scorer, self.train, objective, self.plan.phases.sides, out / "joint")
         return student
 
     def learn(self, student: SplitStudent, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
-        """Train on cached encodings."""
-        fit(student.scorer, labelled, list_objective(student, self._sides, loss), schedule, out)
+        fit(student.scorer, labelled, list_objective(student, self.sides, loss), schedule, out)
 
     def logits(self, student: SplitStudent, lists: Lists) -> np.ndarray:
-        """Logits of lists among `others`."""
-        return score_lists(student, self._sides, lists)
+        return score_lists(student, self.sides, lists)

@@ -21,7 +21,6 @@ METRICS = {"ndcg@10": "NDCG@10", "mrr": "MRR", "auc": "AUC", "kappa": "quadratic
 
 
 def html(title: str, report: Report, errors: WorstErrors) -> str:
-    """The page."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -82,7 +82,8 @@ def shapes_plot(points: Sequence[ShapePoint]) -> str:
     axes.axhline(0, color=WARN, linewidth=1)
     for each in points:
         found = [source.minus_reference for source in each.sources.values()]
-        low, mean, high = (sum(values) / len(found) for values in zip(*map(_bounds, found), strict=True))
+        bounds = [(one.low, one.mean, one.high) for one in found]
+        low, mean, high = (sum(values) / len(found) for values in zip(*bounds, strict=True))
         rate, reach = each.pairs_per_second, _reach(Interval(mean, low, high))
         axes.errorbar(rate, mean, yerr=reach, fmt="o", color=LEAD, ecolor=SOFT, capsize=3)
         axes.annotate(each.name, (rate, high), textcoords="offset points", xytext=(3, 3), color=INK, rotation=60)
@@ -111,10 +112,6 @@ def ratio_plot(groups: Mapping[str, GroupReport], least: float) -> str:
 def _reach(interval: Interval) -> list[list[float]]:
     """Distances from the mean to both bounds, as matplotlib's error bars need them."""
     return [[interval.mean - interval.low], [interval.high - interval.mean]]
-
-
-def _bounds(interval: Interval) -> tuple[float, float, float]:
-    return interval.low, interval.mean, interval.high
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

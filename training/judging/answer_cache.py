@@ -65,7 +65,6 @@ class AnswerCache:
         self._database.close()
 
     def answer(self, key: str) -> Answer | None:
-        """The answer to a request, or None."""
         row = self._database.execute(
             "SELECT content, finish, tokens, dollars FROM requests WHERE key = ? AND answered", (key,)
         ).fetchone()
@@ -89,7 +88,6 @@ class AnswerCache:
         )
 
     def receive(self, key: str, answer: Answer) -> None:
-        """Record the answer."""
         self._database.execute(
             "UPDATE requests SET answered = 1, content = ?, finish = ?, tokens = ?, dollars = ? WHERE key = ?",
             (answer.content, answer.finish, answer.cost.tokens, answer.cost.dollars, key),

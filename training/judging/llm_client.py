@@ -44,7 +44,6 @@ class Endpoint:
     answer_tokens: int = 800
 
     def cost(self, tokens_in: int, tokens_out: int) -> Spending:
-        """The cost of these tokens."""
         dollars = (tokens_in * self.dollars_in + tokens_out * self.dollars_out) / 1e6
         return Spending(tokens_in + tokens_out, dollars)
 
@@ -109,7 +108,6 @@ class LlmClient:
             ) from None
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
     async def ask(self, messages: Sequence[Message]) -> Answer:

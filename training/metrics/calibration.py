@@ -14,11 +14,10 @@ from models.heads import Calibration
 from training.data.lists import CandidateList
 
 TINY = 1e-12
+STEPS = 50
 
 
-def fit_platt(
-    logits: np.ndarray, targets: np.ndarray, *, examined: np.ndarray | None = None, steps: int = 50
-) -> Calibration:
+def fit_platt(logits: np.ndarray, targets: np.ndarray, *, examined: np.ndarray | None = None) -> Calibration:
     """Slope and intercept with the least binary cross-entropy to `targets` f64[N] in [0, 1].
 
     With `examined` f64[N], the probability that a position was examined, the model of the target is
@@ -31,7 +30,7 @@ def fit_platt(
     seen = np.ones(len(logits)) if examined is None else examined
     weights = np.array([1.0, 0.0])
     loss = _cross_entropy(features @ weights, seen, targets)
-    for _ in range(steps):
+    for _ in range(STEPS):
         acted = _sigmoid(features @ weights)
         # Fisher scoring, which is Newton's method where everything was examined
         missed = np.maximum(1 - seen * acted, TINY)
@@ -59,14 +58,18 @@ def _sigmoid(exponents: np.ndarray) -> np.ndarray:
 
 
 def fit_calibrations(
-    heads: Sequence[str], logits: np.ndarray, lists: Sequence[CandidateList]
+    heads: Sequence[str], logits: np.ndarray, lists: Sequence[CandidateList], *, examined: np.ndarray | None = None
 ) -> dict[str, Calibration]:
-    """One calibration per head from `logits` f32[pairs, H]; pairs without a judgement for a head are left out."""
+    """One calibration per head from `logits` f32[pairs, H], by `examined` f64[pairs] as in `fit_platt`.
+
+    Pairs without a judgement for a head are left out, and those where `examined` is NaN.
+    """
+    seen = np.ones(len(logits)) if examined is None else examined
     fitted = {}
     for index, head in enumerate(heads):
         labels = np.concatenate([each.labels[head] for each in lists])
-        judged = ~np.isnan(labels)
-        fitted[head] = fit_platt(logits[judged, index], labels[judged])
+        known = ~np.isnan(labels) & ~np.isnan(seen)
+        fitted[head] = fit_platt(logits[known, index], labels[known], examined=seen[known])
     return fitted
 
 

@@ -33,13 +33,11 @@ def save_model(
 
 
 def load_teacher(folder: Path) -> tuple[TeacherModel, Calibrations]:
-    """Read back a teacher of either kind."""
     model = load_decoder(folder / "model") if is_decoder(folder / "model") else load_cross_encoder(folder / "model")
     return model, read_calibrations(folder)
 
 
 def load_student(folder: Path) -> tuple[Student, Calibrations]:
-    """Read back a student of either kind."""
     is_split = (folder / "model" / "shape.json").exists()
     model = load_split_student(folder / "model") if is_split else load_cross_encoder(folder / "model")
     return model, read_calibrations(folder)
@@ -75,5 +73,4 @@ def made_once(folder: Path, make: Callable[[], CrossEncoder], processes: Process
 
 
 def read_calibrations(folder: Path) -> Calibrations:
-    """The calibration that `save_model` wrote beside a model."""
     return {head: Calibration.model_validate(values) for head, values in read_json(folder / "calibration.json").items()}

@@ -50,12 +50,10 @@ class CrossEncoder(nn.Module):
 
     @property
     def num_heads(self) -> int:
-        """Outputs of a pair."""
         return len(self.bias)
 
     @property
     def device(self) -> torch.device:
-        """Where its inputs must be."""
         return self.bias.device
 
     @property

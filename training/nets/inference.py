@@ -21,6 +21,7 @@ from training.trainer.precision import autocast
 
 Item = TypeVar("Item", bound=Sized)
 Result = TypeVar("Result")
+BATCH_TOKENS = 8192
 MULTIPLE = 16
 """Lengths are padded up to a multiple of this: each distinct shape costs the CPU's kernels a compilation."""
 
@@ -63,7 +64,7 @@ def to_tensors(inputs: Inputs, device: torch.device, *, multiple: int = 1) -> di
 
 
 @torch.inference_mode()
-def predict(model: PairModel, encoder: PairEncoder, pairs: Sequence[Pair], *, batch_tokens: int = 8192) -> np.ndarray:
+def predict(model: PairModel, encoder: PairEncoder, pairs: Sequence[Pair]) -> np.ndarray:
     """Logits f32[len(pairs), H], in the order given."""
     model.eval()
     device = model.device
@@ -72,7 +73,7 @@ def predict(model: PairModel, encoder: PairEncoder, pairs: Sequence[Pair], *, ba
         with autocast(device):
             return model(**to_tensors(encoder.collate(batch), device, multiple=MULTIPLE)).float().cpu().numpy()
 
-    rows = in_length_order(pairs, run, tokens=batch_tokens, progress="predict")
+    rows = in_length_order(pairs, run, tokens=BATCH_TOKENS, progress="predict")
     return np.array(rows, dtype=np.float32).reshape(-1, model.num_heads)
 
 

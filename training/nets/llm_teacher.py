@@ -129,12 +129,10 @@ class Decoder(nn.Module):
 
     @property
     def num_heads(self) -> int:
-        """Outputs of a pair."""
         return len(self.encoder.prompt.ends)
 
     @property
     def device(self) -> torch.device:
-        """Where its inputs must be."""
         return next(self.parameters()).device
 
     @property

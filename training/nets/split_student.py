@@ -63,7 +63,6 @@ class JointScorer(nn.Module):
 
     @property
     def joint_layers(self) -> list[JointLayer]:
-        """The layers, in order."""
         return [cast(JointLayer, layer) for layer in self.layers]
 
     def slots(self, encoding: Encoding, mask_NT: Tensor) -> Tensor:
@@ -114,7 +113,6 @@ class SplitStudent(nn.Module):
 
     @property
     def num_heads(self) -> int:
-        """Outputs of a pair."""
         return len(self.scorer.bias)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Encoding:

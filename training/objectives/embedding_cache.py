@@ -42,19 +42,10 @@ class EncodedTexts:
         return Encoding(self.vectors[rows].float(), pad_sequence(states, batch_first=True)), mask_NT
 
 
-def encode_members(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], cache: Path) -> EncodedTexts:
-    """Encode each text as a member, unless the folder `cache` has it."""
-    return _encode(student, encoder, texts, [encoder.member(text) for text in texts], cache)
-
-
-def encode_candidates(student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], cache: Path) -> EncodedTexts:
-    """Encode each text as a candidate, unless the folder `cache` has it."""
-    return _encode(student, encoder, texts, encoder.candidates(texts), cache)
-
-
-def _encode(
+def encode_texts(
     student: SplitStudent, encoder: TextEncoder, texts: Sequence[str], sides: Sequence[TokenIds], cache: Path
 ) -> EncodedTexts:
+    """Encode each text, whose ids are in `sides`, unless the folder `cache` has it."""
     cache.mkdir(parents=True, exist_ok=True)
     fingerprint = _fingerprint(student)
     vectors, states = [], []

@@ -16,7 +16,7 @@ from torch import Tensor
 from models.text import TextEncoder
 from training.data.lists import CandidateList
 from training.nets.split_student import SplitStudent
-from training.objectives.embedding_cache import EncodedTexts, encode_candidates, encode_members
+from training.objectives.embedding_cache import EncodedTexts, encode_texts
 from training.objectives.in_batch_negatives import batch_gains, distinct_candidates, graded_info_nce
 from training.objectives.losses import list_kl
 from training.objectives.pairwise import ListLoss, label_lists
@@ -35,10 +35,10 @@ def encode_sides(
     student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList], cache: Path
 ) -> EncodedSides:
     """Encode every text of the lists once, unless the folder `cache` has it."""
-    members = list(dict.fromkeys(each.member for each in lists))
+    members, candidates = list(dict.fromkeys(each.member for each in lists)), distinct_candidates(lists)
     return EncodedSides(
-        encode_members(student, encoder, members, cache),
-        encode_candidates(student, encoder, distinct_candidates(lists), cache),
+        encode_texts(student, encoder, members, [encoder.member(text) for text in members], cache),
+        encode_texts(student, encoder, candidates, encoder.candidates(candidates), cache),
     )
 
 

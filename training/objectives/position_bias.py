@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.heads import Calibration
 from training.data.impressions import POSITION
 from training.data.lists import CandidateList
-from training.metrics.calibration import fit_platt
+from training.metrics.calibration import fit_calibrations
 from training.objectives.losses import binary_kl, examined_nll, rare_mask
 from training.objectives.pairwise import ListLabels, ListLoss
 
@@ -105,15 +105,8 @@ def calibrate_attractiveness(
     did not tell positions apart, are left out. All other impressions count, also those of `rare` actions that training
     left out: masking raises the level of a rare action's logits, and this corrects it.
     """
-    usable, examined = np.ones(len(logits), dtype=bool), None
-    if curve is not None:
-        positions = np.concatenate([each.labels[POSITION] for each in lists]).astype(int)
-        usable, examined = positions <= len(curve), curve[np.minimum(positions, len(curve)) - 1]
-    fitted = {}
-    for index, action in enumerate(actions):
-        done = np.concatenate([each.labels[action] for each in lists])
-        known = ~np.isnan(done) & usable
-        fitted[action] = fit_platt(
-            logits[known, index], done[known], examined=None if examined is None else examined[known]
-        )
-    return fitted
+    if curve is None:
+        return fit_calibrations(actions, logits, lists)
+    positions = np.concatenate([each.labels[POSITION] for each in lists]).astype(int)
+    examined = np.where(positions <= len(curve), curve[np.minimum(positions, len(curve)) - 1], np.nan)
+    return fit_calibrations(actions, logits, lists, examined=examined)

@@ -10,15 +10,12 @@ A mistake is a DocumentError that begins with `file:line:`.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.files import write_json
 from training.policy.markdown import Document, DocumentError, Line, Row, Section, read_document
 from training.policy.policy import GRADES, OVERALL, Cap, Dimension, Example, Grade, Policy, text_hash
-from training.policy.prompt import system_message
 
 FRONT = {"name": r"[a-z][a-z0-9-]*", "version": r"\d+\.\d+\.\d+", "product": r".+", "owners": r".+"}
 PARTS = ("Question", "Guidance", "Grades", "Examples")
@@ -34,15 +31,6 @@ def read_policy(path: Path) -> Policy:
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError(path.name, 1, f"not a readable UTF-8 text ({type(error).__name__})") from error
     return parse_policy(text, path.name)
-
-
-def write_policy(source: Path, out: Path) -> None:
-    """Step `policy`: write the document, its parsed form (`policy.json`) and the judge's prompt."""
-    policy = read_policy(source)
-    (out / "policy.md").write_bytes(source.read_bytes())
-    described = {"stamp": policy.stamp, **dataclasses.asdict(policy)}
-    write_json(out / "policy.json", described)
-    (out / "prompt.md").write_text(system_message(policy) + "\n", encoding="utf-8")
 
 
 def parse_policy(text: str, origin: str) -> Policy:

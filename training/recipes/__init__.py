@@ -13,13 +13,9 @@ if TYPE_CHECKING:
 RECIPES = ("demo", "jobs", "jobs-7b", "products")
 
 
-class RecipeError(UserError):
-    """There is no recipe of that name."""
-
-
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises RecipeError with the names that exist."""
+    """The recipe of that name. Raises UserError with the names that exist."""
     if name not in RECIPES:
-        raise RecipeError(f"there is no recipe {name!r}; there are: {', '.join(RECIPES)}")
+        raise UserError(f"there is no recipe {name!r}; there are: {', '.join(RECIPES)}")
     recipe: Recipe = pkgutil.resolve_name(f"{__name__}.{name.replace('-', '_')}:recipe")()
     return recipe

@@ -29,8 +29,8 @@ LEVELS = ("junior", "senior")
 
 
 @dataclass(frozen=True)
-class Person:
-    """The latent truth of a member."""
+class Profile:
+    """The latent truth of a member, or of a job, which wants the skills."""
 
     trade: str
     level: str
@@ -38,19 +38,9 @@ class Person:
     place: str
 
 
-@dataclass(frozen=True)
-class Vacancy:
-    """The latent truth of a job."""
-
-    trade: str
-    level: str
-    wanted: frozenset[str]
-    place: str
-
-
-def relevance(person: Person, vacancy: Vacancy) -> float:
+def relevance(person: Profile, vacancy: Profile) -> float:
     """Share of the wanted skills that the person has, less in another trade and at another level."""
-    share = len(person.skills & vacancy.wanted) / len(vacancy.wanted)
+    share = len(person.skills & vacancy.skills) / len(vacancy.skills)
     fit = 0.4 + 0.6 * share if person.trade == vacancy.trade else 0.3 * share
     return fit if person.level == vacancy.level else 0.7 * fit
 
@@ -60,9 +50,9 @@ def market_lists(*, lists: dict[Split, int], candidates: int, seed: int) -> Iter
     random_ = random.Random(seed)
     for split, count in lists.items():
         for index in range(count):
-            person = Person(*_latent(random_))
+            person = _profile(random_)
             vacancies = [
-                _vacancy(random_, person.trade if place < candidates // 3 else None) for place in range(candidates)
+                _profile(random_, person.trade if place < candidates // 3 else None) for place in range(candidates)
             ]
             fits = [relevance(person, vacancy) for vacancy in vacancies]
             nearby = [1.0 if vacancy.place == person.place else 0.25 for vacancy in vacancies]
@@ -78,17 +68,13 @@ def market_attractiveness(each: FieldList) -> Mapping[str, Sequence[float]]:
     return {"click": click, "apply": apply, "dismiss": [0.2 * (1 - chance) for chance in click]}
 
 
-def _latent(random_: random.Random, trade: str | None = None) -> tuple[str, str, frozenset[str], str]:
+def _profile(random_: random.Random, trade: str | None = None) -> Profile:
     trade = trade or random_.choice(sorted(TRADES))
     skills = frozenset(random_.sample(TRADES[trade], random_.randint(2, 5)))
-    return trade, random_.choice(LEVELS), skills, random_.choice(PLACES)
+    return Profile(trade, random_.choice(LEVELS), skills, random_.choice(PLACES))
 
 
-def _vacancy(random_: random.Random, trade: str | None) -> Vacancy:
-    return Vacancy(*_latent(random_, trade))
-
-
-def _person_fields(person: Person) -> Fields:
+def _person_fields(person: Profile) -> Fields:
     return {
         "headline": f"{person.level} {person.trade}",
         "skills": sorted(person.skills),
@@ -96,10 +82,10 @@ def _person_fields(person: Person) -> Fields:
     }
 
 
-def _vacancy_fields(vacancy: Vacancy) -> Fields:
+def _vacancy_fields(vacancy: Profile) -> Fields:
     return {
         "title": f"{vacancy.level} {vacancy.trade}",
-        "skills": sorted(vacancy.wanted),
+        "skills": sorted(vacancy.skills),
         "description": f"a place in the {vacancy.place}",
     }
 
@@ -113,9 +99,9 @@ def market_grades(*, members: int, candidates: int, seed: int) -> HumanGrades:
     pairs: list[GradedPair] = []
     grades: list[HumanGrade] = []
     for index in range(members):
-        person = Person(*_latent(random_))
+        person = _profile(random_)
         for place in range(candidates):
-            vacancy = _vacancy(random_, person.trade if place < candidates // 2 else None)
+            vacancy = _profile(random_, person.trade if place < candidates // 2 else None)
             ids = (f"member-{index}", f"job-{index}-{place}")
             pairs.append(GradedPair(*ids, _person_fields(person), _vacancy_fields(vacancy)))
             for dimension, truth in true_grades(person, vacancy).items():
@@ -133,12 +119,12 @@ def market_grades(*, members: int, candidates: int, seed: int) -> HumanGrades:
     )
 
 
-def true_grades(person: Person, vacancy: Vacancy) -> dict[str, int]:
+def true_grades(person: Profile, vacancy: Profile) -> dict[str, int]:
     """The grades by `policy/documents/demo.md` of a pair's latent truth."""
-    shared = len(person.skills & vacancy.wanted)
+    shared = len(person.skills & vacancy.skills)
     role = 4 if person.trade == vacancy.trade else int(shared > 0)
     seniority = 4 if person.level == vacancy.level else 3 if vacancy.level == "senior" else 1
-    return {"role": role, "skills": round(4 * shared / len(vacancy.wanted)), "seniority": seniority}
+    return {"role": role, "skills": round(4 * shared / len(vacancy.skills)), "seniority": seniority}
 
 
 def _noisy(truth: int, random_: random.Random) -> int:

@@ -27,16 +27,14 @@ def power_law(positions: int, exponent: float) -> tuple[float, ...]:
     return tuple(position**-exponent for position in range(1, positions + 1))
 
 
-def attractiveness_of_texts(
-    each: FieldList, *, gain: str = "relevance", words_field: str = "headline"
-) -> dict[str, list[float]]:
+def attractiveness_of_texts(each: FieldList, *, words_field: str = "headline") -> dict[str, list[float]]:
     """Members click what fits, what resembles their own words and what is short; they apply to what fits.
 
     It depends on more than the gain, so engagement differs from relevance; the texts determine all of it.
     """
     headline = _words(each.member.get(words_field))
     click, apply, dismiss = [], [], []
-    for candidate, gained in zip(each.candidates, each.labels[gain], strict=True):
+    for candidate, gained in zip(each.candidates, each.labels["relevance"], strict=True):
         title, fit = _words(candidate.get("title")), gained or 0.0
         familiar = len(title & headline) / max(len(title), 1)
         short = 1.0 if len(title) <= 3 else 0.0
@@ -70,9 +68,9 @@ def no_order(each: FieldList) -> Sequence[float]:
     return [0.0] * len(each.candidates)
 
 
-def gain_order(each: FieldList, *, gain: str = "relevance") -> Sequence[float]:
+def gain_order(each: FieldList) -> Sequence[float]:
     """The order of a product that ranks by what fits."""
-    return [gained or 0.0 for gained in each.labels[gain]]
+    return [gained or 0.0 for gained in each.labels["relevance"]]
 
 
 def impressions(

@@ -65,7 +65,7 @@ def compress(plan: CompressPlan, inputs: CompressInputs, out: Path, resources: R
     parity = {}
     tolerances = {**TOLERANCES, "fp32": SLOTS_TOLERANCE} if isinstance(model, SplitStudent) else TOLERANCES
     for precision, tolerance in tolerances.items():
-        scorer = open_graphs(model, out, precision, encoder)
+        scorer = open_graphs(model, out, precision, encoder).scorer
         found = np.concatenate([scorer.pair_logits(pairs[start : start + 7]) for start in range(0, len(pairs), 7)])
         parity[precision] = dataclasses.asdict(check_parity(precision, found, reference, tolerance=tolerance))
     write_json(out / "parity.json", parity)

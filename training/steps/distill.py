@@ -26,6 +26,8 @@ from training.files import write_json
 from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import Calibrations, Student, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
+from training.nets.split_student import new_split_student
+from training.objectives.late_interaction import encode_sides
 from training.objectives.position_bias import calibrate_attractiveness
 from training.policy.parser import read_policy
 from training.recipe import ActionHeadsPlan, HeadNames, Recipe, StudentPlan, TextPlan, TrainingPlan
@@ -80,7 +82,13 @@ class Distillation:
     @classmethod
     def read(cls, plan: DistillPlan, inputs: DistillInputs, resources: Resources, out: Path) -> Distillation:
         """From the folders of earlier steps; `out` is the folder of step `distill`."""
-        material = read_material(plan, inputs)
+        policy, heads = read_policy(inputs.policy / "policy.md"), plan.heads
+        material = Material(
+            read_soft_labels(inputs.annotate, heads.all, policy),
+            read_lists(inputs.data, heads.graded, "valid"),
+            read_impressions(inputs.log / "impressions.parquet", heads.actions, "valid"),
+            load_cross_encoder(inputs.teach_engagement / "model") if heads.actions else None,
+        )
         return cls(plan, material, _new_trainer(plan, inputs, material, resources, out))
 
     def learn_relevance(self, out: Path) -> Student:
@@ -145,17 +153,6 @@ def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Reso
     save_model(out, student, distillation.calibrate(student, curve))
 
 
-def read_material(plan: DistillPlan, inputs: DistillInputs) -> Material:
-    """Read and check all of it, once."""
-    policy = read_policy(inputs.policy / "policy.md")
-    return Material(
-        read_soft_labels(inputs.annotate, plan.heads.all, policy),
-        read_lists(inputs.data, plan.heads.graded, "valid"),
-        read_impressions(inputs.log / "impressions.parquet", plan.heads.actions, "valid"),
-        load_cross_encoder(inputs.teach_engagement / "model") if plan.heads.actions else None,
-    )
-
-
 def _new_trainer(
     plan: DistillPlan, inputs: DistillInputs, material: Material, resources: Resources, out: Path
 ) -> AnyTrainer:
@@ -163,12 +160,14 @@ def _new_trainer(
     train = read_lists(inputs.data, plan.heads.graded, "train")
     student, graded, embeddings = plan.student, plan.heads.graded, plan.training.train_embeddings
     if student.split is None:
-        return FlatTrainer(student, encoder, inputs.teach, train, embeddings=embeddings)
-    sides, labelled = student.phases.sides, material.labelled
-    start = initial_encoder(sides, graded, encoder, inputs.teach, labelled, out, embeddings=embeddings)
-    others = [*labelled, *material.graded, *material.logged]
+        return FlatTrainer(student, encoder, inputs.teach, train, embeddings)
+    labelled = material.labelled
+    start = initial_encoder(student.phases.sides, graded, encoder, inputs.teach, labelled, out, embeddings=embeddings)
+    untrained = new_split_student(start, student.split).eval()
     train = some_drawn(train, student.lists, plan.seed)
-    return SplitTrainer(student, graded, encoder, start, train, others, resources.embeddings)
+    scored = [*labelled, *material.graded, *material.logged]
+    sides = encode_sides(untrained, encoder, [*train, *scored], resources.embeddings)
+    return SplitTrainer(student, graded, untrained, sides, train)
 
 
 def distill_plan(recipe: Recipe) -> DistillPlan:

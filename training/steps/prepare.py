@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from models.template import Template
 from training.data.impressions import POSITION, check_impressions
 from training.data.lists import check_pairs, render_lists
 from training.data.source_files import SourceFiles
+from training.files import write_json
 from training.judging.golden_set import HumanGrades, make_golden
-from training.policy.parser import read_policy, write_policy
+from training.policy.parser import read_policy
+from training.policy.prompt import system_message
 from training.recipe import Lists
 from training.step_runner import Resources, Step
 
@@ -24,8 +27,11 @@ class NoInputs:
 
 
 def prepare_policy(document: Path, _: NoInputs, out: Path, __: Resources) -> None:
-    """Check the policy document; write it, its parts as JSON and the judge's prompt."""
-    write_policy(document, out)
+    """Check the policy document; write it, its parsed form as JSON and the judge's prompt."""
+    policy = read_policy(document)
+    (out / "policy.md").write_bytes(document.read_bytes())
+    write_json(out / "policy.json", {"stamp": policy.stamp, **dataclasses.asdict(policy)})
+    (out / "prompt.md").write_text(system_message(policy) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

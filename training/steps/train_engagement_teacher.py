@@ -41,6 +41,8 @@ from training.steps.text_encoder import text_encoder
 from training.trainer.distributed import Objective
 from training.trainer.loop import fit
 
+EXAMINATION = "examination.json"
+
 
 @dataclass(frozen=True)
 class EngagementTeacherPlan:
@@ -81,7 +83,7 @@ def teach_engagement(
     objective = pair_objective(train_embeddings(model, plan.train_embeddings), encoder, loss)
     fit(ClickModel(model, examination), train, objective, clicks.phases.pairs, out)
     curve = examination.curve() if clicks.places else None
-    write_examination(out, curve)
+    write_json(out / EXAMINATION, None if curve is None else curve.tolist())
     save_model(out, model, calibrate_attractiveness(plan.actions, predict_lists(model, encoder, valid), valid, curve))
 
 
@@ -115,14 +117,9 @@ def calibrated_teacher(policy: CrossEncoder, calibration: ActionCalibration) -> 
     return model
 
 
-def write_examination(folder: Path, curve: np.ndarray | None) -> None:
-    """Write P(examined) of each place as a ratio to the first, f64[P]; None if the plan tells no places apart."""
-    write_json(folder / "examination.json", None if curve is None else curve.tolist())
-
-
 def read_examination(folder: Path) -> np.ndarray | None:
-    """Read back the curve of `write_examination`."""
-    listed = read_json(folder / "examination.json")
+    """P(examined) of each place as a ratio to the first, f64[P]; None if the plan tells no places apart."""
+    listed = read_json(folder / EXAMINATION)
     return None if listed is None else np.array(listed)
 
 

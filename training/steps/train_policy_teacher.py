@@ -73,10 +73,8 @@ def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources)
     processes, decoder = resources.processes or SINGLE_PROCESS, plan.teacher.decoder
     if processes.is_sharded and not decoder:
         raise TrainingStopped("FSDP2 is for decoders: train a small encoder without it")
-    policy, encoder = (
-        read_policy(inputs.policy / "policy.md"),
-        text_encoder(plan.text, resources, plan.text.training_tokens),
-    )
+    policy = read_policy(inputs.policy / "policy.md")
+    encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
     train = read_lists(inputs.data, plan.heads, "train")
     valid = some_of_each(read_lists(inputs.data, plan.heads, "valid"), plan.training.calibration_lists, plan.seed)
 

@@ -35,7 +35,6 @@ class ProcessGroup:
 
     @property
     def size(self) -> int:
-        """Number of processes."""
         return int(self.accelerator.num_processes) if self.accelerator else 1
 
     @property

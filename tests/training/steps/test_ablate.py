@@ -53,7 +53,7 @@ def test_the_ablation_measures_what_a_lever_is_worth(
     torch.manual_seed(0)
     (tmp_path / "sides").mkdir()
     new_cross_encoder(backbone, 1).save(tmp_path / "sides" / "model")
-    trainer = FlatTrainer(plan.student, encoder, tmp_path, material.labelled, embeddings=True)
+    trainer = FlatTrainer(plan.student, encoder, tmp_path, material.labelled, train_embeddings=True)
     distillation = Distillation(plan, material, trainer)
     (tmp_path / "whole").mkdir()
     relevance = distillation.learn_relevance(tmp_path / "whole")
