@@ -100,15 +100,15 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     """
     metrics = Metrics(*LABELS)
     parts = _parts(settings, metrics, load, on_failure or log.error)
-    scores: Score = parts.router.score
+    score: Score = parts.router.score
     if parts.audit is not None:
         from service.audit.audited import AuditedScoring
 
-        scores = AuditedScoring(scores, parts.audit, parts.store.texts).score
+        score = AuditedScoring(score, parts.audit, parts.store.texts).score
     limits, access = settings.limits, settings.access
     quotas = Quotas(pairs_per_s=access.quota_pairs_per_s, burst=access.quota_burst)
     context = AppContext(
-        scores=scores,
+        score=score,
         limits=RequestLimits(limits),
         quotas=quotas if access.quota_pairs_per_s else None,
         store=BoundedWriter(parts.store.texts),

@@ -36,19 +36,19 @@ class Admission:
         """Raise DeadlinePassed or Overloaded unless the request can finish in time."""
         if request.deadline <= now:
             raise DeadlinePassed
-        self._check(self.allowed_s(request.priority, request.deadline - now), estimate)
+        self._check_wait(self.allowed_s(request.priority, request.deadline - now), estimate)
 
-    def check(self, priority: Priority, deadline_s: float) -> float:
-        """Raise Overloaded unless a request that costs nothing can finish in `deadline_s`; returns its `allowed_s`."""
+    def check_unread(self, priority: Priority, deadline_s: float) -> float:
+        """Raise Overloaded if the wait alone is too long for a request; returns its `allowed_s`."""
         allowed_s = self.allowed_s(priority, deadline_s)
-        self._check(allowed_s, NO_COST)
+        self._check_wait(allowed_s, NO_COST)
         return allowed_s
 
     def allowed_s(self, priority: Priority, deadline_s: float) -> float:
         """The largest backlog, in seconds, before a request that must finish in `deadline_s`."""
         return USABLE_FRACTION[priority] * max(0.0, min(deadline_s, self._max_backlog_s))
 
-    def _check(self, allowed_s: float, estimate: CostEstimate) -> None:
+    def _check_wait(self, allowed_s: float, estimate: CostEstimate) -> None:
         """Raise Overloaded if the wait and the cost exceed what is allowed.
 
         A request waits for the backlog and for its turns on the event loop: behind an overloaded loop, the backlog

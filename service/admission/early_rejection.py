@@ -51,11 +51,11 @@ class EarlyRejection:
         `deadline_s`: the latest deadline that the request can have, in seconds from now; infinite if the body may
         state any.
         """
-        self._admission.check(Priority.critical, deadline_s)
+        self._admission.check_unread(Priority.critical, deadline_s)
 
     def before_parsing(self, deadline_s: float, body: bytes) -> None:
         """Raise Overloaded if the backlog is too long for this request, or one that needs no more was just rejected."""
-        allowed_s = self._admission.check(priority_in(body), deadline_s)
+        allowed_s = self._admission.check_unread(priority_in(body), deadline_s)
         left_s = self._until - self._clock()
         if left_s > 0 and Claim(allowed_s, len(body)).needs_no_less_than(self._rejected):
             raise Overloaded(retry_after_s=left_s)

@@ -196,7 +196,7 @@ class Connection(UvicornConnection):
     def _make_room(self) -> None:
         """Close the connection that was idle longest, so that idle clients cannot lock others out."""
         others = [each for each in self.connections if isinstance(each, Connection) and each is not self]
-        idle = min((each for each in others if each.idle), key=lambda each: each.closes_at, default=None)
+        idle = min((each for each in others if each.idle), key=lambda each: each._closes_at(), default=None)
         if idle is not None:
             idle._abort("crowded")
         else:
@@ -207,9 +207,7 @@ class Connection(UvicornConnection):
         """Whether closing the connection breaks no request."""
         return self._stage is _Stage.waiting
 
-    @property
-    def closes_at(self) -> float:
-        """When an idle connection will be closed, in the event loop's time."""
+    def _closes_at(self) -> float:
         return self._timer.when() if self._timer is not None else 0.0
 
     def _reject(self, error: ServiceError, reason: CutReason) -> None:

@@ -28,9 +28,9 @@ NOTE = "fitscore.note"
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """The parts of the app that routes use. `scores` is the scoring pipeline with its wrappers."""
+    """The parts of the app that routes use. `score` is the scoring pipeline with its wrappers."""
 
-    scores: Score
+    score: Score
     limits: RequestLimits
     quotas: Quotas | None
     store: BoundedWriter

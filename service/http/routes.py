@@ -1,6 +1,6 @@
 """The HTTP routes: wire shapes in, wire shapes out.
 
-Scoring itself is behind `AppContext.scores`; models, rollouts and the process are behind `lifecycle`.
+Scoring itself is behind `AppContext.score`; models, rollouts and the process are behind `lifecycle`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.types import Receive
 
 from models.bundle.manifest import Manifest
 from service import errors
@@ -72,10 +73,10 @@ async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     app.limits.check(candidates, "/candidates")
     app.limits.check_length(member, "/member")
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
-    wanted = ScoringRequest(
+    scoring_request = ScoringRequest(
         member, candidates, body.blend, deadline, body.priority, id=context.id, caller=context.caller.name
     )
-    result = await _result(request, wanted, app, context.timings)
+    result = await _score(scoring_request, request.receive, app, context.timings)
     model, scored = result.model, ItemStatus.scored
     scores = [
         {
@@ -108,10 +109,10 @@ async def rerank(request: Request, body: RerankRequest) -> Response:
     app.limits.check(candidates, "/texts" if body.documents is None else "/documents")
     app.limits.check_length(member, "/query")
     deadline = app.limits.deadline(context.arrived, context.deadline_ms)
-    wanted = ScoringRequest(
+    scoring_request = ScoringRequest(
         member, candidates, None, deadline, Priority.default, id=context.id, caller=context.caller.name
     )
-    result = await _result(request, wanted, app, context.timings)
+    result = await _score(scoring_request, request.receive, app, context.timings)
     return _response(response_of(body, result, context.id), result, context, app)
 
 
@@ -119,13 +120,13 @@ def _contexts(request: Request) -> tuple[AppContext, RequestContext]:  # a depen
     return request.app.state.context, request.state.context
 
 
-async def _result(request: Request, wanted: ScoringRequest, app: AppContext, timings: Timings) -> ScoringResult:
+async def _score(request: ScoringRequest, receive: Receive, app: AppContext, timings: Timings) -> ScoringResult:
     """Charge the caller and score. Raises ClientDisconnected, and cancels the work, if the client disconnects."""
     timings.lap("parse")
     if app.quotas is not None:
-        app.quotas.take(wanted.caller, len(wanted.candidates), time.monotonic())
-    scoring = asyncio.ensure_future(app.scores(wanted, timings))
-    disconnect = asyncio.ensure_future(request.receive())
+        app.quotas.take(request.caller, len(request.candidates), time.monotonic())
+    scoring = asyncio.ensure_future(app.score(request, timings))
+    disconnect = asyncio.ensure_future(receive())
     try:
         await asyncio.wait((scoring, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not scoring.done():

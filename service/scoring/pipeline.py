@@ -33,14 +33,12 @@ class ScoringPipeline:
         self._encoding = encoding
         self._engine = engine
 
-    async def score(
-        self, request: ScoringRequest, timings: Timings, candidate: LiveModel | None = None
-    ) -> ScoringResult:
-        """Score a request with the live model, or with a candidate for its place.
+    async def score(self, request: ScoringRequest, timings: Timings, model: LiveModel | None = None) -> ScoringResult:
+        """Score a request with `model`, or else with the live model.
 
         Raises the errors of `service.errors`. Cancelling it cancels the request's jobs.
         """
-        model = candidate or self._current.live
+        model = model or self._current.live
         if model is None:
             raise NotReady("no model is loaded yet", retry_after_s=1.0)
         arrived = time.monotonic()
