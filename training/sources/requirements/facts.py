@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.sources.requirements.skill_forms import FIELDS
@@ -41,7 +42,8 @@ class Person:
     """The facts of a member.
 
     `ready`: shows a sign of readiness for the next level. `seeks`: the levels that the member asks for instead of the
-    present one. `licence`: whether the licence of the occupation is held; None when nothing is said.
+    present one. `licence`: whether the licence of the occupation is held; None when nothing is said. `tasks`: what is
+    told instead of skills, in lists that do not ask about skills.
     """
 
     occupation: Occupation
@@ -56,6 +58,7 @@ class Person:
     seeks: tuple[int, ...] = ()
     licence: bool | None = None
     overstated: bool = False
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Post:
     beside: int | None = None
     overstated: bool = False
     balanced: frozenset[str] = frozenset()
+    tasks: tuple[str, ...] = ()
 
 
 def role_grade(person: Person, post: Post) -> int:
@@ -168,11 +172,11 @@ def constraints_grade(person: Person, post: Post) -> int | None:
 def grades(person: Person, post: Post) -> dict[str, int | None]:
     """The grades that the facts decide, without the dimensions that the list does not ask about."""
     role = role_grade(person, post)
-    found: dict[str, int | None] = {
-        "role": role,
-        "skills": skills_grade(person, post),
-        "seniority": seniority_grade(person, post, role),
-        "domain": domain_grade(person, post),
-        "constraints": constraints_grade(person, post),
+    graders: dict[str, Callable[[], int | None]] = {
+        "role": lambda: role,
+        "skills": lambda: skills_grade(person, post),
+        "seniority": lambda: seniority_grade(person, post, role),
+        "domain": lambda: domain_grade(person, post),
+        "constraints": lambda: constraints_grade(person, post),
     }
-    return {name: grade for name, grade in found.items() if name in post.asks}
+    return {name: grader() for name, grader in graders.items() if name in post.asks}

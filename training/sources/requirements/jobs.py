@@ -54,7 +54,10 @@ class Draws:
         cut = min(rng.choice((2, 3, 3, 4)), len(drawn) - 2)
         self.has, self.missing = drawn[:cut], drawn[cut:]
         self.asks_field = self.occupation.code[:2] in (*OFFICE, *PLANT) and (self.focus == "all" or rng.random() < 0.15)
-        self.asks = frozenset(DIMENSIONS if self.asks_field else set(DIMENSIONS) - {"domain"})
+        told = self.focus in ("seniority", "constraints") and len(self.occupation.tasks) >= 6
+        self.by_tasks = told and rng.random() < 0.35  # both sides tell of tasks, and skills are not asked about
+        unasked = {"domain"} - {"domain" if self.asks_field else ""} | {"skills" if self.by_tasks else ""}
+        self.asks = frozenset(DIMENSIONS) - unasked
         self.term_twins: tuple[Kind, tuple[str, str]] | None = None
         self.person = self.draw_person()
 
@@ -84,15 +87,21 @@ class Draws:
             title=rng.choice(self.occupation.titles),
             level=level,
             ready=level < 6 and not seeks and not overstated and rng.random() < 0.5,
-            shown=tuple(i for i in self.has if i not in weak),
-            stated=tuple(weak),
-            lacks=tuple(self.missing[:1]) if rng.random() < 0.2 else (),
+            shown=() if self.by_tasks else tuple(i for i in self.has if i not in weak),
+            stated=() if self.by_tasks else tuple(weak),
+            lacks=tuple(self.missing[:1]) if not self.by_tasks and rng.random() < 0.2 else (),
             stances=tuple(stances),
             industry=rng.choice(self.fields()) if self.asks_field else "",
             seeks=seeks,
             licence=rng.random() < 0.5 if self.occupation.licence and rng.random() < 0.6 else None,
             overstated=overstated,
+            tasks=self.tasks(self.occupation),
         )
+
+    def tasks(self, occupation: Occupation) -> tuple[str, ...]:
+        """Two or three tasks, in lists whose texts tell of tasks."""
+        count = min(self.rng.choice((2, 2, 3)), len(occupation.tasks))
+        return tuple(self.rng.sample(occupation.tasks, count)) if self.by_tasks else ()
 
     def fields(self) -> list[str]:
         """Fields in which the occupation may work; plants for those that work in them."""
@@ -115,7 +124,10 @@ class Draws:
             level = min(level + 1, self.top)
         needs = Needs(tuple(Need((i,)) for i in self.has), plus, (), licence)
         terms = self.terms(met=True)
-        return Post(self.occupation, "same", self.title(), level, needs, terms, self.asks, industry=person.industry)
+        return Post(
+            self.occupation, "same", self.title(), level, needs, terms, self.asks,
+            industry=person.industry, tasks=self.tasks(self.occupation),
+        )  # fmt: skip
 
     def level(self) -> int:
         """A level; each grade is about as likely as another."""
@@ -211,4 +223,7 @@ class Draws:
             title, needs = rng.choice(occupation.titles), Needs(tuple(Need((i,)) for i in drawn), plus)
         terms = self.terms(met=rng.random() < 0.35)
         beside = rng.randint(0, self.top) if rng.random() < 0.25 else None
-        return self.field(Post(occupation, relation, title, self.level(), needs, terms, self.asks, beside=beside))
+        post = Post(occupation, relation, title, self.level(), needs, terms, self.asks, beside=beside)
+        if self.by_tasks and not occupation.tasks:
+            raise Undecided
+        return self.field(replace(post, tasks=self.tasks(occupation)))

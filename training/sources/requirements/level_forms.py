@@ -107,13 +107,13 @@ JOB_LEVEL = {
 JOB_OVERSTATED = ("Head of {t} (team of one)", "Manager, {t}", "Chief {t}")
 JOB_OVERSTATED_LEVEL = ("you do the work yourself, no staff; {y} years of experience", "the only one here: own area, nobody to lead; {y} years")
 BESIDE = {
-    0: ("a trainee in the first months", "a trainee", "an apprentice"),
-    1: ("a junior with two years of routine cases", "a junior colleague", "a junior"),
-    2: ("a colleague with an area of their own and four years", "a colleague with an area of their own", "someone with an own area"),
-    3: ("a senior specialist of eight years for the hardest cases", "a senior specialist", "an experienced senior"),
-    4: ("a team lead of six people", "a team lead", "the lead of a team"),
-    5: ("a department manager with three team leads and a budget", "a department manager", "the department head"),
-    6: ("a director of the whole function", "a director", "the head of the function"),
+    0: ("a trainee in the first months", "a trainee", "an apprentice", "a trainee, new to the training place"),
+    1: ("a junior with two years of routine cases", "a junior colleague", "a junior", "a junior, two years after training"),
+    2: ("a colleague with an area of their own and four years", "a colleague with an area of their own", "someone with an own area", "a colleague alone on their own patch"),
+    3: ("a senior specialist of eight years for the hardest cases", "a senior specialist", "an experienced senior", "a senior expert on what is hard"),
+    4: ("a team lead of six people", "a team lead", "the lead of a team", "a team lead with six colleagues"),
+    5: ("a department manager with three team leads and a budget", "a department manager", "the department head", "a department head with team leads"),
+    6: ("a director of the whole function", "a director", "the head of the function", "the director of the function"),
 }
 BESIDE_FORMS = ("you work beside {}", "next desk: {}", "daily contact: {}", "you share the room with {}", "{} sits across from you", "colleague: {}")
 

@@ -14,6 +14,8 @@ SHOWN = (
     "every day: {}", "my work: {}", "what I do: {}", "the job in one line: {}", "I spend my days {}", "current job: {}", "in practice: {}", "my day is {}", "hands-on: {}", "done in this job: {}",
     "paid to do: {}", "most weeks it is {}",
 )
+TASK = ("{}", "you {}", "we need you to {}", "it is your job to {}", "your part: {}")
+TASKS_DONE = ("I {}", "I {}", "most days I {}", "in my job I {}", "what I do: I {}")
 MEMBER_LACKS = ("no {} so far", "never did {}", "{}: not yet", "{} I have only watched", "without {}", "have not worked with {}")
 MAIN = ("the work is mainly {}", "most of the day: {}", "main task: {}", "nine hours out of ten it is {}", "it is all about {}", "above all: {}", "first of all {}", "at the heart of it: {}", "the core of the job is {}")
 NEED = ("also required: {}", "must have: {}", "you need {}", "we insist on {}", "needed: {}", "{} required", "a must: {}", "{}: no way around it", "we expect {}", "not without {}", "besides that {} (essential)")

@@ -33,7 +33,9 @@ def member_fields(voice: Voice, person: Person) -> dict[str, str]:
     shown = list(person.shown)
     voice.rng.shuffle(shown)
     done = [say.doing(voice, item, other=voice.chance(0.35)) for item in shown]
-    parts.append(voice.pick(say.SHOWN).format(say.series(done, "and")))
+    parts += [voice.pick(say.TASKS_DONE).format(task) for task in person.tasks]
+    if done:
+        parts.append(voice.pick(say.SHOWN).format(say.series(done, "and")))
     parts += [voice.pick(say.MEMBER_LACKS).format(say.noun(item)) for item in person.lacks]
     if voice.chance(0.2):
         parts.append(voice.pick(say.MEMBER_NOISE))
@@ -61,6 +63,10 @@ def _need(voice: Voice, need: Need) -> str:
     if len(names) > 1:
         return voice.pick(say.ONE_OF).format(say.series(names, "or"))
     return voice.pick(say.COMPARABLE).format(names[0]) if need.comparable else names[0]
+
+
+def _tasks(voice: Voice, tasks: tuple[str, ...]) -> list[str]:
+    return [voice.pick(say.TASK).format(task) for task in tasks]
 
 
 def _skills(voice: Voice, needs: Needs) -> list[str]:
@@ -109,7 +115,8 @@ def job_fields(voice: Voice, post: Post) -> dict[str, str]:
         levels = [level_of.job_level(level, post.level)] if not told or style.chance(0.6) else []
     if post.beside is not None:
         levels.append(level_of.beside(voice.part("beside"), post.beside))
-    parts = _skills(voice.part("skills"), post.needs)
+    skills = voice.part("skills")
+    parts = _tasks(skills, post.tasks) if post.tasks else _skills(skills, post.needs)
     parts = [*levels, *parts] if style.chance(0.5) else [*parts, *levels]
     if post.needs.licence and post.occupation.licence:
         forms = say.LICENCE_NEEDED if post.needs.licence == "needed" else say.LICENCE_LATER

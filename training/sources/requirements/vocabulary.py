@@ -16,6 +16,7 @@ import polars as pl
 from training.sources.requirements.vocabulary_rules import (
     GENERIC,
     LEFT_OUT,
+    LEVEL_TASKS,
     LEVEL_WORDS,
     LICENCES,
     NO_RELATIVES,
@@ -55,6 +56,7 @@ class Occupation:
     zone: int
     known: frozenset[str]
     licence: Item | None
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,18 @@ def _skills(data: Path) -> dict[str, dict[str, Item]]:
     return found
 
 
+def _tasks(data: Path) -> dict[str, tuple[str, ...]]:
+    """Short tasks that say nothing about level: 'inspect seams for defects'."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for code, task in (
+        pl.read_parquet(data / "onet/task_statements.parquet").select("onet_soc_code", "task").iter_rows()
+    ):
+        plain = task[:1].lower() + task[1:].rstrip(".")
+        if _short(plain, 12, 90) and not LEVEL_TASKS.search(plain) and gerund(plain) and ";" not in plain:
+            found[code].append(plain)
+    return {code: tuple(tasks) for code, tasks in found.items()}
+
+
 def _licence(code: str) -> Item | None:
     """The licence without which the work may not be done, where there is one."""
     for start, forms in LICENCES.items():
@@ -146,7 +160,7 @@ def _licence(code: str) -> Item | None:
 def read_vocabulary(data: Path) -> Vocabulary:
     """Every occupation with at least three titles and eight items; managers and supervisors are left out."""
     names = dict(pl.read_parquet(data / "onet/occupation_data.parquet").select("onet_soc_code", "title").iter_rows())
-    titles, tools, skills = _titles(data), _tools(data), _skills(data)
+    titles, tools, skills, tasks = _titles(data), _tools(data), _skills(data), _tasks(data)
     related = pl.read_parquet(data / "onet/related_occupations.parquet")
     near: dict[str, list[str]] = defaultdict(list)
     known: dict[str, set[str]] = defaultdict(set)
@@ -180,6 +194,7 @@ def read_vocabulary(data: Path) -> Vocabulary:
                 zones.get(code, 3),
                 frozenset(known[code]),
                 _licence(code),
+                tasks.get(code, ()),
             )
     families: dict[str, dict[str, Item]] = defaultdict(dict)
     for occupation in occupations.values():

@@ -21,6 +21,11 @@ LEVEL_WORDS = re.compile(
     r"|journeyman|executive|president|principal|entry|associate|coordinator|owner|managing|i|ii|iii|iv|resident|fellow|learner|beginner|professor|general|chair|dean|officer)\b",
     re.IGNORECASE,
 )
+LEVEL_TASKS = re.compile(
+    r"supervis|train|direct|manag|lead|coordinat|assist|mentor|staff|subordinat|worker|hire|budget|apprentice|travel|instruct"
+    r"|under the|employee|delegat|assign",
+    re.IGNORECASE,
+)
 LEFT_OUT = re.compile(r"^(11-|55-|45-3)|^..-10|^(35-1|37-1|39-1|41-1|43-1|47-1|49-1|51-1|53-1|33-1)")
 
 
