@@ -135,7 +135,7 @@ def seniority_grade(person: Person, post: Post, role: int) -> int:
     if steps > 0:
         return 1 if steps == 3 else 0
     down = {-1: 2, -2: 1, -3: 1}.get(steps, 0)
-    return down + 1 if role <= 2 else down
+    return down + 1 if role <= 2 and post.relation != "same" else down
 
 
 def neighbours(name: str) -> tuple[bool, tuple[str, ...]]:

@@ -15,7 +15,8 @@ def twin_posts(draws: Draws, base: Post, dimension: str) -> tuple[Post, Post]:
     if dimension == "seniority":
         if draws.person.seeks:
             raise Undecided
-        off = draws.rng.choice([level for level in range(draws.top + 1) if level != base.level])
+        same_role = [lv for lv in range(draws.top + 1) if lv != base.level and (lv >= 5) == (base.level >= 5)]
+        off = draws.rng.choice(same_role)
         return replace(base, beside=off), replace(base, level=off, beside=base.level)
     if dimension == "constraints":
         return _term_twins(draws, base)
