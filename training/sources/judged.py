@@ -85,7 +85,7 @@ def judged_jobs(policy: Policy, folder: Path = DATASETS / "judged_jobs") -> list
         _by_id(folder / "postings.parquet", "candidate_id"),
     )
     answers = _read_answers(folder / "grades.parquet", policy, ("member_id", "candidate_id"), members, postings)
-    splits = occupation_splits(row["onet_soc_code"] for row in members.values())
+    splits = occupation_splits(str(row["onet_soc_code"]) for row in members.values())
     held_out = {code for code, split in splits.items() if split != "train"}
     kept: dict[str, list[str]] = {}
     for member_id, candidate_id in answers:

@@ -16,13 +16,12 @@ from training.policy.policy import Policy
 from training.sources.requirements import facts, level_forms, skill_forms, term_forms
 from training.sources.requirements.drawing import Pair, RequirementList, requirement_lists
 from training.sources.requirements.facts import Need, Needs, Person, Post, Undecided, grades
-from training.sources.requirements.jobs import World
+from training.sources.requirements.jobs import TESTS, World, worlds
 from training.sources.requirements.limit_forms import AMOUNTS
 from training.sources.requirements.terms import FIXED, amount, draw_twins, language, office_days, place
 from training.sources.requirements.vocabulary import Item, Occupation, Vocabulary
 from training.sources.requirements.vocabulary_rules import gerund
 from training.sources.requirements.voice import Voice
-from training.sources.requirements.worlds import TESTS, worlds
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT.parent / "shared" / "data"

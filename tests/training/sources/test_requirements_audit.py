@@ -11,7 +11,7 @@ from tests.training.sources.test_requirements import DATA, jobs_policy, needs_da
 from training.sources.judged import DATASETS, judged_jobs, occupation_splits
 from training.sources.requirements.audit import MinimalPair, audit, leaks, minimal_pairs
 from training.sources.requirements.drawing import requirement_lists
-from training.sources.requirements.worlds import worlds
+from training.sources.requirements.jobs import worlds
 
 Pairs = list[MinimalPair]
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from training.data.lists import SPLITS, Split
 from training.policy.policy import Policy
 from training.sources.requirements.facts import DIMENSIONS, Need, Needs, Person, Post, Undecided, neighbours
 from training.sources.requirements.skill_forms import FIELDS
 from training.sources.requirements.terms import Kind, draw_kinds, draw_twins
-from training.sources.requirements.vocabulary import Item, Occupation, Vocabulary
+from training.sources.requirements.vocabulary import Item, Occupation, Vocabulary, read_vocabulary
 from training.sources.requirements.voice import Which
 
 FOCUS = {"seniority": 30, "constraints": 32, "skills": 22, "all": 16}
 OFFICE, PLANT = ("13", "15", "33", "37", "41", "43"), ("17", "49", "51")  # major groups found in many fields
+TESTS = ("new occupations", "new forms", "new commodities", "all new")
 LEVELS_UP_TO = {1: 4, 2: 4, 3: 4, 4: 6, 5: 6}  # job zone -> the highest level that is drawn
 
 
@@ -26,6 +30,25 @@ class World:
     codes: tuple[str, ...]
     forms: Which = "seen"
     kept_items: bool = False
+
+
+def worlds(data: Path, policy: Policy, splits: Mapping[str, Split]) -> dict[str, World]:
+    """By name: "train", "valid", and the tests. `data` holds the folders of O*NET, ESCO and their crosswalk; `splits`
+    says which occupations are held out (`judged.occupation_splits`), and those that it does not name train.
+    """
+    vocabulary = read_vocabulary(data)
+    codes: dict[Split, tuple[str, ...]] = {
+        split: tuple(code for code in vocabulary.occupations if splits.get(code, "train") == split) for split in SPLITS
+    }
+    train, valid, test = codes["train"], codes["valid"], codes["test"]
+    return {
+        "train": World(vocabulary, policy, train),
+        "valid": World(vocabulary, policy, valid),
+        "new occupations": World(vocabulary, policy, test),
+        "new forms": World(vocabulary, policy, train, "new"),
+        "new commodities": World(vocabulary, policy, train, kept_items=True),
+        "all new": World(vocabulary, policy, test, "new", kept_items=True),
+    }
 
 
 def apart(rng: random.Random, pool: list[Item], count: int, beside: list[Item]) -> list[Item]:
