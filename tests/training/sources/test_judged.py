@@ -110,7 +110,7 @@ class TestJobs:
         names = set(policy.dimension_names)
         assert all(set(pair.grades) == names for one in lists for pair in one.pairs)
 
-    def test_the_order_of_occupations_decides_the_split_whatever_order_they_come_in(self) -> None:
+    def test_the_split_of_an_occupation_does_not_depend_on_their_order(self) -> None:
         codes = [f"{n:02}-1011.00" for n in range(60)]
         splits = occupation_splits(codes)
         assert occupation_splits(reversed(codes)) == splits

@@ -42,8 +42,8 @@ class Person:
     """The facts of a member.
 
     `ready`: shows a sign of readiness for the next level. `seeks`: the levels that the member asks for instead of the
-    present one. `licence`: whether the licence of the occupation is held; None when nothing is said. `tasks`: what is
-    told instead of skills, in lists that do not ask about skills.
+    present one. `licence`: whether the licence of the occupation is held; None when nothing is said. `tasks`: what
+    the text names instead of skills, in lists that do not ask about skills.
     """
 
     occupation: Occupation

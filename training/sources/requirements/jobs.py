@@ -52,7 +52,7 @@ def worlds(data: Path, policy: Policy, splits: Mapping[str, Split]) -> dict[str,
 
 
 def apart(rng: random.Random, pool: list[Item], count: int, beside: list[Item]) -> list[Item]:
-    """Items that share no family and no word with each other or with `beside`, so that none stands for another."""
+    """Items that share no family and no word with each other or with `beside`, so that none implies another."""
     found: list[Item] = []
     for item in rng.sample(pool, len(pool)):
         others = [*found, *beside]
@@ -77,8 +77,8 @@ class Draws:
         cut = min(rng.choice((2, 3, 3, 4)), len(drawn) - 2)
         self.has, self.missing = drawn[:cut], drawn[cut:]
         self.asks_field = self.occupation.code[:2] in (*OFFICE, *PLANT) and (self.focus == "all" or rng.random() < 0.15)
-        told = self.focus in ("seniority", "constraints") and len(self.occupation.tasks) >= 6
-        self.by_tasks = told and rng.random() < 0.35  # both sides tell of tasks, and skills are not asked about
+        many_tasks = self.focus in ("seniority", "constraints") and len(self.occupation.tasks) >= 6
+        self.by_tasks = many_tasks and rng.random() < 0.35  # both sides name tasks; the list does not ask about skills
         unasked = {"domain"} - {"domain" if self.asks_field else ""} | {"skills" if self.by_tasks else ""}
         self.asks = frozenset(DIMENSIONS) - unasked
         self.term_twins: tuple[Kind, tuple[str, str]] | None = None
@@ -122,7 +122,7 @@ class Draws:
         )
 
     def tasks(self, occupation: Occupation) -> tuple[str, ...]:
-        """Two or three tasks, in lists whose texts tell of tasks."""
+        """Two or three tasks, in lists whose texts name tasks."""
         count = min(self.rng.choice((2, 2, 3)), len(occupation.tasks))
         return tuple(self.rng.sample(occupation.tasks, count)) if self.by_tasks else ()
 

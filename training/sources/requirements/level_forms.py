@@ -33,13 +33,13 @@ MEMBER_LEVEL = {
         "routine is mine, the rest goes to a senior; {y} years", "small tasks of my own, checked at the end; {y} years of that", "{y} years, simple jobs without help",
     ),
     2: (
-        "{y} years; my own area, from start to finish", "I have handled my own area for {y} years and nobody checks it", "{y} years, I decide in my own cases",
+        "{y} years; my own area, from start to finish", "I have handled my own area for {y} years and no one checks it", "{y} years, I decide in my own cases",
         "{y} years on my own; no staff, no one above my shoulder", "own area, own decisions, {y} years of it", "my patch for {y} years, start to end",
         "{y} years, fully on my own", "alone in my area, {y} years now",
     ),
     3: (
         "{y} years; the hardest cases come to me and colleagues ask for advice", "{y} years, the one others ask; no staff", "for {y} years I have been given what others could not solve",
-        "what is hard lands on my desk, {y} years of that; I lead nobody", "{y} years, the last ones as the specialist whose word counts", "{y} years; reviewer of difficult cases, without staff",
+        "what is hard lands on my desk, {y} years of that; I lead no one", "{y} years, the last ones as the specialist whose word counts", "{y} years; reviewer of difficult cases, without staff",
     ),
     4: (
         "I lead a team of {n} and work along", "{n} people report to me: rota, reviews, quality", "team of {n}, I plan their week and answer for their work",
@@ -87,10 +87,10 @@ JOB_LEVEL = {
     ),
     2: (
         "you have your own area and decide in it alone", "{y} years of experience, then you work without supervision", "own cases from start to finish; no staff",
-        "an area of your own; {y} years are enough", "at least {y} years; nobody checks your work", "you work alone and report once a month; {y} years of practice",
+        "an area of your own; {y} years are enough", "at least {y} years; no one checks your work", "you work alone and report once a month; {y} years of practice",
     ),
     3: (
-        "you get the hardest cases and advise colleagues, no staff", "at least {y} years; you are the one others ask", "{y} years or more, last word on difficult cases, nobody reports to you",
+        "you get the hardest cases and advise colleagues, no staff", "at least {y} years; you are the one others ask", "{y} years or more, last word on difficult cases, no one reports to you",
         "the difficult end of the work; {y} years behind you, no people to lead", "for a specialist with {y} years", "under {y} years it won't work: you solve what others cannot",
     ),
     4: (
@@ -105,7 +105,7 @@ JOB_LEVEL = {
     ),
 }
 JOB_OVERSTATED = ("Head of {t} (team of one)", "Manager, {t}", "Chief {t}")
-JOB_OVERSTATED_LEVEL = ("you do the work yourself, no staff; {y} years of experience", "the only one here: own area, nobody to lead; {y} years")
+JOB_OVERSTATED_LEVEL = ("you do the work yourself, no staff; {y} years of experience", "the only one here: own area, no one to lead; {y} years")
 BESIDE = {
     0: ("a trainee in the first months", "a trainee", "an apprentice", "a trainee, new to the training place"),
     1: ("a junior with two years of routine cases", "a junior colleague", "a junior", "a junior, two years after training"),
@@ -136,9 +136,9 @@ def _fill(voice: Voice, form: str, level: int, title: str = "", *, least: bool =
     return text.replace("one years", "one year").replace("1 years", "1 year") if years == 1 else text
 
 
-def member_headline(voice: Voice, title: str, level: int, *, told: bool) -> str:
-    """The headline; `told` says that the level is in it."""
-    return _fill(voice, voice.pick(MEMBER_TITLES[level]) if told else "{t}", level, title)
+def member_headline(voice: Voice, title: str, level: int, *, level_named: bool) -> str:
+    """The headline; `level_named` says that it names the level."""
+    return _fill(voice, voice.pick(MEMBER_TITLES[level]) if level_named else "{t}", level, title)
 
 
 def member_level(voice: Voice, level: int) -> str:
@@ -150,8 +150,8 @@ def member_overstated(voice: Voice, title: str) -> tuple[str, str]:
     return _fill(voice, voice.pick(MEMBER_OVERSTATED), 2, title), _fill(voice, voice.pick(OVERSTATED_LEVEL), 2)
 
 
-def job_title(voice: Voice, title: str, level: int, *, told: bool) -> str:
-    return _fill(voice, voice.pick(JOB_TITLES[level]) if told else "{t}", level, title, least=True)
+def job_title(voice: Voice, title: str, level: int, *, level_named: bool) -> str:
+    return _fill(voice, voice.pick(JOB_TITLES[level]) if level_named else "{t}", level, title, least=True)
 
 
 def job_level(voice: Voice, level: int) -> str:

@@ -37,7 +37,7 @@ class Kind:
     balanced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def twins(self) -> list[tuple[str, str, Stance]]:
-        """(better value, worse value, stance), where jobs can be told apart by their meaning only."""
+        """(better value, worse value, stance), for values whose forms use the same words."""
         names = list(self.balanced)
         return [(b, w, s) for s in self.stances for b in names for w in names if s.grades[b] > s.grades[w]]
 

@@ -15,14 +15,14 @@ def _licence(voice: Voice, occupation: Occupation) -> str:
 
 def member_fields(voice: Voice, person: Person) -> dict[str, str]:
     """headline, skills, experience, preferences."""
-    told = voice.chance(0.7)
+    level_named = voice.chance(0.7)
     level = voice.part("level")
     if person.overstated:
         headline, text = level_of.member_overstated(level, person.title)
         parts = [text]
     else:
-        headline = level_of.member_headline(level, person.title, person.level, told=told)
-        parts = [level_of.member_level(level, person.level)] if not told or voice.chance(0.65) else []
+        headline = level_of.member_headline(level, person.title, person.level, level_named=level_named)
+        parts = [level_of.member_level(level, person.level)] if not level_named or voice.chance(0.65) else []
     if person.industry:
         parts.append(voice.pick(say.MEMBER_FIELD).format(person.industry))
     if person.ready:
@@ -72,12 +72,12 @@ def _tasks(voice: Voice, tasks: tuple[str, ...]) -> list[str]:
 def _skills(voice: Voice, needs: Needs) -> list[str]:
     main, *others = needs.needs
     parts = [voice.pick(say.MAIN).format(_need(voice.part("main"), main))]
-    told = [_need(voice.part(f"need {place}"), need) for place, need in enumerate(others)]
-    if len(told) > 1 and voice.chance(0.6):
-        all_of = voice.pick(say.ALL_OF) if len(told) == 2 else "{}"
-        parts.append(voice.pick(say.NEED).format(all_of.format(say.series(told, "and"))))
+    further = [_need(voice.part(f"need {place}"), need) for place, need in enumerate(others)]
+    if len(further) > 1 and voice.chance(0.6):
+        all_of = voice.pick(say.ALL_OF) if len(further) == 2 else "{}"
+        parts.append(voice.pick(say.NEED).format(all_of.format(say.series(further, "and"))))
     else:
-        parts += [voice.part(f"form {place}").pick(say.NEED).format(text) for place, text in enumerate(told)]
+        parts += [voice.part(f"form {place}").pick(say.NEED).format(text) for place, text in enumerate(further)]
     extra = voice.part("extra")
     more = [extra.pick(say.PLUS).format(say.noun(i)) for i in needs.plus]
     more += [extra.pick(say.UNUSED).format(say.noun(i)) for i in needs.unused]
@@ -106,13 +106,13 @@ def _terms(voice: Voice, post: Post) -> list[str]:
 def job_fields(voice: Voice, post: Post) -> dict[str, str]:
     """title, skills, description, terms."""
     style = voice.part("style")
-    told, level = style.chance(0.6), voice.part("level")
+    level_named, level = style.chance(0.6), voice.part("level")
     if post.overstated:
         title, text = level_of.job_overstated(level, post.title)
         levels = [text]
     else:
-        title = level_of.job_title(level, post.title, post.level, told=told)
-        levels = [level_of.job_level(level, post.level)] if not told or style.chance(0.6) else []
+        title = level_of.job_title(level, post.title, post.level, level_named=level_named)
+        levels = [level_of.job_level(level, post.level)] if not level_named or style.chance(0.6) else []
     if post.beside is not None:
         levels.append(level_of.beside(voice.part("beside"), post.beside))
     skills = voice.part("skills")
