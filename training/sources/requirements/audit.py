@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.template import Fields
 from training.sources.requirements.drawing import RequirementList
 
 TOLERANCE = 0.03
@@ -34,9 +35,10 @@ class MinimalPair:
     worse_place: int
 
 
-def plain(fields: Mapping[str, str]) -> str:
+def plain(fields: Fields) -> str:
     """All fields as one text."""
-    return ". ".join(text for text in fields.values() if text)
+    texts = (", ".join(value) if isinstance(value, list) else str(value) for value in fields.values())
+    return ". ".join(text for text in texts if text)
 
 
 def words(text: str) -> list[str]:

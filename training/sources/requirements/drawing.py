@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from models.template import Fields
 from training.sources.requirements.facts import DIMENSIONS, Need, Post, Undecided, grades
 from training.sources.requirements.jobs import Draws, World
 from training.sources.requirements.texts import job_fields, member_fields
@@ -26,7 +27,7 @@ ATTEMPTS = 12
 class Pair:
     """A job of a list. `change` says what sets it apart; jobs with the same `twins` form a minimal pair."""
 
-    fields: dict[str, str]
+    fields: Fields
     grades: dict[str, int | None]
     overall: int
     change: str
@@ -39,7 +40,7 @@ class RequirementList:
 
     occupation: str
     focus: str
-    member: dict[str, str]
+    member: Fields
     pairs: tuple[Pair, ...]
 
 

@@ -136,12 +136,17 @@ def start(rng: random.Random) -> Kind:
     return Kind("start", months, stances)
 
 
+def _one(text: str) -> str:
+    return text.replace("one office days", "one office day").replace("one days", "one day")
+
+
 def office_days(rng: random.Random) -> Kind:
     """Days in the office against a member's most: one more is a trifle 3, two are doubtful 1, more exclude 0."""
-    days = {str(n): tuple(f.format(say.WORDS[n]) for f in say.OFFICE_DAYS) for n in range(1, 6)}
+    numbers = range(1, 6)
+    days = {str(n): tuple(_one(f.format(say.WORDS[n])) for f in say.OFFICE_DAYS) for n in numbers}
     stances = tuple(
         Stance(
-            tuple(f.format(say.WORDS[most]) for f in say.OFFICE_DAYS_MEMBERS),
+            tuple(_one(f.format(say.WORDS[most])) for f in say.OFFICE_DAYS_MEMBERS),
             {d: {0: 4, 1: 3, 2: 1}.get(max(int(d) - most, 0), 0) for d in days},
         )
         for most in range(1, 5)

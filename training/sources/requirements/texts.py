@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.template import Fields
 from training.sources.requirements import level_forms as level_of
 from training.sources.requirements import skill_forms as say
 from training.sources.requirements.facts import Need, Needs, Person, Post
@@ -13,7 +14,7 @@ def _licence(voice: Voice, occupation: Occupation) -> str:
     return voice.rng.choice(occupation.licence.forms) if occupation.licence else "licence"
 
 
-def member_fields(voice: Voice, person: Person) -> dict[str, str]:
+def member_fields(voice: Voice, person: Person) -> Fields:
     """headline, skills, experience, preferences."""
     level_named = voice.chance(0.7)
     level = voice.part("level")
@@ -53,7 +54,7 @@ def member_fields(voice: Voice, person: Person) -> dict[str, str]:
     return {
         "headline": headline,
         "preferences": say.join(voice, wishes),
-        "skills": ", ".join(listed),
+        "skills": listed,
         "experience": say.join(voice, parts),
     }
 
@@ -103,7 +104,7 @@ def _terms(voice: Voice, post: Post) -> list[str]:
     return parts
 
 
-def job_fields(voice: Voice, post: Post) -> dict[str, str]:
+def job_fields(voice: Voice, post: Post) -> Fields:
     """title, skills, description, terms."""
     style = voice.part("style")
     level_named, level = style.chance(0.6), voice.part("level")
@@ -135,6 +136,6 @@ def job_fields(voice: Voice, post: Post) -> dict[str, str]:
     return {
         "title": title,
         "terms": say.join(glue, terms),
-        "skills": ", ".join(listed),
+        "skills": listed,
         "description": say.join(glue, parts),
     }
