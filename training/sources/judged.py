@@ -1,7 +1,7 @@
 """Judged pairs: what a large model answered to every question of a policy, as lists of one member and its candidates.
 
 Reads the folders `training/datasets/judged_jobs` and `judged_products`; their SOURCE.md says how they were made.
-Nothing here renders texts or derives overall grades.
+Nothing here renders texts.
 
     members.parquet         member_id | onet_soc_code | headline | skills | experience | preferences
     postings.parquet        candidate_id | onet_soc_code (null: unknown) | title | skills | description | terms
@@ -12,16 +12,16 @@ Nothing here renders texts or derives overall grades.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from models.template import Fields
-from training.data.lists import Split, split_of
+from training.data.lists import FieldList, Split, split_of
 from training.data.tables import DataError, check_columns, empty, read_table
-from training.policy.policy import Policy
+from training.policy.policy import OVERALL, Policy
 
 DATASETS = Path(__file__).parent.parent / "datasets"
 # The whole texts under which the shipped grades were given.
@@ -108,6 +108,21 @@ def judged_products(products: Path, policy: Policy, folder: Path = DATASETS / "j
     fields: dict[str, Fields] = {i: {"query": str(row["query"])} for i, row in queries.items()}
     candidates = {i: _fields(row, PRODUCT_FIELDS) for i, row in catalogue.items()}
     return _lists(kept, answers, {i: i for i in kept}, splits, fields, candidates)
+
+
+def graded_field_list(
+    policy: Policy, list_id: str, source: str, split: Split, member: Fields, graded: Sequence[tuple[Fields, Answers]]
+) -> FieldList:
+    """A list with one gain per dimension and for the overall grade: the grade / 4, and None where there is no grade.
+
+    The overall grade is what the policy's rule makes of the others.
+    """
+    answers = [{**grades, OVERALL: policy.overall(grades)} for _, grades in graded]
+    gains = {
+        name: [None if (grade := given.get(name)) is None else grade / 4 for given in answers]
+        for name in (*policy.dimension_names, OVERALL)
+    }
+    return FieldList(list_id, source, split, member, [fields for fields, _ in graded], gains)
 
 
 def second_opinions(policy: Policy, folder: Path = DATASETS / "judged_jobs") -> dict[tuple[str, str], Answers]:

@@ -13,6 +13,7 @@ from training.policy.policy import Policy
 from training.sources.judged import (
     DATASETS,
     JudgedList,
+    graded_field_list,
     judged_jobs,
     judged_products,
     occupation_splits,
@@ -116,6 +117,17 @@ class TestJobs:
         assert occupation_splits(reversed(codes)) == splits
         assert sorted(splits.values()).count("test") == 36
         assert sorted(splits.values()).count("valid") == 18
+
+    def test_a_field_list_has_a_gain_per_dimension_and_the_rule_makes_the_overall_one(self, policy: Policy) -> None:
+        graded = [
+            ({"title": "Welder"}, {"role": 0, "skills": 4, "constraints": None}),
+            ({"title": "Clerk"}, {"role": 3}),
+        ]
+        one = graded_field_list(policy, "m1", "judged", "train", {"headline": "Director"}, graded)
+        assert one.candidates == [{"title": "Welder"}, {"title": "Clerk"}]
+        assert one.labels["role"] == [0.0, 0.75]
+        assert one.labels["constraints"] == [None, None]
+        assert one.labels["overall"] == [0.0, 0.75]
 
     def test_the_second_opinion_is_about_pairs_of_the_set(self, policy: Policy) -> None:
         found = second_opinions(policy)
