@@ -7,11 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from models.template import Fields
 from training.data.tables import DataError
 from training.policy.parser import read_policy
 from training.policy.policy import Policy
 from training.sources.judged import (
     DATASETS,
+    Answers,
     JudgedList,
     graded_field_list,
     judged_jobs,
@@ -119,7 +121,7 @@ class TestJobs:
         assert sorted(splits.values()).count("valid") == 18
 
     def test_a_field_list_has_a_gain_per_dimension_and_the_rule_makes_the_overall_one(self, policy: Policy) -> None:
-        graded = [
+        graded: list[tuple[Fields, Answers]] = [
             ({"title": "Welder"}, {"role": 0, "skills": 4, "constraints": None}),
             ({"title": "Clerk"}, {"role": 3}),
         ]

@@ -26,31 +26,31 @@ MEMBER_LEVEL = {
     0: (
         "started {m} months ago; a colleague checks everything I do", "first job, still under supervision", "in training since spring, nothing signed off alone yet",
         "I shadow a colleague and do small parts of the work", "just finished the course, no paid work so far", "{m} months in, always beside an instructor",
-        "everything I do is countersigned; {m} months of it", "at the start: watching, helping, asking",
+        "everything I do is countersigned; {m} months of it", "at the start: watching, helping, asking", "my mentor signs for me", "apprentice, first year, questions all day", "new since the summer, nothing alone so far", "a course, then {m} months of trial, still being shown",
     ),
     1: (
         "{y} years in; routine cases alone, the difficult ones with help", "{y} years; a senior looks over my results", "{y} years after training, simple cases are mine",
-        "routine is mine, the rest goes to a senior; {y} years", "small tasks of my own, checked at the end; {y} years of that", "{y} years, simple jobs without help",
+        "routine is mine, the rest goes to a senior; {y} years", "small tasks of my own, checked at the end; {y} years of that", "{y} years, simple jobs without help", "still junior: {y} years, a colleague reads all I send out", "{y} years; what is easy I do alone", "after {y} years I get the plain cases and a hand with others",
     ),
     2: (
         "{y} years; my own area, from start to finish", "I have handled my own area for {y} years and no one checks it", "{y} years, I decide in my own cases",
         "{y} years on my own; no staff, no one above my shoulder", "own area, own decisions, {y} years of it", "my patch for {y} years, start to end",
-        "{y} years, fully on my own", "alone in my area, {y} years now",
+        "{y} years, fully on my own", "alone in my area, {y} years now", "I keep my own list and close my own cases; {y} years", "{y} years in the same job, independent, no reports", "full responsibility for my part since {y} years",
     ),
     3: (
         "{y} years; the hardest cases come to me and colleagues ask for advice", "{y} years, the one others ask; no staff", "for {y} years I have been given what others could not solve",
-        "what is hard lands on my desk, {y} years of that; I lead no one", "{y} years, the last ones as the specialist whose word counts", "{y} years; reviewer of difficult cases, without staff",
+        "what is hard lands on my desk, {y} years of that; I lead no one", "{y} years, the last ones as the specialist whose word counts", "{y} years; reviewer of difficult cases, without staff", "last resort for odd cases, {y} years, no team", "{y} years deep in it; juniors bring me their questions, though none is mine", "I write the rules others work by; {y} years, no staff",
     ),
     4: (
         "I lead a team of {n} and work along", "{n} people report to me: rota, reviews, quality", "team of {n}, I plan their week and answer for their work",
-        "{n} colleagues, their plans and their mistakes are mine", "{y} years, the last three leading {n} people", "leading {n}; still half of the day at the work itself",
+        "{n} colleagues, their plans and their mistakes are mine", "{y} years, the last three leading {n} people", "leading {n}; still half of the day at the work itself", "{n} people, one rota, mine", "shift of {n} under me, and I lend a hand", "since last year {n} people look to me; I appraise and plan",
     ),
     5: (
         "I run a department of {b} through {k} team leads, with its budget", "{b} people, {k} team leads under me, own budget", "answerable for a department of {b} staff and its hiring",
-        "{k} team leads and {b} staff are mine, budget included",
+        "{k} team leads and {b} staff are mine, budget included", "head of a department, {b} heads, {k} leads, one budget", "I hire, fire and budget for {b}, with {k} leads between us",
     ),
     6: (
-        "I answer for the whole function: {h} people, all sites, strategy and budget", "{h} people through my managers; I sit on the management board", "the function is mine, {h} staff on all sites",
+        "I answer for the whole function: {h} people, all sites, strategy and budget", "{h} people through my managers; I sit on the management board", "the function is mine, {h} staff on all sites", "all sites, {h} people, and the numbers before the board", "I set the direction for {h} people and defend it upstairs",
     ),
 }
 MEMBER_OVERSTATED = ("Head of {t}, firm of three", "{t} and manager of nothing but my own desk", "Chief {t} of a two-person shop")
@@ -79,29 +79,29 @@ JOB_TITLES = {
 JOB_LEVEL = {
     0: (
         "no experience needed, we train you from scratch", "you learn beside an instructor", "under guidance at every step in the first year", "for people at the very beginning",
-        "you start as a learner; a colleague signs off all you do", "training place: you watch, help and learn",
+        "you start as a learner; a colleague signs off all you do", "training place: you watch, help and learn", "first steps with a mentor, no knowledge expected", "beginners welcome: you are shown everything", "we take learners; nothing is done alone in the first months",
     ),
     1: (
         "{y} year of experience; a senior checks your results", "you begin with routine cases, the difficult ones stay with others", "simple cases alone, help for the rest",
-        "you have finished your training; a senior stays near", "for someone with {y} to two years behind them", "routine is yours, the hard part comes later; {y} year behind you",
+        "you have finished your training; a senior stays near", "for someone with {y} to two years behind them", "routine is yours, the hard part comes later; {y} year behind you", "you know the basics after {y} year; a colleague reads what you send", "easy cases first, {y} year behind you is plenty",
     ),
     2: (
         "you have your own area and decide in it alone", "{y} years of experience, then you work without supervision", "own cases from start to finish; no staff",
-        "an area of your own; {y} years are enough", "at least {y} years; no one checks your work", "you work alone and report once a month; {y} years of practice",
+        "an area of your own; {y} years are enough", "at least {y} years; no one checks your work", "you work alone and report once a month; {y} years of practice", "your cases, your decisions, {y} years of practice", "independent work, no team to lead, {y} years wanted",
     ),
     3: (
         "you get the hardest cases and advise colleagues, no staff", "at least {y} years; you are the one others ask", "{y} years or more, last word on difficult cases, no one reports to you",
-        "the difficult end of the work; {y} years behind you, no people to lead", "for a specialist with {y} years", "under {y} years it won't work: you solve what others cannot",
+        "the difficult end of the work; {y} years behind you, no people to lead", "for a specialist with {y} years", "under {y} years it won't work: you solve what others cannot", "last resort for odd cases; {y} years, no team", "you set the rules that others work by; {y} years, without staff",
     ),
     4: (
         "you lead {n} people and work along", "{n} people report to you; you plan their week", "leading a team of {n}: rota, reviews, quality",
-        "{n} colleagues look to you for plans and decisions", "you answer for the work of {n} colleagues", "a team of {n} is waiting for its lead",
+        "{n} colleagues look to you for plans and decisions", "you answer for the work of {n} colleagues", "a team of {n} is waiting for its lead", "a crew of {n}, one rota, yours", "shift of {n} under you, and you lend a hand",
     ),
     5: (
-        "you run a department of {b} with {k} team leads and its budget", "{b} staff, {k} team leads report to you", "department of {b}: budget, hiring, results", "{k} team leads, {b} staff, one budget: yours",
+        "you run a department of {b} with {k} team leads and its budget", "{b} staff, {k} team leads report to you", "department of {b}: budget, hiring, results", "{k} team leads, {b} staff, one budget: yours", "you hire and budget for {b} people, with {k} leads in between", "head of a department of {b}",
     ),
     6: (
-        "you answer for the whole function, {h} people on all sites", "seat on the management board; {h} staff through your managers", "strategy, budget and {h} people: the function is yours",
+        "you answer for the whole function, {h} people on all sites", "seat on the management board; {h} staff through your managers", "strategy, budget and {h} people: the function is yours", "you set the direction for {h} people and defend it before the board", "all sites, {h} people, full responsibility",
     ),
 }
 JOB_OVERSTATED = ("Head of {t} (team of one)", "Manager, {t}", "Chief {t}")
