@@ -203,7 +203,7 @@ ONE_SIDED = (
             "yes": ("driving licence required", "you need a driving licence", "no bus out here: licence B is a must", "driving licence, as sites lie far apart", "valid driver's license, please"),
             "no": ("no driving, the tram stops at the door", "no driving licence needed", "reached by bus; no one drives", "no licence needed, we have drivers"),
         },
-        {(0, 4): ("no driving licence", "I don't drive", "without a licence; I come by train", "never took the driving test")},
+        {(0, 4): ("no driving licence", "I don't drive", "without a licence; the train brings me", "never took the driving test")},
     ),
     Forms(
         "driving",
