@@ -6,64 +6,23 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 
+from tests.support.small_world import DATA, jobs_policy, needs_data, small_world
 from training.data.lists import Split
-from training.policy.parser import read_policy
-from training.policy.policy import Policy
 from training.sources.requirements import facts, level_forms, skill_forms, term_forms
 from training.sources.requirements.audit import plain
 from training.sources.requirements.drawing import Pair, RequirementList, requirement_lists
 from training.sources.requirements.facts import Need, Needs, Person, Post, Undecided, grades
-from training.sources.requirements.jobs import TESTS, World, worlds
+from training.sources.requirements.jobs import TESTS, worlds
 from training.sources.requirements.limit_forms import AMOUNTS
 from training.sources.requirements.terms import FIXED, amount, draw_twins, language, office_days, place
 from training.sources.requirements.vocabulary import Item, Occupation, Vocabulary
 from training.sources.requirements.vocabulary_rules import gerund
 from training.sources.requirements.voice import Voice
 
-ROOT = Path(__file__).parents[3]
-DATA = ROOT.parent / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real vocabularies are not in {DATA}")
-GROUPS = ("13", "15", "17", "25", "29", "35", "43", "47", "51", "53")
 EVERYTHING = frozenset(facts.DIMENSIONS)
-
-
-def word(rng: random.Random) -> str:
-    return "".join(rng.choice(pair) for pair in ("bdfgklmnprst", "aeiou") * 4)
-
-
-def small_world(forms: str = "seen") -> World:
-    """Twenty occupations of made-up words; every third item has a relative."""
-    rng = random.Random(5)
-    occupations: dict[str, Occupation] = {}
-    for group in GROUPS:
-        for number in ("2011.00", "2021.00"):
-            code = f"{group}-{number}"
-            items = []
-            for place_ in range(16):
-                name, family = word(rng), word(rng) if place_ % 3 == 0 else ""
-                items.append(Item(name, (name,), family, "tool"))
-                if family:
-                    relative = word(rng)
-                    items.append(Item(relative, (relative,), family, "tool"))
-            titles = tuple(f"{word(rng).title()} {kind}" for kind in ("Keeper", "Worker", "Agent", "Expert"))
-            near = (f"{group}-2021.00" if number == "2011.00" else f"{group}-2011.00",)
-            tasks = tuple(f"inspect {word(rng)} for {word(rng)}" for _ in range(8))
-            occupations[code] = Occupation(code, titles[0], titles, tuple(items), near, 4, frozenset(near), None, tasks)
-    families: dict[str, list[Item]] = {}
-    for occupation in occupations.values():
-        for item in occupation.items:
-            if item.family:
-                families.setdefault(item.family, []).append(item)
-    vocabulary = Vocabulary(occupations, {name: tuple(found) for name, found in families.items()})
-    return World(vocabulary, jobs_policy(), tuple(occupations), "new" if forms == "new" else "seen")
-
-
-def jobs_policy() -> Policy:
-    return read_policy(ROOT / "training/policy/documents/jobs.md")
 
 
 @pytest.fixture(scope="module")

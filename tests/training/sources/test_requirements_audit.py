@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.training.sources.test_requirements import DATA, jobs_policy, needs_data, small_world
+from tests.support.small_world import DATA, jobs_policy, needs_data, small_world
 from training.sources.judged import DATASETS, judged_jobs, occupation_splits
 from training.sources.requirements.audit import MinimalPair, audit, leaks, minimal_pairs
 from training.sources.requirements.drawing import requirement_lists
