@@ -1,6 +1,6 @@
 """`python -m training STEP RECIPE`: one step of a recipe, or `all` of them in order.
 
-`encode` is no step of `all`: it fills a store with the slots of a table of candidates, by the exported bundle.
+`encode` is not part of `all`: it encodes a table of candidates with the exported bundle, and fills a store.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which steps there are, in an order in which each finds its inputs made.
+"""The steps, in an order in which each finds its inputs.
 
-A step's own module holds its plan (the part of the recipe that it is given), its inputs (the steps that it reads) and
-its function. It is imported when the step is asked for, because most of them import torch, which takes seconds.
+A step's own module holds its plan (its part of the recipe), its inputs (the folders that it reads) and its function.
+The module is imported only for a step that runs: most of them import torch, which takes seconds.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,11 +72,9 @@ def code_digest(function: Callable[..., Any]) -> str:
 
 def reached(function: Callable[..., Any]) -> dict[str, list[str]]:
     """The syntax of each definition of ours that the function reaches, by `module:name`."""
-    if function.__module__.split(".")[0] not in OURS:
-        raise TypeError(f"a plan cannot hold {function!r}: its code is not of this repository")
     # A function within a function counts by the outermost one, a lambda outside of functions by its whole module.
     outermost = function.__qualname__.split(".")[0]
-    waiting = [Definition(function.__module__, WHOLE if outermost == "<lambda>" else outermost)]
+    waiting = [Definition(_module_name(function), WHOLE if outermost == "<lambda>" else outermost)]
     found: dict[str, list[str]] = {}
     while waiting:
         wanted = waiting.pop()
@@ -170,6 +169,15 @@ def _imports(node: ast.AST, package: list[str]) -> Iterator[tuple[str, Definitio
                 whole = f"{base}.{each.name}"
                 definition = Definition(whole, WHOLE) if _path_of(whole) else Definition(base, each.name)
                 yield each.asname or each.name, definition
+
+
+def _module_name(function: Callable[..., Any]) -> str:
+    """Its own name also where the module runs as `__main__`."""
+    spec = getattr(sys.modules.get(function.__module__), "__spec__", None)
+    name: str = spec.name if spec else function.__module__
+    if name.split(".")[0] not in OURS:
+        raise TypeError(f"a plan cannot hold {function!r}: its code is not of this repository")
+    return name
 
 
 @functools.cache

@@ -184,6 +184,16 @@ def test_a_function_in_a_plan_counts_by_its_code_and_by_what_it_holds() -> None:
     assert describe(some_lists(1)) != describe(lambda: 1)
 
 
+def test_two_functions_within_a_function_count_as_two() -> None:
+    def one() -> int:
+        return 1
+
+    def two() -> int:
+        return 2
+
+    assert describe(one) != describe(two)
+
+
 @pytest.mark.parametrize("value", [object(), json.dumps, len, {"key": open}])
 def test_a_plan_cannot_hold_what_has_no_description(value: Any) -> None:
     with pytest.raises(TypeError, match="a plan cannot hold"):

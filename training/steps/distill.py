@@ -14,19 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
+from models.text import TextEncoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, labelled_for, read_lists, some_drawn, some_of_each
 from training.data.soft_labels import read_soft_labels
-from training.distillation.initial_encoder import initial_encoder
 from training.distillation.loss_weight_sweep import sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.distillation.student_trainers import AnyTrainer, FlatTrainer, SplitTrainer
 from training.evaluation.report import LossWeightSweep, to_json
 from training.files import write_json
 from training.metrics.calibration import fit_calibrations
-from training.nets.checkpoints import Calibrations, Student, save_model
-from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
+from training.nets.checkpoints import Calibrations, Student, encoder_folder, made_once, save_model
+from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
+from training.nets.llm_teacher import is_decoder
 from training.nets.split_student import new_split_student
+from training.objectives.in_batch_negatives import contrast
 from training.objectives.late_interaction import encode_sides
 from training.objectives.position_bias import calibrate_attractiveness
 from training.policy.parser import read_policy
@@ -34,6 +36,7 @@ from training.recipe import ActionHeadsPlan, HeadNames, Recipe, StudentPlan, Tex
 from training.step_runner import Resources, Step
 from training.steps.text_encoder import text_encoder
 from training.steps.train_engagement_teacher import read_examination
+from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
 
@@ -158,16 +161,35 @@ def _new_trainer(
 ) -> AnyTrainer:
     encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
     train = read_lists(inputs.data, plan.heads.graded, "train")
-    student, graded, embeddings = plan.student, plan.heads.graded, plan.training.train_embeddings
+    student = plan.student
     if student.split is None:
-        return FlatTrainer(student, encoder, inputs.teach, train, embeddings)
-    labelled = material.labelled
-    start = initial_encoder(student.phases.sides, graded, encoder, inputs.teach, labelled, out, embeddings=embeddings)
+        return FlatTrainer(student, encoder, inputs.teach, train, plan.training.train_embeddings)
+    start = _initial_encoder(plan, encoder, inputs.teach, material.labelled, out)
     untrained = new_split_student(start, student.split).eval()
     train = some_drawn(train, student.lists, plan.seed)
-    scored = [*labelled, *material.graded, *material.logged]
+    scored = [*material.labelled, *material.graded, *material.logged]
     sides = encode_sides(untrained, encoder, [*train, *scored], resources.embeddings)
-    return SplitTrainer(student, graded, untrained, sides, train)
+    return SplitTrainer(student, plan.heads.graded, untrained, sides, train)
+
+
+def _initial_encoder(
+    plan: DistillPlan, encoder: TextEncoder, teacher: Path, labelled: list[CandidateList], out: Path
+) -> CrossEncoder:
+    """The encoder of a split student. It has learnt what its teacher can teach with both sides apart.
+
+    The teacher itself, if it is a cross-encoder. Otherwise the encoder that learnt from the same grades beside the
+    language model, after it has also learnt from that model's soft labels.
+    """
+    start = load_cross_encoder(encoder_folder(teacher))
+    if not is_decoder(teacher / "model"):
+        return start
+
+    def trained() -> CrossEncoder:
+        model = train_embeddings(start, plan.training.train_embeddings)
+        fit(model, labelled, contrast(model, encoder, plan.heads.graded), plan.student.phases.sides, out / "encoder")
+        return model
+
+    return made_once(out / "encoder" / "model", trained)
 
 
 def distill_plan(recipe: Recipe) -> DistillPlan:
