@@ -14,18 +14,15 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
 from service.admission.early_rejection import Claim, EarlyRejection
+from service.http import header_limits
 from service.http.api_keys import ApiKeys, Caller
 from service.http.context import NO_NOTE, NOTE, RequestContext, ResponseNote
-from service.http.header_limits import METHODS, AllowedHosts, check_content, check_length, check_size
-from service.http.problems import DEADLINE_HEADER, invalid, problem
-from service.http.schemas import DeadlineMs
+from service.http.problems import problem
 from service.observability.timings import Timings
 from service.settings import LimitSettings
 
@@ -40,7 +37,6 @@ OUTCOMES = {429: "refused", 503: "overload", 504: "deadline"}
 ANONYMOUS = Caller("anonymous", frozenset())
 
 log = logging.getLogger("fitscore")
-_DEADLINE = TypeAdapter(DeadlineMs)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -60,7 +56,7 @@ class RequestGuard:
         app: ASGIApp,
         *,
         limits: LimitSettings,
-        hosts: AllowedHosts,
+        hosts: header_limits.AllowedHosts,
         keys: ApiKeys,
         early_rejection: EarlyRejection,
         draining: asyncio.Event,
@@ -105,7 +101,7 @@ class RequestGuard:
         caller = self._check_head(scope, route, headers)
         deadline_ms, latest_s = None, math.inf
         if route in SCORING:
-            deadline_ms = stated_deadline_ms(headers)
+            deadline_ms = header_limits.stated_deadline_ms(headers)
             if deadline_ms is not None:
                 latest_s = deadline_ms / 1000
             elif route != "/score":  # whose body, still unread, may state one
@@ -130,8 +126,8 @@ class RequestGuard:
 
     def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
         caller = self._keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
-        check_size(scope, self._limits)
-        if scope["method"] not in METHODS:
+        header_limits.check_size(scope, self._limits)
+        if scope["method"] not in header_limits.METHODS:
             raise errors.MethodNotAllowed
         path = scope["path"]
         if path in self._hidden or (self._only is not None and path not in self._only):
@@ -143,9 +139,9 @@ class RequestGuard:
                 raise errors.Unauthorized
             if SCOPES.get(route, "score") not in caller.scopes:
                 raise errors.Forbidden
-        check_length(headers, self._limits)
+        header_limits.check_length(headers, self._limits)
         if (scope["method"], route) in WITH_BODY:
-            check_content(headers)
+            header_limits.check_content(headers)
         return caller or ANONYMOUS
 
     async def _read(self, receive: Receive) -> bytes:
@@ -194,18 +190,6 @@ def request_id(headers: Mapping[bytes, bytes]) -> str:
     """The caller's request id if it is a plain word, else a new one."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-
-
-def stated_deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:
-    """The deadline header, or None without one. Raises Invalid."""
-    stated = headers.get(DEADLINE_HEADER.lower().encode())
-    if stated is None:
-        return None
-    try:
-        return _DEADLINE.validate_python(stated.decode("latin-1"))
-    except ValidationError as error:
-        found: list[Mapping[str, Any]] = [{**each, "loc": ("header", DEADLINE_HEADER)} for each in error.errors()]
-    raise invalid(found)
 
 
 def route_of(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Checks on request headers alone: size, Host, Content-Type and Content-Length.
+"""Checks on request headers alone: size, Host, Content-Type, Content-Length and the deadline.
 
 Does not know keys, bodies or routes.
 """
@@ -6,15 +6,20 @@ Does not know keys, bodies or routes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.types import Scope
 
 from service.errors import BadRequest, HeadersTooLarge, Misdirected, TooLarge, UnsupportedMedia
+from service.http.problems import DEADLINE_HEADER, invalid
+from service.http.schemas import DeadlineMs
 from service.settings import LimitSettings
 
 Headers = Mapping[bytes, bytes]
 # The methods of all routes. A request with another method is rejected at once.
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+_DEADLINE = TypeAdapter(DeadlineMs)
 
 
 class AllowedHosts:
@@ -72,3 +77,15 @@ def check_content(headers: Headers) -> None:
         raise UnsupportedMedia("the content type must be application/json")
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         raise UnsupportedMedia("compressed bodies are not supported")
+
+
+def stated_deadline_ms(headers: Headers) -> int | None:
+    """The deadline header, or None without one. Raises Invalid."""
+    stated = headers.get(DEADLINE_HEADER.lower().encode())
+    if stated is None:
+        return None
+    try:
+        return _DEADLINE.validate_python(stated.decode("latin-1"))
+    except ValidationError as error:
+        found: list[Mapping[str, Any]] = [{**each, "loc": ("header", DEADLINE_HEADER)} for each in error.errors()]
+    raise invalid(found)

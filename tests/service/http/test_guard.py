@@ -10,7 +10,8 @@ from fastapi import FastAPI, Header
 from starlette.testclient import TestClient
 
 from service.errors import Invalid
-from service.http.guard import outcome_of, route_of, stated_deadline_ms
+from service.http.guard import outcome_of, route_of
+from service.http.header_limits import stated_deadline_ms
 from service.http.schemas import DeadlineMs
 from tests.support.fakes import GatedScorer, loading
 from tests.support.metrics import read
