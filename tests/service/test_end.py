@@ -1,5 +1,6 @@
 """A shutdown loses no client that has connected, even one in the kernel's backlog or one that has sent nothing yet."""
 
+import gc
 import json
 import socket
 import threading
@@ -167,3 +168,13 @@ def test_an_idle_connection_is_closed_unless_a_request_is_arriving(start: Start)
         started.server.over.set()
         assert is_last(received(asking))
         assert received(idle) == b""
+
+
+def test_a_socket_that_cannot_listen_is_closed() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        # An open socket would end this test with a ResourceWarning, and warnings are errors.
+        with pytest.raises(OSError, match="in use"):
+            listen("127.0.0.1", taken.getsockname()[1])
+        gc.collect()

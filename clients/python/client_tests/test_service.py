@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ from fitscore_client import (
     Candidate,
     Client,
     Conflict,
+    DeadlineExceeded,
+    DeadlinePassed,
     InvalidRequest,
     NotFound,
-    Problem,
     QuotaSpent,
     RetryPolicy,
+    Unavailable,
     UpsertInterrupted,
 )
 
@@ -136,12 +139,12 @@ def test_a_spent_quota_is_waited_for(url: str, client: Client) -> None:
     assert len(client.score(MEMBER, unknown).scores) == 1000
 
 
-def test_a_budget_that_is_too_short_ends_in_time(client: Client) -> None:
+def test_a_budget_that_is_too_short_scores_nothing(client: Client) -> None:
     many = [Candidate(str(number), "x y z " * 400) for number in range(300)]
-    with pytest.raises(Exception) as caught:  # noqa: PT011 -- a refusal or a deadline, by what the service knows
-        client.score(MEMBER, many, budget_s=0.001)
-    assert type(caught.value).__name__ in ("DeadlineExceeded", "DeadlinePassed", "Unavailable")
-    assert not isinstance(caught.value, Problem) or caught.value.request_id
+    statuses: set[str] = set()
+    with suppress(DeadlineExceeded, DeadlinePassed, Unavailable):  # by how far the request came in time
+        statuses = {each.status for each in client.score(MEMBER, many, budget_s=0.001).scores}
+    assert statuses <= {"cold", "not_scored"}
 
 
 def test_the_asynchronous_client_gives_the_same_scores(url: str, client: Client) -> None:
