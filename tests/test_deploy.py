@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
@@ -13,9 +16,12 @@ import pytest
 import yaml
 
 from deploy import values_schema
+from deploy.grafana import dashboard
+from deploy.grafana.panels import NOT_SHOWN
 from service.app import create_app
 from service.http.guard import PATHS, SCORING
-from tests.support.service import settings_of
+from service.settings import read_settings
+from tests.support.service import ServeOnPort, settings_of
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -167,6 +173,16 @@ def test_every_series_of_the_rules_exists(exported: set[str]) -> None:
     assert not {"fitscore_requests", "fitscore_requests_bucket"} & exported  # a misspelt one would be found
 
 
+def test_the_dashboard_is_current_and_shows_every_series_or_says_why_not(exported: set[str]) -> None:
+    text = dashboard.FILE.read_text(encoding="utf-8")
+    assert text == dashboard.rendered(), "run make deploy-files"
+    shown = set(SERIES.findall(text))
+    assert shown <= exported
+    families = {re.sub("_(bucket|count|sum)$", "", name) for name in exported}
+    missing = {name for name in families if not any(each.startswith(name) for each in shown)}
+    assert missing == NOT_SHOWN.keys()
+
+
 @pytest.mark.parametrize("name", ["haproxy.cfg", "nginx.conf", "envoy.yaml"])
 def test_a_proxy_passes_every_path_that_scores(name: str) -> None:
     text = (DEPLOY / "proxy" / name).read_text(encoding="utf-8")
@@ -191,3 +207,29 @@ def test_each_alert_is_graded_described_tested_and_in_the_runbook() -> None:
         assert alert["annotations"].keys() == {"summary", "description", "runbook_url"}
         assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
         assert f"alertname: {name}" in tests
+
+
+def test_the_compose_file_gives_settings_that_the_service_takes_and_time_to_drain() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    service = compose["services"]["fitscore"]
+    server = read_settings(service["environment"]).server
+    assert float(service["stop_grace_period"].removesuffix("s")) >= server.drain_delay_s + server.grace_s + 5
+    (port,) = service["ports"]
+    assert port == f"127.0.0.1:{server.port}:{server.port}", "without keys it must not be reached from outside"
+    scrape = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text(encoding="utf-8"))["scrape_configs"]
+    assert scrape[0]["static_configs"][0]["targets"] == [f"fitscore:{server.metrics_port}"]
+    for each in compose["services"].values():
+        assert each["read_only"]
+        assert each["cap_drop"] == ["ALL"]
+
+
+def test_the_health_check_of_the_image_asks_the_port_that_is_set(
+    serve_on_port: ServeOnPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])$", text, re.MULTILINE)
+    program = json.loads(found)[2]
+    monkeypatch.setenv("FITSCORE_PORT", str(serve_on_port().port))
+    subprocess.run([sys.executable, "-c", program], check=True)
+    monkeypatch.setenv("FITSCORE_PORT", "1")
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode != 0

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
+from deploy.__main__ import MANIFESTS, manifests
 from service.settings import NAMES, PREFIX, read_settings
 from tests.platform.helm import (
     CHART,
@@ -27,6 +29,10 @@ from tests.platform.helm import (
     the,
     written,
 )
+from tests.platform.programs import free_ports
+from tests.support.service import CANDIDATES, MEMBER
+from tests.support.service_process import process
+from tests.support.waiting import PATIENCE_S
 
 VERSIONS = ("1.30", "1.33", "1.37")
 CUSTOM = ("ServiceMonitor", "PrometheusRule", "ScaledObject")
@@ -236,3 +242,44 @@ def template_of(package: Path, folder: Path) -> str:
     done = helm("template", "fs", str(package), "-f", written(FEATURES["monitored"], folder))
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_manifests_are_current_and_valid(tmp_path: Path) -> None:
+    text = MANIFESTS.read_text(encoding="utf-8")
+    assert text == manifests(), "run make deploy-files"
+    (tmp_path / "all.yaml").write_text(text, encoding="utf-8")
+    done = validate(tmp_path, "1.37")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_probes_and_ports_of_the_chart_are_those_of_the_service(bundle: Path, tmp_path: Path) -> None:
+    """The container's variables start the real service, on other ports and this machine's loopback."""
+    ports = dict(zip(("port", "metricsPort"), free_ports(2), strict=True))
+    documents = rendered(dict(ports), tmp_path)
+    variables = {name.removeprefix(PREFIX): value for name, value in environment(documents).items()}
+    variables |= {"HOST": "127.0.0.1", "BUNDLE": str(bundle), "THREADS": "1"}
+    pod = container(documents)
+    numbers = {each["name"]: each["containerPort"] for each in pod["ports"]}
+    with process(**variables):
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            asked = pod[probe]["httpGet"]
+            url = f"http://127.0.0.1:{numbers[asked['port']]}{asked['path']}"
+            assert httpx.get(url, timeout=PATIENCE_S).status_code == 200, probe
+        services = [each["spec"]["ports"][0] for each in documents if each["kind"] == "Service"]
+        callers, metrics = (f"http://127.0.0.1:{numbers[each['targetPort']]}" for each in services)
+        body = {"member": MEMBER, "candidates": CANDIDATES}
+        assert httpx.post(f"{callers}/score", json=body, timeout=PATIENCE_S).status_code == 200
+        assert httpx.get(f"{callers}/metrics", timeout=PATIENCE_S).status_code == 404
+        assert "fitscore_ready 1.0" in httpx.get(f"{metrics}/metrics", timeout=PATIENCE_S).text
+        assert httpx.post(f"{metrics}/score", json=body, timeout=PATIENCE_S).status_code == 404
+
+
+def test_the_pod_of_helm_test_scores_at_the_real_service(bundle: Path, tmp_path: Path) -> None:
+    (ask,) = the("Pod", rendered({}, tmp_path))["spec"]["containers"]
+    program = ask["args"][0]
+    with process(BUNDLE=str(bundle)) as (_, client):
+        address = str(client.base_url).rstrip("/")
+        done = subprocess.run([sys.executable, "-c", program, address], capture_output=True, text=True, check=False)
+        assert '"scored"' in done.stdout, done.stderr
+    done = subprocess.run([sys.executable, "-c", program, address], capture_output=True, text=True, check=False)
+    assert done.returncode != 0  # nothing answers there any more
