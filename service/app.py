@@ -48,13 +48,7 @@ from service.rollout.metrics import RolloutMetrics
 from service.rollout.router import RolloutRouter
 from service.scoring.metrics import HeadScores
 from service.scoring.pipeline import Score, ScoringPipeline
-from service.settings import (
-    AuditSettings,
-    BadSetting,
-    BatchingSettings,
-    ModelSettings,
-    Settings,
-)
+from service.settings import AuditSettings, BadSetting, BatchingSettings, ModelSettings, Settings
 from service.store.factory import Store, open_store
 from service.store.metrics import StoreMetrics
 from service.store.writes import BoundedWriter
@@ -122,7 +116,7 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
     guard = functools.partial(
         RequestGuard,
-        _api(context, keys, parts.audit),
+        app=_api(context, keys, parts.audit),
         limits=limits,
         keys=keys,
         early_rejection=EarlyRejection(parts.admission),

@@ -1,7 +1,4 @@
-"""Runs one batch and bisects it on failure, so that a bad item fails alone.
-
-Knows nothing about queues, threads or deadlines.
-"""
+"""Runs one batch, and bisects it on failure, so that a bad item fails alone. Knows no queues, threads or deadlines."""
 
 from __future__ import annotations
 

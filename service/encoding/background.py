@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from models.text import TokenIds
@@ -26,30 +27,22 @@ BACKGROUND_DEADLINE_S = 3600.0
 GROUP_SIZE = 32
 
 
+@dataclass(eq=False)
 class BackgroundEncoder:
     """Token ids by key that wait to be encoded, oldest first. One short batch at a time is with the engine.
 
     `dropped(num)` is called for candidates that found the queue full; they are encoded when a request needs them.
     """
 
-    def __init__(
-        self,
-        flight: SingleFlight,
-        lookup: Lookup,
-        tokenizer: TokenizerThread,
-        *,
-        max_candidates: int,
-        dropped: Callable[[int], None],
-    ) -> None:
-        self._flight = flight
-        self._lookup = lookup
-        self._tokenizer = tokenizer
-        self._max_candidates = max_candidates
-        self._dropped = dropped
-        self._live: tuple[LiveModel, SplitOperations] | None = None
-        self._waiting: dict[bytes, tuple[SplitOperations, TokenIds]] = {}
-        self._running = 0
-        self._added = asyncio.Event()
+    flight: SingleFlight
+    lookup: Lookup
+    tokenizer: TokenizerThread
+    max_candidates: int
+    dropped: Callable[[int], None]
+    _live: tuple[LiveModel, SplitOperations] | None = field(default=None, init=False)
+    _waiting: dict[bytes, tuple[SplitOperations, TokenIds]] = field(default_factory=dict, init=False)
+    _running: int = field(default=0, init=False)
+    _added: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     @property
     def unfinished(self) -> int:
@@ -62,7 +55,7 @@ class BackgroundEncoder:
 
     @property
     def room(self) -> int:
-        return max(0, self._max_candidates - len(self._waiting))
+        return max(0, self.max_candidates - len(self._waiting))
 
     def use(self, model: LiveModel) -> None:
         """Encode for this model from now on; forget the candidates that wait for another."""
@@ -83,8 +76,8 @@ class BackgroundEncoder:
         model, operations = live
         for start in range(0, len(candidates), GROUP_SIZE):
             group = candidates[start : start + GROUP_SIZE]
-            find = partial(self._lookup.missing, model, operations.shape, group)
-            missing = await self._tokenizer.run_in_background(find)
+            find = partial(self.lookup.missing, model, operations.shape, group)
+            missing = await self.tokenizer.run_in_background(find)
             if self._live is not live:  # swapped meanwhile
                 return
             self.add(operations, missing)
@@ -98,7 +91,7 @@ class BackgroundEncoder:
             else:
                 num_dropped += 1
         if num_dropped:
-            self._dropped(num_dropped)
+            self.dropped(num_dropped)
         if self._waiting:
             self._added.set()
 
@@ -118,7 +111,7 @@ class BackgroundEncoder:
             latest = time.monotonic() + BACKGROUND_DEADLINE_S
             self._running = len(texts)
             try:
-                await self._flight.encode(operations.background, texts, arrived=latest, deadline=latest)
+                await self.flight.encode(operations.background, texts, arrived=latest, deadline=latest)
             except EngineDead:
                 return
             finally:

@@ -1,7 +1,4 @@
-"""Texts of members and candidates, and token ids of pairs for a cross-encoder; the thread that makes both.
-
-Knows nothing of queues or HTTP.
-"""
+"""Texts of members and candidates, token ids of pairs, and the thread that makes both. Knows no queues and no HTTP."""
 
 from __future__ import annotations
 

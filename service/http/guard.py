@@ -44,6 +44,7 @@ class ClientDisconnected(Exception):
     """The client closed the connection before its response."""
 
 
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RequestGuard:
     """Wraps the app.
 
@@ -51,36 +52,23 @@ class RequestGuard:
     called after each request. `hidden` paths are answered 404; so are all but those of `only`, where it is given.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        limits: LimitSettings,
-        hosts: header_limits.AllowedHosts,
-        keys: ApiKeys,
-        early_rejection: EarlyRejection,
-        draining: asyncio.Event,
-        answered: Callable[[str, str, float], None],
-        hidden: frozenset[str] = frozenset(),
-        only: frozenset[str] | None = None,
-    ) -> None:
-        self._app = app
-        self._limits = limits
-        self._hosts = hosts
-        self._keys = keys
-        self._early_rejection = early_rejection
-        self._draining = draining
-        self._answered = answered
-        self._hidden = hidden
-        self._only = only
+    app: ASGIApp
+    limits: LimitSettings
+    hosts: header_limits.AllowedHosts
+    keys: ApiKeys
+    early_rejection: EarlyRejection
+    draining: asyncio.Event
+    answered: Callable[[str, str, float], None]
+    hidden: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of two counts, as in the app
         route = route_of(scope["path"])
-        exchange = _Exchange(request_id(headers), route, send, close=self._draining.is_set())
+        exchange = _Exchange(request_id(headers), route, send, close=self.draining.is_set())
         try:
             await self._handle(scope, headers, receive, exchange)
         except errors.ServiceError as error:
@@ -92,7 +80,7 @@ class RequestGuard:
             log.error("request %s failed: %s at %s", exchange.id, type(error).__name__, _place(error))
             if not exchange.started:
                 await problem(errors.Internal(), exchange.id)(scope, receive, exchange.send)
-        self._answered(exchange.route, exchange.outcome, time.monotonic() - exchange.arrived)
+        self.answered(exchange.route, exchange.outcome, time.monotonic() - exchange.arrived)
 
     async def _handle(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, exchange: _Exchange
@@ -105,13 +93,13 @@ class RequestGuard:
             if deadline_ms is not None:
                 latest_s = deadline_ms / 1000
             elif route != "/score":  # whose body, still unread, may state one
-                latest_s = self._limits.default_deadline_ms / 1000
-            self._early_rejection.before_body(latest_s)
+                latest_s = self.limits.default_deadline_ms / 1000
+            self.early_rejection.before_body(latest_s)
         body = await self._read(receive)
         if not body and (scope["method"], route) in WITH_BODY:
             raise errors.NotJson("the body is empty")
         if route in SCORING:
-            self._early_rejection.before_parsing(latest_s, body)
+            self.early_rejection.before_parsing(latest_s, body)
         exchange.timings.lap("read")
         context = RequestContext(exchange.id, caller, deadline_ms, exchange.arrived, exchange.timings)
         scope["state"] = {**scope.get("state", {}), "context": context}
@@ -120,32 +108,32 @@ class RequestGuard:
         async def receive_again() -> Message:
             return unread.pop() if unread else await receive()
 
-        await self._app(scope, receive_again, exchange.send)
+        await self.app(scope, receive_again, exchange.send)
         if exchange.note.allowed_s:
-            self._early_rejection.rejected(Claim(exchange.note.allowed_s, len(body)))
+            self.early_rejection.rejected(Claim(exchange.note.allowed_s, len(body)))
 
     def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
-        caller = self._keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
-        header_limits.check_size(scope, self._limits)
+        caller = self.keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
+        header_limits.check_size(scope, self.limits)
         if scope["method"] not in header_limits.METHODS:
             raise errors.MethodNotAllowed
         path = scope["path"]
-        if path in self._hidden or (self._only is not None and path not in self._only):
+        if path in self.hidden or (self.only is not None and path not in self.only):
             raise errors.NotFound
         if route != "probe":  # a prober addresses the service by IP, and learns nothing
-            self._hosts.check(scope)
+            self.hosts.check(scope)
         if path not in OPEN:
             if caller is None:
                 raise errors.Unauthorized
             if SCOPES.get(route, "score") not in caller.scopes:
                 raise errors.Forbidden
-        header_limits.check_length(headers, self._limits)
+        header_limits.check_length(headers, self.limits)
         if (scope["method"], route) in WITH_BODY:
             header_limits.check_content(headers)
         return caller or ANONYMOUS
 
     async def _read(self, receive: Receive) -> bytes:
-        limit = self._limits.max_body_bytes
+        limit = self.limits.max_body_bytes
         chunks: list[bytes] = []
         size = 0
         while True:

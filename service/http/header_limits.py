@@ -1,7 +1,4 @@
-"""Checks on request headers alone: size, Host, Content-Type, Content-Length and the deadline.
-
-Does not know keys, bodies or routes.
-"""
+"""Checks on request headers: size, Host, Content-Type, Content-Length and deadline. Knows no keys, bodies or routes."""
 
 from __future__ import annotations
 

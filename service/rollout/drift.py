@@ -1,7 +1,4 @@
-"""Drift between two distributions of scores: the population stability index (PSI) over groups of bins.
-
-Pure: counts in, numbers out.
-"""
+"""Drift between two distributions of scores: the population stability index (PSI). Pure: counts in, numbers out."""
 
 from __future__ import annotations
 
