@@ -194,6 +194,13 @@ def test_two_functions_within_a_function_count_as_two() -> None:
     assert describe(one) != describe(two)
 
 
+BY_NAME = {"one": lambda: 1}
+
+
+def test_a_lambda_outside_of_functions_counts_by_its_whole_module() -> None:
+    assert f"{__name__}:*" in reached(BY_NAME["one"])
+
+
 @pytest.mark.parametrize("value", [object(), json.dumps, len, {"key": open}])
 def test_a_plan_cannot_hold_what_has_no_description(value: Any) -> None:
     with pytest.raises(TypeError, match="a plan cannot hold"):

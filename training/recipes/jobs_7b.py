@@ -17,7 +17,7 @@ from training.data.source_files import SourceFiles
 from training.nets.shapes import Lora
 from training.recipe import DecoderPlan, Recipe
 from training.recipes import jobs
-from training.trainer.schedule import Phases, Schedule
+from training.trainer.schedule import Schedule
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 BASE = "The teacher: LoRA on Qwen2.5-7B-Instruct (Alibaba Cloud, Apache-2.0), which is no part of the student."
@@ -32,7 +32,9 @@ def base(data: SourceFiles, _: Path) -> str:
 def recipe() -> Recipe:
     """Qwen2.5-7B reads the policy with every pair; MiniLM-L6 learns from its labels."""
     small = jobs.recipe()
-    card = small.export.card
+    card = replace(
+        small.export.card, title="Fitscore jobs student of a 7B teacher", data=(*small.export.card.data, BASE)
+    )
     decoder = DecoderPlan(
         base=base,
         questions={"relevance": "By the policy, does this job fit the member?"},
@@ -40,28 +42,13 @@ def recipe() -> Recipe:
         lora=Lora(rank=16, alpha=32),
         lists_at_once=1,
     )
+    teacher_pairs = Schedule(steps=1500, lists_per_step=16, learning_rate=2e-4, checkpoint_every=50)
+    student_sides = Schedule(steps=1000, lists_per_step=16, learning_rate=5e-5, added_learning_rate=1e-3)
     return replace(
         small,
         name="jobs-7b",
-        teacher=replace(
-            small.teacher,
-            phases=Phases(
-                sides=small.teacher.phases.sides,
-                pairs=Schedule(steps=1500, lists_per_step=16, learning_rate=2e-4, checkpoint_every=50),
-            ),
-            decoder=decoder,
-        ),
-        student=replace(
-            small.student,
-            phases=Phases(
-                sides=Schedule(steps=1000, lists_per_step=16, learning_rate=5e-5, added_learning_rate=1e-3),
-                pairs=small.student.phases.pairs,
-            ),
-            annotated_lists=8000,
-        ),
+        teacher=replace(small.teacher, phases=replace(small.teacher.phases, pairs=teacher_pairs), decoder=decoder),
+        student=replace(small.student, phases=replace(small.student.phases, sides=student_sides), annotated_lists=8000),
         evaluation=replace(small.evaluation, teacher_lists=None),
-        export=replace(
-            small.export,
-            card=replace(card, title="Fitscore jobs student of a 7B teacher", data=(*card.data, BASE)),
-        ),
+        export=replace(small.export, card=card),
     )

@@ -44,7 +44,7 @@ class PointCost:
 
 
 @dataclass(frozen=True)
-class Material:
+class SweepData:
     """What all models share: the text encoder, training lists, validation lists, and the folder of cached encodings."""
 
     encoder: TextEncoder
@@ -80,24 +80,22 @@ def sweep_architectures(plan: SweepPlan, inputs: SweepInputs, out: Path, resourc
     if sweep := plan.sweep:
         encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
         train = some_drawn(read_lists(inputs.data, plan.heads, "train"), plan.lists, plan.seed)
-        material = Material(
-            encoder, plan.heads, train, read_lists(inputs.data, plan.heads, "valid"), resources.embeddings
-        )
+        data = SweepData(encoder, plan.heads, train, read_lists(inputs.data, plan.heads, "valid"), resources.embeddings)
         model = load_cross_encoder(encoder_folder(inputs.teach))
         found = {
-            name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep.schedule, material))
+            name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep.schedule, data))
             for shape in sweep.shapes
         }
-        found[FLAT] = _measured(out / FLAT, partial(_flat, model, material))
-        rows = _rows(material, found)
+        found[FLAT] = _measured(out / FLAT, partial(_flat, model, data))
+        rows = _rows(data, found)
     write_json(out / "frontier.json", to_json(list[ShapePoint], rows))
 
 
-def _rows(material: Material, found: Mapping[str, tuple[PointCost, np.ndarray]]) -> list[ShapePoint]:
+def _rows(data: SweepData, found: Mapping[str, tuple[PointCost, np.ndarray]]) -> list[ShapePoint]:
     _, reference = next(iter(found.values()))
     rows = []
     for name, (cost, logits) in found.items():
-        sources = quality(material.valid, material.heads[0], logits[:, 0], reference[:, 0])
+        sources = quality(data.valid, data.heads[0], logits[:, 0], reference[:, 0])
         rows.append(ShapePoint(name, cost.pairs_per_second, cost.slot_bytes, sources))
     return rows
 
@@ -116,27 +114,25 @@ def name_of(shape: SplitShape) -> str:
 
 
 def _student(
-    teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, material: Material, folder: Path
+    teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, data: SweepData, folder: Path
 ) -> tuple[PointCost, np.ndarray]:
     student = new_split_student(teacher, shape).eval()
     if shape.joint_layers:
-        sides = encode_sides(student, material.encoder, material.train, material.cache)
-        fit(student.scorer, material.train, contrast_jointly(student, sides, material.heads), schedule, folder)
-    logits = score_lists(
-        student, encode_sides(student, material.encoder, material.valid, material.cache), material.valid
-    )
+        sides = encode_sides(student, data.encoder, data.train, data.cache)
+        fit(student.scorer, data.train, contrast_jointly(student, sides, data.heads), schedule, folder)
+    logits = score_lists(student, encode_sides(student, data.encoder, data.valid, data.cache), data.valid)
     width = student.backbone.config.hidden_size
-    return PointCost(_pairs_per_second(student, material, folder), 2 * (shape.pooled + 1) * width), logits
+    return PointCost(_pairs_per_second(student, data, folder), 2 * (shape.pooled + 1) * width), logits
 
 
-def _flat(teacher: CrossEncoder, material: Material, folder: Path) -> tuple[PointCost, np.ndarray]:
-    logits = teacher_logits(teacher, material.encoder, material.valid, material.cache)
-    return PointCost(_pairs_per_second(teacher, material, folder), 0), logits
+def _flat(teacher: CrossEncoder, data: SweepData, folder: Path) -> tuple[PointCost, np.ndarray]:
+    logits = teacher_logits(teacher, data.encoder, data.valid, data.cache)
+    return PointCost(_pairs_per_second(teacher, data, folder), 0), logits
 
 
-def _pairs_per_second(model: Student, material: Material, folder: Path) -> float:
+def _pairs_per_second(model: Student, data: SweepData, folder: Path) -> float:
     write_graphs(model, folder, "fp32")
-    return open_graphs(model, folder, "fp32", material.encoder).throughput(material.valid)["pairs"]
+    return open_graphs(model, folder, "fp32", data.encoder).throughput(data.valid)["pairs"]
 
 
 FRONTIER = Step(

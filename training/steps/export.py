@@ -67,7 +67,6 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
     model, calibrations = load_student(inputs.distill)
     model.cpu().eval()
     heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in plan.heads)
-    report = read_json(inputs.evaluate / "report.json")
     card, text = plan.export.card, plan.text
     manifest = Manifest(
         format=1,
@@ -91,7 +90,7 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
         graphs=_graphs(model),
         known_answers=_known_answers(plan, model, text_encoder(text, resources), heads),
         training=_provenance(plan, policy, inputs),
-        figures=report,
+        figures=read_json(inputs.evaluate / "report.json"),
         files={},
     )
     contents = {name: (inputs.compress / name).read_bytes() for name in {graph.file for graph in manifest.graphs}}
