@@ -39,7 +39,7 @@ test: $(DEV)/.installed ## run the tests for every change, about two minutes; AR
 test-service: $(SERVICE_TESTS)/.installed ## run the tests of service and models without torch, under a minute
 	@exec $(SERVICE_TESTS)/bin/python -m pytest $(PARALLEL) -m 'not slow and not cluster and not platform' tests/service tests/models tests/faults $(ARGS)
 
-test-all: $(DEV)/.installed ## run every test: trainings, clusters, fuzzing; Redis and HAProxy where installed
+test-all: $(DEV)/.installed ## run every test: trainings, clusters, fuzzing; Redis where installed
 	@exec $(DEV)/bin/python -m pytest $(PARALLEL) -m 'not platform' --hypothesis-profile=thorough $(ARGS)
 
 test-platform: $(PLATFORM)/.tools ## test deploy/ with Helm, Prometheus, proxies, checkov; installs them by name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -221,6 +222,18 @@ def test_the_compose_file_gives_settings_that_the_service_takes_and_time_to_drai
     for each in compose["services"].values():
         assert each["read_only"]
         assert each["cap_drop"] == ["ALL"]
+
+
+def test_make_test_platform_says_what_it_needs_where_it_can_install_nothing(tmp_path: Path) -> None:
+    for name in ("bash", "env", "dirname", "id"):
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    command = ["bash", str(ROOT / "tests" / "platform" / "install.sh"), str(tmp_path)]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("test-platform: needs ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_health_check_of_the_image_asks_the_port_that_is_set(

@@ -255,7 +255,7 @@ def test_the_manifests_are_current_and_valid(tmp_path: Path) -> None:
 def test_probes_and_ports_of_the_chart_are_those_of_the_service(bundle: Path, tmp_path: Path) -> None:
     """The container's variables start the real service, on other ports and this machine's loopback."""
     ports = dict(zip(("port", "metricsPort"), free_ports(2), strict=True))
-    documents = rendered(dict(ports), tmp_path)
+    documents = rendered({**ports, "settings": {"hosts": "scores.example.org"}}, tmp_path)
     variables = {name.removeprefix(PREFIX): value for name, value in environment(documents).items()}
     variables |= {"HOST": "127.0.0.1", "BUNDLE": str(bundle), "THREADS": "1"}
     pod = container(documents)
@@ -268,8 +268,9 @@ def test_probes_and_ports_of_the_chart_are_those_of_the_service(bundle: Path, tm
         services = [each["spec"]["ports"][0] for each in documents if each["kind"] == "Service"]
         callers, metrics = (f"http://127.0.0.1:{numbers[each['targetPort']]}" for each in services)
         body = {"member": MEMBER, "candidates": CANDIDATES}
-        assert httpx.post(f"{callers}/score", json=body, timeout=PATIENCE_S).status_code == 200
-        assert httpx.get(f"{callers}/metrics", timeout=PATIENCE_S).status_code == 404
+        host = {"Host": "scores.example.org"}
+        assert httpx.post(f"{callers}/score", json=body, headers=host, timeout=PATIENCE_S).status_code == 200
+        assert httpx.get(f"{callers}/metrics", headers=host, timeout=PATIENCE_S).status_code == 404
         assert "fitscore_ready 1.0" in httpx.get(f"{metrics}/metrics", timeout=PATIENCE_S).text
         assert httpx.post(f"{metrics}/score", json=body, timeout=PATIENCE_S).status_code == 404
 
