@@ -93,17 +93,20 @@ class SplitInputs:
     async def _encode(self, request: ScoringRequest, found: LookupResult) -> tuple[MemberState | NoResult, Encoded]:
         """The member's state and the slots of the missing candidates, encoded side by side."""
         # The plan comes first: the member's job in the queue would count as backlog, although it runs beside.
-        candidates = self._encode_candidates(request, self._plan(found, request.deadline)) if found.missing else None
+        plan = self._plan(found, request.deadline)
         if isinstance(found.member, MemberState):
-            return found.member, await candidates if candidates else NOTHING
-        member_call = self.parts.members.encode(
+            return found.member, await self._encode_candidates(request, plan)
+        encode_member = self.parts.members.encode(
             self.operations.members,
             {found.member_key: found.member},
             arrived=time.monotonic(),
             deadline=request.deadline,
             priority_penalty_s=request.priority_penalty_s,
         )
-        member, encoded = await asyncio.gather(member_call, candidates) if candidates else (await member_call, NOTHING)
+        if found.missing:
+            member, encoded = await asyncio.gather(encode_member, self._encode_candidates(request, plan))
+        else:
+            member, encoded = await encode_member, NOTHING
         state = member.results.get(found.member_key, NoResult.late)
         return state, Encoded(encoded.results, member.model_s + encoded.model_s)
 

@@ -14,6 +14,7 @@ from unittest.mock import Mock
 import pytest
 
 from service.admission.controller import Admission
+from service.admission.early_rejection import Claim, EarlyRejection
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.jobs import Batch, CostEstimate, Job, Operation
 from service.batching.latency_correction import LatencyCorrection
@@ -67,19 +68,21 @@ class Service:
             self._arrive(priority)
         self._until(float("inf"))
 
-    def _arrive(self, priority: Priority) -> None:
+    def _arrive(self, priority: Priority) -> bool:
+        """Whether the request was admitted."""
         length = self.length()
         cost_s = self.operation.batch_policy.unit_cost(length) * self.correction.factor(self.now)
         request = ScoringRequest(Item("", "x"), [], None, self.now + DEADLINE_S, priority)
         try:
             self.admission.admit(request, CostEstimate(0.0, 0.0, cost_s), self.now)
         except Overloaded:
-            return
+            return False
         work = Job(self.operation, [None], [length], arrived=self.now, deadline=self.now + DEADLINE_S)
         self.priorities[work] = priority
         self.queue.put(work)
         if self.running is None:
             self._begin()
+        return True
 
     def _backlog_seconds(self) -> float:
         running = 0.0
@@ -185,6 +188,27 @@ def test_critical_requests_succeed_at_three_times_the_capacity(slower: float) ->
     service = Service(always(slower))
     service.play(mixed())
     assert critical_share(service) >= 0.995
+
+
+@pytest.mark.parametrize(("always_compares", "least", "most"), [(True, 0, 100), (False, 300, 10_000)])
+def test_a_flood_of_low_priority_is_not_parsed(always_compares: bool, least: int, most: int) -> None:
+    """The negative control compares the backlog only while a rejection is remembered."""
+    service = Service(always(1.0))
+    early_rejection = EarlyRejection(service.admission, lambda: service.now)
+    bodies = {Priority.critical: b'{"priority": "critical"}', Priority.sheddable: b'{"priority": "sheddable"}'}
+    critical = poisson(PER_S, 0.0, 20.0, Priority.critical)
+    wasted = 0
+    for arrived, priority in sorted(chain(critical, poisson(9 * PER_S, 0.0, 20.0, Priority.sheddable))):
+        service._until(arrived)
+        try:
+            if always_compares or service.now < early_rejection._until:
+                early_rejection.before_parsing(DEADLINE_S, bodies[priority])
+        except Overloaded:
+            continue
+        if not service._arrive(priority):
+            wasted += 1
+            early_rejection.rejected(Claim(service.admission.allowed_s(priority, DEADLINE_S), len(bodies[priority])))
+    assert least <= wasted <= most
 
 
 def test_critical_requests_fail_if_every_priority_has_the_same_share(monkeypatch: pytest.MonkeyPatch) -> None:
