@@ -64,9 +64,15 @@ class Resources:
     def model(self, find: Callable[[SourceFiles, Path], str]) -> str:
         """The Hugging Face folder or name that a plan's function finds, or makes in a folder for its code's version.
 
-        What it makes must follow from its code alone; source files that it hands on are recorded.
+        What it makes must follow from its code alone; source files that it hands on are recorded. The main process
+        makes it before the others look for it.
         """
-        return find(self.sources, self.shared / "models" / hash_json(describe(find))[:16])
+        if self.processes and not self.processes.is_main:
+            self.processes.wait()
+        found = find(self.sources, self.shared / "models" / hash_json(describe(find))[:16])
+        if self.processes and self.processes.is_main:
+            self.processes.wait()
+        return found
 
 
 @dataclass(frozen=True)

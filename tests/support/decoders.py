@@ -18,7 +18,9 @@ CHAT = (
 
 
 def write_tiny_decoder(folder: Path, texts: Iterable[str]) -> str:
-    """Two layers of Qwen2 with a tokenizer for such `texts`; the folder's name as a base."""
+    """Two layers of Qwen2 with a tokenizer for such `texts`, unless they exist; the folder's name as a base."""
+    if (folder / "config.json").exists():
+        return str(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(texts)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.waiting import eventually
 from training.dag import STEPS, load_step
 from training.data.impressions import read_impressions
 from training.data.lists import FieldList, read_lists
@@ -307,3 +310,32 @@ def test_a_recipe_without_an_engagement_teacher_has_an_empty_log(run: Run) -> No
     assert read_impressions(without.folder("log") / "impressions.parquet", (), "train") == []
     run_step(load_step("log"), run)
     assert len(read_impressions(run.folder("log") / "impressions.parquet", ("click",), "valid")) == 150
+
+
+@dataclass(frozen=True)
+class Threads:
+    """A process of a launch, as a thread."""
+
+    is_main: bool
+    barrier: threading.Barrier
+
+    def wait(self) -> None:
+        self.barrier.wait(timeout=10)
+
+
+def made_by_the_first(_: SourceFiles, folder: Path) -> str:
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        (folder / "maker.txt").write_text(threading.current_thread().name)
+    return str(folder)
+
+
+def test_of_several_processes_the_main_one_makes_a_model_first(run: Run) -> None:
+    barrier = threading.Barrier(2)
+    main, other = (replace(run, processes=Threads(it, barrier)).resources() for it in (True, False))  # type: ignore[arg-type]
+    with ThreadPoolExecutor(thread_name_prefix="other") as pool:
+        found = pool.submit(other.model, made_by_the_first)
+        eventually(lambda: barrier.n_waiting == 1, within=5)
+        folder = main.model(made_by_the_first)
+        assert found.result() == folder
+    assert (Path(folder) / "maker.txt").read_text() == threading.current_thread().name
