@@ -171,8 +171,7 @@ def metrics(exposition: str) -> str:
             for name, value in sample.labels.items():
                 labels.setdefault(name, set()).add(value)
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        if not name.endswith("_created"):
-            rows.append((f"`{name}`", family.type, family.documentation, _labels(labels)))
+        rows.append((f"`{name}`", family.type, family.documentation, _labels(labels)))
     return (
         f"{WIDE}# Metrics\n\nPrometheus reads these series from `GET /metrics`. Times are in seconds. No label carries "
         "anything that a caller sent.\n\n" + _table("series", "kind", "meaning", "labels", rows=sorted(rows))
