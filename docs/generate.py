@@ -19,7 +19,7 @@ from mkdocs.structure.files import File, Files
 from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # MkDocs loads this file from its path, so the repository's packages are not importable
 
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 from starlette.types import ASGIApp, Message  # noqa: E402

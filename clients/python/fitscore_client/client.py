@@ -159,7 +159,10 @@ class AsyncClient(_Shared):
         hedge_after_s: float | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        now = lambda: asyncio.get_running_loop().time()  # noqa: E731
+
+        def now() -> float:  # a client may be made before its event loop runs
+            return asyncio.get_running_loop().time()
+
         self._operations = Operations(_checked(urls), policy, limits, budget_s, now)
         self._hedge_after_s = hedge_after_s
         self._http = httpx.AsyncClient(headers=_authorization(api_key), transport=transport)
