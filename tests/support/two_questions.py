@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 
 from training.data.lists import CandidateList
+from training.data.soft_labels import SoftLabels
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
 LIKED = "oven"
@@ -24,6 +26,7 @@ def labelled(graded: Collection[str] = HEADS) -> list[CandidateList]:
         for head, wanted in zip(HEADS, (own, LIKED), strict=True):
             logits = np.array([3.0 if text == wanted else -3.0 for text in candidates])
             gold = (logits > 0) * 1.0 if head in graded else np.full(len(logits), np.nan)
-            labels |= {f"{head}_logit": logits, head: 1 / (1 + np.exp(-logits)), f"{head}_gold": gold}
+            soft = SoftLabels.of_action(1 / (1 + np.exp(-logits)), logits)
+            labels |= replace(soft, gold=gold).by_column(head)
         found.append(CandidateList(f"l{index}", "s", member, candidates, labels))
     return found

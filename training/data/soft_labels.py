@@ -1,10 +1,14 @@
 """Soft labels: the teachers' outputs for pairs, in shards of Parquet. Written, read and checked only here.
 
 list_id | source | split | member | candidate    as in `training.data.lists`
-<head>        f64   the probability: the output of the head's teacher, calibrated
-<head>_logit  f32   the output itself
-<head>_gold   f64   the gain, or null
-policy        str   the stamp of the policy that the teacher was made under
+<head>                f64  the probability of an action, or the expected gain (grade / 4): calibrated
+<head>_logit          f32  the same before calibration, as a logit
+<head>_gold           f64  the gain that a judge or a person gave, or null
+<head>_answerable     f64  the probability that the texts answer the head's question at all; null for actions
+<head>_1 ... <head>_4 f64  the probability that the grade is at least 1, 2, 3, 4; null for actions
+policy                str  the stamp of the policy that the teacher was made under
+
+The policy teacher labels `relevance`, which is the overall grade, and each dimension of the policy, by its name.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from training.data.lists import KEYS, CandidateList, candidate_lists
 from training.data.tables import DataError, check_columns, empty, read_table
 from training.policy.policy import Policy, check_stamps
 
+TOP_GRADE = 4
+
 
 @dataclass(frozen=True)
 class SoftColumns:
@@ -29,30 +35,61 @@ class SoftColumns:
     probability: str
     logit: str
     gold: str
+    answerable: str
+    at_least: tuple[str, ...]
 
     @classmethod
     def of(cls, head: str) -> SoftColumns:
-        return cls(head, f"{head}_logit", f"{head}_gold")
+        steps = tuple(f"{head}_{grade}" for grade in range(1, TOP_GRADE + 1))
+        return cls(head, f"{head}_logit", f"{head}_gold", f"{head}_answerable", steps)
+
+    @property
+    def graded(self) -> tuple[str, ...]:
+        """The columns that labels of an action lack."""
+        return (self.answerable, *self.at_least)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (self.probability, self.logit, self.gold, *self.graded)
 
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """A head's labels of some pairs, in order: f64[pairs] each. Gold is NaN where no grade is known."""
+    """A head's labels of some pairs, in order: f64[pairs] each, `at_least` f64[pairs, 4].
+
+    Gold is NaN where no grade is known. The last two are NaN for an action.
+    """
 
     probability: np.ndarray
     logit: np.ndarray
     gold: np.ndarray
+    answerable: np.ndarray
+    at_least: np.ndarray
 
     @classmethod
     def of(cls, labels: Mapping[str, np.ndarray], head: str) -> SoftLabels:
         """A head's soft labels among the labels of a list."""
         columns = SoftColumns.of(head)
-        return cls(labels[columns.probability], labels[columns.logit], labels[columns.gold])
+        at_least = np.stack([labels[name] for name in columns.at_least], axis=-1)
+        return cls(
+            labels[columns.probability],
+            labels[columns.logit],
+            labels[columns.gold],
+            labels[columns.answerable],
+            at_least,
+        )
+
+    @classmethod
+    def of_action(cls, probability: np.ndarray, logit: np.ndarray) -> SoftLabels:
+        """Of an action: it has no grade, and no gold, because what a log shows of it depends on the place."""
+        nothing = np.full(len(logit), np.nan)
+        return cls(probability, logit, nothing, nothing, np.full((len(logit), TOP_GRADE), np.nan))
 
     def by_column(self, head: str) -> dict[str, np.ndarray]:
         """As labels of a list."""
         columns = SoftColumns.of(head)
-        return {columns.probability: self.probability, columns.logit: self.logit, columns.gold: self.gold}
+        values = (self.probability, self.logit, self.gold, self.answerable, *self.at_least.T)
+        return dict(zip(columns.all, values, strict=True))
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -80,7 +117,7 @@ def read_soft_labels(folder: Path, heads: Sequence[str], policy: Policy) -> list
     paths = sorted(folder.glob("soft-*.parquet"))
     if not paths:
         raise DataError(f"{folder}: there are no soft labels")
-    names = [name for head in heads for name in vars(SoftColumns.of(head)).values()]
+    names = [name for head in heads for name in SoftColumns.of(head).all]
     shards = [_read_shard(path, heads, policy).select(*KEYS, *names) for path in paths]
     return list(candidate_lists(pl.concat(shards), names))
 
@@ -92,8 +129,9 @@ def _read_shard(path: Path, heads: Sequence[str], policy: Policy) -> pl.DataFram
         is_probability = pl.col(columns.probability).is_between(0, 1).fill_null(value=False)
         problems[columns.probability] = ~is_probability, "a soft label must be a probability"
         problems[columns.logit] = ~pl.col(columns.logit).is_finite().fill_null(value=False), "a logit must be finite"
-        outside = pl.col(columns.gold).is_nan() | ~pl.col(columns.gold).is_between(0, 1)
-        problems[columns.gold] = outside, "a gain must be a number from 0 to 1, or null"
+        for name in (columns.gold, *columns.graded):
+            outside = pl.col(name).is_nan() | ~pl.col(name).is_between(0, 1)
+            problems[name] = outside, "must be a number from 0 to 1, or null"
     check_columns(shard, problems, str(path))
     check_stamps(shard["policy"], policy, str(path))
     return shard

@@ -14,6 +14,8 @@ from training.errors import UserError
 
 GRADES = (4, 3, 2, 1, 0)
 OVERALL = "overall"
+RELEVANCE = "relevance"
+"""The head of the overall grade. The head of a dimension has the dimension's name."""
 
 
 class PolicyMismatch(UserError):

@@ -106,7 +106,7 @@ def _hard(labels: SoftLabels) -> SoftLabels:
     gold = np.clip(labels.gold, CERTAIN, 1 - CERTAIN)
     known = ~np.isnan(gold)
     probability = np.where(known, gold, labels.probability)
-    return SoftLabels(probability, np.where(known, np.log(gold / (1 - gold)), labels.logit), labels.gold)
+    return replace(labels, probability=probability, logit=np.where(known, np.log(gold / (1 - gold)), labels.logit))
 
 
 def _raw(labels: SoftLabels) -> SoftLabels:

@@ -7,7 +7,7 @@ scored; this process alone writes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +79,9 @@ class Labeller:
 
 
 def _soft_labels(shard: pl.DataFrame, teacher: Teacher, head: str, logits: np.ndarray) -> SoftLabels:
-    """Actions have no gold: what a log shows of them depends on the place."""
     probability = teacher.calibrations[head].apply(logits).astype(np.float64)
-    is_graded = head in shard.columns
-    gold = shard[head].fill_null(np.nan).to_numpy() if is_graded else np.full(shard.height, np.nan)
-    return SoftLabels(probability, logits, gold)
+    labels = SoftLabels.of_action(probability, logits)
+    return replace(labels, gold=shard[head].fill_null(np.nan).to_numpy()) if head in shard.columns else labels
 
 
 def annotate(plan: AnnotatePlan, inputs: AnnotateInputs, out: Path, resources: Resources) -> None:

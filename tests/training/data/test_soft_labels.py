@@ -29,10 +29,13 @@ def shard(folder: Path, **changes: list[object]) -> None:
         "fit": [0.25, 1.0],
         "fit_logit": [-1.1, 9.0],
         "fit_gold": [None, 1.0],
+        "fit_answerable": [0.75, None],
+        **{f"fit_{grade}": [1 / (1 + grade), None] for grade in (1, 2, 3, 4)},
         "policy": [POLICY.stamp, POLICY.stamp],
     }
+    gains = ("fit", *(f"fit_{name}" for name in ("gold", "answerable", 1, 2, 3, 4)))
     table = pl.DataFrame(
-        {**columns, **changes}, schema_overrides={"fit": pl.Float64, "fit_gold": pl.Float64, "member": pl.String}
+        {**columns, **changes}, schema_overrides={**dict.fromkeys(gains, pl.Float64), "member": pl.String}
     )
     table.write_parquet(folder / "soft-00000.parquet")
 
@@ -44,6 +47,8 @@ def test_labels_of_this_policy_are_read(tmp_path: Path) -> None:
     assert labels.probability.tolist() == [0.25, 1.0]
     assert labels.logit.tolist() == [-1.1, 9.0]
     np.testing.assert_array_equal(labels.gold, [np.nan, 1.0])
+    np.testing.assert_array_equal(labels.answerable, [0.75, np.nan])
+    np.testing.assert_array_equal(labels.at_least, [[1 / 2, 1 / 3, 1 / 4, 1 / 5], [np.nan] * 4])
 
 
 def test_labels_are_read_back_as_they_were_written(tmp_path: Path) -> None:
@@ -53,7 +58,8 @@ def test_labels_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     path.write_bytes(shard_bytes(pl.read_parquet(path), {"fit": SoftLabels.of(read.labels, "fit")}, POLICY.stamp))
     (again,) = read_soft_labels(tmp_path, ["fit"], POLICY)
     assert again.candidates == read.candidates
-    np.testing.assert_array_equal(again.labels["fit_gold"], read.labels["fit_gold"])
+    for name, values in read.labels.items():
+        np.testing.assert_array_equal(again.labels[name], values)
 
 
 def test_a_missing_column_and_no_shard_are_named(tmp_path: Path) -> None:
@@ -72,9 +78,20 @@ def test_a_missing_column_and_no_shard_are_named(tmp_path: Path) -> None:
         ({"fit": [0.5, 1.5]}, "fit"),
         ({"fit_logit": [0.0, float("inf")]}, "fit_logit"),
         ({"fit_gold": [0.0, 2.0]}, "fit_gold"),
+        ({"fit_answerable": [0.0, 2.0]}, "fit_answerable"),
+        ({"fit_3": [0.0, -1.0]}, "fit_3"),
         ({"member": ["a", None]}, "member"),
     ],
-    ids=["NaN", "no label", "above one", "infinite logit", "gold above one", "no member"],
+    ids=[
+        "NaN",
+        "no label",
+        "above one",
+        "infinite logit",
+        "gold above one",
+        "answerable above one",
+        "grade below none",
+        "no member",
+    ],
 )
 def test_a_label_that_cannot_be_used_is_named(tmp_path: Path, changes: dict[str, list[object]], column: str) -> None:
     shard(tmp_path, **changes)
