@@ -114,9 +114,11 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     )
     metrics.registry.register(context.head_scores)
     keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
+    api = _api(context, keys, parts.audit)
     guard = functools.partial(
         RequestGuard,
-        app=_api(context, keys, parts.audit),
+        app=api,
+        methods=api.methods,
         limits=limits,
         keys=keys,
         early_rejection=EarlyRejection(parts.admission),
@@ -233,7 +235,7 @@ def _audit(settings: AuditSettings, metrics: Metrics) -> AuditLog | None:
     return audit
 
 
-def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None) -> FastAPI:
+def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None) -> Api:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await prewarm(app)

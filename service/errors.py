@@ -64,9 +64,13 @@ class NotFound(ServiceError):
 
 
 class MethodNotAllowed(ServiceError):
-    """The route does not support the method."""
+    """The route does not support the method. `allowed` are those that it supports."""
 
     status, code, title = 405, "method-not-allowed", "Method not allowed"
+
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.allowed = tuple(allowed)
 
 
 class TooSlow(ServiceError):

@@ -55,7 +55,7 @@ def gauge(series: str, by: str = "instance", how: str = "sum") -> str:
     return f"{how} by ({by}) ({series}{{{SELECTED}}})"
 
 
-OWED = rate("fitscore_requests_total", "", f'{SCORING}, outcome=~"ok|partial|overload|deadline|error"')
+OWED = rate("fitscore_requests_total", "", f'{SCORING}, outcome=~"ok|partial|overload|unavailable|deadline|error"')
 GOOD = rate("fitscore_requests_total", "", f'{SCORING}, outcome="ok"')
 VERSION_SECONDS = rate("fitscore_version_model_seconds_total", "version, stage")
 VERSION_REQUESTS = rate("fitscore_version_requests_total", "version, stage")

@@ -54,9 +54,10 @@ class RequestContext:
 
 @dataclass(frozen=True, slots=True)
 class ResponseNote:
-    """What a response tells the guard: whether scores are missing; for `Overloaded`, its `allowed_s`."""
+    """What a response tells the guard: whether scores are missing, or there was no capacity and what it accepts."""
 
     partial: bool = False
+    overloaded: bool = False
     allowed_s: float = 0.0
 
 

@@ -12,7 +12,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +33,7 @@ PATHS = {"/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
 SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/v1/models": "admin"}
 SCORING = frozenset({"/score", "/rerank"})
 WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
-OUTCOMES = {429: "refused", 503: "overload", 504: "deadline"}
+OUTCOMES = {429: "refused", 504: "deadline"}
 ANONYMOUS = Caller("anonymous", frozenset())
 
 log = logging.getLogger("fitscore")
@@ -49,7 +49,8 @@ class RequestGuard:
     """Wraps the app.
 
     While `draining` is set, connections close after their response. `answered(route, outcome, seconds)` is
-    called after each request. `hidden` paths are answered 404; so are all but those of `only`, where it is given.
+    called after each request. `methods(path)` are those of a known path. `hidden` paths are answered 404; so are all
+    but those of `only`, where it is given.
     """
 
     app: ASGIApp
@@ -59,6 +60,7 @@ class RequestGuard:
     early_rejection: EarlyRejection
     draining: asyncio.Event
     answered: Callable[[str, str, float], None]
+    methods: Callable[[str], Sequence[str]] = lambda path: ()
     hidden: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
 
@@ -69,6 +71,8 @@ class RequestGuard:
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of two counts, as in the app
         route = route_of(scope["path"])
         exchange = _Exchange(request_id(headers), route, send, close=self.draining.is_set())
+        if scope["method"] == "HEAD":  # the answer to GET, without its body
+            scope, exchange.head_only = {**scope, "method": "GET"}, True
         try:
             await self._handle(scope, headers, receive, exchange)
         except errors.ServiceError as error:
@@ -115,11 +119,12 @@ class RequestGuard:
     def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
         caller = self.keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
         header_limits.check_size(scope, self.limits)
-        if scope["method"] not in header_limits.METHODS:
-            raise errors.MethodNotAllowed
         path = scope["path"]
         if path in self.hidden or (self.only is not None and path not in self.only):
             raise errors.NotFound
+        allowed = self.methods(path)
+        if allowed and scope["method"] not in allowed:
+            raise errors.MethodNotAllowed(allowed)
         if route != "probe":  # a prober addresses the service by IP, and learns nothing
             self.hosts.check(scope)
         if path not in OPEN:
@@ -158,6 +163,7 @@ class _Exchange:
     close: bool
     arrived: float = field(default_factory=time.monotonic)
     timings: Timings = field(default_factory=Timings)
+    head_only: bool = False
     started: bool = False
     outcome: str = "error"
     note: ResponseNote = NO_NOTE
@@ -167,10 +173,12 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.started = True
             self.note = message.pop(NOTE, self.note)
-            self.outcome = "partial" if self.note.partial else outcome_of(message["status"])
+            self.outcome = outcome_of(message["status"], self.note)
             message["headers"] = [*message.get("headers", []), (b"x-request-id", self.id.encode())]
             if self.close:
                 message["headers"].append((b"connection", b"close"))
+        elif self.head_only:
+            message = {**message, "body": b""}
         await self.forward(message)
 
 
@@ -191,9 +199,12 @@ def route_of(path: str) -> str:
     return path if path in ("/score", "/rerank", "/metrics") else "other"
 
 
-def outcome_of(status: int) -> str:
+def outcome_of(status: int, note: ResponseNote = NO_NOTE) -> str:
+    """The metric label of a response. Only a request that found no capacity counts as overload."""
     if status < 400:
-        return "ok"
+        return "partial" if note.partial else "ok"
+    if status == 503:
+        return "overload" if note.overloaded else "unavailable"
     return OUTCOMES.get(status, "invalid" if status < 500 else "error")
 
 

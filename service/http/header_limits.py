@@ -14,8 +14,6 @@ from service.http.schemas import DeadlineMs
 from service.settings import LimitSettings
 
 Headers = Mapping[bytes, bytes]
-# The methods of all routes. A request with another method is rejected at once.
-METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
 _DEADLINE = TypeAdapter(DeadlineMs)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from service.errors import FieldError, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
 from service.http.compat.schemas import Document, RerankRequest
@@ -38,9 +40,11 @@ def problem(error: ServiceError, request_id: str) -> NotedResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)
     response = NotedResponse(orjson.dumps(body), error.status, headers, media_type=PROBLEM_JSON)
     if isinstance(error, Overloaded):
-        response.note = ResponseNote(allowed_s=error.allowed_s)
+        response.note = ResponseNote(overloaded=True, allowed_s=error.allowed_s)
     return response
 
 
@@ -125,6 +129,18 @@ def problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
 class Api(FastAPI):
     """FastAPI with the schema of problems in its document, and without its own schema of validation errors."""
 
+    @cached_property
+    def _methods(self) -> tuple[dict[str, tuple[str, ...]], list[Route]]:
+        """The methods of each path, and the routes whose path has parameters."""
+        routes = [route for route in self.routes if isinstance(route, Route)]
+        fixed = {route.path: _methods_of(each for each in routes if each.path == route.path) for route in routes}
+        return fixed, [route for route in routes if route.param_convertors]
+
+    def methods(self, path: str) -> Sequence[str]:
+        """The methods that a path supports, in the order of the alphabet; none for an unknown path."""
+        fixed, patterns = self._methods
+        return fixed.get(path) or _methods_of(route for route in patterns if route.path_regex.match(path))
+
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             document = super().openapi()
@@ -138,3 +154,9 @@ class Api(FastAPI):
                         del operation["responses"]["422"]
         assert self.openapi_schema is not None
         return self.openapi_schema
+
+
+def _methods_of(routes: Iterable[Route]) -> tuple[str, ...]:
+    """All methods of these routes. One with GET supports HEAD as well (RFC 9110, section 9.1)."""
+    found = {method for route in routes for method in route.methods or ()}
+    return tuple(sorted(found | ({"HEAD"} if "GET" in found else set())))

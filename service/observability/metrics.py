@@ -23,7 +23,7 @@ RATIOS = tuple(step / 20 for step in range(1, 21))
 STAGES = ("read", "parse", "admit", "tokenize", "lookup", "encode", "queue", "model", "answer")
 OPERATIONS = ("pair", "member", "candidate", "ahead", "score")
 ROUTES = ("/score", "/rerank", "/candidates", "/v1/models", "probe", "/metrics", "other")
-OUTCOMES = ("ok", "partial", "invalid", "refused", "overload", "deadline", "cancelled", "error")
+OUTCOMES = ("ok", "partial", "invalid", "refused", "overload", "unavailable", "deadline", "cancelled", "error")
 
 Series = TypeVar("Series", Counter, Histogram)
 AUDIT = {

@@ -1,22 +1,27 @@
 """The request guard: metric labels, disconnects, and decisions before the body is read."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import pytest
 from fastapi import FastAPI, Header
 from starlette.testclient import TestClient
 
+from service.app import create_app
 from service.errors import Invalid
+from service.http.context import ResponseNote
 from service.http.guard import outcome_of, route_of
 from service.http.header_limits import stated_deadline_ms
 from service.http.schemas import DeadlineMs
-from tests.support.fakes import GatedScorer, loading
+from service.registry.loading import LiveModel
+from tests.support.fakes import GatedScorer, load_tiny, loading
 from tests.support.metrics import read
 from tests.support.raw_http import BODY, connect, send
-from tests.support.service import CANDIDATES, Listening, Running, Serve, ServeOnPort, busy
+from tests.support.service import CANDIDATES, Listening, Running, Serve, ServeOnPort, busy, settings_of
 from tests.support.waiting import PATIENCE_S, eventually
 
 JSON = {"Content-Type": "application/json"}
@@ -41,8 +46,90 @@ def test_every_path_has_one_of_a_few_labels(path: str, label: str) -> None:
 
 
 def test_every_status_has_an_outcome() -> None:
-    found = [outcome_of(status) for status in (200, 204, 400, 404, 422, 429, 500, 503, 504, 507)]
+    full = ResponseNote(overloaded=True)
+    found = [outcome_of(status, full) for status in (200, 204, 400, 404, 422, 429, 500, 503, 504, 507)]
     assert found == "ok ok invalid invalid invalid refused error overload deadline error".split()
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/startupz"])
+def test_a_service_that_still_loads_is_not_overloaded(serve: Serve, path: str) -> None:
+    gate = threading.Event()
+
+    def load(bundle: Path) -> LiveModel:
+        assert gate.wait(PATIENCE_S)
+        return load_tiny(bundle)
+
+    running = serve(load=load, wait=False)
+    assert [running.client.get(path).status_code, running.score().status_code] == [503, 503]
+    found = read(running)
+    gate.set()
+    assert found['fitscore_requests_total{outcome="unavailable",route="probe"}'] == 1
+    assert found['fitscore_requests_total{outcome="unavailable",route="/score"}'] == 1
+    assert not any(count for name, count in found.items() if 'outcome="overload"' in name)
+
+
+def test_a_request_without_capacity_is_overload(serve: Serve) -> None:
+    found = read(closed(serve))
+    assert found['fitscore_requests_total{outcome="overload",route="/score"}'] == 2
+    assert found['fitscore_requests_total{outcome="unavailable",route="/score"}'] == 0
+
+
+GETS = ["/livez", "/readyz", "/startupz", "/metrics", "/v1/models", "/candidates:progress", "/openapi.json"]
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_head_is_answered_as_get_without_the_body(usual_on_port: Listening, path: str) -> None:
+    got, head = (usual_on_port.client.request(method, path) for method in ("GET", "HEAD"))
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert got.content
+    assert usual_on_port.client.get("/livez").json()["phase"] == "ready"  # the connection is still in step
+
+
+def test_head_of_a_service_that_is_not_ready_is_503(serve: Serve) -> None:
+    gate = threading.Event()
+    running = serve(load=lambda path: (gate.wait(PATIENCE_S), load_tiny(path))[1], wait=False)
+    answer = running.client.head("/readyz")
+    gate.set()
+    assert (answer.status_code, answer.content) == (503, b"")
+
+
+ALLOWED = {
+    "/livez": "GET, HEAD",
+    "/metrics": "GET, HEAD",
+    "/openapi.json": "GET, HEAD",
+    "/score": "POST",
+    "/rerank": "POST",
+    "/v1/rerank": "POST",
+    "/candidates": "PUT",
+    "/candidates/a%20b": "DELETE",
+    "/v1/models/2:activate": "POST",
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"])
+@pytest.mark.parametrize("path", ALLOWED)
+def test_a_method_that_a_path_lacks_is_405_with_those_that_it_has(usual: Running, path: str, method: str) -> None:
+    if method in ALLOWED[path].split(", "):
+        return
+    answer = usual.client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, ALLOWED[path])
+
+
+def test_an_unknown_path_allows_no_method(usual: Running) -> None:
+    for method in ("HEAD", "OPTIONS", "PATCH"):
+        answer = usual.client.request(method, "/none")
+        assert (answer.status_code, "allow" in answer.headers) == (404, False)
+
+
+def test_the_operations_port_answers_head_and_tells_what_it_allows(bundle: Path) -> None:
+    app = create_app(settings_of(bundle, metrics_port=1))
+    operations, callers = TestClient(app.operations), TestClient(app.guard)
+    assert operations.head("/metrics").status_code == 200
+    answer = operations.post("/livez")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert operations.options("/score").status_code == 404
+    assert callers.options("/metrics").status_code == 404
 
 
 def test_a_client_that_disconnects_frees_its_place_in_the_queue(serve_on_port: ServeOnPort) -> None:
