@@ -80,7 +80,11 @@ ROOMS = (
     room("training.objectives", 5, "models torch safetensors numpy polars tqdm"),
     room("training.sources", 5, "models numpy polars"),
     room("training.recipe", 6, "models"),
-    room("training.evaluation", 7, "models pydantic torch transformers numpy bm25s matplotlib jinja2 markupsafe"),
+    room(
+        "training.evaluation",
+        7,
+        "models pydantic torch transformers numpy polars bm25s matplotlib jinja2 markupsafe tqdm",
+    ),
     room(
         "training.compression",
         8,

@@ -1,0 +1,59 @@
+"""Held-out sets: lists that measure systems and train none, with what a report must know about each.
+
+Knows neither systems nor metrics. Fields stay fields: each system renders texts by its own template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from training.data.lists import FieldList
+
+Origin = Literal["judged by a large model", "labelled by people", "made by rule", "written by hand", "behaviour"]
+"""Where the gains of a set come from."""
+ALL = "all"
+"""The part that holds every candidate."""
+
+
+@dataclass(frozen=True)
+class HeldOutList:
+    """One list, its cluster, and which of its candidates belong to each part of the set.
+
+    Lists of one cluster are not independent: the bootstrap draws clusters. `heads` of the list's labels are dimensions
+    of the policy and `overall`. `already_trained_on` names systems that had this list in training.
+    """
+
+    list: FieldList
+    cluster: str
+    parts: Mapping[str, Sequence[bool]] = field(default_factory=dict)
+    already_trained_on: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class HeldOutSet:
+    """A named set. `about` says in a sentence what it measures; `measures` are names of `training.metrics.measures`.
+
+    `graded_dimensions`: gains of dimensions are grades, so that agreement by dimension has a meaning.
+    """
+
+    name: str
+    origin: Origin
+    about: str
+    lists: tuple[HeldOutList, ...]
+    measures: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+    graded_dimensions: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """A short hash of members, candidates, gains and clusters: the same only for the same test."""
+        found = hashlib.sha256()
+        for each in self.lists:
+            one = each.list
+            row = [dict(one.member), [dict(fields) for fields in one.candidates], dict(one.labels), each.cluster]
+            found.update(json.dumps(row, sort_keys=True, default=list).encode())
+        return found.hexdigest()[:12]

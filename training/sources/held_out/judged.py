@@ -1,0 +1,97 @@
+"""Judged pairs of held-out occupations, and the hand-written minimal pairs, as held-out sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.data.held_out import ALL, HeldOutList, HeldOutSet
+from training.data.lists import FieldList, Split
+from training.data.tables import read_table
+from training.policy.policy import OVERALL, Policy
+from training.sources.judged import (
+    DATASETS,
+    JudgedList,
+    graded_field_list,
+    judged_jobs,
+    judged_products,
+    second_opinions,
+)
+from training.sources.minimal_pairs import minimal_job_pairs
+
+RANKING = ("ndcg@10", "pairs in order", "auc top grade", "poor matches@10", "brier skill")
+UNSEEN, OWN, REAL, SECOND = "unseen postings", "own occupation", "real postings", "judged twice"
+
+
+def judged_jobs_set(policy: Policy, split: Split, folder: Path = DATASETS / "judged_jobs") -> HeldOutSet:
+    """Lists of the split's occupations.
+
+    Parts: postings that no training list has; postings of the member's own occupation; real postings (USAJOBS); and
+    the pairs that a second run of the judge graded too, which shows how well a judge agrees with itself.
+    """
+    postings = {row["candidate_id"]: row for row in read_table(folder / "postings.parquet").iter_rows(named=True)}
+    twice = second_opinions(policy, folder).keys()
+    lists = []
+    for each in judged_jobs(policy, folder):
+        if each.split != split:
+            continue
+        rows = [postings[pair.candidate_id] for pair in each.pairs]
+        parts = {
+            UNSEEN: [not pair.seen for pair in each.pairs],
+            OWN: [row["onet_soc_code"] == each.group for row in rows],
+            REAL: [row["source"] == "usajobs" for row in rows],
+            SECOND: [(each.list_id, pair.candidate_id) in twice for pair in each.pairs],
+        }
+        lists.append(HeldOutList(field_list(policy, each, "judged"), each.group, parts))
+    return HeldOutSet(
+        name="judged",
+        origin="judged by a large model",
+        about="Members of held-out occupations with written and real postings, graded by a large model on each question"
+        " of the policy; the policy's rule makes the overall grade.",
+        lists=tuple(lists),
+        measures=RANKING,
+        parts=(ALL, UNSEEN, OWN, REAL, SECOND),
+        graded_dimensions=policy.dimension_names,
+    )
+
+
+def judged_products_set(products: Path, policy: Policy, split: Split) -> HeldOutSet:
+    """Queries of the split with their judged products."""
+    lists = [
+        HeldOutList(field_list(policy, each, "judged"), each.group)
+        for each in judged_products(products, policy)
+        if each.split == split
+    ]
+    return HeldOutSet(
+        name="judged",
+        origin="judged by a large model",
+        about="Held-out queries with products of one catalogue, graded by a large model on each question of the policy"
+        " and overall by its rule.",
+        lists=tuple(lists),
+        measures=RANKING,
+        graded_dimensions=policy.dimension_names,
+    )
+
+
+def field_list(policy: Policy, each: JudgedList, source: str) -> FieldList:
+    """A judged list with gains of all dimensions and of the overall grade."""
+    graded = [(pair.fields, pair.grades) for pair in each.pairs]
+    return graded_field_list(policy, f"{source}/{each.list_id}", source, each.split, each.member, graded)
+
+
+def minimal_pairs_set(policy: Policy, path: Path = DATASETS / "minimal_pairs_jobs.jsonl") -> HeldOutSet:
+    """Hand-written pairs of jobs that differ in one dimension; parts are the dimensions."""
+    lists = []
+    for number, pair in enumerate(minimal_job_pairs(policy, path)):
+        labels: dict[str, Sequence[float | None]] = {OVERALL: [1.0, 0.0], pair.dimension: [1.0, 0.0]}
+        one = FieldList(f"minimal/{number}", "minimal pairs", "test", pair.member, [pair.better, pair.worse], labels)
+        parts = {name: [name == pair.dimension] * 2 for name in policy.dimension_names}
+        lists.append(HeldOutList(one, one.list_id, parts))
+    return HeldOutSet(
+        name="minimal pairs",
+        origin="written by hand",
+        about="Two jobs for one member that differ in one question of the policy; chance is 50 %.",
+        lists=tuple(lists),
+        measures=("pairs in order",),
+        parts=(ALL, *policy.dimension_names),
+    )
