@@ -1,4 +1,4 @@
-"""What can go wrong with a model before it scores, and with stored slots and texts. No message names content."""
+"""What can go wrong with a model, with stored slots and texts, and with fields. No message names content."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ class StoreDown(StoreError):
 
 class DamagedEntry(Exception):
     """A stored entry is not what was written."""
+
+
+class FieldError(Exception):
+    """A value of a field that cannot become a text. The message is "field 'name' " and the problem, without the value."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"field {field!r} {problem}")
+        self.field = field
+        self.problem = problem

@@ -1,17 +1,20 @@
-"""The fields of a member or a candidate become one text. Training and serving share this code.
+"""The fields of a member or a candidate become one text. Training, grades, bulk encoding and serving share this code.
 
 Knows no tokens; importing it needs neither numpy nor a tokenizer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FieldValue = str | list[str] | int | float
+from models.errors import FieldError
+
+FieldValue = str | list[str] | int | float | None
 Fields = Mapping[str, FieldValue]
 Content = str | Fields
 """A member or a candidate: a text that is already rendered, or fields."""
@@ -38,7 +41,10 @@ class Template(BaseModel):
     """How the fields of a member and of a candidate become one text each.
 
     Fields come in the template's order. Fields that it does not name follow as "name: value", sorted by name, so that
-    nothing that a caller sends is lost. Empty values are skipped, and white space is collapsed.
+    nothing that a caller sends is lost. Empty values and nulls are skipped, also in a list, and white space is collapsed.
+
+    A value is a text, a finite number, or a list of those. Any other raises FieldError, whichever way it came in: its
+    text would depend on the library that read it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,12 +52,12 @@ class Template(BaseModel):
     member: tuple[FieldFormat, ...]
     candidate: tuple[FieldFormat, ...]
 
-    def render_member(self, content: Content | None) -> str:
-        """The member's text; empty without content, and when no field has a value."""
+    def render_member(self, content: str | Mapping[str, object] | None) -> str:
+        """The member's text; empty without content, and when no field has a value. Raises FieldError."""
         return _render(self._member_labels, content)
 
-    def render_candidate(self, content: Content | None) -> str:
-        """The candidate's text; empty without content, and when no field has a value."""
+    def render_candidate(self, content: str | Mapping[str, object] | None) -> str:
+        """The candidate's text; empty without content, and when no field has a value. Raises FieldError."""
         return _render(self._candidate_labels, content)
 
     # Cached: thousands of candidates a second are rendered.
@@ -64,24 +70,42 @@ class Template(BaseModel):
         return {each.name: each.label for each in self.candidate}
 
 
-def _render(labels: Mapping[str, str], content: Content | None) -> str:
+def _render(labels: Mapping[str, str], content: str | Mapping[str, object] | None) -> str:
     if isinstance(content, str):
         return content.strip()
     fields = content or {}
-    parts = [_labelled(label, fields[name]) for name, label in labels.items() if name in fields]
-    parts += [_labelled(name, fields[name]) for name in sorted(fields.keys() - labels.keys())]
+    parts = [_labelled(name, label, fields[name]) for name, label in labels.items() if name in fields]
+    parts += [_labelled(name, name, fields[name]) for name in sorted(fields.keys() - labels.keys())]
     return ". ".join(filter(None, parts))
 
 
-def _labelled(label: str, value: FieldValue) -> str:
-    text = _plain(value)
+def _labelled(name: str, label: str, value: object) -> str:
+    if isinstance(value, list):
+        text = ", ".join(filter(None, [_plain(name, each) for each in value]))
+    else:
+        text = _plain(name, value)
     return f"{label}: {text}" if label and text else text
 
 
-def _plain(value: FieldValue) -> str:
-    if isinstance(value, list):
-        return ", ".join(filter(None, map(_plain, value)))
-    return collapsed(str(value)).rstrip(" .,;")
+def _plain(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        value = str(_number(name, value))
+    return collapsed(value).rstrip(" .,;")
+
+
+def _number(name: str, value: object) -> int | float:
+    """The value, if it is a number that JSON can hold. Raises FieldError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        kind = _KINDS.get(type(value), f"a {type(value).__name__}")
+        raise FieldError(name, f"is {kind}: a text, a number or a list of them is wanted")
+    if not math.isfinite(value):
+        raise FieldError(name, "is not a finite number")
+    return value
+
+
+_KINDS = {bool: "true or false", dict: "an object", list: "a list in a list", bytes: "bytes"}
 
 
 def collapsed(text: str) -> str:

@@ -37,8 +37,8 @@ def room(name: str, floor: int, outside: str = "", *, sees: str = "") -> Room:
 NONE = "nothing"
 ROOMS = (
     room("models.errors", 0),
-    room("models.template", 0, "pydantic"),
-    room("models.text", 1, "numpy tokenizers"),
+    room("models.template", 1, "pydantic"),
+    room("models.text", 2, "numpy tokenizers"),
     room("models.heads", 1, "numpy pydantic"),
     room("models.bundle", 2, "pydantic cryptography"),
     room("models.slots", 2, "numpy lmdb"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from models.errors import BundleError, StoreError
 from training.dag import STEPS, load_step, run_all
-from training.errors import UserError
+from training.errors import UserError, surroundings
 from training.executors import LOCAL, Executor, RayExecutor
 from training.judging.llm_client import Endpoint
 from training.recipe import Recipe
@@ -32,10 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before transformers is imported: its notes on unused weights and its bars hide what matters here.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    called = f"{options.step} {options.recipe}"
     try:
         _run(options)
     except (UserError, BundleError, StoreError) as error:
-        print(f"{options.step} {options.recipe}: {error}", file=sys.stderr)
+        print(f"{called}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{called}: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if (sentence := surroundings(error)) is None:
+            raise
+        print(f"{called}: {sentence}", file=sys.stderr)
         return 1
     return 0
 

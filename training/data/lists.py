@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from models.errors import FieldError
 from models.template import Fields, Template
 from training.data.tables import DataError, check_columns, empty, read_table
 
@@ -69,20 +70,29 @@ class CandidateList:
 def render_lists(lists: Iterable[FieldList], template: Template, heads: Sequence[str]) -> pl.DataFrame:
     """Render fields to text with the bundle's own template, so that training reads the same texts as serving.
 
-    Raises DataError for a list without candidates.
+    Raises DataError for a list without candidates, and for a field that has no text.
     """
     rows: list[dict[str, object]] = []
     for each in lists:
         if not each.candidates:
             raise DataError(f"{each.source}: list {each.list_id!r} is empty: it has no candidates")
-        member = template.render_member(each.member)
+        place = f"{each.source}: list {each.list_id!r}"
+        member = rendered(template.render_member, each.member, f"{place}, the member")
         for index, candidate in enumerate(each.candidates):
             labels = {head: each.labels[head][index] if head in each.labels else None for head in heads}
-            text = template.render_candidate(candidate)
+            text = rendered(template.render_candidate, candidate, f"{place}, candidate {index}")
             keys = zip(KEYS, (each.list_id, each.source, each.split, member, text), strict=True)
             rows.append({**dict(keys), **labels})
     schema = {**dict.fromkeys(KEYS, pl.String), **dict.fromkeys(heads, pl.Float64)}
     return pl.DataFrame(rows, schema=schema)
+
+
+def rendered(render: Callable[[Fields], str], fields: Fields, place: str) -> str:
+    """The text of some fields. Raises DataError, which names the place and the field, where there is none."""
+    try:
+        return render(fields)
+    except FieldError as error:
+        raise DataError(f"{place}: {error}") from None
 
 
 def check_pairs(pairs: pl.DataFrame, heads: Sequence[str], origin: str) -> None:

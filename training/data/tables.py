@@ -28,6 +28,14 @@ def read_table(path: Path) -> pl.DataFrame:
         raise DataError(_first_unreadable(path, type(error).__name__)) from error
 
 
+def short_decimals(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with f32 columns as f64, each the decimal that the f32 is written as: 0.1, not 0.10000000149011612.
+
+    JSON writers, and so the callers of the service, send the short one.
+    """
+    return table.with_columns(pl.col(pl.Float32).cast(pl.String).cast(pl.Float64))
+
+
 def _first_unreadable(path: Path, kind: str) -> str:
     try:
         schema, rows = pl.read_parquet_schema(path), pl.scan_parquet(path).select(pl.len()).collect().item()

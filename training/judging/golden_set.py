@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 
 from models.template import Fields, Template
-from training.data.lists import split_of
+from training.data.lists import rendered, split_of
 from training.data.tables import DataError, check_columns, empty, read_table
 from training.files import write_json
 from training.metrics.kappa import Agreement, agreement
@@ -122,10 +122,12 @@ def read_golden(path: Path, policy: Policy) -> pl.DataFrame:
 
 
 def _pair_table(human: HumanGrades, template: Template) -> pl.DataFrame:
-    rows = [
-        (p.member_id, p.candidate_id, template.render_member(p.member), template.render_candidate(p.candidate))
-        for p in human.pairs
-    ]
+    rows = []
+    for row, pair in enumerate(human.pairs):
+        place = f"{human.origin}: pairs: row {row}"
+        member = rendered(template.render_member, pair.member, f"{place}, the member")
+        candidate = rendered(template.render_candidate, pair.candidate, f"{place}, the candidate")
+        rows.append((pair.member_id, pair.candidate_id, member, candidate))
     pairs = pl.DataFrame(rows, schema=dict.fromkeys((*PAIR, "member", "candidate"), pl.String), orient="row")
     check_columns(pairs, {name: empty(name) for name in pairs.columns}, f"{human.origin}: pairs")
     twice = pairs.select(PAIR).is_duplicated()

@@ -5,6 +5,7 @@ markdown-it reads CommonMark and tables, YAML the front matter. Lines count from
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -69,7 +70,7 @@ class Document:
 
 def read_document(text: str, origin: str) -> Document:
     """Read front matter and sections. Raises DocumentError with the line."""
-    lines = text.splitlines()
+    lines = text.removeprefix("\ufeff").splitlines()
     end = _front_matter_end(lines, origin)
     front = _front_matter(lines[1:end], origin)
     # Blank lines in place of the front matter keep all later line numbers correct.
@@ -124,6 +125,8 @@ def _sections(tokens: Sequence[Token], lines: Sequence[str], origin: str) -> Ite
             starts.append((section, token.map[1]))
         elif open_sections:
             _add(tokens, index, open_sections[-1])
+            if token.type == "tr_open" and token.map:
+                _check_cells(open_sections[-1].rows[-1], lines[token.map[0]], origin)
     for number, (section, start) in enumerate(starts):
         following = [other.line - 1 for other, _ in starts[number + 1 :] if other.level <= section.level]
         section.body = "\n".join(lines[start : following[0] if following else len(lines)]).strip()
@@ -143,6 +146,16 @@ def _add(tokens: Sequence[Token], index: int, section: Section) -> None:
         text = " ".join(tokens[index + 1].content.split())
         inside_item = index > 0 and tokens[index - 1].type == "list_item_open"
         (section.items if inside_item else section.paragraphs).append(Line(text, line))
+
+
+def _check_cells(row: Row, source: str, origin: str) -> None:
+    """Raise DocumentError for more cells than columns: Markdown drops them, and with them a part of a meaning."""
+    written = source.strip().removeprefix("|")
+    written = written if written.endswith("\\|") else written.removesuffix("|")
+    found = len(re.split(r"(?<!\\)\|", written))
+    if found > len(row.cells):
+        sentence = f"the row has {found} cells and the table {len(row.cells)} columns: write \\| for a | in a text"
+        raise DocumentError(origin, row.line, sentence)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

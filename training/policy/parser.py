@@ -27,7 +27,7 @@ CAP_TABLE = ("dimension", "grade at most", "overall at most")
 def read_policy(path: Path) -> Policy:
     """Read a policy document. Raises DocumentError with file and line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError(path.name, 1, f"not a readable UTF-8 text ({type(error).__name__})") from error
     return parse_policy(text, path.name)
@@ -41,7 +41,7 @@ def parse_policy(text: str, origin: str) -> Policy:
     return Policy(
         name=document.front["name"].text,
         version=document.front["version"].text,
-        sha256=text_hash(text),
+        sha256=text_hash(text.removeprefix("\ufeff")),
         rules=_rules(document),
         dimensions=dimensions,
         caps=tuple(_caps(document, {each.name for each in dimensions})),

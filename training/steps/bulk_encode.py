@@ -1,6 +1,6 @@
 """`encode`: a table of candidates -> slots in a store, the same entries as the service would make.
 
-The table is Parquet with `id`, and `text` or `fields` (a struct). The store is the checkpoint: a run that is started
+The table is Parquet with `id`, and `text` or `fields` (a struct); a row has one of the two, or neither. The store is the checkpoint: a run that is started
 again encodes only missing entries, and several runs may share the work by shards of the rows. The executor decides
 where texts are encoded; this process alone writes. Texts by id are not written: the service gets those by
 `PUT /candidates`.
@@ -8,7 +8,7 @@ where texts are encoded; this process alone writes. Texts by id are not written:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.bundle.files import Bundle
-from models.errors import BundleError
+from models.errors import BundleError, FieldError
 from models.loading import graph_key, graphs_for, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
 from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.template import Template
-from training.data.tables import DataError
+from training.data.tables import READ_ERRORS, DataError, short_decimals
 from training.executors import LOCAL, Executor
 from training.nets.inference import length_batches
 
@@ -118,20 +118,50 @@ def _shards(table: Path, template: Template, shard: Shard) -> Iterator[list[str]
     """The rendered texts of each shard of rows; "" where a row has none."""
     try:
         frame = pl.scan_parquet(table)
-        names = frame.collect_schema().names()
+        schema = frame.collect_schema()
         num_rows = int(frame.select(pl.len()).collect().item())
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except READ_ERRORS as error:
         raise DataError(f"{table} cannot be read as Parquet ({type(error).__name__})") from error
-    column = next((name for name in ("text", "fields") if name in names), None)
-    if column is None or "id" not in names:
-        raise DataError(f"{table} must have the columns id, and text or fields")
+    columns = _columns(table, schema)
     starts = range(shard.number * ROWS, num_rows, shard.of * ROWS)
     for start in tqdm(starts, desc="encode", unit="shard"):
-        values = frame.select(column).slice(start, ROWS).collect()[column].to_list()
-        yield [_text(value, template) for value in values]
+        try:
+            rows = frame.select(columns).slice(start, ROWS).collect()
+        except READ_ERRORS as error:
+            place = f"rows {start} to {min(start + ROWS, num_rows) - 1}"
+            raise DataError(f"{table}: {place}: cannot be read ({type(error).__name__})") from error
+        yield [_text(row, template, f"{table}: row {number}") for number, row in enumerate(_contents(rows), start)]
 
 
-def _text(value: str | Mapping[str, object] | None, template: Template) -> str:
-    if isinstance(value, Mapping):  # Parquet has None for a field that a row lacks
-        value = {name: each for name, each in value.items() if each is not None}
-    return template.render_candidate(value)  # type: ignore[arg-type]  # Parquet's types are those of fields
+def _columns(table: Path, schema: pl.Schema) -> list[str]:
+    """`text`, `fields` or both, of the types that the service accepts."""
+    found = [name for name in ("text", "fields") if name in schema]
+    if not found or "id" not in schema:
+        raise DataError(f"{table} must have the columns id, and text or fields")
+    wanted = {"text": (pl.String, "texts"), "fields": (pl.Struct, "structs, with a text, number or list a field")}
+    for name in found:
+        kind, words = wanted[name]
+        if schema[name] not in (kind, pl.Null):
+            raise DataError(f"{table}: column {name!r}: must hold {words}; it holds {schema[name]}")
+    return found
+
+
+def _contents(rows: pl.DataFrame) -> Iterator[tuple[str | None, dict[str, object] | None]]:
+    """Text and fields of each row. A struct without any value counts as null, as readers of Parquet have it."""
+    texts = rows["text"].to_list() if "text" in rows.columns else [None] * rows.height
+    if rows.schema.get("fields", pl.Null) == pl.Null:
+        yield from ((text, None) for text in texts)
+        return
+    fields = short_decimals(rows.select("fields").unnest("fields"))
+    for text, row in zip(texts, fields.iter_rows(named=True), strict=True):
+        yield text, None if all(value is None for value in row.values()) else row
+
+
+def _text(row: tuple[str | None, dict[str, object] | None], template: Template, place: str) -> str:
+    text, fields = row
+    if text is not None and fields is not None:
+        raise DataError(f"{place}, column 'fields': the row has a text too; give one of the two")
+    try:
+        return template.render_candidate(text if fields is None else fields)
+    except FieldError as error:
+        raise DataError(f"{place}, column 'fields': {error}") from None

@@ -184,3 +184,29 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.md").write_bytes(b"---\n\xff\xfe")
     with pytest.raises(DocumentError, match=r"bad\.md:1: not a readable UTF-8 text"):
         read_policy(tmp_path / "bad.md")
+
+
+def test_a_byte_order_mark_changes_nothing(policy: Policy, tmp_path: Path) -> None:
+    (tmp_path / "demo.md").write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+    assert read_policy(tmp_path / "demo.md") == policy
+    assert parse_policy("\ufeff" + TEXT, "demo.md") == policy
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [("The same | trade.", None), ("`a|b`", None), ("The same \\| trade.", "The same | trade."), ("end \\|", "end |")],
+)
+def test_a_bar_that_would_cut_a_meaning_is_refused(written: str, wanted: str | None) -> None:
+    meaning = "Another trade that shares one of the wanted skills."
+    text = TEXT.replace(meaning, written)
+    if wanted is None:
+        with pytest.raises(DocumentError, match=r"the row has 4 cells and the table 3 columns: write \\\|") as caught:
+            parse_policy(text, "x")
+        assert caught.value.line == line_of(text, written)
+    else:
+        assert parse_policy(text, "x").dimensions[0].grades[3].meaning == wanted
+
+
+def test_a_row_without_its_outer_bars_is_read(policy: Policy) -> None:
+    row = next(line for line in TEXT.splitlines() if policy.dimensions[0].grades[3].meaning in line)
+    assert parse_policy(TEXT.replace(row, row.strip("| ")), "x").dimensions == policy.dimensions
