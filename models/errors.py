@@ -28,7 +28,7 @@ class DamagedEntry(Exception):
 
 
 class FieldError(Exception):
-    """A value of a field that cannot become a text. The message is "field 'name' " and the problem, without the value."""
+    """A value of a field that cannot become a text. The message has the name and the problem, not the value."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"field {field!r} {problem}")

@@ -41,7 +41,7 @@ class Template(BaseModel):
     """How the fields of a member and of a candidate become one text each.
 
     Fields come in the template's order. Fields that it does not name follow as "name: value", sorted by name, so that
-    nothing that a caller sends is lost. Empty values and nulls are skipped, also in a list, and white space is collapsed.
+    nothing that a caller sends is lost. Empty values and nulls are skipped, also in a list. White space is collapsed.
 
     A value is a text, a finite number, or a list of those. Any other raises FieldError, whichever way it came in: its
     text would depend on the library that read it.

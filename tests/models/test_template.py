@@ -17,7 +17,7 @@ from models.template import FieldFormat, Template, collapsed
 TEMPLATE = Template(member=(FieldFormat(name="about"),), candidate=(FieldFormat(name="size", label="size"),))
 SCALARS = st.one_of(st.none(), st.text(max_size=12), st.integers(), st.floats(allow_nan=False, allow_infinity=False))
 VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=4))
-WITHOUT_A_TEXT = (
+WITHOUT_A_TEXT: tuple[Any, ...] = (
     True,
     False,
     math.nan,

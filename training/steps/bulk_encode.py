@@ -1,9 +1,9 @@
 """`encode`: a table of candidates -> slots in a store, the same entries as the service would make.
 
-The table is Parquet with `id`, and `text` or `fields` (a struct); a row has one of the two, or neither. The store is the checkpoint: a run that is started
-again encodes only missing entries, and several runs may share the work by shards of the rows. The executor decides
-where texts are encoded; this process alone writes. Texts by id are not written: the service gets those by
-`PUT /candidates`.
+The table is Parquet with `id`, and `text` or `fields` (a struct); a row has one of the two, or neither. The store is
+the checkpoint: a run that is started again encodes only missing entries, and several runs may share the work by shards
+of the rows. The executor decides where texts are encoded; this process alone writes. Texts by id are not written: the
+service gets those by `PUT /candidates`.
 """
 
 from __future__ import annotations
