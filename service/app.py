@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
 from models.bundle.signature import BadSigner, TrustedSigner
 from service.admission.controller import Admission
@@ -38,6 +39,7 @@ from service.http.request_limits import RequestLimits
 from service.http.routes import router
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
+from service.playground import pages
 from service.registry.loading import LiveModel, load_model
 from service.registry.memory import freeze_objects
 from service.registry.sandbox import SandboxProcesses, load_in_sandbox
@@ -114,7 +116,8 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     )
     metrics.registry.register(context.head_scores)
     keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
-    api = _api(context, keys, parts.audit)
+    browsing = pages.is_on(settings.server.playground, settings.server.host)
+    api = _api(context, keys, parts.audit, pages.routes() if browsing else [])
     guard = functools.partial(
         RequestGuard,
         app=api,
@@ -126,7 +129,8 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         answered=metrics.answered,
     )
     hidden = OPERATIONS - PROBES if settings.server.metrics_port else frozenset()
-    callers = guard(hosts=AllowedHosts(access.hosts), hidden=hidden)
+    paths = pages.PATHS if browsing else frozenset[str]()
+    callers = guard(hosts=AllowedHosts(access.hosts), hidden=hidden, pages=paths)
     # Prometheus and the kubelet name a pod by its address.
     return App(callers, guard(hosts=AllowedHosts(""), only=OPERATIONS), context, parts)
 
@@ -235,7 +239,7 @@ def _audit(settings: AuditSettings, metrics: Metrics) -> AuditLog | None:
     return audit
 
 
-def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None) -> Api:
+def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None, browsed: Sequence[BaseRoute]) -> Api:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await prewarm(app)
@@ -248,7 +252,7 @@ def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None) -> Api:
             await asyncio.to_thread(audit.close)
 
     app = Api(
-        routes=router.routes,  # if they were included, each request would pass two more layers
+        routes=[*router.routes, *browsed],  # if they were included, each request would pass two more layers
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it could record texts with an error
         title="Fitscore",
         summary="Scores candidate-member pairs for ranking.",

@@ -42,6 +42,9 @@ class ServerSettings(_Group):
     """Port to listen on. 0 selects a free port."""
     metrics_port: Port = 0
     """Separate port for /metrics and the probes. 0 serves them on `port`."""
+    playground: Literal["auto", "on", "off"] = "auto"
+    """Pages for a browser: the playground at / and the API's documentation at /docs. `auto` serves them where `host`
+    accepts local connections only."""
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 1024
     """Maximum number of open connections. Above it, the connection that was idle longest is closed."""
     head_s: PositiveSeconds = 10.0

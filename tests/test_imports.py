@@ -50,6 +50,7 @@ ROOMS = (
     room("service.settings", 0, "pydantic"),
     room("service.observability", 0, "prometheus_client"),
     room("service.batching", 1, sees=NONE),
+    room("service.playground", 1, "starlette", sees=NONE),
     room("service.registry", 2, "models numpy pydantic"),
     room("service.store", 2, "models numpy orjson cachetools moka_py lmdb redis prometheus_client"),
     room("service.admission", 3, "models cachetools"),

@@ -50,7 +50,7 @@ class RequestGuard:
 
     While `draining` is set, connections close after their response. `answered(route, outcome, seconds)` is
     called after each request. `methods(path)` are those of a known path. `hidden` paths are answered 404; so are all
-    but those of `only`, where it is given.
+    but those of `only`, where it is given. `pages` are read without a key.
     """
 
     app: ASGIApp
@@ -62,6 +62,7 @@ class RequestGuard:
     answered: Callable[[str, str, float], None]
     methods: Callable[[str], Sequence[str]] = lambda path: ()
     hidden: frozenset[str] = frozenset()
+    pages: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +128,7 @@ class RequestGuard:
             raise errors.MethodNotAllowed(allowed)
         if route != "probe":  # a prober addresses the service by IP, and learns nothing
             self.hosts.check(scope)
-        if path not in OPEN:
+        if path not in OPEN and not (scope["method"] in ("GET", "HEAD") and path in self.pages):
             if caller is None:
                 raise errors.Unauthorized
             if SCOPES.get(route, "score") not in caller.scopes:

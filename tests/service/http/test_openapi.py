@@ -52,6 +52,20 @@ def test_each_operation_describes_the_problems_that_it_can_answer_with(document:
     assert "422" not in codes(document, "get", "/v1/models")
 
 
+def test_every_operation_has_a_group(document: dict[str, Any]) -> None:
+    found = {path: each["tags"] for path, methods in document["paths"].items() for each in methods.values()}
+    assert found["/score"] == ["scoring"]
+    assert found["/v1/models/{version}:activate"] == ["models"]
+    assert found["/readyz"] == ["operations"]
+
+
+def test_a_key_is_documented_for_all_but_probes_and_metrics(document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert ("security" in operation) == (operation["tags"] != ["operations"]), path
+
+
 def test_no_operation_promises_errors_in_another_shape(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in json.dumps(document)
 

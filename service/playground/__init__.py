@@ -1,0 +1,1 @@
+"""The playground and the API's documentation, as pages for a browser."""
