@@ -2,7 +2,8 @@
 
 A step is skipped when nothing changed that can decide its output: its plan, the code that it reaches, the bytes of its
 inputs and of the source files that it read, its own output, and the versions of libraries. A step that was cut off
-resumes in its folder; a step with a change starts from an empty one. Knows what a step is, not what any step does.
+resumes in its folder; a step with a change starts from an empty one. If it refuses its inputs before it has written
+anything, the earlier results come back. Knows what a step is, not what any step does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import importlib.metadata
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -141,6 +143,9 @@ def run_step(step: Step[Any, Any], run: Run, accept: str = "") -> bool:
     if run.processes and run.processes.size > 1 and not step.together:
         raise StepError(f"step {step.name!r} is done by one process: start it without `accelerate launch`")
     folder, plan = run.folder(step.name), step.plan(run.recipe)
+    if run.is_main:
+        _put_back(folder)  # a run that was killed put them aside
+    run.wait()
     made_from = _made_from(step, plan, run)
     record = _read_record(folder)
     changes = _changes(step, run, record, made_from)
@@ -154,11 +159,40 @@ def run_step(step: Step[Any, Any], run: Run, accept: str = "") -> bool:
     if changes and record:
         _say(f"{step.name}: runs again, changed: {', '.join(changes)}")
     run.wait()  # all have read the record that is now replaced
-    if run.is_main and changes and folder.exists():
-        shutil.rmtree(folder)
     begun = {"step": step.name, "recipe": run.recipe.name, "seed": run.recipe.seed, **made_from}
-    _work(step, plan, run, {**begun, "sources": {} if changes else record["sources"]})
+    with _kept_if_refused(folder) if run.is_main and changes else nullcontext():
+        _work(step, plan, run, {**begun, "sources": {} if changes else record["sources"]})
     return True
+
+
+@contextmanager
+def _kept_if_refused(folder: Path) -> Iterator[None]:
+    """An empty place for new results. The old ones come back if the step refuses its inputs before it writes any."""
+    before = _put_aside(folder)
+    if folder.exists():
+        folder.rename(before)
+    try:
+        yield
+    except UserError:
+        _put_back(folder)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _put_aside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.before")
+
+
+def _put_back(folder: Path) -> None:
+    """Decide between old results that were put aside and what replaced them: the new count once there is a file."""
+    before = _put_aside(folder)
+    if not before.exists():
+        return
+    if any(path.is_file() and path.name != "step.json" for path in folder.rglob("*")):
+        shutil.rmtree(before)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    before.rename(folder)
 
 
 def _work(step: Step[Any, Any], plan: object, run: Run, record: dict[str, Any]) -> None:

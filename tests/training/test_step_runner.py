@@ -18,6 +18,7 @@ from training.data.impressions import read_impressions
 from training.data.lists import FieldList, read_lists
 from training.data.source_files import SourceFiles
 from training.data.tables import DataError
+from training.errors import UserError
 from training.fingerprint import reached
 from training.recipes import find_recipe
 from training.step_runner import Resources, Run, Step, StepError, run_step
@@ -185,6 +186,60 @@ def test_a_source_that_appears_later_runs_the_step_again(run: Run) -> None:
     (run.data / "extra.csv").touch()
     assert run_step(first(look), run)
     assert (run.folder("first") / "found.txt").read_text() == "True"
+
+
+def refusing(*, first_writes: bool) -> Step[None, FirstAsInput]:
+    """A step that copies its input, and refuses one that says 7, perhaps after it has written a file."""
+
+    def work(_: None, inputs: FirstAsInput, out: Path, __: Resources) -> None:
+        made = (inputs.first / "made.txt").read_text()
+        if first_writes:
+            (out / "begun.txt").write_text(made)
+        if made == "7":
+            raise UserError("7 is no good")
+        (out / "copied.txt").write_text(made)
+
+    return Step("second", lambda _: None, FirstAsInput, work)
+
+
+def test_a_step_that_refuses_a_changed_input_keeps_its_earlier_results(run: Run) -> None:
+    step = refusing(first_writes=False)
+    run_step(FIRST, run)
+    run_step(step, run)
+    record, made = record_of(run, "second"), (run.folder("second") / "copied.txt").read_text()
+    run_step(FIRST, with_version(run, "7"))
+    for _ in range(2):  # a refusal is no result: the next run refuses as well
+        with pytest.raises(UserError, match="7 is no good"):
+            run_step(step, run)
+        assert record_of(run, "second") == record
+        assert (run.folder("second") / "copied.txt").read_text() == made
+    assert not list(run.folder("second").parent.glob("*.before"))
+
+
+def test_results_that_a_killed_run_put_aside_come_back(run: Run) -> None:
+    def killed(_: None, __: FirstAsInput, ___: Path, ____: Resources) -> None:
+        raise PowerCut
+
+    step = refusing(first_writes=False)
+    run_step(FIRST, run)
+    run_step(step, run)
+    with pytest.raises(PowerCut):
+        run_step(replace(step, work=killed), run)
+    assert not (run.folder("second") / "copied.txt").exists()
+    assert not run_step(step, run)
+    assert (run.folder("second") / "copied.txt").exists()
+
+
+def test_results_are_replaced_once_a_step_has_written(run: Run) -> None:
+    step = refusing(first_writes=True)
+    run_step(FIRST, run)
+    run_step(step, run)
+    run_step(FIRST, with_version(run, "7"))
+    with pytest.raises(UserError, match="7 is no good"):
+        run_step(step, run)
+    run_step(FIRST, run)
+    assert run_step(step, run)
+    assert not list(run.folder("second").parent.glob("*.before"))
 
 
 def test_a_change_of_a_stamped_input_keeps_a_finished_result(run: Run) -> None:

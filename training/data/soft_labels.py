@@ -23,7 +23,7 @@ import polars as pl
 
 from training.data.lists import KEYS, CandidateList, candidate_lists
 from training.data.tables import DataError, check_columns, empty, read_table
-from training.policy.policy import Policy, check_stamps
+from training.policy.policy import Policy, check_stamp
 
 TOP_GRADE = 4
 
@@ -133,5 +133,6 @@ def _read_shard(path: Path, heads: Sequence[str], policy: Policy) -> pl.DataFram
             outside = pl.col(name).is_nan() | ~pl.col(name).is_between(0, 1)
             problems[name] = outside, "must be a number from 0 to 1, or null"
     check_columns(shard, problems, str(path))
-    check_stamps(shard["policy"], policy, str(path))
+    for row, stamp in enumerate(shard["policy"]):
+        check_stamp(stamp, policy, f"{path}: row {row}, column 'policy': the label")
     return shard

@@ -1,6 +1,7 @@
 """Step `golden`: human grades -> an adjudicated golden set, split by member, and the agreement of its raters.
 
-    golden.parquet     member_id | candidate_id | member | candidate | split | dimension | grade | how | policy
+    golden.parquet     member_id | candidate_id | member | candidate | split | dimension | grade | how | policy;
+                       `policy` is the stamp of the dimension's section, or of the rule for overall grades
     disagreements.csv  member_id | candidate_id | dimension | gap | a column per rater. Input for the next policy edit;
                        ids and grades only; it stays in the run's folder.
     agreement.json     per dimension and two raters: pairs, members, exact, quadratic kappa with its interval
@@ -24,7 +25,8 @@ from training.data.tables import DataError, check_columns, empty, read_table
 from training.files import write_json
 from training.metrics.kappa import Agreement, agreement
 from training.policy.markdown import table
-from training.policy.policy import GRADES, OVERALL, Policy, check_stamps
+from training.policy.policy import GRADES, OVERALL, Policy
+from training.policy.stamps import check_stamps, section_stamps
 
 PAIR = ("member_id", "candidate_id")
 GRADED = (*PAIR, "dimension")
@@ -94,7 +96,8 @@ def make_golden(human: HumanGrades, policy: Policy, template: Template, out: Pat
     grades = _grade_table(human, policy, pairs)
     golden = adjudicate(grades, human.authority).join(pairs, on=PAIR, how="left", maintain_order="left")
     split = pl.col("member_id").map_elements(split_of, return_dtype=pl.String).alias("split")
-    golden = golden.with_columns(split, pl.lit(policy.stamp).alias("policy"))
+    stamp = pl.col("dimension").replace_strict(section_stamps(policy)).alias("policy")
+    golden = golden.with_columns(split, stamp)
     golden.select(*PAIR, "member", "candidate", "split", "dimension", "grade", "how", "policy").write_parquet(
         out / "golden.parquet"
     )
@@ -117,7 +120,7 @@ def read_golden(path: Path, policy: Policy) -> pl.DataFrame:
     problems = {name: empty(name) for name in (*PAIR, "member", "candidate", "split", "dimension", "policy")}
     problems["grade"] = (~_one_of("grade", GRADES), f"outside the grades of {policy.label}, 0 to 4")
     check_columns(golden, problems, str(path))
-    check_stamps(golden["policy"], policy, str(path))
+    check_stamps(golden.select("dimension", "policy").iter_rows(), policy, str(path))
     return golden
 
 

@@ -27,6 +27,7 @@ from training.judging.llm_client import Endpoint, EndpointFailed, EndpointRefuse
 from training.metrics.kappa import agreement
 from training.policy.policy import OVERALL, Policy
 from training.policy.prompt import MalformedAnswer, Prompt, Verdict
+from training.policy.stamps import section_stamps
 
 Status = Literal["graded", "malformed", "refused", "over budget", "failed"]
 DOWN_AFTER = 20
@@ -150,7 +151,8 @@ def grade_table(judgements: Sequence[Judgement], policy: Policy, model: str) -> 
     schema: dict[str, type[pl.DataType]] = {name: pl.String if name in texts else pl.Int64 for name in columns}
     rows = [row for judgement in judgements for row in _grade_rows(judgement, policy)]
     table = pl.DataFrame(rows, schema=schema, orient="row")
-    return table.with_columns(pl.lit(model).alias("model"), pl.lit(policy.stamp).alias("policy"))
+    stamp = pl.col("dimension").replace_strict(section_stamps(policy)).alias("policy")
+    return table.with_columns(pl.lit(model).alias("model"), stamp)
 
 
 def _grade_rows(judgement: Judgement, policy: Policy) -> Iterator[tuple[str, str, str, int | None, str, str, int]]:

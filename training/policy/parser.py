@@ -22,6 +22,7 @@ PARTS = ("Question", "Guidance", "Grades", "Examples")
 EXAMPLE = ("Member", "Candidate", "Because")
 GRADE_TABLE = ("grade", "name", "meaning")
 CAP_TABLE = ("dimension", "grade at most", "overall at most")
+WEIGHT_LINE = re.compile(r"^Weight: \d+\s*$", re.MULTILINE)
 
 
 def read_policy(path: Path) -> Policy:
@@ -37,12 +38,13 @@ def parse_policy(text: str, origin: str) -> Policy:
     """Parse the text of a policy document; `origin` names it in errors."""
     document = read_document(text, origin)
     _check_front(document)
-    dimensions = tuple(_dimensions(document))
+    rules = _rules(document)
+    dimensions = tuple(_dimensions(document, rules))
     return Policy(
         name=document.front["name"].text,
         version=document.front["version"].text,
         sha256=text_hash(text.removeprefix("\ufeff")),
-        rules=_rules(document),
+        rules=rules,
         dimensions=dimensions,
         caps=tuple(_caps(document, {each.name for each in dimensions})),
     )
@@ -75,7 +77,7 @@ def _rules(document: Document) -> str:
     return section.body
 
 
-def _dimensions(document: Document) -> Iterator[Dimension]:
+def _dimensions(document: Document, rules: str) -> Iterator[Dimension]:
     seen: dict[str, int] = {}
     weights: list[int] = []
     for section in document.sections:
@@ -87,7 +89,7 @@ def _dimensions(document: Document) -> Iterator[Dimension]:
         if name in seen:
             raise document.error(section.line, f"a second dimension {name!r}; the first is in line {seen[name]}")
         seen[name] = section.line
-        dimension = _dimension(document, section, name)
+        dimension = _dimension(document, section, name, rules)
         weights.append(dimension.weight)
         yield dimension
     if not seen:
@@ -98,7 +100,7 @@ def _dimensions(document: Document) -> Iterator[Dimension]:
         )
 
 
-def _dimension(document: Document, section: Section, name: str) -> Dimension:
+def _dimension(document: Document, section: Section, name: str, rules: str) -> Dimension:
     parts: dict[str, Section] = {}
     for part in section.sections:
         if part.title not in PARTS:
@@ -116,6 +118,7 @@ def _dimension(document: Document, section: Section, name: str) -> Dimension:
     return Dimension(
         name=name,
         weight=_weight(document, section, name),
+        sha256=text_hash(f"{rules}\n\n{WEIGHT_LINE.sub('', section.body, count=1)}"),
         question=" ".join(parts["Question"].body.split()),
         guidance=parts["Guidance"].body if "Guidance" in parts else "",
         grades=_grades(document, parts["Grades"], name),

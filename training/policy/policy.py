@@ -1,14 +1,15 @@
 """The policy: what product management and engineering agreed that a good candidate is, as values.
 
-Name, version and a hash of its whole text identify a policy. Every label, teacher and bundle made under it carries its
-`stamp`. This file knows the content of a policy, not the form of its document (`parser.py`).
+Name, version and a hash of its whole text identify a policy; teachers and bundles made under it carry that `stamp`.
+A grade carries the stamp of its dimension's section (`stamps.py`), which other sections do not change. This file knows
+the content of a policy, not the form of its document (`parser.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from training.errors import UserError
 
@@ -44,7 +45,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Dimension:
-    """One aspect that the policy judges; `grades` are in falling order, 4 to 0."""
+    """One aspect that the policy judges; `grades` are in falling order, 4 to 0.
+
+    `sha256` covers all that decides its grades: the policy's rules and the section, without its weight.
+    """
 
     name: str
     weight: int
@@ -52,6 +56,7 @@ class Dimension:
     guidance: str
     grades: tuple[Grade, ...]
     examples: tuple[Example, ...]
+    sha256: str = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -107,12 +112,6 @@ class Policy:
 def text_hash(text: str) -> str:
     """SHA-256 of a document's text without line ends and trailing spaces; any other character counts."""
     return hashlib.sha256("\n".join(line.rstrip() for line in text.splitlines()).encode()).hexdigest()
-
-
-def check_stamps(found: Iterable[str], policy: Policy, origin: str) -> None:
-    """Raise PolicyMismatch for the first label of a table that was made under another policy text."""
-    for row, stamp in enumerate(found):
-        check_stamp(stamp, policy, f"{origin}: row {row}, column 'policy': the label")
 
 
 def check_stamp(found: str, policy: Policy, origin: str) -> None:

@@ -7,6 +7,9 @@ Nothing here renders texts.
     postings.parquet        candidate_id | onet_soc_code (null: unknown) | title | skills | description | terms
     grades.parquet          member_id | candidate_id | dimension | grade 0..4 or null | reason
     second_opinion.parquet  the same for some pairs, by a second run that saw nothing of the first
+
+A grade whose section of the policy has changed since is left out. A table may say in a column `policy` under which
+stamp each grade was given; without it, the grades were given under the whole text below.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from models.template import Fields
 from training.data.lists import FieldList, Split, split_of
 from training.data.tables import DataError, check_columns, empty, read_table
 from training.policy.policy import OVERALL, Policy
+from training.policy.stamps import valid_grades
 
 DATASETS = Path(__file__).parent.parent / "datasets"
 # The whole texts under which the shipped grades were given.
@@ -84,7 +88,8 @@ def judged_jobs(policy: Policy, folder: Path = DATASETS / "judged_jobs") -> list
         _by_id(folder / "members.parquet", "member_id"),
         _by_id(folder / "postings.parquet", "candidate_id"),
     )
-    answers = _read_answers(folder / "grades.parquet", policy, ("member_id", "candidate_id"), members, postings)
+    path = folder / "grades.parquet"
+    answers = _read_answers(path, policy, JOBS_STAMP, ("member_id", "candidate_id"), members, postings)
     splits = occupation_splits(str(row["onet_soc_code"]) for row in members.values())
     held_out = {code for code, split in splits.items() if split != "train"}
     kept: dict[str, list[str]] = {}
@@ -100,7 +105,8 @@ def judged_jobs(policy: Policy, folder: Path = DATASETS / "judged_jobs") -> list
 def judged_products(products: Path, policy: Policy, folder: Path = DATASETS / "judged_products") -> list[JudgedList]:
     """All queries with their products; `products` is the catalogue's Parquet file, joined by asin. Split by query."""
     queries, catalogue = _by_id(folder / "queries.parquet", "query_id"), _by_id(products, "asin")
-    answers = _read_answers(folder / "grades.parquet", policy, ("query_id", "doc_id"), queries, catalogue)
+    path = folder / "grades.parquet"
+    answers = _read_answers(path, policy, PRODUCTS_STAMP, ("query_id", "doc_id"), queries, catalogue)
     kept: dict[str, list[str]] = {}
     for query_id, asin in answers:
         kept.setdefault(query_id, []).append(asin)
@@ -111,13 +117,21 @@ def judged_products(products: Path, policy: Policy, folder: Path = DATASETS / "j
 
 
 def graded_field_list(
-    policy: Policy, list_id: str, source: str, split: Split, member: Fields, graded: Sequence[tuple[Fields, Answers]]
+    policy: Policy,
+    list_id: str,
+    source: str,
+    split: Split,
+    member: Fields,
+    graded: Sequence[tuple[Fields, Answers]],
+    void: Collection[str] = (),
 ) -> FieldList:
     """A list with one gain per dimension and for the overall grade: the grade / 4, and None where there is no grade.
 
-    The overall grade is what the policy's rule makes of the others.
+    The overall grade is what the policy's rule makes of the others. There is none while grades of a dimension are
+    `void` (`training.policy.stamps.void_sections`), because the rule would read them as grades that do not exist.
     """
-    answers = [{**grades, OVERALL: policy.overall(grades)} for _, grades in graded]
+    is_whole = not set(void) & set(policy.dimension_names)
+    answers = [{**grades, OVERALL: policy.overall(grades) if is_whole else None} for _, grades in graded]
     gains = {
         name: [None if (grade := given.get(name)) is None else grade / 4 for given in answers]
         for name in (*policy.dimension_names, OVERALL)
@@ -132,7 +146,7 @@ def second_opinions(policy: Policy, folder: Path = DATASETS / "judged_jobs") -> 
         _by_id(folder / "postings.parquet", "candidate_id"),
     )
     path = folder / "second_opinion.parquet"
-    found = _read_answers(path, policy, ("member_id", "candidate_id"), members, postings)
+    found = _read_answers(path, policy, JOBS_STAMP, ("member_id", "candidate_id"), members, postings)
     return {pair: answered.grades for pair, answered in found.items()}
 
 
@@ -146,7 +160,12 @@ def _by_id(path: Path, key: str) -> dict[str, dict[str, object]]:
 
 
 def _read_answers(
-    path: Path, policy: Policy, keys: tuple[str, str], members: Collection[str], candidates: Collection[str]
+    path: Path,
+    policy: Policy,
+    stamp: str,
+    keys: tuple[str, str],
+    members: Collection[str],
+    candidates: Collection[str],
 ) -> _Answers:
     table = read_table(path)
     scale = [grade.value for grade in policy.dimensions[0].grades]
@@ -161,12 +180,16 @@ def _read_answers(
     )
     check_columns(table, problems, str(path))
     found: _Answers = {}
+    stamps = table["policy"] if "policy" in table.columns else [stamp] * table.height
+    is_valid = valid_grades(zip(table["dimension"], stamps, strict=True), policy, str(path))
     columns = (*keys, "dimension", "grade", "reason")
     for row, (member, candidate, dimension, grade, reason) in enumerate(table.select(columns).iter_rows()):
         for column, value, known in zip(keys, (member, candidate), (members, candidates), strict=True):
             if value not in known:
                 raise DataError(f"{path}: row {row}, column {column!r}: no such id as {value!r}")
         answered = found.setdefault((member, candidate), _Answered({}, {}))
+        if not is_valid[row]:
+            continue
         if dimension in answered.grades:
             raise DataError(f"{path}: row {row}, column 'dimension': {dimension!r} is graded twice for this pair")
         answered.grades[dimension] = None if grade is None else int(grade)

@@ -17,7 +17,8 @@ from training.data.tables import DataError
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden, read_golden
 from training.policy.documents import POLICIES
 from training.policy.parser import parse_policy, read_policy
-from training.policy.policy import PolicyMismatch
+from training.policy.policy import Policy, PolicyMismatch
+from training.policy.stamps import section_stamps
 from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.esci import shopping_grades
 from training.sources.grade_files import read_human_grades
@@ -100,16 +101,31 @@ def test_agreement_is_not_measured_with_a_single_rater(tmp_path: Path) -> None:
     assert "agreement is not measured" in (tmp_path / "report.md").read_text()
 
 
-def test_every_label_carries_the_policy_and_labels_of_another_are_refused(tmp_path: Path) -> None:
-    golden = golden_of(human(("a", "role", "ann", 3), ("b", "role", "ann", 3)), tmp_path)
-    assert golden["policy"].to_list() == [POLICY.stamp] * 2
+def edited(old: str, new: str) -> Policy:
     text = (POLICIES / "demo.md").read_text(encoding="utf-8")
-    edited = parse_policy(text.replace("Every wanted skill.", "All skills."), "demo.md")
+    assert old in text
+    return parse_policy(text.replace(old, new), "demo.md")
+
+
+def test_every_grade_carries_its_section_and_a_changed_section_voids_its_own_grades(tmp_path: Path) -> None:
+    golden = golden_of(human(("a", "role", "ann", 3), ("a", "skills", "ann", 3), ("b", "overall", "ann", 3)), tmp_path)
+    stamps = section_stamps(POLICY)
+    assert golden["policy"].to_list() == [stamps["role"], stamps["skills"], stamps["overall"]]
+    other = edited("Every wanted skill.", "All skills.")
     with pytest.raises(PolicyMismatch) as caught:
-        read_golden(tmp_path / "golden.parquet", edited)
-    assert "golden.parquet: row 0, column 'policy'" in str(caught.value)
-    assert POLICY.stamp in str(caught.value)
-    assert edited.stamp in str(caught.value)
+        read_golden(tmp_path / "golden.parquet", other)
+    assert "golden.parquet: row 1, column 'policy': the grade of 'skills'" in str(caught.value)
+    assert stamps["skills"] in str(caught.value)
+    assert other.stamp in str(caught.value)
+
+
+def test_a_changed_rule_keeps_every_grade_of_a_dimension(tmp_path: Path) -> None:
+    other = edited("| role | 0 | 2 |", "| role | 0 | 1 |")
+    golden = golden_of(human(("a", "role", "ann", 3), ("a", "skills", "ann", 3)), tmp_path)
+    assert read_golden(tmp_path / "golden.parquet", other).equals(golden)
+    golden_of(human(("a", "overall", "ann", 3)), tmp_path)
+    with pytest.raises(PolicyMismatch, match="row 0, column 'policy': the grade of 'overall'"):
+        read_golden(tmp_path / "golden.parquet", other)
 
 
 def without_pairs(graded: HumanGrades) -> HumanGrades:

@@ -33,6 +33,7 @@ from training.judging.answer_cache import AnswerCache, Spending
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades, make_golden
 from training.judging.llm_client import Endpoint, EndpointRefused
 from training.judging.llm_judge import JudgePlan, JudgeStopped, TextPair, judge_pairs
+from training.policy.stamps import section_stamps
 from training.steps.judge import judge_golden
 
 TEMPLATE = Template(member=(FieldFormat(name="headline"),), candidate=(FieldFormat(name="title"),))
@@ -282,7 +283,7 @@ def test_the_step_reports_agreement_with_gold_per_dimension(tmp_path: Path) -> N
     assert all(row["agreement"]["exact"] == 1 and row["agreement"]["pairs"] == 5 for row in report["agreement"])
     grades = pl.read_parquet(tmp_path / "grades.parquet")
     assert set(grades["dimension"]) == {*DIMENSIONS, "overall"}
-    assert set(grades["policy"]) == {POLICY.stamp}
+    assert dict(grades.select("dimension", "policy").iter_rows()) == section_stamps(POLICY)
     assert "| role | 5 | 1.000" in (tmp_path / "report.md").read_text()
 
 

@@ -29,10 +29,10 @@ def line_of(text: str, part: str) -> int:
     return text.count("\n", 0, at) + 1
 
 
-@pytest.mark.parametrize("name", ["jobs", "products", "demo"])
-def test_every_policy_of_the_project_is_read(name: str) -> None:
+@pytest.mark.parametrize(("name", "version"), [("jobs", "1.1.0"), ("products", "1.0.0"), ("demo", "1.0.0")])
+def test_every_policy_of_the_project_is_read(name: str, version: str) -> None:
     policy = read_policy(POLICIES / f"{name}.md")
-    assert policy.label == f"{name}-policy@1.0.0"
+    assert policy.label == f"{name}-policy@{version}"
     assert all(len(dimension.grades) == 5 for dimension in policy.dimensions)
     assert sum(dimension.weight for dimension in policy.dimensions) == 100
 
@@ -91,6 +91,8 @@ def test_a_cap_limits_the_overall_grade() -> None:
     assert jobs.overall(fits) == 4
     assert jobs.overall({**fits, "role": 0}) == 0
     assert jobs.overall({**fits, "constraints": 0}) == 1
+    assert jobs.overall({**fits, "skills": 1}) == 2
+    assert jobs.overall({**fits, "domain": 0}) == 2
 
 
 OWNERS = next(line for line in TEXT.splitlines(keepends=True) if line.startswith("owners:"))

@@ -9,8 +9,9 @@ import pytest
 
 from models.template import Fields
 from training.data.tables import DataError
-from training.policy.parser import read_policy
-from training.policy.policy import Policy
+from training.policy.parser import parse_policy, read_policy
+from training.policy.policy import Policy, PolicyMismatch
+from training.policy.stamps import section_stamps
 from training.sources.judged import (
     DATASETS,
     Answers,
@@ -130,6 +131,36 @@ class TestJobs:
         assert one.labels["role"] == [0.0, 0.75]
         assert one.labels["constraints"] == [None, None]
         assert one.labels["overall"] == [0.0, 0.75]
+
+    def test_a_changed_section_leaves_out_its_own_grades_and_a_changed_rule_none(
+        self, policy: Policy, tmp_path: Path
+    ) -> None:
+        text = (POLICIES / "jobs.md").read_text(encoding="utf-8")
+        folder = write_set(tmp_path)
+        for edit, left in (
+            (("Weight: 30", "Weight: 35"), {"role", "constraints"}),
+            (("what is done all day", "what is done on most days"), {"constraints"}),
+        ):
+            changed = parse_policy(
+                text.replace(*edit).replace("Weight: 25", "Weight: 20" if "W" in edit[0] else "Weight: 25"), "jobs.md"
+            )
+            found = {one.list_id: one for one in judged_jobs(changed, folder)}
+            assert set(found["m1"].pairs[0].grades) == left
+
+    def test_a_table_may_carry_the_stamp_of_each_grade(self, policy: Policy, tmp_path: Path) -> None:
+        stamp = section_stamps(policy)["role"]
+        own: list[object] = [stamp, section_stamps(policy)["constraints"], "jobs-policy:role#of-an-earlier-text", stamp]
+        found = {one.list_id: one for one in judged_jobs(policy, write_set(tmp_path, grades=answers(policy=own)))}
+        assert [pair.grades for pair in found["m2"].pairs] == [{}, {"role": 1}]
+        foreign = write_set(tmp_path, grades=answers(policy=[*own[:3], "products-policy:kind#123"]))
+        with pytest.raises(PolicyMismatch, match=r"grades\.parquet: row 3, column 'policy': the grade of 'role' was"):
+            judged_jobs(policy, foreign)
+
+    def test_no_overall_grade_follows_while_a_dimension_is_void(self, policy: Policy) -> None:
+        one = graded_field_list(policy, "m1", "judged", "train", {}, [({}, {"role": 3})], void={"skills"})
+        assert (one.labels["role"], one.labels["overall"]) == ([0.75], [None])
+        rule_alone = graded_field_list(policy, "m1", "judged", "train", {}, [({}, {"role": 3})], void={"overall"})
+        assert rule_alone.labels["overall"] == [0.75]
 
     def test_the_second_opinion_is_about_pairs_of_the_set(self, policy: Policy) -> None:
         found = second_opinions(policy)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from training.dag import load_step
+from training.files import write_json
 from training.nets.checkpoints import check_model_stamp, write_stamp
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
@@ -42,6 +43,20 @@ def test_no_step_uses_a_teacher_of_another_policy(tmp_path: Path, step: str) -> 
     with pytest.raises(PolicyMismatch, match=re.escape("the recipe's policy is demo-policy@1.0.0#")) as caught:
         load_step(step).work(plan, inputs, tmp_path, run.resources())
     assert names_both(str(caught.value))
+
+
+def test_soft_labels_survive_a_run_that_refuses_the_teacher(tmp_path: Path) -> None:
+    """They may have taken hours. The step refuses, and its folder holds what it held."""
+    run = Run(find_recipe("demo"), tmp_path, tmp_path / "runs", tmp_path / "bundles")
+    run_step(load_step("policy"), run)
+    for name in ("data", "teach", "teach-engagement", "annotate"):
+        run.folder(name).mkdir()
+        write_json(run.folder(name) / "step.json", {"outputs": {"x": "1"}, "inputs": {}, "sources": {}})
+    write_stamp(run.folder("teach"), OTHER)
+    (run.folder("annotate") / "soft-00000.parquet").write_bytes(b"labels")
+    with pytest.raises(PolicyMismatch):
+        run_step(load_step("annotate"), run)
+    assert (run.folder("annotate") / "soft-00000.parquet").read_bytes() == b"labels"
 
 
 def test_an_edited_policy_keeps_the_teacher_until_a_person_decides() -> None:
