@@ -3,17 +3,19 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS builder
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# More extras, as "audit,otel".
+ARG EXTRAS=
 WORKDIR /build
 RUN python3 -m venv /opt/venv
 # The packages are not there yet, so this layer lasts until a dependency changes.
 COPY pyproject.toml constraints.txt LICENSE ./
 
 FROM builder AS cpu-venv
-RUN /opt/venv/bin/pip install --constraint constraints.txt '.[service-cpu]' \
+RUN /opt/venv/bin/pip install --constraint constraints.txt ".[service-cpu${EXTRAS:+,$EXTRAS}]" \
     && /opt/venv/bin/pip uninstall --yes fitscore setuptools pip
 
 FROM builder AS gpu-venv
-RUN /opt/venv/bin/pip install --constraint constraints.txt '.[service-gpu]' \
+RUN /opt/venv/bin/pip install --constraint constraints.txt ".[service-gpu${EXTRAS:+,$EXTRAS}]" \
     && /opt/venv/bin/pip uninstall --yes fitscore setuptools pip
 
 FROM scratch AS app

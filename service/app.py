@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from service.http.request_limits import RequestLimits
 from service.http.routes import router
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
+from service.observability.requests import AccessLog, Trace, parent_trace
 from service.playground import pages
 from service.registry.loading import LiveModel, load_model
 from service.registry.memory import freeze_objects
@@ -50,13 +52,14 @@ from service.rollout.metrics import RolloutMetrics
 from service.rollout.router import RolloutRouter
 from service.scoring.metrics import HeadScores
 from service.scoring.pipeline import Score, ScoringPipeline
-from service.settings import AuditSettings, BadSetting, BatchingSettings, ModelSettings, Settings
+from service.settings import AuditSettings, BadSetting, BatchingSettings, ModelSettings, Settings, TracingSettings
 from service.store.factory import Store, open_store
 from service.store.metrics import StoreMetrics
 from service.store.writes import BoundedWriter
 
 if TYPE_CHECKING:
     from service.audit.log import AuditLog
+    from service.observability.tracing import Tracing
 
 log = logging.getLogger("fitscore")
 MAINTAIN_EVERY_S = 30.0
@@ -117,7 +120,9 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     metrics.registry.register(context.head_scores)
     keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
     browsing = pages.is_on(settings.server.playground, settings.server.host)
-    api = _api(context, keys, parts.audit, pages.routes() if browsing else [])
+    tracing = _tracing(settings.tracing)
+    closing = [each.close for each in (parts.audit, tracing) if each is not None]
+    api = _api(context, keys, closing, pages.routes() if browsing else [])
     guard = functools.partial(
         RequestGuard,
         app=api,
@@ -127,6 +132,7 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         early_rejection=EarlyRejection(parts.admission),
         draining=parts.lifecycle.draining,
         answered=metrics.answered,
+        watch=_watch(settings.tracing, tracing),
     )
     hidden = OPERATIONS - PROBES if settings.server.metrics_port else frozenset()
     paths = pages.PATHS if browsing else frozenset[str]()
@@ -239,7 +245,26 @@ def _audit(settings: AuditSettings, metrics: Metrics) -> AuditLog | None:
     return audit
 
 
-def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None, browsed: Sequence[BaseRoute]) -> Api:
+def _tracing(settings: TracingSettings) -> Tracing | None:
+    if not settings.otlp:
+        return None
+    try:
+        from service.observability.tracing import Tracing  # imported only where traces are sent
+    except ImportError:
+        raise BadSetting("FITSCORE_OTLP: needs the extra otel, pip install 'fitscore[otel]'") from None
+    return Tracing(settings.otlp, settings.trace_share)
+
+
+def _watch(settings: TracingSettings, tracing: Tracing | None) -> Trace | None:
+    """What takes each answered request, or None where nothing does."""
+    if settings.access_log == "on":
+        return AccessLog(sys.stdout, tracing or parent_trace)
+    return tracing
+
+
+def _api(
+    context: AppContext, keys: ApiKeys, closing: Sequence[Callable[[], None]], browsed: Sequence[BaseRoute]
+) -> Api:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await prewarm(app)
@@ -248,8 +273,8 @@ def _api(context: AppContext, keys: ApiKeys, audit: AuditLog | None, browsed: Se
         yield
         watching.cancel()
         await context.lifecycle.stop()
-        if audit is not None:
-            await asyncio.to_thread(audit.close)
+        for close in closing:
+            await asyncio.to_thread(close)
 
     app = Api(
         routes=[*router.routes, *browsed],  # if they were included, each request would pass two more layers

@@ -1,4 +1,4 @@
-"""Every setting in eight groups: its environment name, default, unit and meaning.
+"""Every setting in groups: its environment name, default, unit and meaning.
 
 The environment name is FITSCORE_ and the field's alias, or else its name, in capitals. No other file knows this.
 """
@@ -189,6 +189,18 @@ class AuditSettings(_Group):
     """What happens when no record can be written: requests are refused, or records are dropped."""
 
 
+class TracingSettings(_Group):
+    """Traces and the access log. Neither holds a text, or the id of a member or candidate."""
+
+    otlp: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    """Address of a collector that takes OTLP over HTTP, as "http://collector:4318". Empty sends no traces. Needs the
+    extra `otel`."""
+    trace_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the requests without a `traceparent` that are traced. For one with it, its own flag decides."""
+    access_log: Literal["on", "off"] = "off"
+    """One line of JSON on stdout for each request, without probes and scrapes."""
+
+
 class Settings(_Group):
     """All settings. The defaults suit one process on one small machine behind a load balancer."""
 
@@ -200,6 +212,7 @@ class Settings(_Group):
     rollout: RolloutSettings = RolloutSettings()
     store: StoreSettings = StoreSettings()
     audit: AuditSettings = AuditSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="before")
     @classmethod

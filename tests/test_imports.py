@@ -48,7 +48,7 @@ ROOMS = (
     room("service.errors", 0),
     room("service.request", 0, "models"),
     room("service.settings", 0, "pydantic"),
-    room("service.observability", 0, "prometheus_client"),
+    room("service.observability", 0, "prometheus_client opentelemetry"),
     room("service.batching", 1, sees=NONE),
     room("service.playground", 1, "starlette", sees=NONE),
     room("service.registry", 2, "models numpy pydantic"),

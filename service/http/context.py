@@ -54,11 +54,16 @@ class RequestContext:
 
 @dataclass(frozen=True, slots=True)
 class ResponseNote:
-    """What a response tells the guard: whether scores are missing, or there was no capacity and what it accepts."""
+    """What a response tells the guard: whether scores are missing, or there was no capacity and what it accepts.
+
+    For scores also the model, as `name@version`, and the number of pairs.
+    """
 
     partial: bool = False
     overloaded: bool = False
     allowed_s: float = 0.0
+    model: str = ""
+    num_pairs: int = 0
 
 
 NO_NOTE = ResponseNote()

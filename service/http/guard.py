@@ -23,6 +23,7 @@ from service.http import header_limits
 from service.http.api_keys import ApiKeys, Caller
 from service.http.context import NO_NOTE, NOTE, RequestContext, ResponseNote
 from service.http.problems import problem
+from service.observability.requests import UNWATCHED, AnsweredRequest, parse_traceparent
 from service.observability.timings import Timings
 from service.settings import LimitSettings
 
@@ -34,6 +35,7 @@ SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/
 SCORING = frozenset({"/score", "/rerank"})
 WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
 OUTCOMES = {429: "refused", 504: "deadline"}
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 ANONYMOUS = Caller("anonymous", frozenset())
 
 log = logging.getLogger("fitscore")
@@ -50,7 +52,7 @@ class RequestGuard:
 
     While `draining` is set, connections close after their response. `answered(route, outcome, seconds)` is
     called after each request. `methods(path)` are those of a known path. `hidden` paths are answered 404; so are all
-    but those of `only`, where it is given. `pages` are read without a key.
+    but those of `only`, where it is given. `pages` are read without a key. `watch` takes what traces and logs need.
     """
 
     app: ASGIApp
@@ -64,6 +66,7 @@ class RequestGuard:
     hidden: frozenset[str] = frozenset()
     pages: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
+    watch: Callable[[AnsweredRequest], object] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,13 +88,18 @@ class RequestGuard:
             log.error("request %s failed: %s at %s", exchange.id, type(error).__name__, _place(error))
             if not exchange.started:
                 await problem(errors.Internal(), exchange.id)(scope, receive, exchange.send)
-        self.answered(exchange.route, exchange.outcome, time.monotonic() - exchange.arrived)
+        seconds = time.monotonic() - exchange.arrived
+        self.answered(exchange.route, exchange.outcome, seconds)
+        if self.watch is not None and exchange.route not in UNWATCHED:
+            parent = headers.get(b"traceparent", b"").decode("latin-1")
+            self.watch(exchange.answered("HEAD" if exchange.head_only else scope["method"], parent, seconds))
 
     async def _handle(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, exchange: _Exchange
     ) -> None:
         route = exchange.route
         caller = self._check_head(scope, route, headers)
+        exchange.caller = caller.name
         deadline_ms, latest_s = None, math.inf
         if route in SCORING:
             deadline_ms = header_limits.stated_deadline_ms(headers)
@@ -167,12 +175,15 @@ class _Exchange:
     head_only: bool = False
     started: bool = False
     outcome: str = "error"
+    status: int = 0
+    caller: str = ANONYMOUS.name
     note: ResponseNote = NO_NOTE
 
     async def send(self, message: Message) -> None:
         """Send on, with the request id added; keep the status and the note."""
         if message["type"] == "http.response.start":
             self.started = True
+            self.status = message["status"]
             self.note = message.pop(NOTE, self.note)
             self.outcome = outcome_of(message["status"], self.note)
             message["headers"] = [*message.get("headers", []), (b"x-request-id", self.id.encode())]
@@ -181,6 +192,21 @@ class _Exchange:
         elif self.head_only:
             message = {**message, "body": b""}
         await self.forward(message)
+
+    def answered(self, method: str, traceparent: str, seconds: float) -> AnsweredRequest:
+        return AnsweredRequest(
+            id=self.id,
+            method=method if method in METHODS else "_OTHER",  # a caller may invent one
+            route=self.route,
+            status=self.status,
+            outcome=self.outcome,
+            caller=self.caller,
+            model=self.note.model,
+            num_pairs=self.note.num_pairs,
+            seconds=seconds,
+            stages=self.timings.stages,
+            parent=parse_traceparent(traceparent),
+        )
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> str:
