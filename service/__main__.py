@@ -9,7 +9,7 @@ import sys
 from models.errors import StoreDown
 from service.app import create_app
 from service.http.api_keys import BadKeys
-from service.http.server import Server, SidecarServer, listen, uvicorn_config
+from service.http.server import CannotListen, Server, SidecarServer, address, listen, uvicorn_config
 from service.settings import BadSetting, Settings, read_settings
 
 
@@ -22,13 +22,11 @@ def main() -> int:
         listener = listen(settings.server.host, settings.server.port)
     except (BadSetting, BadKeys) as error:
         return _end(2, str(error))
-    except StoreDown as error:
+    except (StoreDown, CannotListen) as error:
         return _end(1, str(error))
-    except OSError as error:
-        return _end(1, f"cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}")
     form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=settings.server.log_level.upper(), format=form, stream=sys.stderr)
-    logging.getLogger("fitscore").info("listening on http://%s:%d", *listener.getsockname()[:2])
+    logging.getLogger("fitscore").info("listening on http://%s", address(*listener.getsockname()[:2]))
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn has closed everything and passes the signal on

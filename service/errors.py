@@ -166,6 +166,6 @@ class DeadlinePassed(ServiceError):
 
 
 class StoreFull(ServiceError):
-    """The candidate store is full."""
+    """The candidate store, or its disk, is full. What is stored can still be read."""
 
     status, code, title = 507, "store-full", "Candidate store full"

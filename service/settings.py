@@ -6,13 +6,14 @@ The environment name is FITSCORE_ and the field's alias, or else its name, in ca
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from service.cpu_quota import usable_cores
 
 PREFIX = "FITSCORE_"
 Positive = Annotated[int, Field(gt=0)]
@@ -25,8 +26,15 @@ class BadSetting(Exception):
     """A setting is unknown or its value is not valid; the message names it."""
 
 
-def _own_cores() -> int:
-    return len(os.sched_getaffinity(0))
+def _named_path(value: object) -> object:
+    if value == "":
+        raise ValueError("is empty; leave the variable out for the default")
+    return value
+
+
+# An empty path would be the working directory.
+FilePath = Annotated[Path, BeforeValidator(_named_path)]
+AnyCase = BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)
 
 
 class _Group(BaseModel):
@@ -37,7 +45,8 @@ class ServerSettings(_Group):
     """Address, connections, shutdown and log."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. The default accepts local connections only."""
+    """Address to listen on. The default accepts local connections only. An IPv6 address works with and without
+    brackets."""
     port: Port = 8000
     """Port to listen on. 0 selects a free port."""
     metrics_port: Port = 0
@@ -59,7 +68,7 @@ class ServerSettings(_Group):
     """Seconds after SIGTERM during which /readyz fails and requests are still served."""
     grace_s: Annotated[int, Field(ge=1, le=3600)] = 30
     """Seconds to finish running requests after the drain delay."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = "info"
     """Lowest level of log lines."""
 
 
@@ -71,7 +80,7 @@ class AccessSettings(_Group):
     api_keys: Annotated[str, Field(repr=False)] = ""
     """API keys, as "name:key:scope+scope,..." with the scopes score, candidates and admin. Without keys and without a
     keys file, every caller has every scope."""
-    keys_file: Path | None = None
+    keys_file: FilePath | None = None
     """JSON file with SHA-256 digests of API keys. It is read again when it changes."""
     quota_pairs_per_s: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     """Pairs per second that each caller may score on average. 0 sets no quota."""
@@ -101,18 +110,18 @@ class LimitSettings(_Group):
 class ModelSettings(_Group):
     """The model, where it runs, and how later models are checked."""
 
-    bundle: Path = Path("models/jobs-v1")
+    bundle: FilePath = Path("models/jobs-v1")
     """Folder of the model that is live at the start."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda"], AnyCase] = "auto"
     """Device of the model. `cuda` fails if there is no GPU; `auto` then uses the CPU."""
-    gpu_run: Literal["plain", "bound", "graphs", "tensorrt"] = "plain"
+    gpu_run: Annotated[Literal["plain", "bound", "graphs", "tensorrt"], AnyCase] = "plain"
     """How a GPU runs the model: with any shapes, with fixed shapes, with CUDA graphs, or with TensorRT engines that the
     first start builds."""
-    engines: Path = Path("engines")
+    engines: FilePath = Path("engines")
     """Folder for the TensorRT engines of this GPU."""
-    threads: Annotated[int, Field(ge=1)] = Field(default_factory=_own_cores)
-    """Cores of one model run. The default is all cores."""
-    signer_file: Path | None = None
+    threads: Annotated[int, Field(ge=1)] = Field(default_factory=usable_cores)
+    """Cores of one model run. The default is all cores that affinity and CPU quota leave to the process."""
+    signer_file: FilePath | None = None
     """Ed25519 public key in PEM. If it is set, only bundles with its signature are loaded."""
     trial_s: Seconds = 30.0
     """Seconds for a later model to load in a child process first. 0 loads it without that check."""
@@ -173,11 +182,11 @@ class StoreSettings(_Group):
 class AuditSettings(_Group):
     """The audit log of scored requests."""
 
-    folder: Annotated[Path | None, Field(alias="audit")] = None
+    folder: Annotated[FilePath | None, Field(alias="audit")] = None
     """Folder of the audit log. Without it there is no log."""
-    key_file: Annotated[Path | None, Field(alias="audit_key_file")] = None
+    key_file: Annotated[FilePath | None, Field(alias="audit_key_file")] = None
     """File with the secret of the log: 32 random bytes or more."""
-    texts: Annotated[Literal["digest", "sealed"], Field(alias="audit_texts")] = "digest"
+    texts: Annotated[Literal["digest", "sealed"], AnyCase, Field(alias="audit_texts")] = "digest"
     """How texts are recorded: as digests, or encrypted so that the owner of the key can replay them."""
     total_bytes: Annotated[Positive, Field(alias="audit_bytes")] = 4 << 30
     """Maximum bytes of the whole log. The oldest segments are deleted first."""
@@ -185,7 +194,7 @@ class AuditSettings(_Group):
     """Maximum bytes of one segment file."""
     waiting_bytes: Annotated[Positive, Field(alias="audit_waiting_bytes")] = 64 << 20
     """Maximum bytes of records that wait for the disk."""
-    when_full: Annotated[Literal["refuse", "drop"], Field(alias="audit_when_full")] = "refuse"
+    when_full: Annotated[Literal["refuse", "drop"], AnyCase, Field(alias="audit_when_full")] = "refuse"
     """What happens when no record can be written: requests are refused, or records are dropped."""
 
 

@@ -31,11 +31,12 @@ MANIFEST_SIGNATURE = "manifest.sig"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle, held in memory."""
+    """A verified bundle, held in memory. `digest` is the SHA-256 of its manifest, and so of all its files."""
 
     path: Path
     manifest: Manifest
     contents: Mapping[str, bytes]
+    digest: str = ""
 
     @classmethod
     def load(cls, path: Path, signer: TrustedSigner | None = None) -> Bundle:
@@ -43,14 +44,15 @@ class Bundle:
 
         Raises BundleError with a sentence that names the file or field at fault.
         """
-        manifest = _read_manifest(path, signer)
+        manifest, digest = _read_manifest(path, signer)
         _refuse_unlisted(path, manifest)
         contents = {name: _read_verified(path / name, entry) for name, entry in manifest.files.items()}
         _check_references(path, manifest)
-        return cls(path, manifest, contents)
+        return cls(path, manifest, contents, digest)
 
 
-def _read_manifest(path: Path, signer: TrustedSigner | None) -> Manifest:
+def _read_manifest(path: Path, signer: TrustedSigner | None) -> tuple[Manifest, str]:
+    """The manifest, and its digest."""
     if not path.is_dir():
         raise BundleError(f"{path} is not a bundle: no such folder")
     raw = _read_plain(path / MANIFEST)
@@ -61,7 +63,7 @@ def _read_manifest(path: Path, signer: TrustedSigner | None) -> Manifest:
         name = path / MANIFEST_SIGNATURE
         signer.check(raw, _read_plain(name), name)
     try:
-        return Manifest.model_validate_json(raw)
+        return Manifest.model_validate_json(raw), hashlib.sha256(raw).hexdigest()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the document"

@@ -5,14 +5,16 @@ Survives kill -9 at any moment. Several processes may open it, each of them once
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,9 @@ _DAMAGE_ERRORS = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, 
 """LMDB raises these for a tree that it did not write."""
 # Signals that end a reader of a damaged file. Any other signal tells nothing about the file.
 _DAMAGE_SIGNALS = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT}
+_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LEAST_FREE_BYTES = 1 << 20
+"""With less free space, a disk counts as full after a failed write."""
 _SPARE_BYTES = 64 << 20
 """Space for a transaction's copies of the pages that it changes."""
 
@@ -57,7 +62,7 @@ class Environment:
     def writing(self) -> Iterator[lmdb.Transaction[bytes]]:
         """A transaction that commits at the end, and is rolled back on any exception.
 
-        Raises NoRoom when the entries do not fit, and StoreDown.
+        Raises NoRoom when the entries do not fit, or the disk is full, and StoreDown.
         """
         try:
             with self.env.begin(write=True) as txn:
@@ -65,12 +70,22 @@ class Environment:
         except lmdb.MapFullError:
             raise NoRoom("the store has no room for all entries") from None
         except lmdb.Error as error:
+            if self._disk_is_full(error):
+                raise NoRoom("the disk of the store is full") from error
             self._mark_suspect(error)
-            raise StoreDown(f"the store cannot be written ({type(error).__name__})") from error
+            raise StoreDown(f"the store cannot be written ({error.reason or type(error).__name__})") from error
+
+    def _disk_is_full(self, error: lmdb.Error) -> bool:
+        """Whether a write failed for want of space. LMDB reports a write that was cut short as EIO."""
+        if error.code in _FULL_ERRORS:
+            return True
+        disk = os.statvfs(self.folder)
+        return error.code == errno.EIO and disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES
 
     def _mark_suspect(self, error: lmdb.Error) -> None:
         if isinstance(error, _DAMAGE_ERRORS):
-            (self.folder / SUSPECT).touch()
+            with suppress(OSError):  # on a full disk
+                (self.folder / SUSPECT).touch()
 
     def check_room(self, txn: lmdb.Transaction[bytes], sizes: Sequence[int]) -> None:
         """Raise NoRoom unless entries of these sizes fit into the environment that `txn` sees."""
@@ -154,5 +169,6 @@ def _move_aside(folder: Path, wrong: str) -> None:
 def _databases(env: lmdb.Environment, form: str, names: Sequence[str]) -> tuple[lmdb._Database, ...]:
     with env.begin(write=True) as txn:
         about = env.open_db(ABOUT, txn=txn)
-        txn.put(FORM, form.encode(), db=about)
+        if txn.get(FORM, db=about) != form.encode():  # a full disk takes no write, and must not keep it closed
+            txn.put(FORM, form.encode(), db=about)
         return tuple(env.open_db(name.encode(), txn=txn) for name in names)

@@ -34,6 +34,11 @@ class Quotas:
             raise QuotaSpent(retry_after_s=missing / self._pairs_per_s)
         bucket.pairs -= pairs
 
+    def give_back(self, caller: str, pairs: int, now: float) -> None:
+        """Undo the charge of a request that was refused after all."""
+        bucket = self._filled(caller, now)
+        bucket.pairs = min(self._burst, bucket.pairs + pairs)
+
     def _filled(self, caller: str, now: float) -> _Bucket:
         bucket = self._buckets.setdefault(caller, _Bucket(self._burst, now))
         self._buckets.move_to_end(caller)

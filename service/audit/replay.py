@@ -78,10 +78,10 @@ def replay(folder: Path, keys: AuditKeys, models: Path, texts: Texts, *, every: 
             continue
         named = (str(line["model"]), str(line["version"]))
         if named not in opened:
-            path = find_bundle(models, *named)
-            if path is None:
+            found = find_bundle(models, *named)
+            if found is None:
                 raise BundleError(f"no bundle of {named[0]} version {named[1]} in {models}")
-            opened[named] = Replayer.open(path)
+            opened[named] = Replayer.open(found.path)
         _compare(line, opened[named], _contents(line, keys, texts), done)
     return done
 

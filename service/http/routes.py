@@ -69,7 +69,7 @@ async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     """Score candidates for one member. The scores are in the order of the candidates."""
     app, context = _contexts(request)
     candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
-    member = Item("", body.member.text if body.member.fields is None else body.member.fields)
+    member = Item(body.member.id or "", body.member.text if body.member.fields is None else body.member.fields)
     app.limits.check(candidates, "/candidates")
     app.limits.check_length(member, "/member")
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
@@ -121,7 +121,10 @@ def _contexts(request: Request) -> tuple[AppContext, RequestContext]:  # a depen
 
 
 async def _score(request: ScoringRequest, receive: Receive, app: AppContext, timings: Timings) -> ScoringResult:
-    """Charge the caller and score. Raises ClientDisconnected, and cancels the work, if the client disconnects."""
+    """Charge the caller and score; a refused request is not charged.
+
+    Raises ClientDisconnected, and cancels the work, if the client disconnects.
+    """
     timings.lap("parse")
     if app.quotas is not None:
         app.quotas.take(request.caller, len(request.candidates), time.monotonic())
@@ -132,9 +135,18 @@ async def _score(request: ScoringRequest, receive: Receive, app: AppContext, tim
         if not scoring.done():
             raise ClientDisconnected
         return scoring.result()
+    except errors.ServiceError as error:
+        if app.quotas is not None and _is_refusal(error, timings):
+            app.quotas.give_back(request.caller, len(request.candidates), time.monotonic())
+        raise
     finally:
         disconnect.cancel()
         scoring.cancel()
+
+
+def _is_refusal(error: errors.ServiceError, timings: Timings) -> bool:
+    """Whether a request got no scores for want of capacity. One whose deadline passed during its work used capacity."""
+    return not (isinstance(error, errors.DeadlinePassed) and "admit" in timings.stages)
 
 
 def _response(body: object, result: ScoringResult, context: RequestContext, app: AppContext) -> Response:
@@ -181,7 +193,7 @@ async def encoding_progress(app: Context) -> schemas.Progress:
 @router.delete(
     "/candidates/{candidate_id:path}",
     status_code=204,
-    responses=problems(errors.NotFound, errors.StoreUnavailable, *GUARDED),
+    responses=problems(errors.NotFound, errors.StoreUnavailable, errors.StoreFull, *GUARDED),
 )
 async def delete_candidate(candidate_id: str, app: Context) -> None:
     """Delete a stored candidate."""

@@ -110,8 +110,25 @@ def uvicorn_config(
     )
 
 
+class CannotListen(OSError):
+    """The address cannot be used; the sentence names it."""
+
+
+def address(host: str, port: int) -> str:
+    """A host and a port as a URL has them: an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError if the address is in use."""
+    """A listening socket. `host` may be an IPv6 address in brackets. Raises CannotListen."""
+    host = host.strip().removeprefix("[").removesuffix("]")
+    try:
+        return _listening(host, port)
+    except (OSError, UnicodeError) as error:  # the second is for what cannot be a host name
+        raise CannotListen(f"cannot listen on {address(host, port)}: {getattr(error, 'strerror', error)}") from None
+
+
+def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

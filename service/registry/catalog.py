@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle.files import MANIFEST, Bundle
@@ -21,13 +23,22 @@ def installed(folder: Path) -> list[Manifest]:
     return found
 
 
-def find_bundle(folder: Path, name: str, version: str) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class FoundBundle:
+    """A folder whose manifest states a name and a version, and the manifest's SHA-256."""
+
+    path: Path
+    digest: str
+
+
+def find_bundle(folder: Path, name: str, version: str) -> FoundBundle | None:
     """The bundle whose manifest states this name and version, intact or not: loading it verifies it."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
-            stated = json.loads((path / MANIFEST).read_bytes())
+            raw = (path / MANIFEST).read_bytes()
+            stated = json.loads(raw)
         except (OSError, ValueError):
             continue
         if isinstance(stated, dict) and (stated.get("name"), stated.get("version")) == (name, version):
-            return path
+            return FoundBundle(path, hashlib.sha256(raw).hexdigest())
     return None

@@ -30,6 +30,7 @@ class LiveModel:
 
     `keys` identify the graph that made a cached member state or candidate slots. `operations` is the pair operation of
     a cross-encoder, or those of a split model. `warm_up` must still run on the model thread before the model is live.
+    `digest` is that of the bundle's manifest.
     """
 
     name: str
@@ -44,6 +45,7 @@ class LiveModel:
     default_blend: Mapping[str, float]
     device: str
     precision: str
+    digest: str
     warm_up: Operation | None = None
 
 
@@ -76,6 +78,7 @@ def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: Tru
         default_blend=manifest.default_blend,
         device=graph.device,
         precision=graph.precision,
+        digest=bundle.digest,
         warm_up=warm_up_operation(scorer.warm_up) if run_mode == "graphs" else None,
     )
 

@@ -101,12 +101,16 @@ class ModelRegistry:
         return found
 
     async def activate(self, version: str) -> LiveModel:
-        """Make another version of the live model live. Raises NotFound or Conflict; then nothing changes."""
+        """Make a version of the live model live, as its bundle is now.
+
+        Raises NotFound or Conflict; then nothing changes.
+        """
         async with self._changing:
             live = self.current.live
             if live is None:
                 raise Conflict("no model is live yet")
-            return live if live.version == version else self._swap(live, await self._at_hand(live.name, version))
+            model = await self._at_hand(live.name, version)
+            return live if model is live else self._swap(live, model)
 
     async def roll_back(self, version: str) -> LiveModel:
         """Replace this version, the live one, by the one before it. Raises Conflict."""
@@ -142,15 +146,15 @@ class ModelRegistry:
         return model
 
     async def _at_hand(self, name: str, version: str) -> LiveModel:
-        """The version from memory, else from its bundle."""
-        rollout = self.current.rollout
-        for kept in (self._previous, rollout.model if rollout else None):
-            if kept is not None and kept.version == version:
+        """The version from memory, unless its bundle has changed since; else from its bundle."""
+        rollout, folder = self.current.rollout, self._bundle.parent
+        found = await asyncio.to_thread(find_bundle, folder, name, version)
+        for kept in (self.current.live, self._previous, rollout.model if rollout else None):
+            if kept is not None and kept.version == version and (found is None or found.digest == kept.digest):
                 return kept
-        folder = self._bundle.parent
-        path = await asyncio.to_thread(find_bundle, folder, name, version)
-        if path is None:
+        if found is None:
             raise NotFound("no bundle of the live model has this version")
+        path = found.path
         try:
             await asyncio.to_thread(self._try_out, path)
             return await self._load_warm(path)

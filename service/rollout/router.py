@@ -3,21 +3,25 @@
     shadow   the candidate scores a share once more, after the response; its scores are counted and dropped
     canary   the candidate scores a share
 
+A share is a share of the members: one member always gets the same model.
 Both models are watched; a candidate that exceeds the guardrails is ended at once. Knows no HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 
+import orjson
+
 from service.errors import DeadlinePassed, ServiceError
 from service.observability.timings import Timings
 from service.registry.swap import CurrentModel, Rollout
-from service.request import ItemStatus, Priority, ScoringRequest
+from service.request import Item, ItemStatus, Priority, ScoringRequest
 from service.rollout.guardrails import WindowStats, fault_of
 from service.scoring.blending import ScoringResult
 from service.scoring.pipeline import ScoringPipeline
@@ -37,14 +41,22 @@ class Comparison:
     rollout: Rollout
     live: WindowStats = field(default_factory=WindowStats)
     candidate: WindowStats = field(default_factory=WindowStats)
-    _owed: float = 0.0
 
-    def takes_next(self) -> bool:
-        """Whether the next request belongs to the share: evenly spaced, without chance."""
-        self._owed += self.rollout.share
-        takes = self._owed >= 1 - 1e-9
-        self._owed -= takes
-        return takes
+    def takes(self, member: Item) -> bool:
+        """Whether a member belongs to the share. The same member always gets the same answer, in every process.
+
+        A larger share of the same model keeps the members of a smaller one. Another version takes other members.
+        """
+        model = self.rollout.model
+        return place_of(member, f"{model.name}/{model.version}") < self.rollout.share
+
+
+def place_of(member: Item, salt: str) -> float:
+    """A number in [0, 1) that looks random: by the member's id, or else by its content."""
+    identity = ["id", member.id] if member.id else ["content", member.content]
+    raw = orjson.dumps([salt, identity], option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.blake2b(raw, digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 
 
 class RolloutRouter:
@@ -67,7 +79,7 @@ class RolloutRouter:
     async def _score_during_rollout(
         self, comparison: Comparison, request: ScoringRequest, timings: Timings
     ) -> ScoringResult:
-        takes = comparison.takes_next()
+        takes = comparison.takes(request.member)
         if comparison.rollout.mode == "canary":
             return await self._watched(comparison, request, timings, candidate=takes)
         if not takes or len(self._shadows) >= MAX_SHADOWS:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import StoreDown
+from models.errors import StoreDown, StoreError
 from models.slots.codec import Usage
 from models.slots.lmdb_file import IN_STORE, SlotFile
 from service.settings import StoreSettings
@@ -21,7 +21,7 @@ from service.store.interface import DurableSlotStore, SlotStore, TextStore
 from service.store.lmdb_store import LmdbTextStore
 from service.store.memory_store import MemorySlotStore, MemoryTextStore
 from service.store.redis_store import RedisSlotStore, RedisTextStore, connect
-from service.store.tiering import CircuitBreaker, GuardedTexts, TieredSlots
+from service.store.tiering import Breakers, GuardedTexts, TieredSlots
 
 REDIS_TIMEOUT_S = 0.01
 """How long a request waits for a server that does not answer, at most once a second."""
@@ -43,21 +43,21 @@ class StoreReport:
 
 
 class Store:
-    """Candidates' texts and slots behind one circuit breaker. `durable` slots outlive the process."""
+    """Candidates' texts and slots behind circuit breakers. `durable` slots outlive the process."""
 
     def __init__(
         self,
         texts: TextStore,
         memory: MemorySlotStore,
         durable: DurableSlotStore | None = None,
-        breaker: CircuitBreaker | None = None,
+        breakers: Breakers | None = None,
     ) -> None:
-        self._breaker = breaker or CircuitBreaker()
+        self._breakers = breakers or Breakers()
         self._memory = memory
-        self._durable = durable
-        self._tiers = None if durable is None else TieredSlots(memory, durable, self._breaker)
+        self.durable = durable
+        self._tiers = None if durable is None else TieredSlots(memory, durable, self._breakers)
         self._usages = (Usage(0, 0), Usage(0, 0))
-        self.texts: TextStore = texts if durable is None else GuardedTexts(texts, self._breaker)
+        self.texts: TextStore = texts if durable is None else GuardedTexts(texts, self._breakers)
         self.slots: SlotStore = self._tiers or memory
 
     def report(self) -> StoreReport:
@@ -66,9 +66,9 @@ class Store:
             self._usages = self.texts.usage(), self.slots.usage()
         hits = self._tiers.hits if self._tiers else 0
         return StoreReport(
-            up=self._breaker.up,
-            errors=self._breaker.errors,
-            damaged=self.texts.damaged + (self._durable.damaged if self._durable else 0),
+            up=self._breakers.up,
+            errors=self._breakers.errors,
+            damaged=self.texts.damaged + (self.durable.damaged if self.durable else 0),
             texts=self._usages[0],
             slots=self._usages[1],
             memory=self._memory.usage(),
@@ -78,18 +78,18 @@ class Store:
         )
 
     def maintain(self) -> None:
-        """Delete expired texts. Call it periodically; never raises for a store that is down."""
-        with contextlib.suppress(StoreDown):  # the breaker has logged it
+        """Delete expired texts. Call it periodically; never raises for a store that is down or has no room."""
+        with contextlib.suppress(StoreError):  # the breaker has logged it; a full disk takes no deletions either
             self.texts.sweep()
 
     def keep_only(self, models: Collection[bytes]) -> int:
         """Drop the durable slots of all other models; returns how many. Raises StoreDown."""
-        return 0 if self._durable is None else self._durable.keep_only(models)
+        return 0 if self.durable is None else self.durable.keep_only(models)
 
     def close(self) -> None:
         self.texts.close()
-        if self._durable is not None:
-            self._durable.close()
+        if self.durable is not None:
+            self.durable.close()
 
 
 def open_store(settings: StoreSettings, clock: Callable[[], float] = time.time) -> Store:

@@ -24,7 +24,10 @@ OPEN_S = 1.0
 class CircuitBreaker:
     """Whether a back end is up. `clock` is monotonic seconds. Logs each outage once, and each recovery once."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, open_s: float = OPEN_S) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, open_s: float = OPEN_S, what: str = "candidate store"
+    ) -> None:
+        self._what = what
         self._clock = clock
         self._open_s = open_s
         self._retry_at = 0.0
@@ -34,8 +37,7 @@ class CircuitBreaker:
     @contextmanager
     def guard(self) -> Iterator[None]:
         """Wraps a call to the back end. Raises StoreDown, without the call while the breaker is open."""
-        if not self.up and self._clock() < self._retry_at:
-            raise StoreDown("the store was down a moment ago")
+        self.check()
         try:
             yield
         except StoreDown as error:
@@ -46,25 +48,53 @@ class CircuitBreaker:
             raise
         self._succeeded()
 
+    def check(self) -> None:
+        """Raise StoreDown while the breaker is open."""
+        if not self.up and self._clock() < self._retry_at:
+            raise StoreDown("the store was down a moment ago")
+
     def _failed(self, error: StoreDown) -> None:
         self.errors += 1
         self._retry_at = self._clock() + self._open_s
         if self.up:
             self.up = False
-            log.error("candidate store down: %s", error)
+            log.error("%s down: %s", self._what, error)
 
     def _succeeded(self) -> None:
         if not self.up:
             self.up = True
-            log.info("candidate store up again")
+            log.info("%s up again", self._what)
+
+
+class Breakers:
+    """A circuit breaker for reads and one for writes: a failed write stops writes only, a failed read stops both."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, open_s: float = OPEN_S) -> None:
+        self.reads = CircuitBreaker(clock, open_s)
+        self.writes = CircuitBreaker(clock, open_s, what="writing to the candidate store is")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Wraps a write to the back end. Raises StoreDown."""
+        self.reads.check()
+        with self.writes.guard():
+            yield
+
+    @property
+    def up(self) -> bool:
+        return self.reads.up and self.writes.up
+
+    @property
+    def errors(self) -> int:
+        return self.reads.errors + self.writes.errors
 
 
 class GuardedTexts:
-    """See `interface.TextStore`: a back end behind a circuit breaker."""
+    """See `interface.TextStore`: a back end behind circuit breakers."""
 
-    def __init__(self, back: TextStore, breaker: CircuitBreaker) -> None:
+    def __init__(self, back: TextStore, breakers: Breakers) -> None:
         self._back = back
-        self._breaker = breaker
+        self._breakers = breakers
 
     @property
     def damaged(self) -> int:
@@ -73,19 +103,19 @@ class GuardedTexts:
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
         if not ids:
             return []
-        with self._breaker.guard():
+        with self._breakers.reads.guard():
             return self._back.get_many(ids)
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
-        with self._breaker.guard():
+        with self._breakers.writing():
             self._back.put(entries, ttl_s)
 
     def delete(self, candidate_id: str) -> bool:
-        with self._breaker.guard():
+        with self._breakers.writing():
             return self._back.delete(candidate_id)
 
     def sweep(self) -> int:
-        with self._breaker.guard():
+        with self._breakers.writing():
             return self._back.sweep()
 
     def usage(self) -> Usage:
@@ -98,10 +128,10 @@ class GuardedTexts:
 class TieredSlots:
     """See `interface.SlotStore`: memory in front of a back end. Never raises for a failure of the back end."""
 
-    def __init__(self, memory: MemorySlotStore, back: DurableSlotStore, breaker: CircuitBreaker) -> None:
+    def __init__(self, memory: MemorySlotStore, back: DurableSlotStore, breakers: Breakers) -> None:
         self._memory = memory
         self._back = back
-        self._breaker = breaker
+        self._breakers = breakers
         self._full = False
         self.hits = 0
         """Slots that the back end had and memory did not."""
@@ -121,7 +151,7 @@ class TieredSlots:
         if not keys:
             return []
         try:
-            with self._breaker.guard():
+            with self._breakers.reads.guard():
                 return self._back.get_many(keys)
         except StoreDown:
             return [None] * len(keys)
@@ -129,7 +159,7 @@ class TieredSlots:
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
         self._memory.put_many(entries)
         try:
-            with self._breaker.guard():
+            with self._breakers.writing():
                 self._back.put_many(entries)
             self._full = False
         except StoreDown:

@@ -30,7 +30,7 @@ class BoundedWriter:
         await self._write(functools.partial(self._store.put, contents, ttl_s))
 
     async def delete(self, candidate_id: str) -> bool:
-        """Delete a candidate; False if there was none. Raises StoreUnavailable."""
+        """Delete a candidate; False if there was none. Raises StoreFull (on a full disk) or StoreUnavailable."""
         return await self._write(functools.partial(self._store.delete, candidate_id))
 
     async def _write(self, write: Callable[[], T]) -> T:
@@ -39,8 +39,8 @@ class BoundedWriter:
         self._num_writes += 1
         try:
             return await asyncio.to_thread(write)
-        except NoRoom:
-            raise StoreFull from None
+        except NoRoom as error:
+            raise StoreFull(str(error)) from None
         except StoreDown:
             raise StoreUnavailable(retry_after_s=1.0) from None
         finally:

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,29 @@ def test_503_before_a_model_is_loaded_while_probes_are_answered(serve: Serve) ->
     eventually(lambda: client.get("/readyz").json()["phase"] != "loading")
     assert [client.get(probe).status_code for probe in ("/livez", "/readyz", "/startupz")] == [200, 200, 200]
     assert running.score().status_code == 200
+
+
+def test_refused_requests_are_not_charged(serve: Serve) -> None:
+    running = serve(quota_pairs_per_s=0.001, quota_burst=len(CANDIDATES), max_backlog_s=0)
+    answers = [running.score() for _ in range(4)]
+    assert {answer.json()["type"] for answer in answers} == {"urn:fitscore:overloaded"}
+    quotas = running.app.context.quotas
+    assert quotas is not None
+    quotas.take("anyone", len(CANDIDATES), time.monotonic())  # its whole burst is left
+
+
+def test_what_was_scored_is_charged_and_a_refusal_in_between_is_not(serve: Serve) -> None:
+    running = serve(quota_pairs_per_s=0.001, quota_burst=2 * len(CANDIDATES))
+    statuses = [running.score(**change).status_code for change in ({}, {"blend": {"unknown": 1}}, {}, {})]
+    assert statuses == [200, 422, 200, 429]
+
+
+def test_a_request_whose_deadline_passes_during_its_work_is_charged(serve: Serve) -> None:
+    scorer = GatedScorer()
+    running = serve(load=loading(scorer), quota_pairs_per_s=0.001, quota_burst=len(CANDIDATES))
+    statuses = [running.score(deadline_ms=1000).status_code, running.score().status_code]
+    scorer.gate.set()
+    assert statuses == [504, 429]
 
 
 def test_504_when_the_deadline_passes_while_the_model_runs(serve: Serve) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from service.__main__ import main, make_server
 from service.http.connection_limits import Connection
+from service.http.server import CannotListen, address, listen
 from service.settings import read_settings
 from tests.support.bundles import flip_a_bit, write_tiny_bundle
 from tests.support.service import CANDIDATES, MEMBER
@@ -75,6 +76,37 @@ def test_a_port_in_use_is_named(bundle: Path) -> None:
         port = taken.getsockname()[1]
         code, line = refused(BUNDLE=str(bundle), PORT=str(port))
     assert (code, line) == (1, f"fitscore: cannot listen on 127.0.0.1:{port}: Address already in use")
+
+
+def test_a_metrics_port_in_use_is_named(bundle: Path, refused_here: RefusedHere) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, line = refused_here(BUNDLE=str(bundle), METRICS_PORT=str(port))
+    assert (code, line) == (1, f"fitscore: cannot listen on 127.0.0.1:{port}: Address already in use")
+
+
+@pytest.mark.parametrize("host", ["x" * 100, "a..b"])
+def test_what_cannot_be_a_host_is_named(bundle: Path, refused_here: RefusedHere, host: str) -> None:
+    code, line = refused_here(BUNDLE=str(bundle), HOST=host)
+    assert (code, line.startswith(f"fitscore: cannot listen on {host}:0: ")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("::1", "[::1]:8000"), ("::", "[::]:8000"), ("127.0.0.1", "127.0.0.1:8000"), ("a.b", "a.b:8000")]
+)
+def test_an_address_is_written_as_in_a_url(host: str, url: str) -> None:
+    assert address(host, 8000) == url
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_works_with_and_without_brackets(host: str) -> None:
+    try:
+        with listen(host, 0) as listener:
+            assert listener.getsockname()[0] == "::1"
+    except CannotListen as error:
+        if "in use" in str(error) or "brackets" in str(error):
+            raise
+        pytest.skip(f"this machine has no IPv6: {error}")
 
 
 def test_an_unknown_host_is_named(bundle: Path) -> None:

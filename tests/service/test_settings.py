@@ -85,11 +85,32 @@ def test_an_unknown_name_is_an_error_that_suggests_the_nearest() -> None:
         ("GRACE_S", "-1"),
         ("DEFAULT_DEADLINE_MS", "soon"),
         ("LOG_LEVEL", "loud"),
+        ("BUNDLE", ""),
+        ("ENGINES", ""),
+        ("KEYS_FILE", ""),
+        ("SIGNER_FILE", ""),
+        ("AUDIT", ""),
+        ("AUDIT_KEY_FILE", ""),
     ],
 )
 def test_an_invalid_value_is_an_error_that_names_the_setting(name: str, text: str) -> None:
     with pytest.raises(BadSetting, match=f"^FITSCORE_{name}: "):
         read_settings({f"FITSCORE_{name}": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("LOG_LEVEL", "INFO"),
+        ("DEVICE", "CPU"),
+        ("GPU_RUN", "Plain"),
+        ("AUDIT_TEXTS", " Sealed"),
+        ("AUDIT_WHEN_FULL", "DROP"),
+    ],
+)
+def test_the_case_of_a_choice_does_not_matter(name: str, text: str) -> None:
+    settings = read_settings({f"FITSCORE_{name}": text})
+    assert text.strip().lower() in repr(settings)
 
 
 def test_settings_are_frozen_and_do_not_show_keys() -> None:

@@ -32,7 +32,9 @@ def process(**settings: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Clie
     )
     assert started.stderr is not None
     try:
-        port = next(found[1] for line in started.stderr if (found := re.search(r"listening on .*:(\d+)", line)))
+        port = next(
+            found[1] for line in started.stderr if (found := re.search(r"listening on http://\S+:(\d+)$", line))
+        )
         assert any("ready: " in line for line in started.stderr)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
             yield started, client

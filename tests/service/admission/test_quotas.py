@@ -29,6 +29,17 @@ def test_a_request_larger_than_the_burst_waits_for_a_full_bucket_and_leaves_a_de
     assert rejection.value.retry_after_s == pytest.approx(2.1)
 
 
+def test_a_refused_request_gives_back_what_it_was_charged() -> None:
+    quotas = Quotas(pairs_per_s=10.0, burst=20)
+    for pairs in (20, 50):  # also one that left a debt
+        quotas.take("a", pairs, now=0.0)
+        quotas.give_back("a", pairs, now=0.0)
+    quotas.give_back("a", 100, now=0.0)  # never more than the burst
+    quotas.take("a", 20, now=0.0)
+    with pytest.raises(QuotaSpent):
+        quotas.take("a", 1, now=0.0)
+
+
 def test_callers_not_seen_for_long_are_forgotten() -> None:
     quotas = Quotas(pairs_per_s=10.0, burst=20, max_callers=2)
     for caller in ("a", "b", "c"):

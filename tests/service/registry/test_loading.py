@@ -186,7 +186,9 @@ def test_damaged_bundles_are_found_but_not_listed(shelf: Path) -> None:
     (shelf / "notes.txt").write_text("not a bundle")
     flip_a_bit(shelf / "tiny-v2" / "tiny.onnx")
     assert [manifest.version for manifest in installed(shelf)] == ["1"]
-    assert find_bundle(shelf, "tiny", "2") == shelf / "tiny-v2"
+    found = find_bundle(shelf, "tiny", "2")
+    assert found is not None
+    assert found.path == shelf / "tiny-v2"
     assert find_bundle(shelf, "tiny", "3") is None
     assert installed(shelf / "nowhere") == []
 

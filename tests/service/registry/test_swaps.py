@@ -1,5 +1,6 @@
 """Swaps: many of them under traffic cost no response, and a rollback needs no load."""
 
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -113,3 +114,56 @@ def test_a_repeated_rollback_goes_back_once(serve: Serve, shelf: Path) -> None:
 def test_the_first_model_cannot_be_rolled_back(serve: Serve, shelf: Path) -> None:
     answer = serve(bundle=shelf / "tiny-v1").client.post("/v1/models/1:rollback")
     assert (answer.status_code, answer.json()["detail"]) == (409, "no earlier model is in memory")
+
+
+def replace_bundle(shelf: Path, version: str, seed: int) -> None:
+    """Put other files into a version's folder, with a manifest of their own."""
+    shutil.rmtree(shelf / f"tiny-v{version}")
+    write_tiny_bundle(shelf / f"tiny-v{version}", seed=seed, version=version)
+
+
+def test_a_bundle_that_was_replaced_under_its_version_is_loaded_again(serve: Serve, shelf: Path) -> None:
+    loads = CountedLoads()
+    running = serve(bundle=shelf / "tiny-v1", load=loads)
+    activate(running, "2")
+    before = scores_of(running.score().json())
+    activate(running, "1")
+    replace_bundle(shelf, "2", seed=7)
+    assert activate(running, "2").status_code == 200
+    after = scores_of(running.score().json())
+    assert after != pytest.approx(before, abs=0.01)
+    assert loads.paths == ["tiny-v1", "tiny-v2", "tiny-v2"]
+    activate(running, "1")
+    activate(running, "2")  # unchanged, so from memory
+    assert scores_of(running.score().json()) == after
+    assert loads.paths == ["tiny-v1", "tiny-v2", "tiny-v2"]
+
+
+def test_the_live_version_is_loaded_again_if_its_bundle_was_replaced(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1")
+    before = scores_of(running.score().json())
+    replace_bundle(shelf, "1", seed=8)
+    assert activate(running, "1").json()["live"] is True
+    assert scores_of(running.score().json()) != pytest.approx(before, abs=0.01)
+    assert running.client.post("/v1/models/1:rollback").status_code == 200
+    assert scores_of(running.score().json()) == before
+
+
+def test_a_canary_is_the_bundle_as_it_is_now(serve: Serve, shelf: Path) -> None:
+    loads = CountedLoads()
+    running = serve(bundle=shelf / "tiny-v1", load=loads)
+    for seed in (2, 9):
+        replace_bundle(shelf, "2", seed=seed)
+        assert running.client.post("/v1/models/2:canary", json={"share": 1}).status_code == 200
+    assert loads.paths == ["tiny-v1", "tiny-v2", "tiny-v2"]
+
+
+def test_a_bundle_that_was_replaced_by_a_damaged_one_is_refused(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1")
+    activate(running, "2")
+    activate(running, "1")
+    manifest = shelf / "tiny-v2" / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes() + b" ")
+    answer = activate(running, "2")
+    assert (answer.status_code, "manifest.json" in answer.json()["detail"]) == (409, True)
+    assert running.score().json()["model"]["version"] == "1"

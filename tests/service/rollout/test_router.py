@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 
 from service.registry.loading import LiveModel
 from service.registry.operations import pair_operation
+from service.request import Item
+from service.rollout.router import place_of
 from tests.support.bundles import HEADS, write_tiny_bundle
 from tests.support.fakes import SumScorer, load_tiny, pair_operation_of
-from tests.support.service import Running, Serve
+from tests.support.service import MEMBER, Running, Serve
 from tests.support.waiting import eventually
 
 Edit = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -45,8 +48,19 @@ def roll_out(running: Running, mode: str, share: float) -> httpx.Response:
     return running.client.post(f"/v1/models/2:{mode}", json={"share": share})
 
 
-def versions(running: Running, requests: int) -> Counter[str]:
-    return Counter(running.score().json()["model"]["version"] for _ in range(requests))
+def members(share: float, num: int) -> list[dict[str, Any]]:
+    """Members, of which this share belongs to version 2, evenly spaced."""
+    takers: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for number in range(20 * num):
+        within = place_of(Item(f"m{number}", None), "tiny/2") < share
+        (takers if within else others).append({**MEMBER, "id": f"m{number}"})
+    taken = [int((place + 1) * share + 1e-9) > int(place * share + 1e-9) for place in range(num)]
+    return [(takers if takes else others).pop(0) for takes in taken]
+
+
+def versions(running: Running, requests: int, share: float = 0.5) -> Counter[str]:
+    return Counter(running.score(member=each).json()["model"]["version"] for each in members(share, requests))
 
 
 def listed(running: Running) -> dict[str, object]:
@@ -70,7 +84,7 @@ def test_a_canary_scores_its_share_and_no_more(serve: Serve, shelf: Path) -> Non
     answer = roll_out(running, "canary", 0.25)
     assert answer.status_code == 200
     assert answer.json()["rollout"] == {"mode": "canary", "share": 0.25}
-    assert versions(running, 40) == {"1": 30, "2": 10}
+    assert versions(running, 40, 0.25) == {"1": 30, "2": 10}
     assert figure(running, "version_requests_total", "1") == 30
     assert figure(running, "version_requests_total", "2") == 10
     assert roll_out(running, "canary", 0).json()["rollout"] is None
@@ -85,6 +99,46 @@ def test_a_shadow_scores_its_share_and_its_scores_are_dropped(serve: Serve, shel
     assert figure(running, "version_requests_total", "1") == 10
     assert figure(running, "rollout_psi", "2") == 0.0  # the very same graph
     assert rollout_of(running) == {"mode": "shadow", "share": 0.5}
+
+
+def of_member(running: Running, **member: object) -> str:
+    version: str = running.score(member=member).json()["model"]["version"]
+    return version
+
+
+def test_one_member_always_gets_one_version(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1")
+    roll_out(running, "canary", 0.5)
+    found = {number: of_member(running, id=f"m{number}", text="data engineer") for number in range(40)}
+    assert set(found.values()) == {"1", "2"}
+    for number, version in found.items():  # the id decides, also while the member's text changes
+        assert of_member(running, id=f"m{number}", fields={"headline": f"chef {number}"}) == version
+    roll_out(running, "canary", 0.75)  # a larger share keeps the members of the smaller one
+    for number, version in found.items():
+        assert version == "1" or of_member(running, id=f"m{number}", text="nurse") == "2"
+
+
+def test_without_an_id_the_members_content_decides(serve: Serve, shelf: Path) -> None:
+    running = serve(bundle=shelf / "tiny-v1")
+    roll_out(running, "canary", 0.5)
+    texts = [f"data engineer {number}" for number in range(30)]
+    found = [of_member(running, text=text) for text in texts]
+    assert set(found) == {"1", "2"}
+    assert [of_member(running, text=text) for text in texts] == found
+    turned = {"skills": ["python"], "headline": "chef"}
+    assert of_member(running, fields=turned) == of_member(running, fields=dict(reversed(turned.items())))
+    ranked = [running.client.post("/rerank", json={"query": text, "documents": ["chef"]}).json() for text in texts]
+    assert [each["model"] for each in ranked] == [f"tiny-v{version}" for version in found]
+
+
+def test_a_share_is_that_share_of_many_members() -> None:
+    places = [place_of(Item(f"m{number}", None), "jobs/2") for number in range(10_000)]
+    for share in (0.01, 0.05, 0.5, 0.99, 1.0):
+        assert sum(place < share for place in places) == pytest.approx(10_000 * share, abs=200)
+    assert min(places) >= 0
+    again = [place_of(Item(f"m{number}", None), "jobs/3") for number in range(10_000)]
+    both = sum(one < 0.5 and other < 0.5 for one, other in zip(places, again, strict=True))
+    assert both == pytest.approx(2500, abs=200)  # another version takes other members
 
 
 def none_finite(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,7 +171,7 @@ def test_a_shadow_with_other_scores_is_ended_and_no_client_sees_it(serve: Serve,
     roll_out(running, "shadow", 1.0)
     asked = 0
     while rollout_of(running) is not None:
-        assert versions(running, 1) == {"1": 1}
+        assert running.score().json()["model"]["version"] == "1"
         asked += 1
     assert asked >= 20
     assert "PSI" in str(listed(running)["fault"])

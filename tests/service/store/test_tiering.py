@@ -9,7 +9,7 @@ from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, Usage
 from service.store.factory import Store
 from service.store.memory_store import MemorySlotStore, MemoryTextStore
-from service.store.tiering import OPEN_S, CircuitBreaker
+from service.store.tiering import OPEN_S, Breakers
 from tests.support.fakes import Clock
 
 KEYS = [bytes([number]) * 24 for number in range(4)]
@@ -25,6 +25,7 @@ class FakeBackEnd:
         self.entries: dict[bytes, Slots] = {}
         self.calls = 0
         self.raises: Exception | None = None
+        self.put_raises: Exception | None = None
 
     def get_many(self, keys: Sequence[bytes]) -> list[Slots | None]:
         self._call()
@@ -32,6 +33,8 @@ class FakeBackEnd:
 
     def put_many(self, entries: Mapping[bytes, Slots]) -> None:
         self._call()
+        if self.put_raises:
+            raise self.put_raises
         self.entries.update(entries)
 
     def keep_only(self, models: Collection[bytes]) -> int:
@@ -61,7 +64,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(back: FakeBackEnd, clock: Clock) -> Store:
-    return Store(MemoryTextStore(10_000), MemorySlotStore(100_000), back, CircuitBreaker(clock))
+    return Store(MemoryTextStore(10_000), MemorySlotStore(100_000), back, Breakers(clock))
 
 
 def there(store: Store, keys: Sequence[bytes] = KEYS) -> list[bool]:
@@ -114,3 +117,16 @@ def test_a_full_back_end_is_logged_once_and_slots_stay_in_memory(
     assert there(store) == [True, True, False, False]
     assert store.report().up
     assert len(caplog.records) == 1
+
+
+def test_a_back_end_that_cannot_be_written_is_still_read(store: Store, back: FakeBackEnd, clock: Clock) -> None:
+    back.entries[KEYS[3]] = SLOTS
+    back.put_raises = StoreDown("read-only")
+    for _ in range(3):
+        store.slots.put_many({KEYS[0]: SLOTS})
+    assert (back.calls, store.report().errors, store.report().up) == (1, 1, False)
+    assert there(store, KEYS[2:]) == [False, True]
+    back.put_raises = None
+    clock.now += OPEN_S
+    store.slots.put_many({KEYS[1]: SLOTS})
+    assert (KEYS[1] in back.entries, store.report().up) == (True, True)
