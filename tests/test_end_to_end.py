@@ -98,7 +98,7 @@ def test_the_policy_travels_from_its_document_to_every_answer(runs: Path, bundle
     assert (manifest.policy, manifest.training["policy"]["sha256"]) == (policy.label, policy.sha256)
     (each,) = list(demo.lists(SourceFiles(bundle)))[-1:]
     answer = serve(bundle=bundle).score(member={"fields": dict(each.member)}, candidates=[{"id": "1", "text": "baker"}])
-    assert answer.json()["model"]["policy"] == "demo-policy@1.0.0"
+    assert answer.json()["model"]["policy"] == "demo-policy@1.1.0"
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
 """`python -m training STEP RECIPE`: one step of a recipe, or `all` of them in order.
 
+`python -m training policy lint RECIPE` (or a policy's Markdown file) runs the policy's rule over all combinations of
+grades: exit code 1 for a fault of the rule.
+
 `encode` is not part of `all`: it encodes a table of candidates with the exported bundle, and fills a store.
 """
 
@@ -18,6 +21,8 @@ from training.dag import STEPS, load_step, run_all
 from training.errors import UserError, surroundings
 from training.executors import LOCAL, Executor, RayExecutor
 from training.judging.llm_client import Endpoint
+from training.policy.lint import lint, lint_markdown
+from training.policy.parser import read_policy
 from training.recipe import Recipe
 from training.recipes import find_recipe
 from training.step_runner import Run, StepError, run_step
@@ -28,7 +33,10 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when the step is done, 1 with one sentence on stderr for a mistake that the user can correct."""
-    options = _options(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:2] == ["policy", "lint"]:
+        return _lint(words[2:])
+    options = _options(words)
     # Before transformers is imported: its notes on unused weights and its bars hide what matters here.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -47,6 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{called}: {sentence}", file=sys.stderr)
         return 1
     return 0
+
+
+def _lint(words: Sequence[str]) -> int:
+    """Print what the rule of a policy does: 0, or 1 for a fault or a document that cannot be read."""
+    parser = argparse.ArgumentParser(prog="python -m training policy lint")
+    parser.add_argument("policy", metavar="RECIPE|FILE.md")
+    name: str = parser.parse_args(words).policy
+    try:
+        report = lint(read_policy(Path(name) if name.endswith(".md") else find_recipe(name).data.policy))
+    except UserError as error:
+        print(f"policy lint {name}: {error}", file=sys.stderr)
+        return 1
+    print(lint_markdown(report))
+    return 1 if report.faults else 0
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -120,7 +120,7 @@ def test_every_grade_carries_its_section_and_a_changed_section_voids_its_own_gra
 
 
 def test_a_changed_rule_keeps_every_grade_of_a_dimension(tmp_path: Path) -> None:
-    other = edited("| role | 0 | 2 |", "| role | 0 | 1 |")
+    other = edited("| role | 1 | 2 |", "| role | 1 | 1 |")
     golden = golden_of(human(("a", "role", "ann", 3), ("a", "skills", "ann", 3)), tmp_path)
     assert read_golden(tmp_path / "golden.parquet", other).equals(golden)
     golden_of(human(("a", "overall", "ann", 3)), tmp_path)
@@ -151,11 +151,11 @@ def second_row(**changes: Any) -> Callable[[HumanGrades], HumanGrades]:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (second_row(grade=5), "tool: grades: row 1, column 'grade': outside the grades of demo-policy@1.0.0, 0 to 4"),
+        (second_row(grade=5), "tool: grades: row 1, column 'grade': outside the grades of demo-policy@1.1.0, 0 to 4"),
         (second_row(grade=-1), "tool: grades: row 1, column 'grade': outside the grades"),
         (
             second_row(dimension="charm"),
-            "tool: grades: row 1, column 'dimension': demo-policy@1.0.0 has the dimensions",
+            "tool: grades: row 1, column 'dimension': demo-policy@1.1.0 has the dimensions",
         ),
         (second_row(rater="eve"), "tool: grades: row 1, column 'rater': the raters are lead, ann, bob"),
         (second_row(member_id=""), "tool: grades: row 1, column 'member_id': empty"),

@@ -29,7 +29,7 @@ def line_of(text: str, part: str) -> int:
     return text.count("\n", 0, at) + 1
 
 
-@pytest.mark.parametrize(("name", "version"), [("jobs", "1.1.0"), ("products", "1.0.0"), ("demo", "1.0.0")])
+@pytest.mark.parametrize(("name", "version"), [("jobs", "1.1.0"), ("products", "1.0.0"), ("demo", "1.1.0")])
 def test_every_policy_of_the_project_is_read(name: str, version: str) -> None:
     policy = read_policy(POLICIES / f"{name}.md")
     assert policy.label == f"{name}-policy@{version}"
@@ -50,7 +50,7 @@ def test_a_document_becomes_dimensions_grades_examples_and_caps(policy: Policy) 
     assert [grade.value for grade in role.grades] == [4, 3, 2, 1, 0]
     assert role.grades[3].meaning == "Another trade that shares one of the wanted skills."
     assert role.examples[1].because == "Baking and welding have nothing in common."
-    assert [(cap.dimension, cap.grade, cap.overall) for cap in policy.caps] == [("role", 0, 2)]
+    assert [(cap.dimension, cap.grade, cap.overall) for cap in policy.caps] == [("role", 1, 2)]
 
 
 def test_the_hash_covers_every_word_and_ignores_line_ends_and_trailing_spaces(policy: Policy) -> None:
@@ -73,7 +73,8 @@ def test_an_object_of_another_policy_text_is_refused_with_both_stamps(policy: Po
         ({"role": 4, "skills": 4, "seniority": 4}, 4),
         ({"role": 4, "skills": 2, "seniority": 4}, 3),  # mean 3.2
         ({"role": 4, "skills": 3, "seniority": None}, 3),  # mean 3.5: halves go down
-        ({"role": 0, "skills": 4, "seniority": 4}, 2),  # mean 2.4; the cap allows 2
+        ({"role": 0, "skills": 4, "seniority": 4}, 2),  # mean 2.4
+        ({"role": 1, "skills": 4, "seniority": 4}, 2),  # mean 2.8; the cap allows 2
         ({"role": 0, "skills": None, "seniority": 4}, 1),  # mean 4/3
         ({"role": None, "skills": 4, "seniority": 4}, 4),  # a dimension without a grade caps nothing
         ({"role": None, "skills": None}, None),
@@ -105,7 +106,7 @@ MISTAKES = [
     ("a key that appears twice", ("product: demo", "name: other"), "name: other", "'name' appears twice"),
     ("a value that is a list", ("product: demo", "product: [a, b]"), "product:", "'product' of the front matter must"),
     ("no owners", (OWNERS, ""), "---", "the front matter has no 'owners'"),
-    ("a version of two numbers", ("version: 1.0.0", "version: 1.0"), "version:", "'version' is '1.0'"),
+    ("a version of two numbers", ("version: 1.1.0", "version: 1.1"), "version:", "'version' is '1.1'"),
     ("a name with spaces", ("name: demo-policy", "name: Demo policy"), "name:", "'name' is 'Demo policy'"),
     ("no rules", ("## Rules", "## Hints"), "- Because: The job is below", "section '## Rules' is missing"),
     ("empty rules", ("- Use only what the two texts say.", ""), "## Rules", "'## Rules' is empty"),
@@ -162,8 +163,8 @@ MISTAKES = [
         "a second '- Because:'",
     ),
     ("no overall rule", ("## Overall", "## Total"), "- Because: The job is below", "section '## Overall' is missing"),
-    ("a cap on nothing", ("| role | 0 | 2 |", "| roles | 0 | 2 |"), "| roles", "'roles' is not a dimension"),
-    ("a cap at no grade", ("| role | 0 | 2 |", "| role | 0 | 7 |"), "| role | 0 | 7", "'7' is not a grade"),
+    ("a cap on nothing", ("| role | 1 | 2 |", "| roles | 0 | 2 |"), "| roles", "'roles' is not a dimension"),
+    ("a cap at no grade", ("| role | 1 | 2 |", "| role | 1 | 7 |"), "| role | 1 | 7", "'7' is not a grade"),
 ]
 
 
@@ -177,7 +178,7 @@ def test_the_error_names_the_line_of_the_mistake(change: tuple[str, str], at: st
 
 
 def test_a_document_without_dimensions_fails_at_its_last_line() -> None:
-    text = TEXT[: TEXT.index("## Dimension: role")].replace("| role | 0 | 2 |\n", "")
+    text = TEXT[: TEXT.index("## Dimension: role")].replace("| role | 1 | 2 |\n", "")
     with pytest.raises(DocumentError, match=rf"demo\.md:{len(text.splitlines())}: .*'## Dimension: name'"):
         parse_policy(text, "demo.md")
 

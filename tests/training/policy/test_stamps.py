@@ -27,14 +27,14 @@ def changed_by(*edits: tuple[str, str]) -> frozenset[str]:
 @pytest.mark.parametrize(
     ("edits", "changed"),
     [
-        ([("| role | 0 | 2 |", "| role | 0 | 1 |")], {OVERALL}),
-        ([("| role | 0 | 2 |", "| skills | 0 | 2 |")], {OVERALL}),
+        ([("| role | 1 | 2 |", "| role | 1 | 1 |")], {OVERALL}),
+        ([("| role | 1 | 2 |", "| skills | 0 | 2 |")], {OVERALL}),
         ([("Weight: 40", "Weight: 30"), ("Weight: 20", "Weight: 30")], {OVERALL}),
         ([("Every wanted skill.", "All skills.")], {"skills"}),
         ([("Is the level the same?", "Is the rank the same?")], {"seniority"}),
         ([("#### 4: the same", "#### 4: as before")], {"role"}),
         ([("- Use only what the two texts say.", "- Use what the texts say.")], EVERY - {OVERALL}),
-        ([("version: 1.0.0", "version: 1.1.0")], set()),
+        ([("version: 1.1.0", "version: 1.2.0")], set()),
         ([("Short, because", "Brief, because")], set()),
         ([("Is the level the same?", "Is the level the same?  ")], set()),
     ],
@@ -45,8 +45,8 @@ def test_an_edit_changes_the_stamps_of_what_it_touches(edits: list[tuple[str, st
 
 
 def test_the_order_of_caps_does_not_count() -> None:
-    two = TEXT.replace("| role | 0 | 2 |", "| role | 0 | 2 |\n| skills | 0 | 2 |")
-    turned = TEXT.replace("| role | 0 | 2 |", "| skills | 0 | 2 |\n| role | 0 | 2 |")
+    two = TEXT.replace("| role | 1 | 2 |", "| role | 1 | 2 |\n| skills | 0 | 2 |")
+    turned = TEXT.replace("| role | 1 | 2 |", "| skills | 0 | 2 |\n| role | 1 | 2 |")
     assert section_stamps(parse_policy(two, "x")) == section_stamps(parse_policy(turned, "x"))
 
 

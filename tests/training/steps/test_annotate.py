@@ -40,7 +40,7 @@ def test_no_step_uses_a_teacher_of_another_policy(tmp_path: Path, step: str) -> 
     run.folder("teach").mkdir()
     write_stamp(run.folder("teach"), OTHER)
     plan, inputs = load_step(step).plan(run.recipe), run.inputs_of(load_step(step))
-    with pytest.raises(PolicyMismatch, match=re.escape("the recipe's policy is demo-policy@1.0.0#")) as caught:
+    with pytest.raises(PolicyMismatch, match=re.escape("the recipe's policy is demo-policy@1.1.0#")) as caught:
         load_step(step).work(plan, inputs, tmp_path, run.resources())
     assert names_both(str(caught.value))
 
