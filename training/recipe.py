@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from models.template import Template
-from training.data.lists import FieldList
+from models.template import Fields, Template
+from training.data.held_out import HeldOutSet
+from training.data.lists import FieldList, Split
 from training.data.source_files import SourceFiles
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
@@ -227,6 +228,41 @@ class EvaluationPlan:
 
 
 @dataclass(frozen=True)
+class Target:
+    """A figure that a product asks of a kind of system ("teacher", "student"), and what it aims at."""
+
+    title: str
+    system: str
+    set: str
+    part: str
+    measure: str
+    asked: float
+    goal: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionPlan:
+    """The held-out sets on which systems are compared, and what the student must reach there to ship."""
+
+    sets: Callable[[SourceFiles, Split], Iterable[HeldOutSet]]
+    """The sets of a split whose sources are there."""
+    main: str
+    """The set on which the student must be above what is live."""
+    above: tuple[str, ...]
+    """Systems that the student must be above on the main set too."""
+    not_worse: tuple[str, ...]
+    """Sets on which the student may not be worse than what is live."""
+    calibrated_on: str
+    """The set on which stated probabilities must hold."""
+    targets: tuple[Target, ...] = ()
+    margin: float = 0.02
+    """What "not worse" may cost in NDCG@10."""
+    largest_ece: float = 0.05
+    fold: Callable[[Fields], int] | None = None
+    """The fold of a member whose lists cross-fitted models share; None: no model is cross-fitted."""
+
+
+@dataclass(frozen=True)
 class Card:
     """What the model card and the manifest state about use and data. Nothing ships without it."""
 
@@ -270,6 +306,8 @@ class Recipe:
     """Levers that step `ablate` turns off in turn."""
     pruning: PruningPlan | None = None
     """None: step `compress` measures no variants."""
+    decision: DecisionPlan | None = None
+    """None: the recipe has no held-out sets besides the test split of its lists."""
     seed: int = 0
 
     def __post_init__(self) -> None:

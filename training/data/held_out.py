@@ -24,20 +24,23 @@ class HeldOutList:
     """One list, its cluster, and which of its candidates belong to each part of the set.
 
     Lists of one cluster are not independent: the bootstrap draws clusters. `heads` of the list's labels are dimensions
-    of the policy and `overall`. `already_trained_on` names systems that had this list in training.
+    of the policy and `overall`. `already_trained_on` names systems that had this list in training. `second_opinion` has
+    the gains of a second run of the judge.
     """
 
     list: FieldList
     cluster: str
     parts: Mapping[str, Sequence[bool]] = field(default_factory=dict)
     already_trained_on: frozenset[str] = frozenset()
+    second_opinion: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class HeldOutSet:
     """A named set. `about` says in a sentence what it measures; `measures` are names of `training.metrics.measures`.
 
-    `graded_dimensions`: gains of dimensions are grades, so that agreement by dimension has a meaning.
+    `graded_dimensions`: gains of dimensions are grades, so that agreement by dimension has a meaning. `only_untrained`:
+    training lists are among them, so no teacher or student is measured.
     """
 
     name: str
@@ -47,6 +50,7 @@ class HeldOutSet:
     measures: tuple[str, ...]
     parts: tuple[str, ...] = ()
     graded_dimensions: tuple[str, ...] = ()
+    only_untrained: bool = False
 
     @property
     def digest(self) -> str:

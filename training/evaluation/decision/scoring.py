@@ -21,6 +21,9 @@ from training.evaluation.systems.interface import Cost, HeadScores, Kind, System
 from training.files import complete
 from training.policy.policy import OVERALL
 
+TRAINED = ("dot", "teacher", "student")
+JUDGE_AGAIN = "judge, second run"
+
 
 class BadScores(UserError):
     """A system that gave something else than a score for each pair; the message names system, set and head."""
@@ -40,12 +43,26 @@ class Scored:
 
 
 def score_set(held_out: HeldOutSet, systems: Sequence[System], cache: Path | None) -> list[Scored]:
-    """The scores of all systems, those of one name together. Raises BadScores."""
+    """The scores of all systems, those of one name together, then of the judge's second run. Raises BadScores."""
+    asked = [each for each in systems if not (held_out.only_untrained and each.kind in TRAINED)]
     found = []
-    for name in dict.fromkeys(system.name for system in systems):
-        group = [system for system in systems if system.name == name]
-        found.append(_scored(held_out, group, cache))
-    return found
+    for name in dict.fromkeys(system.name for system in asked):
+        found.append(_scored(held_out, [system for system in asked if system.name == name], cache))
+    return [*found, *_judge_again(held_out)]
+
+
+def _judge_again(held_out: HeldOutSet) -> list[Scored]:
+    heads = dict.fromkeys(head for each in held_out.lists for head in each.second_opinion)
+    if not heads:
+        return []
+    answers = {
+        head: [
+            np.array([each.second_opinion.get(head, [None] * len(each.list.candidates))], dtype=np.float64)
+            for each in held_out.lists
+        ]
+        for head in heads
+    }
+    return [Scored(JUDGE_AGAIN, "judge", 1, True, answers, Cost(), None)]
 
 
 def _scored(held_out: HeldOutSet, group: Sequence[System], cache: Path | None) -> Scored:

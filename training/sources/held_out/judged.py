@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from training.data.held_out import ALL, HeldOutList, HeldOutSet
@@ -20,17 +21,15 @@ from training.sources.judged import (
 from training.sources.minimal_pairs import minimal_job_pairs
 
 RANKING = ("ndcg@10", "pairs in order", "auc top grade", "poor matches@10", "brier skill")
-UNSEEN, OWN, REAL, SECOND = "unseen postings", "own occupation", "real postings", "judged twice"
+UNSEEN, OWN, REAL = "unseen postings", "own occupation", "real postings"
 
 
 def judged_jobs_set(policy: Policy, split: Split, folder: Path = DATASETS / "judged_jobs") -> HeldOutSet:
     """Lists of the split's occupations.
 
-    Parts: postings that no training list has; postings of the member's own occupation; real postings (USAJOBS); and
-    the pairs that a second run of the judge graded too, which shows how well a judge agrees with itself.
+    Parts: postings that no training list has; postings of the member's own occupation; real postings (USAJOBS).
     """
     postings = {row["candidate_id"]: row for row in read_table(folder / "postings.parquet").iter_rows(named=True)}
-    twice = second_opinions(policy, folder).keys()
     lists = []
     for each in judged_jobs(policy, folder):
         if each.split != split:
@@ -40,7 +39,6 @@ def judged_jobs_set(policy: Policy, split: Split, folder: Path = DATASETS / "jud
             UNSEEN: [not pair.seen for pair in each.pairs],
             OWN: [row["onet_soc_code"] == each.group for row in rows],
             REAL: [row["source"] == "usajobs" for row in rows],
-            SECOND: [(each.list_id, pair.candidate_id) in twice for pair in each.pairs],
         }
         lists.append(HeldOutList(field_list(policy, each, "judged"), each.group, parts))
     return HeldOutSet(
@@ -50,8 +48,29 @@ def judged_jobs_set(policy: Policy, split: Split, folder: Path = DATASETS / "jud
         " of the policy; the policy's rule makes the overall grade.",
         lists=tuple(lists),
         measures=RANKING,
-        parts=(ALL, UNSEEN, OWN, REAL, SECOND),
+        parts=(ALL, UNSEEN, OWN, REAL),
         graded_dimensions=policy.dimension_names,
+    )
+
+
+def judged_twice_set(policy: Policy, folder: Path = DATASETS / "judged_jobs") -> HeldOutSet:
+    """The pairs of all splits that a second run of the judge graded too: how well one judge agrees with itself."""
+    twice, lists = second_opinions(policy, folder), []
+    for each in judged_jobs(policy, folder):
+        pairs = tuple(pair for pair in each.pairs if (each.list_id, pair.candidate_id) in twice)
+        if pairs:
+            again = [replace(pair, grades=twice[each.list_id, pair.candidate_id]) for pair in pairs]
+            first, second = (field_list(policy, replace(each, pairs=p), "twice") for p in (pairs, tuple(again)))
+            lists.append(HeldOutList(first, each.group, second_opinion=second.labels))
+    return HeldOutSet(
+        name="judged twice",
+        origin="judged by a large model",
+        about="Pairs of all splits that a second run of the judge graded without seeing the first: the ceiling for"
+        " agreement. One model family, so agreement with people is not shown here.",
+        lists=tuple(lists),
+        measures=RANKING[:4],
+        graded_dimensions=policy.dimension_names,
+        only_untrained=True,
     )
 
 
