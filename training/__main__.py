@@ -3,7 +3,8 @@
 `python -m training policy lint RECIPE` (or a policy's Markdown file) runs the policy's rule over all combinations of
 grades: exit code 1 for a fault of the rule.
 
-`encode` is not part of `all`: it encodes a table of candidates with the exported bundle, and fills a store.
+`encode` and `report` are not part of `all`. `encode` encodes a table of candidates with the exported bundle, and
+fills a store. `report` compares systems on held-out sets and says whether the student ships.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from models.errors import BundleError, StoreError
 from training.dag import STEPS, load_step, run_all
 from training.errors import UserError, surroundings
+from training.evaluation.decision.options import add_report_options, report_options
 from training.executors import LOCAL, Executor, RayExecutor
 from training.judging.llm_client import Endpoint
 from training.policy.lint import lint, lint_markdown
@@ -82,6 +84,8 @@ def _run(options: argparse.Namespace) -> None:
         raise StepError(f"--accept names {', '.join(sorted(unknown))}, which is no step of this run")
     if options.step == "encode":
         _encode(run, options)
+    elif options.step == "report":
+        _report(run, options)
     elif options.step == "all":
         run_all(run, accepted)
     else:
@@ -99,7 +103,7 @@ def _processes() -> ProcessGroup | None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("step", choices=[*STEPS, "all", "encode"])
+    parser.add_argument("step", choices=[*STEPS, "all", "encode", "report"])
     parser.add_argument("recipe")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that steps write to")
@@ -129,6 +133,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     encoding.add_argument("--candidates", type=Path, help="Parquet with id, and text or fields")
     encoding.add_argument("--store", type=Path, help="the FOLDER of the service's FITSCORE_STORE=lmdb:FOLDER")
     encoding.add_argument("--shard", type=_shard, default=(0, 1), help="K/N: the K-th of N shards of the rows, from 0")
+    add_report_options(parser)
     running = parser.add_argument_group("engine", "where `annotate` and `encode` run")
     running.add_argument("--engine", choices=["local", "ray"], default="local")
     running.add_argument("--ray-address", metavar="HOST:PORT", help="the cluster's head (default: this machine)")
@@ -174,6 +179,14 @@ def _encode(run: Run, options: argparse.Namespace) -> None:
     done = bulk_encode(options.candidates, bundle, options.store, threads=threads, shard=shard, executor=run.executor)
     known = done.rows - done.encoded - done.empty
     print(f"encode: {done.rows} rows, {done.encoded} encoded, {known} already stored, {done.empty} without a text")
+
+
+def _report(run: Run, options: argparse.Namespace) -> None:
+    from training.evaluation.decision.command import report
+
+    chosen = report_options(options, run.recipe.name)
+    found = report(run.recipe, run.data, run.resources().shared, chosen)
+    print(f"{found.verdict.sentence}\n{chosen.out / 'decision.html'}")
 
 
 def _shard(text: str) -> tuple[int, int]:

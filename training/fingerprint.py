@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -198,3 +199,12 @@ def _path_of(module: str) -> Path | None:
     place = Path(next(iter(spec.submodule_search_locations))).joinpath(*names)
     candidates = (place.with_name(f"{place.name}.py"), place / "__init__.py")
     return next((each for each in candidates if each.is_file()), None)
+
+
+def commit() -> str:
+    """The commit of the working folder's repository; `unknown` outside one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()

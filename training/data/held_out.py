@@ -39,8 +39,10 @@ class HeldOutList:
 class HeldOutSet:
     """A named set. `about` says in a sentence what it measures; `measures` are names of `training.metrics.measures`.
 
-    `graded_dimensions`: gains of dimensions are grades, so that agreement by dimension has a meaning. `only_untrained`:
-    training lists are among them, so no teacher or student is measured.
+    `graded_dimensions`: gains of dimensions are grades, so that agreement by dimension has a meaning.
+    `only_untrained`: training lists are among them, so no teacher or student is measured.
+    `only_what_ships`: the set is long and asks whether the first seed may ship, so the others are not measured, and
+    teachers only as far as they are asked to.
     """
 
     name: str
@@ -51,6 +53,7 @@ class HeldOutSet:
     parts: tuple[str, ...] = ()
     graded_dimensions: tuple[str, ...] = ()
     only_untrained: bool = False
+    only_what_ships: bool = False
 
     @property
     def digest(self) -> str:

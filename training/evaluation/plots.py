@@ -29,8 +29,18 @@ STYLE: Any = {  # its keys are a literal type of three hundred names
 }
 
 
-def interval_plot(rows: Mapping[str, Interval], label: str, *, emphasised: str = "", zero: bool = False) -> str:
-    """A dot with its 95 % interval per row, from top to bottom; the `emphasised` row in colour."""
+def interval_plot(
+    rows: Mapping[str, Interval],
+    label: str,
+    *,
+    emphasised: str = "",
+    zero: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> str:
+    """A dot with its 95 % interval per row, from top to bottom; the `emphasised` row in colour.
+
+    Without `limits` the axis fits the rows.
+    """
     figure, axes = _figure(7.2, 0.6 + 0.34 * len(rows))
     for place, (name, row) in enumerate(rows.items()):
         colour = LEAD if name == emphasised else INK
@@ -38,6 +48,8 @@ def interval_plot(rows: Mapping[str, Interval], label: str, *, emphasised: str =
     axes.set_yticks([-place for place in range(len(rows))], list(rows))
     axes.set_ylim(-len(rows) + 0.4, 0.6)
     axes.set_xlabel(label)
+    if limits:
+        axes.set_xlim(*limits)
     axes.grid(axis="x", color="#e4e7eb")
     if zero:
         axes.axvline(0, color=WARN, linewidth=1)

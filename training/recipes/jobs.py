@@ -24,10 +24,11 @@ from training.recipe import (
     TextPlan,
 )
 from training.recipes import minilm
+from training.recipes.decisions import GROUPS, JOBS
 from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.simulated_clicks import ACTIONS, attractiveness_of_texts, power_law, simulated_log
-from training.sources.taxonomies import MajorGroups, read_taxonomies
+from training.sources.taxonomies import read_taxonomies
 from training.trainer.schedule import Schedule
 
 TEMPLATE = Template(
@@ -42,9 +43,6 @@ TEMPLATE = Template(
         FieldFormat(name="description"),
     ),
 )
-# O*NET major groups held out whole: computing, health practitioners, sales, construction; two more to validate on.
-GROUPS = MajorGroups(valid=frozenset({"19", "43"}), test=frozenset({"15", "29", "41", "47"}))
-
 CARD = Card(
     title="Fitscore jobs student",
     intended_use=(
@@ -181,4 +179,5 @@ def recipe() -> Recipe:
             private_sources=frozenset({"career_moves"}),
         ),
         export=ExportPlan(card=CARD, examples=EXAMPLES),
+        decision=JOBS,
     )

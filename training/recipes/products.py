@@ -22,6 +22,7 @@ from training.recipe import (
     TextPlan,
 )
 from training.recipes import minilm
+from training.recipes.decisions import PRODUCTS
 from training.sources import shop
 from training.sources.esci import read_shop, shopping_grades
 from training.sources.simulated_clicks import attractiveness_of_texts, power_law, simulated_log
@@ -135,4 +136,5 @@ def recipe() -> Recipe:
             private_sources=frozenset({"exact"}),
         ),
         export=ExportPlan(card=CARD, examples=EXAMPLES),
+        decision=PRODUCTS,
     )

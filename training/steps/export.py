@@ -6,7 +6,6 @@ The bundle is loaded back and must give its known answers before the step counts
 from __future__ import annotations
 
 import datetime
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced
 from training.evaluation.model_card import model_card
 from training.files import read_json
+from training.fingerprint import commit
 from training.nets.checkpoints import Student, check_model_stamp, load_student
 from training.nets.cross_encoder import read_tokenizer
 from training.nets.split_student import SplitStudent
@@ -135,19 +135,11 @@ def _provenance(plan: BundlePlan, policy: Policy, inputs: BundleInputs) -> dict[
         "recipe": plan.name,
         "policy": {"stamp": policy.stamp, "sha256": policy.sha256},
         "seed": plan.seed,
-        "commit": _commit(),
+        "commit": commit(),
         "steps": {name: {key: each[key] for key in kept if key in each} for name, each in records.items()},
         "versions": records["data"]["versions"],
         "parity": read_json(inputs.compress / "parity.json"),
     }
-
-
-def _commit() -> str:
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 EXPORT = Step(

@@ -11,7 +11,7 @@ import pytest
 
 from training.data.lists import SPLITS, FieldList, split_of
 from training.data.source_files import SourceFiles
-from training.recipes import jobs
+from training.recipes import decisions, jobs
 from training.sources import career_moves, esci, usajobs
 from training.sources.onet_esco import (
     crosswalk_lists,
@@ -116,8 +116,8 @@ def test_no_sentence_of_a_held_out_posting_is_trained_on() -> None:
 @needs_data
 def test_the_real_crosswalk_holds_out_its_groups_whole() -> None:
     taxonomies = read_taxonomies(SourceFiles(DATA))
-    held = {taxonomies.jobs[uri].title for uri in held_out_jobs(taxonomies, jobs.GROUPS) if uri in taxonomies.jobs}
-    seen = titles(crosswalk_lists(taxonomies, jobs.GROUPS, copies=1, candidates=12, seed=0))
+    held = {taxonomies.jobs[uri].title for uri in held_out_jobs(taxonomies, decisions.GROUPS) if uri in taxonomies.jobs}
+    seen = titles(crosswalk_lists(taxonomies, decisions.GROUPS, copies=1, candidates=12, seed=0))
     assert len(held) > 500
     # Another occupation may bear the same name; none does in ESCO v1.1.1.
     assert not held & seen

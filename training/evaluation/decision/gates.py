@@ -56,7 +56,7 @@ def decidable_margin(found: Interval, least: float, widest: float) -> float:
 
 
 def not_worse(name: str, line: Line | None, margin: float, missing: str) -> Gate:
-    """Passes if the lower bound of a difference reaches -margin. Undecided: missed, but an equal model could miss it."""
+    """Passes if the lower bound of a difference reaches -margin. Undecided: an equal model could miss it too."""
     if line is None:
         return Gate(name, "not measured", missing)
     found = line.found

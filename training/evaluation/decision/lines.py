@@ -19,6 +19,7 @@ from training.policy.policy import OVERALL
 
 KAPPA_OF = "kappa: "
 GAP = "minus "
+LEAD_SHARE = "share of the teacher's lead over the dot product"
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def kept_lead(view: View, student: Scored, teacher: Scored, dot: Scored, name: s
     if not lead.found.low > 0:
         why = f"undefined: the teacher's lead over the dot product is {lead.found:+.3f}, not above zero"
         return Kept(lead, None, why)
-    label = f"{name}, share of the teacher's lead over the dot product"
+    label = f"{name}, {LEAD_SHARE}"
     kept = _compared(
         view, (student, teacher, dot), name, label, lambda s, t, d: (s - d) / np.where(t > d, t - d, np.nan)
     )

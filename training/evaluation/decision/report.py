@@ -9,7 +9,17 @@ from typing import Literal
 
 from training.data.held_out import ALL, HeldOutSet
 from training.evaluation.decision.gates import Gate, Verdict, at_most, better, not_worse, verdict
-from training.evaluation.decision.lines import KAPPA_OF, Kept, Line, View, difference, kept_lead, set_lines, share
+from training.evaluation.decision.lines import (
+    KAPPA_OF,
+    LEAD_SHARE,
+    Kept,
+    Line,
+    View,
+    difference,
+    kept_lead,
+    set_lines,
+    share,
+)
 from training.evaluation.decision.looks import Look
 from training.evaluation.decision.scoring import Scored, score_set
 from training.evaluation.report import Ablation
@@ -39,6 +49,10 @@ class SetReport:
     look: Look | None
     lines: tuple[Line, ...]
     differences: tuple[Line, ...]
+
+    def measures_only(self, measure: str) -> bool:
+        """Whether this is the set's one measure."""
+        return {x.measure for x in self.lines} == {measure}
 
 
 @dataclass(frozen=True)
@@ -185,12 +199,11 @@ def _set_report(measured: Measured, look: Look | None) -> SetReport:
 
 def _least(lines: Iterable[Line], measure: str, *, of: Literal["measure", "part"]) -> list[Line]:
     """Of each system, the dimension with the lowest figure: by measure ("kappa: role") or by part of the set."""
-    lowest: dict[str, Line] = {}
-    for each in lines:
-        by_dimension = each.measure.startswith(measure) and each.measure != KAPPA_OF + OVERALL
-        if by_dimension if of == "measure" else (each.measure == measure and each.part != ALL):
-            if each.system not in lowest or each.found.mean < lowest[each.system].found.mean:
-                lowest[each.system] = each
+    if of == "part":
+        chosen = [each for each in lines if each.measure == measure and each.part != ALL]
+    else:
+        chosen = [each for each in lines if each.measure.startswith(measure) and each.measure != KAPPA_OF + OVERALL]
+    lowest = {each.system: each for each in sorted(chosen, key=lambda each: -each.found.mean)}
     if of == "part":
         return [replace(each, part=LEAST) for each in lowest.values()]
     return [replace(each, measure=f"{KAPPA_OF}{LEAST}") for each in lowest.values()]
@@ -254,9 +267,6 @@ def _target(
     reached = target.goal is not None and line.found.mean >= target.goal
     state: TargetState = "goal reached" if reached else "met" if line.found.mean >= target.asked else "missed"
     return TargetReport(target, line, state, "")
-
-
-LEAD_SHARE = "share of the teacher's lead over the dot product"
 
 
 def _plain(measure: str, systems: Sequence[System]) -> str:

@@ -45,6 +45,8 @@ class Scored:
 def score_set(held_out: HeldOutSet, systems: Sequence[System], cache: Path | None) -> list[Scored]:
     """The scores of all systems, those of one name together, then of the judge's second run. Raises BadScores."""
     asked = [each for each in systems if not (held_out.only_untrained and each.kind in TRAINED)]
+    if held_out.only_what_ships:
+        asked = [each for each in asked if each.seed == 0 and (each.kind != "teacher" or each.most_lists)]
     found = []
     for name in dict.fromkeys(system.name for system in asked):
         found.append(_scored(held_out, [system for system in asked if system.name == name], cache))

@@ -47,9 +47,7 @@ def open_system(path: str, name: str, kind: Kind, recipe: Recipe, backbone: Path
     raise NoSystem(f"{found}: no bundle ({MANIFEST}), no teacher (a folder `model`) and no .parquet of scores")
 
 
-def _cross_fitted(
-    path: str, name: str, kind: Kind, recipe: Recipe, backbone: Path, fold: Fold, *, seed: int
-) -> System:
+def _cross_fitted(path: str, name: str, kind: Kind, recipe: Recipe, backbone: Path, fold: Fold, *, seed: int) -> System:
     count = 0
     while Path(path.replace(FOLD, str(count))).exists():
         count += 1

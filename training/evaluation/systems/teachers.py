@@ -9,7 +9,6 @@ import numpy as np
 
 from models.text import TextEncoder
 from training.data.lists import FieldList
-from training.data.source_files import SourceFiles
 from training.errors import UserError
 from training.evaluation.systems.baselines import rendered
 from training.evaluation.systems.bundles import head_name
@@ -42,5 +41,3 @@ def teacher_system(
         return {head_name(head): calibrations[head].apply(logits[:, index]) for index, head in enumerate(heads)}
 
     return System(name, kind, score, seed, is_calibrated=True, identity=digest(folder), most_lists=most_lists)
-
-

@@ -21,13 +21,15 @@ from training.sources.judged import (
 from training.sources.minimal_pairs import minimal_job_pairs
 
 RANKING = ("ndcg@10", "pairs in order", "auc top grade", "poor matches@10", "brier skill")
+FIRST = "first list"
 UNSEEN, OWN, REAL = "unseen postings", "own occupation", "real postings"
 
 
 def judged_jobs_set(policy: Policy, split: Split, folder: Path = DATASETS / "judged_jobs") -> HeldOutSet:
     """Lists of the split's occupations.
 
-    Parts: postings that no training list has; postings of the member's own occupation; real postings (USAJOBS).
+    Parts: the first list of each member (14 or 16 candidates; a second list of 14 was judged later); postings that no
+    training list has; postings of the member's own occupation; real postings (USAJOBS).
     """
     postings = {row["candidate_id"]: row for row in read_table(folder / "postings.parquet").iter_rows(named=True)}
     lists = []
@@ -35,7 +37,9 @@ def judged_jobs_set(policy: Policy, split: Split, folder: Path = DATASETS / "jud
         if each.split != split:
             continue
         rows = [postings[pair.candidate_id] for pair in each.pairs]
+        pairs, second = len(each.pairs), 14
         parts = {
+            FIRST: [place < pairs - second for place in range(pairs)],
             UNSEEN: [not pair.seen for pair in each.pairs],
             OWN: [row["onet_soc_code"] == each.group for row in rows],
             REAL: [row["source"] == "usajobs" for row in rows],
@@ -48,7 +52,7 @@ def judged_jobs_set(policy: Policy, split: Split, folder: Path = DATASETS / "jud
         " of the policy; the policy's rule makes the overall grade.",
         lists=tuple(lists),
         measures=RANKING,
-        parts=(ALL, UNSEEN, OWN, REAL),
+        parts=(ALL, FIRST, UNSEEN, OWN, REAL),
         graded_dimensions=policy.dimension_names,
     )
 

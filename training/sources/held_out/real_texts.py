@@ -50,7 +50,7 @@ def usajobs_set(data: SourceFiles, split: Split) -> HeldOutSet:
         for each, posting in zip(drawn, inside, strict=True)
     ]
     about = "What applicants of US federal jobs must be able to claim, against the tasks of their job and of others."
-    return HeldOutSet("usajobs", "made by rule", about, tuple(lists), MEASURES, (ALL, UNJUDGED))
+    return HeldOutSet("usajobs", "made by rule", about, tuple(lists), MEASURES, (ALL, UNJUDGED), only_what_ships=True)
 
 
 def crosswalk_set(data: SourceFiles, groups: MajorGroups, split: Split) -> HeldOutSet:
@@ -59,7 +59,7 @@ def crosswalk_set(data: SourceFiles, groups: MajorGroups, split: Split) -> HeldO
     drawn = onet_esco.held_out_crosswalk_lists(taxonomies, groups, candidates=50, seed=5)
     lists = [HeldOutList(_overall(each), each.list_id) for each in drawn if each.split == split]
     about = "Workers as O*NET describes them against jobs of ESCO; people linked the two."
-    return HeldOutSet("crosswalk", "labelled by people", about, tuple(lists), MEASURES)
+    return HeldOutSet("crosswalk", "labelled by people", about, tuple(lists), MEASURES, only_what_ships=True)
 
 
 def moves_set(data: SourceFiles) -> HeldOutSet:
@@ -67,7 +67,7 @@ def moves_set(data: SourceFiles) -> HeldOutSet:
     drawn = career_moves.move_lists(data, count=600, negatives=30, seed=8)
     lists = [HeldOutList(_overall(each), each.list_id) for each in drawn]
     about = "A person's past jobs against the title of the job they took next. For measuring only; texts are not shown."
-    return HeldOutSet("career moves", "behaviour", about, tuple(lists), MEASURES)
+    return HeldOutSet("career moves", "behaviour", about, tuple(lists), MEASURES, only_what_ships=True)
 
 
 def titles_set(data: SourceFiles) -> HeldOutSet:
@@ -78,7 +78,7 @@ def titles_set(data: SourceFiles) -> HeldOutSet:
     """
     lists = [*_title_lists(data, seed=31), *_wish_lists(data, count=400, negatives=20, seed=32)]
     about = "Bare titles: a title against tasks, and a past title against titles that the person wished for."
-    return HeldOutSet("titles", "behaviour", about, tuple(lists), MEASURES, (ALL, TASKS, WISHES))
+    return HeldOutSet("titles", "behaviour", about, tuple(lists), MEASURES, (ALL, TASKS, WISHES), only_what_ships=True)
 
 
 def judged_clusters() -> frozenset[str]:

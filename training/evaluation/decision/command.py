@@ -1,0 +1,108 @@
+"""`python -m training report RECIPE`: systems by their paths on held-out sets, and the report that decides.
+
+Writes `decision.json`, `decision.md` and `decision.html`, and appends its looks at test splits to a file beside them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from training.data.held_out import HeldOutSet
+from training.data.source_files import SourceFiles
+from training.errors import UserError
+from training.evaluation.decision.looks import Look, record_looks
+from training.evaluation.decision.markdown import decision_markdown
+from training.evaluation.decision.options import ReportOptions
+from training.evaluation.decision.page import decision_html
+from training.evaluation.decision.report import About, DecisionReport, build
+from training.evaluation.decision.scoring import names_of
+from training.evaluation.report import Ablation, read_part, to_json
+from training.evaluation.systems.baselines import bm25, chance, cosine
+from training.evaluation.systems.interface import System
+from training.evaluation.systems.opening import open_system
+from training.files import write_json
+from training.fingerprint import commit
+from training.recipe import DecisionPlan, Recipe
+
+
+class NoDecision(UserError):
+    """A recipe without held-out sets, or a source that is not there; the message says which."""
+
+
+def report(recipe: Recipe, data: Path, shared: Path, options: ReportOptions) -> DecisionReport:
+    """Measure and write the report. `shared` keeps scores of systems that did not change."""
+    if recipe.decision is None:
+        raise NoDecision(
+            f"recipe {recipe.name!r} has no held-out sets: see `python -m training evaluate {recipe.name}`"
+        )
+    sources = SourceFiles(data)
+    sets = _sets(recipe.decision, sources, options)
+    systems = open_systems(recipe, sources, shared, options)
+    looks = _looks(sets, systems, options)
+    ablation = read_part(list[Ablation], options.ablation) if options.ablation else []
+    found = build(
+        recipe.decision, sets, systems, looks, _about(recipe, options), cache=shared / "scores", ablation=ablation
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_json(options.out / "decision.json", to_json(DecisionReport, found))
+    (options.out / "decision.md").write_text(decision_markdown(found), encoding="utf-8")
+    (options.out / "decision.html").write_text(decision_html(found), encoding="utf-8")
+    return found
+
+
+def _sets(plan: DecisionPlan, sources: SourceFiles, options: ReportOptions) -> list[HeldOutSet]:
+    sets = list(plan.sets(sources, options.split))
+    if options.sets:
+        unknown = sorted(set(options.sets) - {each.name for each in sets})
+        if unknown:
+            names = ", ".join(each.name for each in sets)
+            raise NoDecision(f"--sets {', '.join(unknown)}: there is no such held-out set; there are: {names}")
+        sets = [each for each in sets if each.name in options.sets]
+    if not sets:
+        raise NoDecision(f"there is no held-out set: the sources are not in --data ({options.split} split)")
+    return sets
+
+
+def open_systems(recipe: Recipe, sources: SourceFiles, shared: Path, options: ReportOptions) -> list[System]:
+    """Baselines, what is live, and every path that was given. The first student is the one that ships."""
+    backbone = recipe.text.backbone(sources, shared / "models" / "report")
+    systems = [chance(), bm25(recipe.text.template), cosine(recipe.text.template, backbone)]
+    live = find_live(options.bundles, recipe.name) if options.live == "auto" else options.live
+    if live and live != "none":
+        systems.append(open_system(str(live), Path(live).name, "live", recipe, Path(backbone)))
+    for kind, paths in options.systems:
+        for seed, path in enumerate(paths):
+            limit = options.teacher_lists if kind == "teacher" else None
+            found = open_system(path, kind, kind, recipe, Path(backbone), seed=seed)
+            systems.append(replace(found, most_lists=limit))
+    return systems
+
+
+def find_live(bundles: Path, name: str) -> Path | None:
+    """The bundle with the highest version among `bundles`/NAME-v*; None where there is none."""
+    named = [(re.fullmatch(rf"{re.escape(name)}-v(\d+)", path.name), path) for path in bundles.glob(f"{name}-v*")]
+    found = [(int(match[1]), path) for match, path in named if match]
+    return max(found)[1] if found else None
+
+
+def _looks(sets: Sequence[HeldOutSet], systems: Sequence[System], options: ReportOptions) -> dict[str, Look]:
+    """Recorded before anything is scored, so that a run that is cut off counts too. Validation is no look."""
+    return record_looks(options.looks, sets, names_of(systems), commit()) if options.split == "test" else {}
+
+
+def _about(recipe: Recipe, options: ReportOptions) -> About:
+    given = {kind for kind, paths in options.systems if paths}
+    missing = [kind for kind in ("teacher", "student", "dot", "prompted") if kind not in given]
+    notes = [f"No {kind} was given, so nothing about it is measured." for kind in missing]
+    command = "python -m training " + shlex.join(sys.argv[1:])
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    date = datetime.now(UTC).isoformat(timespec="minutes")
+    return About(recipe.name, options.split, date, commit(), machine, command, tuple(notes))
