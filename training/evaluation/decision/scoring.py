@@ -6,6 +6,7 @@ S seeds | n candidates of a list
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -105,8 +106,7 @@ def _kept(
     system: System, held_out: HeldOutSet, lists: Sequence[FieldList], cache: Path | None
 ) -> tuple[HeadScores, float | None]:
     """Scores and pairs per second, from the cache if the same system scored the same lists before."""
-    names = hashlib.sha256("\n".join([held_out.digest, system.identity, *(each.list_id for each in lists)]).encode())
-    path = cache / f"{names.hexdigest()[:32]}.npz" if cache and system.identity else None
+    path = cache / f"{_key(system, lists)}.npz" if cache and system.identity else None
     if path and path.exists():
         with np.load(path) as file:
             return {head: file[head] for head in file.files if head != "pairs/s"}, float(file["pairs/s"])
@@ -120,6 +120,12 @@ def _kept(
         with complete(path) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **{**scores, "pairs/s": np.array(pace)})
     return scores, pace
+
+
+def _key(system: System, lists: Sequence[FieldList]) -> str:
+    """Of the system and the texts; gains may change, since no system sees them."""
+    texts = [[dict(each.member), [dict(fields) for fields in each.candidates]] for each in lists]
+    return hashlib.sha256(json.dumps([system.identity, texts], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _check(system: System, held_out: HeldOutSet, scores: HeadScores, pairs: int) -> None:

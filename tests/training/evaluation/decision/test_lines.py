@@ -129,5 +129,8 @@ def test_scores_are_kept_for_the_same_weights_and_lists(tmp_path: Path) -> None:
     assert calls == [60]
     assert all(np.array_equal(a, b) for a, b in zip(first[0].heads["overall"], again[0].heads["overall"], strict=True))
     score_set(held_out(), [dataclasses.replace(one, identity="other weights")], tmp_path)
-    score_set(held_out([each[::-1] for each in GAINS]), [one], tmp_path)
+    other_gains = held_out([each[::-1] for each in GAINS])
+    score_set(other_gains, [one], tmp_path)
+    assert calls == [60] * 2  # a system sees no gains
+    score_set(dataclasses.replace(held_out(), lists=held_out().lists[::-1]), [one], tmp_path)
     assert calls == [60] * 3
