@@ -6,7 +6,7 @@ Knows no tokens; importing it needs neither numpy nor a tokenizer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.errors import FieldError
 
-FieldValue = str | list[str] | int | float | None
+FieldValue = str | Sequence[str | int | float | None] | int | float | None
 Fields = Mapping[str, FieldValue]
 Content = str | Fields
 """A member or a candidate: a text that is already rendered, or fields."""
@@ -59,6 +59,16 @@ class Template(BaseModel):
     def render_candidate(self, content: str | Mapping[str, object] | None) -> str:
         """The candidate's text; empty without content, and when no field has a value. Raises FieldError."""
         return _render(self._candidate_labels, content)
+
+    @cached_property
+    def member_names(self) -> frozenset[str]:
+        """The fields of a member that the model was trained with."""
+        return frozenset(self._member_labels)
+
+    @cached_property
+    def candidate_names(self) -> frozenset[str]:
+        """The fields of a candidate that the model was trained with."""
+        return frozenset(self._candidate_labels)
 
     # Cached: thousands of candidates a second are rendered.
     @cached_property

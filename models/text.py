@@ -33,6 +33,47 @@ class Pair:
         return len(self.member) + len(self.candidate)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """How a text is read: tokens that are `read`, those that are `cut`, and how many of those read are `unknown`.
+
+    Special tokens are not counted. An unknown token is one that the vocabulary lacks: the model learns nothing of it.
+    """
+
+    read: int
+    cut: int
+    unknown: int
+
+    @property
+    def readable(self) -> bool:
+        """Whether the model can read anything of the text."""
+        return self.read > self.unknown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadText:
+    """Token ids of a text, i32[tokens], with special tokens, and how the text is read."""
+
+    ids: TokenIds
+    counts: TokenCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a candidate's text that is read: at most `tokens` and the model's limit, at its start or its end."""
+
+    tokens: int | None = None
+    from_end: bool = False
+
+    @property
+    def tag(self) -> bytes:
+        """Bytes that tell windows apart in a cache; empty for the usual window."""
+        return b"%d%c" % (self.tokens or 0, b"<>"[self.from_end]) if self != USUAL_WINDOW else b""
+
+
+USUAL_WINDOW = Window()
+
+
 class TextEncoder:
     """Texts to token ids, and token ids to model inputs. Immutable, so several threads may call it."""
 
@@ -40,12 +81,13 @@ class TextEncoder:
         self, tokenizer_json: str, member_tokens: int, candidate_tokens: int, *, layout: Layout = "texts"
     ) -> None:
         """Each side is truncated by itself, special tokens not counted: a member's ids never depend on a candidate."""
-        self._member = _tokenizer(tokenizer_json, member_tokens)
-        self._candidate = _tokenizer(tokenizer_json, candidate_tokens)
-        opening = [_special(self._member, "[CLS]", "<s>")]
+        self._tokenizer = _tokenizer(tokenizer_json)
+        self._member_tokens, self._candidate_tokens = member_tokens, candidate_tokens
+        opening = [_special(self._tokenizer, "[CLS]", "<s>")]
         self._member_opening, self._candidate_opening = opening, opening if layout == "texts" else []
-        self._closing = [_special(self._member, "[SEP]", "</s>")]
-        self._padding = _special(self._member, "[PAD]", "<pad>")
+        self._closing = [_special(self._tokenizer, "[SEP]", "</s>")]
+        self._padding = _special(self._tokenizer, "[PAD]", "<pad>")
+        self._unknown = next(filter(None, map(self._tokenizer.token_to_id, ("[UNK]", "<unk>"))), None)
         self.longest_member = member_tokens + len(self._member_opening) + len(self._closing)
         self.longest_candidate = candidate_tokens + len(self._candidate_opening) + len(self._closing)
         self.longest_pair = self.longest_member + self.longest_candidate
@@ -55,14 +97,23 @@ class TextEncoder:
 
         Raises ValueError for text that is not valid Unicode.
         """
-        return self._ids(self._member, [text], self._member_opening)[0]
+        return self.read_member(text).ids
 
     def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
         """Ids of candidates' texts within pairs, i32[tokens] each.
 
         Raises ValueError for text that is not valid Unicode.
         """
-        return self._ids(self._candidate, texts, self._candidate_opening)
+        return [each.ids for each in self.read_candidates(texts)]
+
+    def read_member(self, text: str) -> ReadText:
+        """A member's ids and counts. Raises ValueError for text that is not valid Unicode."""
+        return self._read([text], Window(self._member_tokens), self._member_opening)[0]
+
+    def read_candidates(self, texts: Sequence[str], window: Window = USUAL_WINDOW) -> list[ReadText]:
+        """Ids and counts of each candidate's text. Raises ValueError for text that is not valid Unicode."""
+        most = self._candidate_tokens if window.tokens is None else min(self._candidate_tokens, window.tokens)
+        return self._read(texts, Window(most, window.from_end), self._candidate_opening)
 
     def collate(self, pairs: Sequence[Pair]) -> Inputs:
         """Model inputs `input_ids`, `attention_mask`, `token_type_ids`: i64[pairs, longest], padded on the right."""
@@ -82,18 +133,30 @@ class TextEncoder:
             attention_mask[row, : len(ids)] = 1
         return {"input_ids": input_ids, "attention_mask": attention_mask}
 
-    def _ids(self, tokenizer: Tokenizer, texts: Sequence[str], opening: list[int]) -> list[TokenIds]:
+    def effective(self, window: Window) -> Window:
+        """The window as it counts for this model, so that equal readings of a text have equal tags."""
+        within = window.tokens is not None and window.tokens < self._candidate_tokens
+        return window if within else Window(None, window.from_end)
+
+    def _read(self, texts: Sequence[str], window: Window, opening: list[int]) -> list[ReadText]:
         try:
-            encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         except (TypeError, UnicodeEncodeError) as error:  # lone surrogates
             raise ValueError("a text is not valid Unicode") from error
-        return [np.array([*opening, *encoding.ids, *self._closing], dtype=np.int32) for encoding in encodings]
+        return [self._windowed(encoding.ids, window, opening) for encoding in encodings]
+
+    def _windowed(self, ids: list[int], window: Window, opening: list[int]) -> ReadText:
+        cut = max(0, len(ids) - (window.tokens or 0))
+        kept = ids[cut:] if window.from_end else ids[: len(ids) - cut]
+        unknown = 0 if self._unknown is None else kept.count(self._unknown)
+        array = np.array([*opening, *kept, *self._closing], dtype=np.int32)
+        return ReadText(array, TokenCounts(len(kept), cut, unknown))
 
 
-def _tokenizer(tokenizer_json: str, max_tokens: int) -> Tokenizer:
+def _tokenizer(tokenizer_json: str) -> Tokenizer:
     tokenizer = Tokenizer.from_str(tokenizer_json)
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
+    tokenizer.no_truncation()
     # A literal "[SEP]" in a job's text must not become a separator.
     tokenizer.encode_special_tokens = True
     return tokenizer

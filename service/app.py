@@ -29,6 +29,7 @@ from service.encoding.single_flight import SingleFlight
 from service.encoding.slot_writer import SlotWriter
 from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import TextReader, TokenizerThread
+from service.http.answers.warnings import Code
 from service.http.api_keys import ApiKeys, parse_list, watch
 from service.http.connection_limits import CUT_REASONS
 from service.http.context import AppContext
@@ -52,7 +53,7 @@ from service.rollout.metrics import RolloutMetrics
 from service.rollout.router import RolloutRouter
 from service.scoring.metrics import HeadScores
 from service.scoring.pipeline import Score, ScoringPipeline
-from service.settings import AuditSettings, BadSetting, BatchingSettings, ModelSettings, Settings, TracingSettings
+from service.settings import AuditSettings, BadSetting, ModelSettings, Settings, TracingSettings
 from service.store.factory import Store, open_store
 from service.store.metrics import StoreMetrics
 from service.store.writes import BoundedWriter
@@ -63,8 +64,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fitscore")
 MAINTAIN_EVERY_S = 30.0
-# The item statuses, failures of model runs, and reasons to cut a connection, for the metrics.
-LABELS = (tuple(ItemStatus), get_args(Failure), CUT_REASONS)
+# The item statuses, failures of model runs, reasons to cut a connection, and codes of warnings, for the metrics.
+LABELS = (tuple(ItemStatus), get_args(Failure), CUT_REASONS, get_args(Code))
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
     queue = DeadlineQueue(max_overtake_s=batching.patience_ms / 1000)
     engine = Engine(queue, observer=metrics, hang_s=batching.hang_s)
     admission = Admission(settings.limits.max_backlog_s, engine.backlog_seconds, metrics.runtime)
-    encoding = _encoding(batching, store, engine, metrics)
+    encoding = _encoding(settings, store, engine, metrics)
     pipeline = ScoringPipeline(current, admission, encoding, engine)
     router = RolloutRouter(pipeline, current, settings.rollout)
     model, caps = settings.model, BatchCaps(batching.max_batch_tokens, batching.max_batch_ms / 1000)
@@ -184,17 +185,18 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
     return Parts(store, engine, admission, current, models, encoding, router, lifecycle, audit)
 
 
-def _encoding(settings: BatchingSettings, store: Store, engine: Engine, metrics: Metrics) -> EncodingParts:
-    cache = TokenCache(settings.token_cache_bytes, metrics.tokens_looked_up)
-    members = MemberCache(settings.member_cache_bytes)
-    texts, tokenizer = TextReader(store.texts, cache), TokenizerThread(engine)
+def _encoding(settings: Settings, store: Store, engine: Engine, metrics: Metrics) -> EncodingParts:
+    batching = settings.batching
+    cache = TokenCache(batching.token_cache_bytes, metrics.tokens_looked_up)
+    members = MemberCache(batching.member_cache_bytes)
+    texts, tokenizer = TextReader(store.texts, cache, settings.limits.max_text_chars), TokenizerThread(engine)
     lookup = Lookup(texts, members, store.slots)
     slot_writer = SlotWriter(store.slots, failed=lambda: metrics.store_failed("put"))
     background = BackgroundEncoder(
         SingleFlight(engine, slot_writer.keep),
         lookup,
         tokenizer,
-        max_candidates=settings.max_ahead,
+        max_candidates=batching.max_ahead,
         dropped=metrics.ahead_dropped.inc,
     )
     metrics.cache_bytes.set_function(lambda: cache.bytes)

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """A JSON pointer into the body (RFC 6901), and what is wrong at that place."""
+    """A place, and what is wrong there: a JSON pointer into the body (RFC 6901), or the name of a header."""
 
-    pointer: str
+    place: str
     detail: str
+    kind: Literal["pointer", "header"] = "pointer"
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.place or 'the body'} {self.detail}"
 
 
 class ServiceError(Exception):
@@ -28,7 +34,8 @@ class ServiceError(Exception):
         self, detail: str = "", *, errors: Sequence[FieldError] = (), retry_after_s: float | None = None
     ) -> None:
         super().__init__(detail or self.title)
-        self.detail = detail or self.title
+        # Many clients show the detail alone, so it is the first fault.
+        self.detail = detail or (errors[0].sentence if errors else self.title)
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
 
@@ -91,6 +98,12 @@ class TooLarge(ServiceError):
     status, code, title = 413, "too-large", "Request body too large"
 
 
+class TooMany(ServiceError):
+    """The documents cannot all be scored before the deadline, and nothing can be done ahead."""
+
+    status, code, title = 413, "too-many", "Too many documents for the deadline"
+
+
 class UnsupportedMedia(ServiceError):
     """The content type is not application/json, or the body is compressed."""
 
@@ -139,6 +152,12 @@ class Overloaded(ServiceError):
     def __init__(self, *, retry_after_s: float | None = None, allowed_s: float = 0.0) -> None:
         super().__init__(retry_after_s=retry_after_s)
         self.allowed_s = allowed_s
+
+
+class Incomplete(ServiceError):
+    """Not all documents were scored in time. The others are worked on, so a later try succeeds."""
+
+    status, code, title = 503, "incomplete", "Not all documents are scored yet"
 
 
 class Crowded(ServiceError):

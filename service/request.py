@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from models.template import Fields
+from models.text import USUAL_WINDOW, Window
 
 
 class Priority(StrEnum):
@@ -56,6 +57,9 @@ class ScoringRequest:
     """One member and the candidates to score for it. `deadline` is in monotonic seconds.
 
     `priority_penalty_s` delays its turn in the queue, not its deadline. `id` and `caller` are for the audit log.
+
+    `whole`: scores of some candidates only are of no use. `strict`: a field that the template lacks is an error, and
+    `refuse_cut`: so is a candidate that is longer than its window.
     """
 
     member: Item
@@ -66,3 +70,7 @@ class ScoringRequest:
     priority_penalty_s: float = 0.0
     id: str = ""
     caller: str = ""
+    window: Window = USUAL_WINDOW
+    whole: bool = False
+    strict: bool = False
+    refuse_cut: bool = False

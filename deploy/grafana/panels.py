@@ -126,6 +126,15 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     "Candidates": (
         Panel("Candidates by status", "cps", ((rate("fitscore_pairs_total", "status"), "{{status}}"),)),
         Panel(
+            "Tokens cut off or unknown",
+            "percentunit",
+            (
+                (ratio("fitscore_text_tokens_total", "part", "cut"), "cut off, of those read and cut"),
+                (ratio("fitscore_text_tokens_total", "part", "unknown"), "unknown to the vocabulary"),
+            ),
+        ),
+        Panel("Warnings about texts", "cps", ((rate("fitscore_text_warnings_total", "code"), "{{code}}"),)),
+        Panel(
             "Warm share",
             "percentunit",
             (

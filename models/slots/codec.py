@@ -51,9 +51,10 @@ def model_key(*identity: bytes) -> bytes:
     return digest.digest()
 
 
-def content_key(model: bytes, text: str) -> bytes:
-    """The key of a model's slots of a candidate's rendered text, 24 bytes."""
-    return model + hashlib.blake2b(text.encode(), digest_size=_CONTENT_BYTES, key=model).digest()
+def content_key(model: bytes, text: str, window: bytes = b"") -> bytes:
+    """The key of a model's slots of a candidate's rendered text, 24 bytes. `window` is the tag of an unusual window."""
+    digest = hashlib.blake2b(text.encode(), digest_size=_CONTENT_BYTES, key=model, person=window)
+    return model + digest.digest()
 
 
 def pack(key: bytes, slots: Slots) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from models.template import Content
+from models.text import USUAL_WINDOW
 from service.audit.record import AuditKeys, AuditRecord
 from service.request import ScoringRequest
 
@@ -51,6 +52,8 @@ class LineEncoder:
             "degraded": result.degraded,
             "dropped": dropped,
         }
+        if request.window != USUAL_WINDOW:
+            line["window"] = [request.window.tokens, request.window.from_end]
         if self._cipher is not None:
             line["sealed"] = _encrypt(request, self._cipher)
         return line

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -17,7 +18,7 @@ from models.errors import BundleError
 from models.loading import open_encoder, open_scorer
 from models.scorers.interface import Scorer
 from models.template import Content
-from models.text import Pair, TextEncoder
+from models.text import Pair, TextEncoder, Window
 from service.audit.encryption import cipher, decrypt
 from service.audit.record import AuditKeys
 from service.audit.segments import segments
@@ -51,12 +52,12 @@ class Replayer:
         bundle = Bundle.load(path)
         return cls(bundle, open_scorer(bundle, "cpu", 1), open_encoder(bundle))
 
-    def rows(self, member: Content | None, candidates: list[Content | None]) -> np.ndarray:
+    def rows(self, member: Content | None, candidates: list[Content | None], window: Window) -> np.ndarray:
         """Probabilities f32[candidates, heads]."""
         template = self.bundle.manifest.text.template
         ids = self.encoder.member(template.render_member(member))
         texts = [template.render_candidate(each) for each in candidates]
-        return self.scorer.score([Pair(ids, each) for each in self.encoder.candidates(texts)])
+        return self.scorer.score([Pair(ids, each.ids) for each in self.encoder.read_candidates(texts, window)])
 
 
 def texts_of(path: Path, keys: AuditKeys) -> dict[str, Content]:
@@ -112,7 +113,8 @@ def _compare(
     done.without_text += len(scored) - len(known)
     if not known:
         return
-    again = model.rows(member, [candidates[place] for place in known])
+    window = Window(*cast("list[Any]", line.get("window", ())))
+    again = model.rows(member, [candidates[place] for place in known], window)
     before = np.array([recorded[place] for place in known], dtype=np.float32)
     same = (again.view(np.uint32) == before.view(np.uint32)).all(axis=1)
     done.identical += int(same.sum())

@@ -23,6 +23,8 @@ from service.request import Item
 
 # The deadline of background jobs is later than that of any request, so they are the least urgent.
 BACKGROUND_DEADLINE_S = 3600.0
+# A prediction for the whole queue gets this margin: between two short batches there is other work.
+READY_MARGIN = 1.3
 # Stored candidates are rendered and tokenised in groups of this size, so that the texts of requests come between.
 GROUP_SIZE = 32
 
@@ -68,6 +70,15 @@ class BackgroundEncoder:
             model, operations = self._live
             unit_s = operations.background.batch_policy.unit_cost(model.encoder.longest_candidate)
             raise Overloaded(retry_after_s=(num_candidates - self.room) * unit_s)
+
+    def ready_in_s(self) -> float:
+        """Predicted seconds until all that waits now is encoded, if no request comes between."""
+        now = time.monotonic()
+        seconds = 0.0
+        for operations, ids in self._waiting.values():
+            policy = operations.background.batch_policy
+            seconds += policy.unit_cost(len(ids)) * policy.correction.factor(now)
+        return READY_MARGIN * seconds
 
     async def encode(self, candidates: Sequence[Item]) -> None:
         """Let candidates wait whose slots are not cached."""

@@ -9,9 +9,13 @@ from service.batching.jobs import CostEstimate, Operation
 from service.encoding.inputs import Prepared
 from service.encoding.parts import EncodingParts
 from service.encoding.tokenization import estimate_tokens
+from service.errors import TooMany
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.request import ScoringRequest
+
+# The fraction of the time left that a request whose scores must be whole may need by prediction: predictions err.
+USABLE_FRACTION = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +27,25 @@ class FlatInputs:
     parts: EncodingParts
 
     def estimate(self, request: ScoringRequest, now: float) -> CostEstimate:
+        """See `Inputs`. Raises TooMany if the scores must be whole and there are too many for the time left."""
         policy, lengths = self.operation.batch_policy, estimate_lengths(request, self.model.encoder.longest_pair)
         score_s = policy.total_cost(lengths) * policy.correction.factor(now)
-        return CostEstimate((1 + len(lengths)) * self.parts.tokenizer.text_s.factor(now), 0.0, score_s)
+        prepare_s = (1 + len(lengths)) * self.parts.tokenizer.text_s.factor(now)
+        if request.whole:
+            _check_whole(len(lengths), prepare_s + score_s, USABLE_FRACTION * (request.deadline - now))
+        return CostEstimate(prepare_s, 0.0, score_s)
 
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
-        pairs = partial(self.parts.texts.pairs, self.model, self.operation, request.member, request.candidates)
+        pairs = partial(self.parts.texts.pairs, self.model, self.operation, request)
         prepared = await self.parts.tokenizer.run(pairs, request, estimate)
         timings.lap("tokenize")
         return prepared
+
+
+def _check_whole(num: int, cost_s: float, usable_s: float) -> None:
+    """Nothing of a pair can be computed ahead, so a later try would take as long."""
+    if cost_s > usable_s > 0:
+        raise TooMany(f"about {int(num * usable_s / cost_s)} documents of this length fit into the deadline")
 
 
 def estimate_lengths(request: ScoringRequest, longest: int) -> list[int]:

@@ -6,16 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from models.errors import FieldError
+from models.text import TokenCounts
 from service.batching.jobs import CostEstimate, NoResult, Operation
 from service.observability.timings import Timings
 from service.request import ItemStatus, ScoringRequest
 
 
 @dataclass(frozen=True, slots=True)
+class Readings:
+    """How the texts of a request are read: the member's tokens, and those of each candidate that has a text, by place.
+
+    `unknown_fields` are names that the model's template lacks, by place, and `faults` say why a candidate cannot become
+    a text; both only of candidates that have such.
+    """
+
+    member: TokenCounts
+    member_unknown_fields: Sequence[str]
+    candidates: Mapping[int, TokenCounts]
+    unknown_fields: Mapping[int, Sequence[str]]
+    faults: Mapping[int, FieldError]
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """Payloads of one operation: each with its length, and the places of the candidates that its result fills.
 
-    `settled` are the outcomes of all other candidates, by place.
+    `settled` are the outcomes of all other candidates, by place. `ready_in_s`: the predicted seconds until the cold
+    ones are encoded.
     """
 
     operation: Operation
@@ -23,6 +41,8 @@ class Prepared:
     lengths: Sequence[int]
     places: Sequence[list[int]]
     settled: Mapping[int, ItemStatus | NoResult]
+    readings: Readings
+    ready_in_s: float = 0.0
 
 
 class Inputs(Protocol):

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import FieldError
 from models.scorers.split import MemberState
 from models.slots.codec import Slots, content_key
 from models.template import Content
-from models.text import TokenIds
+from models.text import USUAL_WINDOW, ReadText, TokenCounts, TokenIds, Window
+from service.encoding.inputs import Readings
 from service.encoding.member_cache import MemberCache
-from service.encoding.tokenization import TextReader, member_text
+from service.encoding.tokenization import TextReader, read_member, readings_of
 from service.registry.loading import LiveModel
-from service.request import Item, ItemStatus
+from service.request import Item, ItemStatus, ScoringRequest
 from service.store.interface import SlotStore
 
+K = TypeVar("K")
+V = TypeVar("V")
 _MAX_STORED_KEYS = 1_000_000
+_MAX_COUNTS = 200_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,17 +46,24 @@ class LookupResult:
     places: list[int]
     missing: dict[bytes, TokenIds]
     refused: Mapping[int, ItemStatus]
+    readings: Readings
     store_failed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Readable:
-    """Candidates with a text: key, content and place of each; and a status for the others."""
+class _Candidates:
+    """Candidates that can be read: key, place, and slots if they are cached.
+
+    `counts` of all that have a text, and `faults` of those that cannot become one, by place.
+    """
 
     keys: list[bytes]
-    contents: list[Content]
     places: list[int]
-    refused: dict[int, ItemStatus]
+    slots: list[Slots | None]
+    missing: dict[bytes, TokenIds]
+    counts: dict[int, TokenCounts]
+    faults: dict[int, FieldError]
+    store_failed: bool
 
 
 class Lookup:
@@ -62,67 +75,110 @@ class Lookup:
         self._slots = slots
         # Key of each stored candidate by id, with the content and model that it belongs to: saves rendering it again.
         self._stored: dict[str, tuple[Content, bytes, bytes]] = {}
+        # How a text is read, by key: a text whose state or slots are cached is not tokenised.
+        self._member_counts: dict[bytes, TokenCounts] = {}
+        self._counts: dict[bytes, TokenCounts] = {}
 
-    def find(self, model: LiveModel, shape: tuple[int, int], member: Item, candidates: Sequence[Item]) -> LookupResult:
-        """Look up a request; slots have this shape. Raises Invalid for a member without a text."""
-        contents, unstored = self._texts.contents(candidates)
-        text = member_text(model, member)
-        readable = self._readable(model, candidates, contents, unstored)
-        member_key = content_key(model.keys["member"], text)
-        state = self._members.get(member_key)
-        cached, store_failed = self._cached(readable.keys, shape)
-        slots = np.zeros((len(readable.keys), *shape), dtype=np.float16)
-        for row, each in enumerate(cached):
+    def find(self, model: LiveModel, shape: tuple[int, int], request: ScoringRequest) -> LookupResult:
+        """Look up a request; slots have this shape. Raises Invalid for a member that cannot be read."""
+        contents, unstored = self._texts.contents(request.candidates)
+        member_key, member, member_counts = self._member(model, request.member)
+        window = model.encoder.effective(request.window)
+        found = self._look_up(model, shape, request.candidates, contents, window)
+        slots = np.zeros((len(found.keys), *shape), dtype=np.float16)
+        for row, each in enumerate(found.slots):
             if each is not None:
                 slots[row] = each
+        refused: dict[int, ItemStatus] = {}
+        if len(found.places) < len(contents):
+            for place in set(range(len(contents))).difference(found.places):
+                refused[place] = unstored if contents[place] is None else ItemStatus.invalid
         return LookupResult(
             member_key=member_key,
-            member=model.encoder.member(text) if state is None else state,
+            member=member,
             slots=slots,
-            keys=readable.keys,
-            places=readable.places,
-            missing=_missing(model, readable, cached),
-            refused=readable.refused,
-            store_failed=store_failed,
+            keys=found.keys,
+            places=found.places,
+            missing=found.missing,
+            refused=refused,
+            readings=readings_of(model, request.member, member_counts, contents, found.counts, found.faults),
+            store_failed=found.store_failed,
         )
 
     def missing(self, model: LiveModel, shape: tuple[int, int], candidates: Sequence[Item]) -> dict[bytes, TokenIds]:
         """Token ids by key of the candidates whose slots are not cached."""
-        readable = self._readable(model, candidates, *self._texts.contents(candidates))
-        cached, _ = self._cached(readable.keys, shape)
-        return _missing(model, readable, cached)
+        return self._look_up(model, shape, candidates, self._texts.contents(candidates)[0], USUAL_WINDOW).missing
 
-    def _readable(
-        self, model: LiveModel, candidates: Sequence[Item], contents: Sequence[Content | None], unstored: ItemStatus
-    ) -> _Readable:
-        """The candidates with a text, and the key of each one's slots; `unstored` is the status without a content."""
-        model_key = model.keys["candidate"]
-        readable = _Readable([], [], [], {})
-        texts: dict[int, str] = {}
-        keys: dict[int, bytes] = {}
-        for place, content in enumerate(contents):
-            candidate = candidates[place]
-            stored = self._stored.get(candidate.id) if candidate.content is None else None
-            if stored is not None and stored[:2] == (content, model_key):
-                keys[place] = stored[2]
-            elif content is not None:
-                texts[place] = model.template.render_candidate(content)
-        for place, text in texts.items():
-            if text:
-                keys[place] = content_key(model_key, text)
-        for place, content in enumerate(contents):
-            key = keys.get(place)
-            if content is None or key is None:
-                readable.refused[place] = unstored if content is None else ItemStatus.invalid
+    def _member(self, model: LiveModel, member: Item) -> tuple[bytes, MemberState | TokenIds, TokenCounts]:
+        text = self._texts.member_text(model, member)
+        key = content_key(model.keys["member"], text)
+        state, counts = self._members.get(key), self._member_counts.get(key)
+        if state is not None and counts is not None:
+            return key, state, counts
+        read = read_member(model, text)
+        _remember(self._member_counts, {key: read.counts}, _MAX_COUNTS)
+        return key, read.ids if state is None else state, read.counts
+
+    def _look_up(
+        self,
+        model: LiveModel,
+        shape: tuple[int, int],
+        candidates: Sequence[Item],
+        contents: Sequence[Content | None],
+        window: Window,
+    ) -> _Candidates:
+        keys, faults = self._keys(model, candidates, contents, window)
+        cached, store_failed = self._cached(list(keys.values()), shape)
+        known = {key: counts for key in keys.values() if (counts := self._counts.get(key)) is not None}
+        unread = {
+            key: contents[place]
+            for (place, key), slots in zip(keys.items(), cached, strict=True)
+            if key not in known or (slots is None and known[key].readable)
+        }
+        fresh: dict[bytes, ReadText] = {}
+        if unread:
+            texts = [self._texts.candidate_text(model, content, window) for content in unread.values()]
+            fresh = dict(zip(unread, model.encoder.read_candidates(texts, window), strict=True))
+            fresh_counts = {key: text.counts for key, text in fresh.items()}
+            _remember(self._counts, fresh_counts, _MAX_COUNTS)
+            known.update(fresh_counts)
+        found = _Candidates([], [], [], {}, {}, faults, store_failed)
+        for (place, key), slots in zip(keys.items(), cached, strict=True):
+            found.counts[place] = own = known[key]
+            if not own.readable:
                 continue
-            readable.keys.append(key)
-            readable.contents.append(content)
-            readable.places.append(place)
-            if candidates[place].content is None:
-                if len(self._stored) >= _MAX_STORED_KEYS:
-                    self._stored.clear()
-                self._stored[candidates[place].id] = (content, model_key, key)
-        return readable
+            found.keys.append(key)
+            found.places.append(place)
+            found.slots.append(slots)
+            if slots is None:
+                found.missing[key] = fresh[key].ids
+        return found
+
+    def _keys(
+        self, model: LiveModel, candidates: Sequence[Item], contents: Sequence[Content | None], window: Window
+    ) -> tuple[dict[int, bytes], dict[int, FieldError]]:
+        """The key of the slots of each candidate that has a text, by place; and why one cannot become a text."""
+        tag, model_key = window.tag, model.keys["candidate"]
+        keys: dict[int, bytes] = {}
+        faults: dict[int, FieldError] = {}
+        for place, content in enumerate(contents):
+            if content is None:
+                continue
+            name = candidates[place].id if candidates[place].content is None and not tag else None
+            stored = self._stored.get(name) if name is not None else None
+            if stored is not None and stored[0] == content and stored[1] == model_key:
+                keys[place] = stored[2]
+                continue
+            try:
+                text = self._texts.candidate_text(model, content, window)
+            except FieldError as fault:
+                faults[place] = fault
+                continue
+            if text:
+                keys[place] = key = content_key(model_key, text, tag)
+                if name is not None:
+                    _remember(self._stored, {name: (content, model_key, key)}, _MAX_STORED_KEYS)
+        return keys, faults
 
     def _cached(self, keys: Sequence[bytes], shape: tuple[int, int]) -> tuple[list[Slots | None], bool]:
         """The slots under each key, and whether the store failed."""
@@ -133,13 +189,8 @@ class Lookup:
         return [slots if slots is not None and slots.shape == shape else None for slots in found], False
 
 
-def _missing(model: LiveModel, readable: _Readable, cached: Sequence[Slots | None]) -> dict[bytes, TokenIds]:
-    contents = {
-        key: content
-        for key, content, slots in zip(readable.keys, readable.contents, cached, strict=True)
-        if slots is None
-    }
-    if not contents:
-        return {}
-    texts = [model.template.render_candidate(content) for content in contents.values()]
-    return dict(zip(contents, model.encoder.candidates(texts), strict=True))
+def _remember(memory: dict[K, V], entries: Mapping[K, V], most: int) -> None:
+    """Add entries to a memory that starts again when it is full."""
+    if len(memory) + len(entries) > most:
+        memory.clear()
+    memory.update(entries)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,18 +29,11 @@ from service.request import ItemStatus, ScoringRequest
 
 # The fraction of the remaining time that encoding may plan with: predictions err.
 ENCODE_FRACTION = 0.8
-# Scoring gets this multiple of its predicted time before the deadline, since it may have to wait for a batch.
+# Before the deadline, scoring gets this multiple of its predicted time and of the batch that it may wait for.
 SCORE_MARGIN = 2.0
+# But encoding keeps at least this fraction of the time.
+LEAST_ENCODE_FRACTION = 0.6
 NOTHING = Encoded({}, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class EncodePlan:
-    """Token ids of the candidates to encode before `deadline`, and of those that there is no time for."""
-
-    now: dict[bytes, TokenIds]
-    deadline: float
-    later: dict[bytes, TokenIds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +61,7 @@ class SplitInputs:
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
         """See `Inputs`. Blocks of the candidates whose slots are cached or encoded in time."""
         parts = self.parts
-        find = partial(parts.lookup.find, self.model, self.operations.shape, request.member, request.candidates)
+        find = partial(parts.lookup.find, self.model, self.operations.shape, request)
         found = await parts.tokenizer.run(find, request, estimate)
         misses = sum(key in found.missing for key in found.keys) if found.missing else 0
         member_hit = isinstance(found.member, MemberState)
@@ -88,14 +81,18 @@ class SplitInputs:
                 parts.engine.announced_ns -= score_ns
         timings.lap("encode")
         timings.split("encode", "model", encoded.model_s)
-        return self._blocks(found, member, encoded.results)
+        prepared = self._blocks(found, member, encoded.results)
+        if request.whole and ItemStatus.cold in prepared.settled.values():
+            return replace(prepared, ready_in_s=parts.background.ready_in_s())
+        return prepared
 
     async def _encode(self, request: ScoringRequest, found: LookupResult) -> tuple[MemberState | NoResult, Encoded]:
         """The member's state and the slots of the missing candidates, encoded side by side."""
+        latest = self._latest(len(found.keys), request.deadline)
         # The plan comes first: the member's job in the queue would count as backlog, although it runs beside.
-        plan = self._plan(found, request.deadline)
+        plan = self._plan(found.missing, latest)
         if isinstance(found.member, MemberState):
-            return found.member, await self._encode_candidates(request, plan)
+            return found.member, await self._encode_candidates(request, found.missing, plan, latest)
         encode_member = self.parts.members.encode(
             self.operations.members,
             {found.member_key: found.member},
@@ -104,39 +101,56 @@ class SplitInputs:
             priority_penalty_s=request.priority_penalty_s,
         )
         if found.missing:
-            member, encoded = await asyncio.gather(encode_member, self._encode_candidates(request, plan))
+            encode_candidates = self._encode_candidates(request, found.missing, plan, latest)
+            member, encoded = await asyncio.gather(encode_member, encode_candidates)
         else:
             member, encoded = await encode_member, NOTHING
         state = member.results.get(found.member_key, NoResult.late)
         return state, Encoded(encoded.results, member.model_s + encoded.model_s)
 
-    async def _encode_candidates(self, request: ScoringRequest, plan: EncodePlan) -> Encoded:
-        """Encode the candidates that there is time for; the others wait in the background."""
-        encoded = await self.parts.candidates.encode(
-            self.operations.candidates,
-            plan.now,
-            arrived=time.monotonic(),
-            deadline=plan.deadline,
-            priority_penalty_s=request.priority_penalty_s,
-        )
-        self.parts.background.discard(encoded.results)
-        cold = {key: ids for key, ids in {**plan.later, **plan.now}.items() if key not in encoded.results}
-        self.parts.background.add(self.operations, cold)
-        return encoded
+    async def _encode_candidates(
+        self, request: ScoringRequest, missing: Mapping[bytes, TokenIds], plan: dict[bytes, TokenIds], latest: float
+    ) -> Encoded:
+        """Encode as many as the time allows, and plan again with the time left; the rest waits in the background."""
+        results: dict[bytes, Slots | NoResult] = {}
+        model_s = 0.0
+        left = dict(missing)
+        while plan:
+            encoded = await self.parts.candidates.encode(
+                self.operations.candidates,
+                plan,
+                arrived=time.monotonic(),
+                deadline=latest,
+                priority_penalty_s=request.priority_penalty_s,
+            )
+            results.update(encoded.results)
+            model_s += encoded.model_s
+            left = {key: ids for key, ids in left.items() if key not in results}
+            plan = self._plan(left, latest)
+        self.parts.background.discard(results)
+        self.parts.background.add(self.operations, left)
+        return Encoded(results, model_s)
 
-    def _plan(self, found: LookupResult, deadline: float) -> EncodePlan:
-        """As many missing candidates, in the order of the request, as can be encoded and scored in time."""
+    def _latest(self, num_candidates: int, deadline: float) -> float:
+        """When encoding must end, so that the candidates can be scored before the deadline."""
         now = time.monotonic()
-        scores = self.operations.scores.batch_policy
-        score_s = scores.total_cost(scores.split_evenly(len(found.keys))) * scores.correction.factor(now)
-        latest = deadline - SCORE_MARGIN * score_s
-        left_s = ENCODE_FRACTION * (latest - now) - self.parts.engine.queued_seconds()
+        scores, candidates = self.operations.scores.batch_policy, self.operations.candidates.batch_policy
+        score_s = scores.total_cost(scores.split_evenly(num_candidates)) * scores.correction.factor(now)
+        turn_s = candidates.max_batch_s * candidates.correction.factor(now)
+        return deadline - min(SCORE_MARGIN * (score_s + turn_s), (1 - LEAST_ENCODE_FRACTION) * (deadline - now))
+
+    def _plan(self, missing: Mapping[bytes, TokenIds], latest: float) -> dict[bytes, TokenIds]:
+        """As many missing candidates, in the order of the request, as can be encoded in time."""
+        now = time.monotonic()
         policy = self.operations.candidates.batch_policy
         factor = policy.correction.factor(now)
-        plan = EncodePlan({}, latest, {})
-        for key, ids in found.missing.items():
+        left_s = ENCODE_FRACTION * (latest - now) - self.parts.engine.queued_seconds()
+        plan: dict[bytes, TokenIds] = {}
+        for key, ids in missing.items():
             left_s -= policy.unit_cost(len(ids)) * factor
-            (plan.now if left_s >= 0 else plan.later)[key] = ids
+            if left_s < 0:
+                break
+            plan[key] = ids
         return plan
 
     def _blocks(
@@ -147,7 +161,7 @@ class SplitInputs:
         settled: dict[int, ItemStatus | NoResult] = dict(found.refused)
         if isinstance(member, NoResult):
             settled.update(dict.fromkeys(found.places, member))
-            return Prepared(operation, (), (), (), settled)
+            return Prepared(operation, (), (), (), settled, found.readings)
         rows: list[int] = []
         for row, (key, place) in enumerate(zip(found.keys, found.places, strict=True)):
             slots = encoded.get(key, NoResult.late) if key in found.missing else None
@@ -167,4 +181,5 @@ class SplitInputs:
             lengths,
             [[found.places[row] for row in rows[span]] for span in spans],
             settled,
+            found.readings,
         )

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 
 from cachetools import LRUCache
 
-from models.text import TokenIds
+from models.text import USUAL_WINDOW, ReadText, Window
 from service.store.interface import ENTRY_BYTES
 
 Digest = bytes
 
 
-def _ids_size(ids: TokenIds) -> int:
-    return ids.nbytes + ENTRY_BYTES
+def _size(text: ReadText) -> int:
+    return text.ids.nbytes + ENTRY_BYTES
 
 
 class TokenCache:
@@ -26,24 +26,29 @@ class TokenCache:
     def __init__(self, max_bytes: int, looked_up: Callable[[int, int], None] = lambda hits, misses: None) -> None:
         self._looked_up = looked_up
         self._max_bytes = max_bytes
-        self._cache: LRUCache[Digest, TokenIds] = LRUCache(max_bytes, getsizeof=_ids_size)
+        self._cache: LRUCache[Digest, ReadText] = LRUCache(max_bytes, getsizeof=_size)
 
     @property
     def bytes(self) -> int:
         return int(self._cache.currsize)
 
-    def encode(
-        self, owner: Digest, texts: Sequence[str], encode: Callable[[Sequence[str]], list[TokenIds]]
-    ) -> list[TokenIds]:
-        """Ids of each text, in order; texts that are not cached are encoded in one call."""
-        keys = [hashlib.blake2b(text.encode(), digest_size=16, key=owner).digest() for text in texts]
+    def read(
+        self,
+        owner: Digest,
+        texts: Sequence[str],
+        read: Callable[[Sequence[str], Window], list[ReadText]],
+        window: Window = USUAL_WINDOW,
+    ) -> list[ReadText]:
+        """Ids and counts of each text, in order; texts that are not cached are read in one call."""
+        tag = window.tag
+        keys = [hashlib.blake2b(text.encode(), digest_size=16, key=owner, person=tag).digest() for text in texts]
         known = {key: self._cache[key] for key in keys if key in self._cache}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         self._looked_up(len(keys) - len(missing), len(missing))
         if missing:
-            fresh = dict(zip(missing, encode(list(missing.values())), strict=True))
+            fresh = dict(zip(missing, read(list(missing.values()), window), strict=True))
             known.update(fresh)
-            for key, ids in fresh.items():
-                if _ids_size(ids) <= self._max_bytes:
-                    self._cache[key] = ids
+            for key, text in fresh.items():
+                if _size(text) <= self._max_bytes:
+                    self._cache[key] = text
         return [known[key] for key in keys]

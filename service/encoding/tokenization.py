@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from models.errors import FieldError as UnreadableField
 from models.errors import StoreDown
 from models.template import Content
-from models.text import Pair
+from models.text import Pair, ReadText, TokenCounts, Window
 from service.batching.engine import Engine
 from service.batching.jobs import CostEstimate, Operation
 from service.batching.latency_correction import LatencyCorrection
-from service.encoding.inputs import Prepared
+from service.encoding.inputs import Prepared, Readings
 from service.encoding.token_cache import TokenCache
 from service.errors import DeadlinePassed, FieldError, Invalid
 from service.registry.loading import LiveModel
@@ -24,6 +25,8 @@ from service.store.interface import TextStore
 T = TypeVar("T")
 # Seconds to look up or tokenise one text, before any has been measured.
 DEFAULT_TEXT_S = 5e-5
+# A candidate with more fields is not read: rendering sorts their names.
+MAX_FIELDS = 100
 # In English job texts, by WordPiece.
 CHARS_PER_TOKEN = 4.5
 
@@ -65,11 +68,15 @@ class TokenizerThread:
 
 
 class TextReader:
-    """Looks up candidates by id, renders and tokenises. One thread at a time."""
+    """Looks up candidates by id, renders and tokenises. One thread at a time.
 
-    def __init__(self, store: TextStore, cache: TokenCache) -> None:
+    Of a longer text, `max_chars` are read, at the start or, if the window is there, at the end.
+    """
+
+    def __init__(self, store: TextStore, cache: TokenCache, max_chars: int) -> None:
         self._store = store
         self._cache = cache
+        self._max_chars = max_chars
 
     def contents(self, candidates: Sequence[Item]) -> tuple[list[Content | None], ItemStatus]:
         """The content of each candidate, and the status of those that came with an id alone and are not stored."""
@@ -83,31 +90,84 @@ class TextReader:
         contents = [next(found) if each.content is None else each.content for each in candidates]
         return contents, ItemStatus.unknown_candidate
 
-    def pairs(self, model: LiveModel, operation: Operation, member: Item, candidates: Sequence[Item]) -> Prepared:
-        """Pairs of the member with each candidate that has a text. Raises Invalid for a member without one."""
-        ids = model.encoder.member(member_text(model, member))
+    def member_text(self, model: LiveModel, member: Item) -> str:
+        """The text that the model reads of a member. Raises Invalid without one."""
+        text = model.template.render_member(member.content)[: self._max_chars]
+        if not text:
+            raise _no_member_text()
+        return text
+
+    def candidate_text(self, model: LiveModel, content: Content | None, window: Window) -> str:
+        """The text that the model reads of a candidate; empty without one. Raises UnreadableField."""
+        if isinstance(content, dict) and len(content) > MAX_FIELDS:
+            raise UnreadableField(next(iter(content)), f"is one of more than {MAX_FIELDS} fields")
+        text = model.template.render_candidate(content)
+        return text[-self._max_chars :] if window.from_end else text[: self._max_chars]
+
+    def pairs(self, model: LiveModel, operation: Operation, request: ScoringRequest) -> Prepared:
+        """Pairs of the member with each candidate that can be read. Raises Invalid for a member that cannot."""
+        member = read_member(model, self.member_text(model, request.member))
+        contents, unstored = self.contents(request.candidates)
+        window = model.encoder.effective(request.window)
+        texts, faults = self._texts(model, contents, window)
+        places = [place for place, text in enumerate(texts) if text]
+        read = model.encoder.read_candidates
+        encoded = self._cache.read(model.text_key, [texts[place] for place in places], read, window)
+        counts = {place: text.counts for place, text in zip(places, encoded, strict=True)}
+        by_place = zip(places, encoded, strict=True)
+        pairs = {place: Pair(member.ids, text.ids) for place, text in by_place if text.counts.readable}
+        refused = {
+            place: unstored if content is None else ItemStatus.invalid
+            for place, content in enumerate(contents)
+            if place not in pairs
+        }
+        readings = readings_of(model, request.member, member.counts, contents, counts, faults)
+        lengths = [len(pair) for pair in pairs.values()]
+        return Prepared(operation, list(pairs.values()), lengths, [[place] for place in pairs], refused, readings)
+
+    def _texts(
+        self, model: LiveModel, contents: Sequence[Content | None], window: Window
+    ) -> tuple[list[str], dict[int, UnreadableField]]:
+        """The text of each candidate, empty without one; and why a candidate cannot become a text, by place."""
         texts: list[str] = []
-        places: list[list[int]] = []
-        refused: dict[int, ItemStatus] = {}
-        contents, unstored = self.contents(candidates)
+        faults: dict[int, UnreadableField] = {}
         for place, content in enumerate(contents):
-            text = "" if content is None else model.template.render_candidate(content)
-            if text:
-                texts.append(text)
-                places.append([place])
-            else:
-                refused[place] = unstored if content is None else ItemStatus.invalid
-        encoded = self._cache.encode(model.text_key, texts, model.encoder.candidates)
-        pairs = [Pair(ids, each) for each in encoded]
-        return Prepared(operation, pairs, [len(pair) for pair in pairs], places, refused)
+            try:
+                texts.append(self.candidate_text(model, content, window))
+            except UnreadableField as fault:
+                faults[place] = fault
+                texts.append("")
+        return texts, faults
 
 
-def member_text(model: LiveModel, member: Item) -> str:
-    """The text that the model reads of a member. Raises Invalid without one."""
-    text = model.template.render_member(member.content)
-    if not text:
-        raise Invalid("the member has no text", errors=[FieldError("/member", "has no text")])
-    return text
+def read_member(model: LiveModel, text: str) -> ReadText:
+    """A member's ids and counts. Raises Invalid if the model can read nothing of the text."""
+    member = model.encoder.read_member(text)
+    if not member.counts.readable:
+        raise _no_member_text()
+    return member
+
+
+def _no_member_text() -> Invalid:
+    return Invalid(errors=[FieldError("/member", "has no text that the model can read")])
+
+
+def readings_of(
+    model: LiveModel,
+    member: Item,
+    member_counts: TokenCounts,
+    contents: Sequence[Content | None],
+    counts: Mapping[int, TokenCounts],
+    faults: Mapping[int, UnreadableField],
+) -> Readings:
+    """How a request is read; `contents`, `counts` and `faults` are those of its candidates."""
+    template = model.template
+    unknown_fields: dict[int, Sequence[str]] = {}
+    for place, content in enumerate(contents):
+        if isinstance(content, dict) and not content.keys() <= template.candidate_names:
+            unknown_fields[place] = sorted(content.keys() - template.candidate_names)
+    own = member.content.keys() - template.member_names if isinstance(member.content, dict) else ()
+    return Readings(member_counts, sorted(own), counts, unknown_fields, faults)
 
 
 def estimate_tokens(item: Item, longest: int) -> int:

@@ -105,8 +105,6 @@ class RequestGuard:
             deadline_ms = header_limits.stated_deadline_ms(headers)
             if deadline_ms is not None:
                 latest_s = deadline_ms / 1000
-            elif route != "/score":  # whose body, still unread, may state one
-                latest_s = self.limits.default_deadline_ms / 1000
             self.early_rejection.before_body(latest_s)
         body = await self._read(receive)
         if not body and (scope["method"], route) in WITH_BODY:
@@ -228,8 +226,10 @@ def route_of(path: str) -> str:
 
 def outcome_of(status: int, note: ResponseNote = NO_NOTE) -> str:
     """The metric label of a response. Only a request that found no capacity counts as overload."""
+    if note.partial:  # also an answer that has to be whole, and is refused because it is not
+        return "partial"
     if status < 400:
-        return "partial" if note.partial else "ok"
+        return "ok"
     if status == 503:
         return "overload" if note.overloaded else "unavailable"
     return OUTCOMES.get(status, "invalid" if status < 500 else "error")

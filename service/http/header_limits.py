@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.types import Scope
 
-from service.errors import BadRequest, HeadersTooLarge, Misdirected, TooLarge, UnsupportedMedia
-from service.http.problems import DEADLINE_HEADER, invalid
+from service.errors import BadRequest, FieldError, HeadersTooLarge, Invalid, Misdirected, TooLarge, UnsupportedMedia
+from service.http.answers.places import faults_of
+from service.http.problems import DEADLINE_HEADER
 from service.http.schemas import DeadlineMs
 from service.settings import LimitSettings
 
@@ -82,5 +82,5 @@ def stated_deadline_ms(headers: Headers) -> int | None:
     try:
         return _DEADLINE.validate_python(stated.decode("latin-1"))
     except ValidationError as error:
-        found: list[Mapping[str, Any]] = [{**each, "loc": ("header", DEADLINE_HEADER)} for each in error.errors()]
-    raise invalid(found)
+        [fault] = faults_of(error.errors(), stated, frozenset())
+    raise Invalid(errors=[FieldError(DEADLINE_HEADER, fault.detail, "header")])

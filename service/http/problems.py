@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -14,14 +14,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from service.errors import FieldError, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
+from service.errors import Incomplete, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
+from service.http.answers.places import faults_of
 from service.http.compat.schemas import Document, RerankRequest
 from service.http.context import NotedResponse, ResponseNote
-from service.http.schemas import Candidate, Member, Problem, PutCandidates, ScoreRequest, StoredCandidate
+from service.http.schemas import Candidate, Member, Problem, PutCandidates, ScoreRequest, Share, StoredCandidate
+from service.registry.loading import LiveModel
 
 PROBLEM_JSON = "application/problem+json"
 DEADLINE_HEADER = "X-Deadline-Ms"
-MAX_FIELD_ERRORS = 20
 
 
 def problem(error: ServiceError, request_id: str) -> NotedResponse:
@@ -34,7 +35,7 @@ def problem(error: ServiceError, request_id: str) -> NotedResponse:
         "request_id": request_id,
     }
     if error.errors:
-        body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in error.errors]
+        body["errors"] = [{each.kind: each.place, "detail": each.detail} for each in error.errors]
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -43,6 +44,8 @@ def problem(error: ServiceError, request_id: str) -> NotedResponse:
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)
     response = NotedResponse(orjson.dumps(body), error.status, headers, media_type=PROBLEM_JSON)
+    if isinstance(error, Incomplete):
+        response.note = ResponseNote(partial=True)
     if isinstance(error, Overloaded):
         response.note = ResponseNote(overloaded=True, allowed_s=error.allowed_s)
     return response
@@ -63,7 +66,7 @@ async def _render(request: Request, error: Exception) -> Response:
     if isinstance(error, ServiceError):
         return problem(error, request_id)
     if isinstance(error, RequestValidationError):
-        return problem(invalid(error.errors()), request_id)
+        return problem(_invalid(error, request.app.state.context.models.current.live), request_id)
     if not isinstance(error, HTTPException):
         return problem(Internal(), request_id)
     # Starlette's own errors, such as an unknown route or method.
@@ -76,42 +79,20 @@ async def _render(request: Request, error: Exception) -> Response:
 # Validation errors of pydantic.
 
 
-def invalid(found: Iterable[Mapping[str, Any]]) -> Invalid:
-    """Pydantic's errors as one problem: without duplicates, and at most MAX_FIELD_ERRORS of them."""
-    faults = {(pointer(each["loc"]), plain(each)): None for each in found}
-    return Invalid(errors=[FieldError(*fault) for fault in list(faults)[:MAX_FIELD_ERRORS]])
-
-
-# Names of the contract: fields, a header, and the members of a union that pydantic tried.
+# Names of the contract, which a problem may repeat beside those of the model's template and heads.
 NAMES = frozenset(
     name
-    for contract in (ScoreRequest, Member, Candidate, RerankRequest, Document, PutCandidates, StoredCandidate)
+    for contract in (ScoreRequest, Member, Candidate, RerankRequest, Document, PutCandidates, StoredCandidate, Share)
     for name in contract.model_fields
-) | {DEADLINE_HEADER, "str", "int", "float", "list[str]", "Document"}
-
-
-def pointer(location: tuple[object, ...]) -> str:
-    """A JSON pointer into the body, or "header: name". Names chosen by the caller may be texts: they become "?"."""
-    first, *rest = location
-    parts = [str(part) if isinstance(part, int) or part in NAMES else "?" for part in rest]
-    if first != "body":
-        return f"{first}: {'/'.join(parts)}"
-    return "".join(f"/{part}" for part in parts)
-
-
-def plain(error: Mapping[str, object]) -> str:
-    """What is wrong, in words that cannot contain a value of the body."""
-    kind = str(error["type"])
-    if kind == "value_error":  # raised by our own validators, whose sentences are fixed
-        return str(error["msg"]).removeprefix("Value error, ")
-    return str(error["msg"]) if kind in _FIXED else f"not valid here ({kind})"
-
-
-# Error types whose message contains nothing but the schema's own words.
-_FIXED = frozenset(
-    "missing extra_forbidden enum string_type string_too_short string_too_long int_type float_type bool_type list_type"
-    " dict_type model_type model_attributes_type too_short too_long greater_than_equal less_than_equal".split()
 )
+
+
+def _invalid(error: RequestValidationError, live: LiveModel | None) -> Invalid:
+    """Pydantic's errors as one problem."""
+    names = NAMES
+    if live is not None:
+        names = names.union(live.template.member_names, live.template.candidate_names, live.heads)
+    return Invalid(errors=faults_of(error.errors(), error.body, names))
 
 
 # OpenAPI.

@@ -1,4 +1,4 @@
-"""Limits on a scoring request that its schema cannot express: number of items, length of texts, deadline."""
+"""Limits on a request that its schema cannot express: number of items, length of stored texts, deadline."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ class RequestLimits:
     def __init__(self, settings: LimitSettings) -> None:
         self._settings = settings
 
+    @property
+    def max_text_chars(self) -> int:
+        return self._settings.max_text_chars
+
     def check(self, items: Sequence[Item], where: str) -> None:
-        """Raise Invalid for too many items, a repeated id, or a text that is too long."""
+        """Raise Invalid for too many items, or a repeated id."""
         if len(items) > self._settings.max_candidates:
-            raise Invalid(errors=[FieldError(where, f"at most {self._settings.max_candidates} items")])
+            raise Invalid(errors=[FieldError(where, f"must have at most {self._settings.max_candidates} entries")])
         seen: set[str] = set()
         for index, item in enumerate(items):
             if item.id in seen:
                 raise Invalid(errors=[FieldError(f"{where}/{index}/id", "is a duplicate")])
             seen.add(item.id)
-            self.check_length(item, f"{where}/{index}")
 
-    def check_length(self, item: Item, where: str) -> None:
-        """Raise Invalid if the text, or all fields together, are too long."""
-        if item.num_chars > self._settings.max_text_chars:
-            raise Invalid(errors=[FieldError(where, f"at most {self._settings.max_text_chars} characters")])
+    def check_lengths(self, items: Sequence[Item], where: str) -> None:
+        """Raise Invalid if a text, or all fields together, are too long to be stored."""
+        for index, item in enumerate(items):
+            if item.num_chars > self._settings.max_text_chars:
+                detail = f"must have at most {self._settings.max_text_chars} characters"
+                raise Invalid(errors=[FieldError(f"{where}/{index}", detail)])
 
     def deadline(self, arrived: float, *stated_ms: int | None) -> float:
         """The earliest stated deadline, else the default, in monotonic seconds."""

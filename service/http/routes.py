@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
@@ -15,9 +16,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.types import Receive
 
 from models.bundle.manifest import Manifest
+from models.template import Content
 from service import errors
 from service.http import schemas
-from service.http.compat.rerank import items_of, response_of
+from service.http.answers.score import score_answer
+from service.http.answers.warnings import Warnings, count_texts, warnings_of
+from service.http.compat.documents import items_of
+from service.http.compat.rerank import header_of, relocated, request_of, response_of, sentences_of
 from service.http.compat.schemas import RerankRequest, RerankResponse, TeiRank
 from service.http.context import AppContext, NotedResponse, RequestContext, ResponseNote
 from service.http.guard import ClientDisconnected
@@ -25,7 +30,7 @@ from service.http.problems import DEADLINE_HEADER, problems
 from service.http.strict_json import StrictJsonRoute
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
-from service.request import Item, ItemStatus, Priority, ScoringRequest
+from service.request import Item, ScoringRequest
 from service.scoring.blending import ScoringResult
 
 JSON = "application/json"
@@ -38,6 +43,10 @@ WITH_BODY = (errors.NotJson, errors.Invalid, *GUARDED)
 SCORING = problems(
     errors.UnsupportedMedia, errors.QuotaSpent, errors.NotReady, errors.Overloaded, errors.NotRecorded,
     errors.DeadlinePassed, *WITH_BODY,
+)  # fmt: skip
+RERANKING = problems(
+    errors.UnsupportedMedia, errors.QuotaSpent, errors.NotReady, errors.Overloaded, errors.NotRecorded,
+    errors.DeadlinePassed, errors.TooMany, errors.Incomplete, *WITH_BODY,
 )  # fmt: skip
 ROLLING_OUT = problems(errors.NotFound, errors.Conflict, *WITH_BODY)
 NOT_YET: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Probe, "description": "Not yet, or no longer"}}
@@ -68,85 +77,91 @@ Context = Annotated[AppContext, Depends(_app_context)]
 async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     """Score candidates for one member. The scores are in the order of the candidates."""
     app, context = _contexts(request)
-    candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
+    candidates = [Item(each.id, _content(each, place)) for place, each in enumerate(body.candidates)]
     member = Item(body.member.id or "", body.member.text if body.member.fields is None else body.member.fields)
     app.limits.check(candidates, "/candidates")
-    app.limits.check_length(member, "/member")
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
-    scoring_request = ScoringRequest(
-        member, candidates, body.blend, deadline, body.priority, id=context.id, caller=context.caller.name
-    )
-    result = await _score(scoring_request, request.receive, app, context.timings)
-    model, scored = result.model, ItemStatus.scored
-    scores = [
-        {
-            "id": candidate.id,
-            "score": score,  # orjson writes NaN as null
-            "heads": dict(zip(model.heads, row, strict=True)) if status is scored else None,
-            "status": status,
-        }
-        for candidate, score, row, status in zip(
-            candidates, result.scores.tolist(), result.rows.tolist(), result.statuses, strict=True
-        )
-    ]
-    named = {"name": model.name, "version": model.version, "policy": model.policy}
-    return _response({"model": named, "scores": scores, "degraded": result.degraded}, result, context, app)
+    scoring_request = ScoringRequest(member, candidates, body.blend, deadline, body.priority, strict=body.strict)
+    result, warnings = await _score(scoring_request, request.receive, app, context)
+    return _response(score_answer(candidates, result, warnings), result, context, app)
+
+
+def _content(candidate: schemas.Candidate, place: int) -> Content | None:
+    """The fields or the text. A text that is none becomes a field, whose value is then refused for this one alone."""
+    if candidate.fields is None:
+        text = candidate.text
+        return text if text is None or isinstance(text, str) else {"text": [text]}
+    if candidate.text is not None:
+        fault = errors.FieldError(f"/candidates/{place}", "has fields and a text; give one of them")
+        raise errors.Invalid(errors=[fault])
+    return candidate.fields
 
 
 RERANK_ANSWER = RerankResponse | list[TeiRank]
 
 
-@router.post("/rerank", response_model=RERANK_ANSWER, responses=SCORING, openapi_extra=DEADLINE)
+@router.post("/rerank", response_model=RERANK_ANSWER, responses=RERANKING, openapi_extra=DEADLINE)
 @router.post("/v1/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
 @router.post("/v2/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
 async def rerank(request: Request, body: RerankRequest) -> Response:
     """Rank documents for a query, in the shape of Cohere and Jina (`documents`) or of TEI (`texts`).
 
-    The scores are the model's default blend.
+    The scores are the model's default blend. Each document is scored, or the answer is 503: a retry after
+    `Retry-After` finds the rest encoded. Options that have no effect are named in `meta.warnings`, and texts that are
+    cut; TEI's shape has the header X-Fitscore-Warnings instead.
     """
     app, context = _contexts(request)
-    member, candidates = Item("", body.query), items_of(body)
+    candidates = items_of(body)
     app.limits.check(candidates, "/texts" if body.documents is None else "/documents")
-    app.limits.check_length(member, "/query")
-    deadline = app.limits.deadline(context.arrived, context.deadline_ms)
-    scoring_request = ScoringRequest(
-        member, candidates, None, deadline, Priority.default, id=context.id, caller=context.caller.name
-    )
-    result = await _score(scoring_request, request.receive, app, context.timings)
-    return _response(response_of(body, result, context.id), result, context, app)
+    deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
+    try:
+        scoring_request = request_of(body, candidates, deadline)
+        result, warnings = await _score(scoring_request, request.receive, app, context)
+    except errors.Invalid as error:
+        raise relocated(error, body) from None
+    sentences = sentences_of(body, result, warnings)
+    response = _response(response_of(body, result, sentences, context.id), result, context, app)
+    response.headers.update(header_of(sentences) if body.documents is None else {})
+    return response
 
 
 def _contexts(request: Request) -> tuple[AppContext, RequestContext]:  # a dependency of FastAPI would cost time
     return request.app.state.context, request.state.context
 
 
-async def _score(request: ScoringRequest, receive: Receive, app: AppContext, timings: Timings) -> ScoringResult:
+async def _score(
+    request: ScoringRequest, receive: Receive, app: AppContext, context: RequestContext
+) -> tuple[ScoringResult, Warnings]:
     """Charge the caller and score; a refused request is not charged.
 
     Raises ClientDisconnected, and cancels the work, if the client disconnects.
     """
-    timings.lap("parse")
+    request = replace(request, id=context.id, caller=context.caller.name)
+    context.timings.lap("parse")
     if app.quotas is not None:
         app.quotas.take(request.caller, len(request.candidates), time.monotonic())
-    scoring = asyncio.ensure_future(app.score(request, timings))
+    scoring = asyncio.ensure_future(app.score(request, context.timings))
     disconnect = asyncio.ensure_future(receive())
     try:
         await asyncio.wait((scoring, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not scoring.done():
             raise ClientDisconnected
-        return scoring.result()
+        result = scoring.result()
     except errors.ServiceError as error:
-        if app.quotas is not None and _is_refusal(error, timings):
+        if app.quotas is not None and _is_refusal(error, context.timings):
             app.quotas.give_back(request.caller, len(request.candidates), time.monotonic())
         raise
     finally:
         disconnect.cancel()
         scoring.cancel()
+    warnings = warnings_of(result.readings, request.member, request.candidates, app.limits.max_text_chars)
+    count_texts(app.metrics, result.readings, warnings)
+    return result, warnings
 
 
 def _is_refusal(error: errors.ServiceError, timings: Timings) -> bool:
     """Whether a request got no scores for want of capacity. One whose deadline passed during its work used capacity."""
-    return not (isinstance(error, errors.DeadlinePassed) and "admit" in timings.stages)
+    return not (isinstance(error, errors.DeadlinePassed | errors.Incomplete) and "admit" in timings.stages)
 
 
 def _response(body: object, result: ScoringResult, context: RequestContext, app: AppContext) -> Response:
@@ -177,6 +192,7 @@ async def put_candidates(body: schemas.PutCandidates, app: Context) -> schemas.P
     """
     candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
     app.limits.check(candidates, "/candidates")
+    app.limits.check_lengths(candidates, "/candidates")
     app.background.check_room(len(candidates))
     await app.store.put({each.id: each.content for each in candidates if each.content is not None}, body.ttl_s)
     await app.background.encode(candidates)

@@ -9,10 +9,13 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
     StringConstraints,
+    TypeAdapter,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -21,11 +24,14 @@ from service.request import ItemStatus, Priority
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 # Strict, so that 5 stays 5 and is rendered as in training, and true is not 1.
 # No two of these types share a value, so the first that fits is the right one.
-FieldIn = Annotated[
-    StrictStr | list[StrictStr] | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)],
-    Field(union_mode="left_to_right"),
-]
-FieldsIn = Annotated[dict[str, FieldIn], Field(max_length=100)]
+_Number = StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+FieldIn = Annotated[StrictStr | list[StrictStr | _Number | None] | _Number | None, Field(union_mode="left_to_right")]
+MAX_FIELDS = 100
+FieldsIn = Annotated[dict[str, FieldIn], Field(max_length=MAX_FIELDS)]
+# A candidate that cannot be read gets a status of its own, so its content is checked when it is rendered.
+_FIELDS_SCHEMA = TypeAdapter(FieldsIn).json_schema()
+CandidateFields = Annotated[dict[str, Any], WithJsonSchema(_FIELDS_SCHEMA)]
+CandidateText = Annotated[Any, WithJsonSchema({"type": "string"})]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MAX_DEADLINE_MS = 600_000
 DeadlineMs = Annotated[int, Field(ge=1, le=MAX_DEADLINE_MS)]
@@ -47,9 +53,24 @@ EXAMPLE: JsonValue = {
 }
 ANSWER: JsonValue = {
     "model": {"name": "jobs", "version": "3", "policy": "jobs-policy@1.2.0"},
+    "member": {"tokens_read": 17, "tokens_cut": 0},
     "scores": [
-        {"id": "j-1", "score": 0.83, "heads": {"relevance": 0.83}, "status": "scored"},
-        {"id": "j-2", "score": 0.02, "heads": {"relevance": 0.02}, "status": "scored"},
+        {
+            "id": "j-1",
+            "score": 0.83,
+            "heads": {"relevance": 0.83},
+            "status": "scored",
+            "tokens_read": 9,
+            "tokens_cut": 0,
+        },
+        {
+            "id": "j-2",
+            "score": 0.02,
+            "heads": {"relevance": 0.02},
+            "status": "scored",
+            "tokens_read": 8,
+            "tokens_cut": 0,
+        },
     ],
     "degraded": False,
 }
@@ -79,14 +100,8 @@ class Candidate(Strict):
     """A candidate to rank: with `fields` or a `text`, or by the `id` of a stored candidate alone."""
 
     id: Id
-    fields: FieldsIn | None = None
-    text: str | None = None
-
-    @model_validator(mode="after")
-    def _not_both(self) -> Candidate:
-        if self.fields is not None and self.text is not None:
-            raise ValueError("give fields or text, not both")
-        return self
+    fields: CandidateFields | None = None
+    text: CandidateText | None = None
 
 
 class ScoreRequest(Strict):
@@ -99,6 +114,7 @@ class ScoreRequest(Strict):
     blend: dict[str, Weight] | None = Field(None, description="Weight of each head; the model's default without it.")
     deadline_ms: DeadlineMs | None = Field(None, description="Deadline in milliseconds from arrival.")
     priority: Priority = Field(Priority.default, description="Under overload, `sheddable` is rejected first.")
+    strict: StrictBool = Field(False, description="Refuse fields that the model's template does not have.")
 
 
 class ModelName(Strict):
@@ -109,7 +125,23 @@ class ModelName(Strict):
     policy: str | None
 
 
-class Score(Strict):
+class TextWarning(Strict):
+    """What to know about how a text is read. `code` is stable; `fields` are the names that it is about."""
+
+    code: Literal["bad_field", "unknown_field", "unknown_tokens", "unreadable", "too_long"]
+    detail: str
+    fields: list[str] | None = None
+
+
+class Reading(Strict):
+    """How a text is read: the tokens that the model reads, those that are cut off, and warnings if there are any."""
+
+    tokens_read: int
+    tokens_cut: int
+    warnings: list[TextWarning] | None = None
+
+
+class Score(Reading):
     """The score of one candidate. `score` and `heads` are null unless `status` is `scored`."""
 
     id: str
@@ -124,6 +156,7 @@ class ScoreResponse(Strict):
     model_config = ConfigDict(json_schema_extra={"examples": [ANSWER]})
 
     model: ModelName
+    member: Reading
     scores: list[Score]
     degraded: bool
 

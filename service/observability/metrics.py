@@ -23,6 +23,8 @@ RATIOS = tuple(step / 20 for step in range(1, 21))
 STAGES = ("read", "parse", "admit", "tokenize", "lookup", "encode", "queue", "model", "answer")
 OPERATIONS = ("pair", "member", "candidate", "ahead", "score")
 ROUTES = ("/score", "/rerank", "/candidates", "/v1/models", "probe", "/metrics", "other")
+SIDES = ("member", "candidate")
+PARTS = ("read", "cut", "unknown")
 OUTCOMES = ("ok", "partial", "invalid", "refused", "overload", "unavailable", "deadline", "cancelled", "error")
 
 Series = TypeVar("Series", Counter, Histogram)
@@ -45,12 +47,20 @@ class _Registry(CollectorRegistry):
 class Metrics:
     """All series of one process, in a registry of their own.
 
-    Other rooms define the item statuses, the failures of model runs, and the reasons to cut a connection.
+    Other rooms define the item statuses, the failures of model runs, the reasons to cut a connection, and the codes of
+    warnings.
     """
 
-    def __init__(self, statuses: Sequence[str] = (), failures: Sequence[str] = (), cuts: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        statuses: Sequence[str] = (),
+        failures: Sequence[str] = (),
+        cuts: Sequence[str] = (),
+        warnings: Sequence[str] = (),
+    ) -> None:
         self.registry: CollectorRegistry = _Registry()
         self._name_requests(statuses, cuts)
+        self._name_texts(warnings)
         self._name_model_runs(failures)
         self._name_state()
         ProcessCollector(registry=self.registry)
@@ -65,6 +75,11 @@ class Metrics:
         self.request_pairs = self._histogram("request_pairs", "Candidates per scoring request", PAIRS)
         self.pairs = self._counter("pairs", "Candidates by status", status=statuses)
         self.cuts = self._counter("connections_cut", "Connections closed by the service, by reason", reason=cuts)
+
+    def _name_texts(self, warnings: Sequence[str]) -> None:
+        about = "Tokens of the texts to score: read, cut off; and of those read, the ones that the vocabulary lacks"
+        self.text_tokens = self._counter("text_tokens", about, side=SIDES, part=PARTS)
+        self.text_warnings = self._counter("text_warnings", "Warnings about members and candidates", code=warnings)
 
     def _name_model_runs(self, failures: Sequence[str]) -> None:
         self.batch_items = self._histogram("batch_items", "Items per batch", PAIRS, lane=OPERATIONS)
@@ -143,6 +158,14 @@ class Metrics:
 
     def connection_cut(self, reason: str) -> None:
         self.cuts.labels(reason).inc()
+
+    def text_read(self, side: str, read: int, cut: int, unknown: int) -> None:
+        """Count the tokens of texts of one side."""
+        for part, num in zip(PARTS, (read, cut, unknown), strict=True):
+            self.text_tokens.labels(side, part).inc(num)
+
+    def warned(self, code: str, num: int) -> None:
+        self.text_warnings.labels(code).inc(num)
 
     def scored(self, num_by_status: Mapping[str, int], stages: Mapping[str, float]) -> None:
         self.request_pairs.observe(sum(num_by_status.values()))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.batching.jobs import NoResult
-from service.encoding.inputs import Prepared
-from service.errors import DeadlinePassed, FieldError, Invalid
+from service.encoding.inputs import Prepared, Readings
+from service.errors import DeadlinePassed, FieldError, Incomplete, Internal, Invalid
 from service.registry.loading import LiveModel
 from service.registry.operations import Rows
 from service.request import ItemStatus
@@ -18,8 +18,8 @@ from service.request import ItemStatus
 STATUS_OF = {NoResult.failed: ItemStatus.failed, NoResult.late: ItemStatus.not_scored}
 # A later try, or more time, would change these: with one of them a result is degraded.
 _DEGRADED = {ItemStatus.failed, ItemStatus.not_scored, ItemStatus.cold, ItemStatus.store_down}
-# These candidates have no text to score, and more time would not change that.
-_UNSCORABLE = {ItemStatus.unknown_candidate, ItemStatus.invalid, ItemStatus.store_down}
+# More time would change these.
+_LATE = {ItemStatus.not_scored, ItemStatus.cold}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,25 +35,25 @@ class ScoringResult:
     rows: Rows
     scores: NDArray[np.float64]
     degraded: bool
+    readings: Readings
 
 
 def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[float]:
     """One weight per head, with sum 1. Raises Invalid for a head that the model does not have."""
     chosen = model.default_blend if blend is None else blend
     if not set(chosen) <= set(model.heads):
-        fault = FieldError("/blend", "names an unknown head")
-        raise Invalid(f"this model's heads are {', '.join(model.heads)}", errors=[fault])
+        known = ", ".join(model.heads)
+        raise Invalid(errors=[FieldError("/blend", f"names an unknown head; this model's heads are {known}")])
     total = sum(chosen.values())
     if not 0 < total < float("inf"):
-        fault = FieldError("/blend", "must add up to more than 0")
-        raise Invalid("the weights of a blend must add up to more than 0", errors=[fault])
+        raise Invalid(errors=[FieldError("/blend", "must add up to a number above 0, and not beyond the largest one")])
     return [chosen.get(head, 0.0) / total for head in model.heads]
 
 
 def blend(
     model: LiveModel, prepared: Prepared, outcomes: Sequence[Rows | NoResult], weights: Sequence[float], num: int
 ) -> ScoringResult:
-    """The result for `num` candidates. Raises DeadlinePassed if all that could be scored were late.
+    """The result for `num` candidates.
 
     A row that is not finite is a failure of that candidate alone.
     """
@@ -71,7 +71,25 @@ def blend(
         rows[place] = np.nan
         if statuses[place] is ItemStatus.scored:
             statuses[place] = ItemStatus.failed
-    if set(statuses) - _UNSCORABLE == {ItemStatus.not_scored}:
-        raise DeadlinePassed
     degraded = not _DEGRADED.isdisjoint(statuses)
-    return ScoringResult(model, statuses, rows, rows.astype(np.float64) @ weights, degraded)
+    return ScoringResult(model, statuses, rows, rows.astype(np.float64) @ weights, degraded, prepared.readings)
+
+
+def refuse_part(result: ScoringResult, ready_in_s: float, *, whole: bool) -> None:
+    """Raise DeadlinePassed if there was time for no candidate.
+
+    If the scores must be `whole`, raise Incomplete if there was no time for some, and Internal if the model failed on
+    all. A candidate that it fails on alone is no reason: it would fail again.
+
+    `ready_in_s`: the seconds after which a further try succeeds.
+    """
+    scored = result.statuses.count(ItemStatus.scored)
+    if whole and not scored and ItemStatus.failed in result.statuses:
+        raise Internal("the model failed on every document")
+    if _LATE.isdisjoint(result.statuses):
+        return
+    if whole:
+        detail = f"{scored} of {len(result.statuses)} documents are scored; the others are worked on"
+        raise Incomplete(detail, retry_after_s=ready_in_s)
+    if not scored:
+        raise DeadlinePassed

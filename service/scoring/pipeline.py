@@ -18,7 +18,8 @@ from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
 from service.registry.swap import CurrentModel
 from service.request import ScoringRequest
-from service.scoring.blending import ScoringResult, blend, blend_weights
+from service.scoring.blending import ScoringResult, blend, blend_weights, refuse_part
+from service.scoring.insistence import refuse_cut_texts, refuse_unknown_fields
 
 # What the pipeline and its wrappers (rollout, audit) offer.
 Score = Callable[[ScoringRequest, Timings], Awaitable[ScoringResult]]
@@ -43,6 +44,8 @@ class ScoringPipeline:
             raise NotReady("no model is loaded yet", retry_after_s=1.0)
         arrived = time.monotonic()
         weights = blend_weights(model, request.blend)
+        if request.strict:
+            refuse_unknown_fields(model.template, request)
         inputs: Inputs
         if isinstance(model.operations, SplitOperations):
             inputs = SplitInputs(model, model.operations, self._encoding)
@@ -53,6 +56,8 @@ class ScoringPipeline:
         timings.lap("admit")
         try:
             prepared = await inputs.prepare(request, estimate, timings)
+            if request.refuse_cut:
+                refuse_cut_texts(prepared.readings)
             job = Job(
                 prepared.operation,
                 prepared.payloads,
@@ -63,7 +68,9 @@ class ScoringPipeline:
             )
             result = await self._engine.submit(job)
         except EngineDead:
-            raise NotReady("the model cannot run any more", retry_after_s=5.0) from None
+            raise NotReady("the model cannot run any more") from None
         timings.lap("queue")
         timings.split("queue", "model", result.model_s)
-        return blend(model, prepared, result.outcomes, weights, len(request.candidates))
+        scores = blend(model, prepared, result.outcomes, weights, len(request.candidates))
+        refuse_part(scores, prepared.ready_in_s + self._engine.backlog_seconds(), whole=request.whole)
+        return scores

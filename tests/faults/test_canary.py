@@ -23,6 +23,7 @@ BODIES: dict[str, dict[str, object]] = {
         "blend": {"relevance": 1},
         "deadline_ms": 5000,
         "priority": "default",
+        "strict": False,
     },
     "/rerank": {
         "query": "data",
@@ -30,6 +31,9 @@ BODIES: dict[str, dict[str, object]] = {
         "top_n": 1,
         "model": "x",
         "raw_scores": False,
+        "rank_fields": ["text"],
+        "deadline_ms": 600_000,
+        "priority": "default",
     },
     "/candidates": {"candidates": [{"id": "a", "text": "chef"}]},
 }
@@ -147,4 +151,5 @@ def test_every_field_of_the_contract_holds_a_marker() -> None:
     for path, contract in (("/score", ScoreRequest), ("/candidates", PutCandidates), ("/rerank", RerankRequest)):
         known = {name for body in planted(BODIES[path]) if isinstance(body, dict) for name in body}
         optional = {"texts", "return_documents", "return_text", "truncate", "max_tokens_per_doc", "ttl_s"}
+        optional |= {"top_k", "truncation", "truncation_direction", "max_chunks_per_doc", "return_documents"}
         assert set(contract.model_fields) - optional <= known

@@ -2,44 +2,73 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-import numpy as np
-
+from models.text import Window
+from service.errors import Invalid
+from service.http.answers.warnings import MEMBER, TextWarning, Warnings
 from service.http.compat.schemas import Document, RerankRequest
-from service.request import Item
+from service.request import Item, ItemStatus, Priority, ScoringRequest
 from service.scoring.blending import ScoringResult
 
 # The log odds of 0 and 1 are infinite, which JSON cannot represent.
 _SMALLEST = 1e-7
+# Warnings name this many documents and options at most, and a header has this many bytes.
+_MOST_NAMED = 20
+_MAX_HEADER_BYTES = 2048
+_LONGEST_NAME = 64
 
 
-def items_of(body: RerankRequest) -> list[Item]:
-    """Documents or texts as candidates, with their indexes as ids."""
-    given: Sequence[str | Document] = (body.texts if body.documents is None else body.documents) or ()
-    contents = [each if isinstance(each, str) else each.content for each in given]
-    return [Item(str(index), content) for index, content in enumerate(contents)]
+def request_of(body: RerankRequest, candidates: Sequence[Item], deadline: float) -> ScoringRequest:
+    """The scoring request: all documents or none, read as the options say."""
+    return ScoringRequest(
+        member=Item("", body.query),
+        candidates=candidates,
+        blend=None,
+        deadline=deadline,
+        priority=body.priority or Priority.default,
+        window=Window(body.max_tokens_per_doc, from_end=(body.truncation_direction or "right").lower() == "left"),
+        whole=True,
+        refuse_cut=False in (body.truncate, body.truncation),
+    )
 
 
-def response_of(body: RerankRequest, result: ScoringResult, request_id: str) -> object:
+def relocated(error: Invalid, body: RerankRequest) -> Invalid:
+    """The error with pointers into this body instead of that of `POST /score`."""
+    documents = "/texts" if body.documents is None else "/documents"
+    places = {"/member": "/query", "/candidates": documents}
+    faults = []
+    for fault in error.errors:
+        first, *rest = fault.place.removeprefix("/").split("/")
+        below = "".join(f"/{part}" for part in rest)
+        faults.append(replace(fault, place=places.get(f"/{first}", f"/{first}") + below))
+    return Invalid(errors=faults)
+
+
+def response_of(body: RerankRequest, result: ScoringResult, warnings: Sequence[str], request_id: str) -> object:
     """The response in the shape of the request: best first, equal scores in the order of the request."""
-    scored = [(index, score) for index, score in enumerate(result.scores.tolist()) if not math.isnan(score)]
-    best = sorted(scored, key=lambda each: (-each[1], each[0]))[: body.top_n]
+    scores = [0.0 if math.isnan(score) else score for score in result.scores.tolist()]
+    unscored = [status is not ItemStatus.scored for status in result.statuses]
+    order = sorted(range(len(scores)), key=lambda index: (unscored[index], -scores[index], index))
+    best = [(index, log_odds(scores[index]) if body.raw_scores else scores[index]) for index in order]
+    best = best[: body.top_n or body.top_k]
     if body.texts is not None:
         return [_tei_rank(body, body.texts, index, score) for index, score in best]
+    counts = (result.readings.member, *result.readings.candidates.values())
     response: dict[str, object] = {
         "id": request_id,
         "model": f"{result.model.name}-v{result.model.version}",
         "results": [_result(body, index, score) for index, score in best],
+        "usage": {"total_tokens": sum(each.read for each in counts)},
     }
-    if missing := [str(index) for index in np.flatnonzero(np.isnan(result.scores))]:
-        response["meta"] = {"warnings": [f"documents that could not be scored: {', '.join(missing)}"]}
-    return response
+    return {**response, "meta": {"warnings": list(warnings)}} if warnings else response
 
 
 def _tei_rank(body: RerankRequest, texts: Sequence[str], index: int, score: float) -> dict[str, object]:
-    rank: dict[str, object] = {"index": index, "score": log_odds(score) if body.raw_scores else score}
+    rank: dict[str, object] = {"index": index, "score": score}
     return {**rank, "text": texts[index]} if body.return_text else rank
 
 
@@ -59,3 +88,76 @@ def log_odds(probability: float) -> float:
     """The logit of a probability: the raw score of a cross-encoder."""
     bounded = min(max(probability, _SMALLEST), 1 - _SMALLEST)
     return math.log(bounded / (1 - bounded))
+
+
+# Warnings: what is not honoured, what is cut, and what could not be read.
+
+
+def sentences_of(body: RerankRequest, result: ScoringResult, warnings: Warnings) -> list[str]:
+    """Warnings in sentences, as the rerank shapes have them."""
+    found = list(_about_options(body))
+    counts = result.readings.candidates
+    invalid = [place for place, status in enumerate(result.statuses) if status is ItemStatus.invalid]
+    failed = [place for place, status in enumerate(result.statuses) if status is ItemStatus.failed]
+    found += _about(invalid, "documents without a text that the model can read, which come last with the score 0")
+    found += _about(failed, "documents that the model failed on, which come last with the score 0")
+    member = result.readings.member
+    if member.cut:
+        found.append(f"the query is cut: {member.read} of {member.read + member.cut} tokens are read")
+    cut = [place for place, each in counts.items() if each.cut]
+    if cut:
+        found += _about(cut, f"documents that are cut to {max(counts[place].read for place in cut)} tokens")
+    found += [f"the query: {warning.detail}" for warning in warnings.get(MEMBER, ())]
+    by_detail: dict[str, list[int]] = {}
+    for place, each in warnings.items():
+        for warning in each:
+            if place != MEMBER and warning.code != "unreadable":
+                by_detail.setdefault(_general(warning), []).append(place)
+    for detail, places in by_detail.items():
+        found += _about(places, detail)
+    return found
+
+
+def _general(warning: TextWarning) -> str:
+    """The warning in words that are the same for many documents."""
+    return {
+        "unknown_field": f"documents with fields that the model was trained without ({', '.join(warning.fields)})",
+        "unknown_tokens": "documents with many tokens that are not in the model's vocabulary",
+    }.get(warning.code, f"documents of which {warning.detail}")
+
+
+def _about(places: Sequence[int], detail: str) -> Iterable[str]:
+    if places:
+        more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+        yield f"{detail}: {', '.join(map(str, places[:_MOST_NAMED]))}{more}"
+
+
+def _about_options(body: RerankRequest) -> Iterable[str]:
+    unknown = [name[:_LONGEST_NAME] for name, value in (body.model_extra or {}).items() if value is not None]
+    if unknown:
+        yield f"options that have no effect: {', '.join(unknown[:_MOST_NAMED])}"
+    if body.max_chunks_per_doc is not None:
+        yield "max_chunks_per_doc has no effect: each document is read as one text"
+    if body.texts is not None and (body.rank_fields or body.return_documents):
+        yield "rank_fields and return_documents have no effect on texts"
+    if body.documents is None:
+        return
+    if body.return_text:
+        yield "return_text has no effect on documents; return_documents has"
+    objects = [each for each in body.documents if not isinstance(each, str)]
+    if body.rank_fields is not None and len(objects) < len(body.documents):
+        yield "rank_fields has no effect on documents that are texts"
+    if body.rank_fields is None and any(each.text is not None and _has_more(each) for each in objects):
+        yield "of documents with a text, only the text is read; rank_fields chooses other fields"
+
+
+def _has_more(document: Document) -> bool:
+    return document.fields is not None or any(isinstance(each, str) for each in (document.model_extra or {}).values())
+
+
+def header_of(warnings: Sequence[str]) -> dict[str, str]:
+    """The warnings as a header, for answers that have no place for them: a JSON list in ASCII."""
+    kept = list(warnings)
+    while kept and len(json.dumps(kept)) > _MAX_HEADER_BYTES:
+        kept.pop()
+    return {"X-Fitscore-Warnings": json.dumps(kept)} if kept else {}

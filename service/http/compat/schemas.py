@@ -1,58 +1,78 @@
-"""The rerank shapes of Cohere, Jina and TEI. Unknown fields of a request are ignored."""
+"""The rerank shapes of Cohere, Jina, TEI and Voyage. Other fields of a request are named in a warning."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    model_validator,
+)
 
-from models.template import Fields
-from service.http.schemas import FieldsIn, Strict
+from service.http.schemas import DeadlineMs, FieldsIn, Strict
+from service.request import Priority
 
 RERANK: JsonValue = {"query": "data engineer", "documents": ["Data platform lead", "Chef"], "top_n": 1}
-RERANKED: JsonValue = {"id": "9f2c51d07b3e4a68", "model": "jobs-v1", "results": [{"index": 0, "relevance_score": 0.71}]}
+RERANKED: JsonValue = {
+    "id": "9f2c51d07b3e4a68",
+    "model": "jobs-v1",
+    "results": [{"index": 0, "relevance_score": 0.71}],
+    "usage": {"total_tokens": 6},
+}
+Count = Annotated[StrictInt, Field(ge=1)]
 
 
 class Document(BaseModel):
-    """A document as an object: its `text`, else its `fields`, else its values that are strings or numbers."""
+    """A document as an object: its `text`, else its `fields`, else all its values."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    text: str | None = None
+    text: StrictStr | None = None
     fields: FieldsIn | None = None
-
-    @property
-    def content(self) -> str | Fields:
-        if self.text is not None:
-            return self.text
-        if self.fields is not None:
-            return self.fields
-        plain = {name: value for name, value in (self.model_extra or {}).items() if type(value) in (str, int, float)}
-        return cast(Fields, plain)
 
 
 class RerankRequest(BaseModel):
-    """The request of Cohere and Jina (`documents`) or TEI (`texts`). Their other fields are ignored."""
+    """The request of Cohere, Jina and Voyage (`documents`) or of TEI (`texts`)."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, json_schema_extra={"examples": [RERANK]})
+    model_config = ConfigDict(extra="allow", frozen=True, json_schema_extra={"examples": [RERANK]})
 
     query: Annotated[str, StringConstraints(min_length=1)]
     documents: Annotated[list[str | Document], Field(min_length=1)] | None = None
     texts: Annotated[list[str], Field(min_length=1)] | None = None
-    top_n: Annotated[int, Field(ge=1)] | None = None
-    return_documents: bool | None = None
-    return_text: bool | None = None
-    raw_scores: bool | None = Field(None, description="TEI: return log odds instead of probabilities.")
-    truncate: bool | None = Field(
-        None, description="Ignored: texts are always truncated to the length that the model reads."
+    top_n: Count | None = Field(None, description="The number of results; all without it.")
+    top_k: Count | None = Field(None, description="Another name for `top_n` (Voyage, Mixedbread).")
+    rank_fields: Annotated[list[StrictStr], Field(min_length=1)] | None = Field(
+        None, description="Cohere: the fields of each document that are read; no others."
     )
-    model: str | None = Field(None, description="Ignored: the live model answers.")
-    max_tokens_per_doc: int | None = None
+    return_documents: StrictBool | None = None
+    return_text: StrictBool | None = None
+    raw_scores: StrictBool | None = Field(None, description="Return log odds instead of probabilities.")
+    truncate: StrictBool | None = Field(None, description="False: a text that is longer than the model reads is a 422.")
+    truncation: StrictBool | None = Field(None, description="Another name for `truncate` (Voyage).")
+    truncation_direction: Literal["Left", "Right", "left", "right"] | None = Field(
+        None, description="TEI: the side of a long document where tokens are cut. Right without it."
+    )
+    max_tokens_per_doc: Count | None = Field(None, description="Cohere: read at most this many tokens of a document.")
+    max_chunks_per_doc: Count | None = Field(None, description="Not supported: a warning says so.")
+    model: str | None = Field(None, description="No effect: the live model answers.")
+    deadline_ms: DeadlineMs | None = Field(None, description="Deadline in milliseconds from arrival.")
+    priority: Priority | None = Field(None, description="Under overload, `sheddable` is rejected first.")
 
     @model_validator(mode="after")
-    def _one_of(self) -> RerankRequest:
+    def _agrees(self) -> RerankRequest:
         if (self.documents is None) == (self.texts is None):
             raise ValueError("give exactly one of documents and texts")
+        if None not in (self.top_n, self.top_k) and self.top_n != self.top_k:
+            raise ValueError("top_n and top_k are two names of one number")
+        if None not in (self.truncate, self.truncation) and self.truncate != self.truncation:
+            raise ValueError("truncate and truncation are two names of one choice")
         return self
 
 
@@ -70,14 +90,21 @@ class RerankMeta(Strict):
     warnings: list[str]
 
 
+class RerankUsage(Strict):
+    """Tokens that the model reads of the query and the documents."""
+
+    total_tokens: int
+
+
 class RerankResponse(Strict):
-    """The response of Cohere and Jina, best first. `meta` names the documents that could not be scored."""
+    """The response of Cohere and Jina: each document once, best first. A document without a text comes last, with 0."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [RERANKED]})
 
     id: str
     model: str
     results: list[RerankResult]
+    usage: RerankUsage
     meta: RerankMeta | None = None
 
 

@@ -13,10 +13,12 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from models.text import TokenCounts
 from service.audit.__main__ import main
 from service.audit.log import AuditLog, open_log
 from service.audit.record import AuditKeys, AuditRecord, BadLine
 from service.audit.segments import Segments, segments, verify
+from service.encoding.inputs import Readings
 from service.errors import NotRecorded
 from service.request import Item, ItemStatus, Priority, ScoringRequest
 from service.scoring.blending import ScoringResult
@@ -36,7 +38,9 @@ def scored(number: int = 0, text: str = "data engineer") -> AuditRecord:
     model = Mock(version="1")
     model.name = "tiny"
     rows = np.array([[np.float32(0.1) * number, 0.5]], np.float32)
-    return AuditRecord(request, ScoringResult(model, [ItemStatus.scored], rows, np.array([0.25]), degraded=False))
+    readings = Readings(TokenCounts(2, 0, 0), (), {0: TokenCounts(1, 0, 0)}, {}, {})
+    result = ScoringResult(model, [ItemStatus.scored], rows, np.array([0.25]), degraded=False, readings=readings)
+    return AuditRecord(request, result)
 
 
 def opened(folder: Path, **settings: object) -> AuditLog:

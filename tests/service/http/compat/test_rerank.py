@@ -1,9 +1,11 @@
 """POST /rerank: the requests and responses of Cohere, Jina and TEI clients."""
 
+import json
 import math
 
 import pytest
 
+from service.http.compat.rerank import log_odds
 from tests.support.service import Running
 
 QUERY, DOCUMENTS = "data engineer python", ["pastry chef", "senior data engineer", "nurse ward"]
@@ -14,7 +16,7 @@ def test_cohere_and_jina_clients_get_results_best_first(usual: Running, path: st
     body = {"model": "any", "query": QUERY, "documents": DOCUMENTS, "top_n": 2, "max_tokens_per_doc": 512}
     answer = usual.client.post(path, json=body).json()
     results = answer["results"]
-    assert set(answer) == {"id", "model", "results"}
+    assert set(answer) == {"id", "model", "results", "usage"}
     assert len(results) == 2
     assert results[0]["relevance_score"] >= results[1]["relevance_score"]
     assert all("document" not in each for each in results)
@@ -66,10 +68,45 @@ def test_documents_may_be_objects_with_fields(usual: Running) -> None:
     assert by_index[2]["relevance_score"] != by_index[0]["relevance_score"]
 
 
-def test_documents_without_a_text_are_omitted_with_a_warning(usual: Running) -> None:
-    answer = usual.client.post("/rerank", json={"query": QUERY, "documents": ["chef", "  ", {"n": [1]}]}).json()
-    assert [each["index"] for each in answer["results"]] == [0]
-    assert answer["meta"] == {"warnings": ["documents that could not be scored: 1, 2"]}
+EMPTY = ["", " \n", "\u200b", "\u00ad\ufeff", "\x00", {}, {"title": None}, {"text": ""}, {"fields": {"title": [None]}}]
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+def test_a_document_without_a_text_comes_last_with_the_score_0_and_a_warning(usual: Running, empty: object) -> None:
+    answer = usual.client.post("/rerank", json={"query": QUERY, "documents": [empty, *DOCUMENTS]}).json()
+    assert sorted(each["index"] for each in answer["results"]) == [0, 1, 2, 3]
+    assert answer["results"][-1] == {"index": 0, "relevance_score": 0.0}
+    (warning,) = answer["meta"]["warnings"]
+    assert warning == "documents without a text that the model can read, which come last with the score 0: 0"
+
+
+@pytest.mark.parametrize("top_n", [1, 2, 4, 9, None])
+def test_there_is_a_result_for_each_document_up_to_top_n(usual: Running, top_n: int | None) -> None:
+    body = {"query": QUERY, "documents": ["", *DOCUMENTS], "top_n": top_n}
+    results = usual.client.post("/rerank", json=body).json()["results"]
+    assert len({each["index"] for each in results}) == min(top_n or 4, 4)
+
+
+def test_a_list_of_texts_with_an_empty_one_has_a_rank_for_each_and_a_warning_in_a_header(usual: Running) -> None:
+    for raw, least in ((False, 0.0), (True, log_odds(0.0))):
+        body = {"query": QUERY, "texts": ["", "chef", " "], "raw_scores": raw}
+        answer = usual.client.post("/rerank", json=body)
+        assert [each["index"] for each in answer.json()] == [1, 0, 2]
+        assert [each["score"] for each in answer.json()][1:] == [least, least]
+        (warning,) = json.loads(answer.headers["x-fitscore-warnings"])
+        assert warning.endswith(": 0, 2")
+    fine = usual.client.post("/rerank", json={"query": QUERY, "texts": DOCUMENTS})
+    assert "x-fitscore-warnings" not in fine.headers
+
+
+def test_documents_without_any_text_are_answered_and_a_query_without_one_is_not(usual: Running) -> None:
+    answer = usual.client.post("/rerank", json={"query": QUERY, "documents": ["", " "]})
+    assert [each["relevance_score"] for each in answer.json()["results"]] == [0.0, 0.0]
+    for query in (" ", "\u200b"):
+        refused = usual.client.post("/rerank", json={"query": query, "documents": DOCUMENTS})
+        assert refused.status_code == 422
+        assert [each["pointer"] for each in refused.json()["errors"]] == ["/query"]
+        assert refused.json()["detail"].startswith("/query ")
 
 
 def test_raw_scores_are_log_odds_in_the_same_order(usual: Running) -> None:

@@ -1,0 +1,76 @@
+"""Warnings about the texts of a request: what the model does not know, or cannot read. Knows no HTTP shape.
+
+An answer may name fields that its caller chose. Metrics and logs get the codes alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from models.text import TokenCounts
+from service.encoding.inputs import Readings
+from service.observability.metrics import Metrics
+from service.request import Item
+
+Code = Literal["bad_field", "unknown_field", "unknown_tokens", "unreadable", "too_long"]
+# A text of which this share is unknown to the vocabulary is hardly read: another language, or no language.
+UNKNOWN_SHARE = 0.25
+MEMBER = -1
+"""The place of the member, beside those of the candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextWarning:
+    """What to know about how one text is read. `fields` are the names that it is about."""
+
+    code: Code
+    detail: str
+    fields: Sequence[str] = ()
+
+
+Warnings = Mapping[int, Sequence[TextWarning]]
+"""Warnings by place."""
+
+
+def warnings_of(readings: Readings, member: Item, candidates: Sequence[Item], max_chars: int) -> Warnings:
+    """The warnings about a request, by place; only of texts that have some."""
+    found = {place: [TextWarning("bad_field", str(each), [each.field])] for place, each in readings.faults.items()}
+    unknown_fields = {MEMBER: readings.member_unknown_fields, **readings.unknown_fields}
+    for place, names in unknown_fields.items():
+        if names:
+            found.setdefault(place, []).append(_unknown_field(names))
+    counts = {MEMBER: readings.member, **readings.candidates}
+    for place in [place for place, each in counts.items() if each.unknown >= UNKNOWN_SHARE * each.read]:
+        found.setdefault(place, []).append(_unknown_tokens(counts[place]))
+    items = enumerate((member, *candidates), start=MEMBER)
+    for place in [place for place, item in items if item.num_chars > max_chars]:
+        detail = f"the text has more than {max_chars} characters; the model reads none of the others"
+        found.setdefault(place, []).append(TextWarning("too_long", detail))
+    return found
+
+
+def _unknown_field(names: Sequence[str]) -> TextWarning:
+    detail = f"the model was trained without the fields {', '.join(names)}; they are read as further text"
+    return TextWarning("unknown_field", detail, names)
+
+
+def _unknown_tokens(counts: TokenCounts) -> TextWarning:
+    if not counts.readable:
+        return TextWarning("unreadable", "the model can read nothing of the text")
+    return TextWarning("unknown_tokens", f"{counts.unknown} of {counts.read} tokens are not in the model's vocabulary")
+
+
+def count_texts(metrics: Metrics, readings: Readings, warnings: Warnings) -> None:
+    """Count the tokens of a request's texts, and its warnings by their codes."""
+    metrics.text_read("member", readings.member.read, readings.member.cut, readings.member.unknown)
+    read = cut = unknown = 0
+    for each in readings.candidates.values():
+        read += each.read
+        cut += each.cut
+        unknown += each.unknown
+    metrics.text_read("candidate", read, cut, unknown)
+    for code, num in Counter(warning.code for found in warnings.values() for warning in found).items():
+        metrics.warned(code, num)
