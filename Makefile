@@ -22,8 +22,9 @@ GPU := $(VENV)/gpu
 DOCS := $(VENV)/docs
 PLATFORM := $(VENV)/platform
 CLIENTS := $(VENV)/clients
+RELEASE := $(VENV)/release
 
-.PHONY: help serve serve-env test test-service test-all test-platform test-clients clients-check check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here deploy-files pins
+.PHONY: help serve serve-env test test-service test-all test-platform test-clients clients-check check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here deploy-files release-check pins
 
 help: ## show these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -106,6 +107,9 @@ image-here: ## build, start and check the CPU image on Debian as root, without D
 deploy-files: $(PLATFORM)/.tools ## write the generated files of deploy/: schema, manifests, dashboard
 	@PATH="$(abspath $(PLATFORM))/bin:$$PATH" exec $(PLATFORM)/bin/python -m deploy
 
+release-check: $(SERVE)/.installed $(DEV)/.installed $(RELEASE)/.installed $(PLATFORM)/.tools ## check a release and make its files in build/release; ARGS='--only sbom'
+	@exec $(RELEASE)/bin/python -m deploy.release check --venv '$(VENV)' $(ARGS)
+
 pins: ## write constraints.txt from the newest versions that pyproject.toml allows
 	rm -rf $(VENV)/pins
 	$(PYTHON) -m venv $(VENV)/pins
@@ -120,6 +124,7 @@ $(SERVICE_TESTS)/.installed: EXTRAS := service-cpu,test-service
 $(LOAD)/.installed: EXTRAS := load
 $(GPU)/.installed: EXTRAS := service-gpu
 $(DOCS)/.installed: EXTRAS := docs
+$(RELEASE)/.installed: EXTRAS := release
 $(PLATFORM)/.installed: EXTRAS := service-cpu,test-service,platform
 # Locust brings an older pytest of its own, which the pins would forbid.
 $(SERVE)/.installed $(DEV)/.installed $(SERVICE_TESTS)/.installed $(GPU)/.installed $(DOCS)/.installed \

@@ -63,6 +63,40 @@ def test_the_second_teacher_and_its_heads_know_what_members_do(runs: Path) -> No
     assert (alone["weight"], both["weight"], both["chosen"]) == (0.0, 0.5, True)
 
 
+def digests(runs: Path) -> dict[str, str]:
+    """The digest of each file of the bundle, and of the bundle."""
+    folder = runs / "bundles" / "demo-v1"
+    files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+    return {
+        **{name: each["sha256"] for name, each in files.items()},
+        "bundle": (folder / "manifest.sha256").read_text(),
+    }
+
+
+def exported_again(runs: Path, day: str, *steps: str) -> dict[str, str]:
+    """The digests after these steps and `export` were done once more on a day, in seconds since 1970."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", day)
+        for step in (*steps, "export"):
+            (runs / step / "step.json").unlink()
+            assert main([step, "demo", "--runs", str(runs.parent)]) == 0
+    return digests(runs)
+
+
+@pytest.mark.slow
+def test_two_exports_of_one_checkpoint_give_the_same_bundle(runs: Path) -> None:
+    first = exported_again(runs, "1764460800")
+    assert exported_again(runs, "1764460800") == first
+    assert exported_again(runs, "1764547200")["bundle"] != first["bundle"]
+
+
+@pytest.mark.slow
+def test_graphs_that_are_made_again_from_one_checkpoint_are_the_same(runs: Path) -> None:
+    before = {name: digest for name, digest in digests(runs).items() if name.endswith(".onnx")}
+    assert before
+    assert exported_again(runs, "1764460800", "compress", "evaluate").items() >= before.items()
+
+
 @pytest.mark.slow
 def test_graphs_equal_torch_and_int8_keeps_clear_orders(runs: Path) -> None:
     parity = json.loads((runs / "compress" / "parity.json").read_text())

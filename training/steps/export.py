@@ -6,6 +6,8 @@ The bundle is loaded back and must give its known answers before the step counts
 from __future__ import annotations
 
 import datetime
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,7 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
         name=plan.name,
         version=plan.version,
         policy=policy.label,
-        created=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        created=_today(),
         licence=card.licence,
         attributions=card.attributions,
         score_meaning="each head is a calibrated probability; the score is their blend, in [0, 1]",
@@ -102,6 +104,12 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
     saved = save_bundle(resources.bundle, manifest, contents, overwrite=True)
     check_known_answers(saved, open_scorer(saved, "cpu", threads=2), open_encoder(saved), "cpu")
     (out / "bundle.txt").write_text(f"{resources.bundle.name} {plan.version}\n", encoding="utf-8")
+
+
+def _today() -> str:
+    """Today, or the day of `SOURCE_DATE_EPOCH`, by which an export can be repeated (reproducible-builds.org)."""
+    seconds = float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+    return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC).date().isoformat()
 
 
 def _graphs(model: Student) -> tuple[Graph, ...]:

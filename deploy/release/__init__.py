@@ -1,0 +1,1 @@
+"""What must hold before a release, and the files that a release consists of."""
