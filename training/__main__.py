@@ -1,5 +1,8 @@
 """`python -m training STEP RECIPE`: one step of a recipe, or `all` of them in order.
 
+RECIPE is a name of `training.recipes`, the folder of a product that `new` made, or a Python file by `--recipe`.
+`new NAME`, `check NAME` and `status NAME` make and inspect a product of your own files: see `new --help`.
+
 `python -m training policy lint RECIPE` (or a policy's Markdown file) runs the policy's rule over all combinations of
 grades: exit code 1 for a fault of the rule.
 
@@ -25,6 +28,8 @@ from training.executors import LOCAL, Executor, RayExecutor
 from training.judging.llm_client import Endpoint
 from training.policy.lint import lint, lint_markdown
 from training.policy.parser import read_policy
+from training.product.command import WORDS
+from training.product.run import is_product, load_recipe_file, product_run
 from training.recipe import Recipe
 from training.recipes import find_recipe
 from training.step_runner import Run, StepError, run_step
@@ -38,13 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:2] == ["policy", "lint"]:
         return _lint(words[2:])
-    options = _options(words)
     # Before transformers is imported: its notes on unused weights and its bars hide what matters here.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    called = f"{options.step} {options.recipe}"
+    called = " ".join(words[:2])
     try:
-        _run(options)
+        if words and words[0] in WORDS:
+            return WORDS[words[0]](words[1:])
+        _run(_options(words))
     except (UserError, BundleError, StoreError) as error:
         print(f"{called}: {error}", file=sys.stderr)
         return 1
@@ -74,10 +80,7 @@ def _lint(words: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    recipe = _with_judge(find_recipe(options.recipe), options)
-    bundles = options.bundles or options.runs / recipe.name / "bundles"
-    executor = _executor(options)
-    run = Run(recipe, options.data, options.runs, bundles, executor, _processes())
+    run = _find_run(options)
     accepted = dict(options.accept)
     unknown = accepted.keys() - ({*STEPS} if options.step == "all" else {options.step})
     if unknown:
@@ -92,6 +95,20 @@ def _run(options: argparse.Namespace) -> None:
         run_step(load_step(options.step), run, accepted.get(options.step, ""))
 
 
+def _find_run(options: argparse.Namespace) -> Run:
+    """Where the recipe's files are: a product's are in its own folder. Raises UserError."""
+    executor, processes = _executor(options), _processes()
+    if options.recipe_file:
+        recipe = _with_judge(load_recipe_file(options.recipe_file), options)
+    elif is_product(Path(options.recipe)):
+        run = product_run(Path(options.recipe))
+        return dataclasses.replace(run, recipe=_with_judge(run.recipe, options), executor=executor, processes=processes)
+    else:
+        recipe = _with_judge(find_recipe(options.recipe), options)
+    bundles = options.bundles or options.runs / recipe.name / "bundles"
+    return Run(recipe, options.data, options.runs, bundles, executor, processes)
+
+
 def _processes() -> ProcessGroup | None:
     """The processes of `accelerate launch`; None for one process, which need not import torch for this."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -101,10 +118,13 @@ def _processes() -> ProcessGroup | None:
     return launched()
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("step", choices=[*STEPS, "all", "encode", "report"])
-    parser.add_argument("recipe")
+    parser.add_argument("recipe", nargs="?", help="a recipe's name, or the folder of a product")
+    parser.add_argument("--recipe", type=Path, dest="recipe_file", metavar="FILE.py", help="its function `recipe()`")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that steps write to")
     parser.add_argument(
@@ -140,6 +160,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     running.add_argument("--threads", type=int, help="of one worker (default: as torch chooses; for `encode` 1)")
     running.add_argument("--gpus", type=float, default=0, help="of one Ray worker (default: 0)")
     options = parser.parse_args(arguments)
+    if bool(options.recipe) == bool(options.recipe_file):
+        parser.error("name one recipe, a product's folder, or --recipe FILE.py")
     if options.step == "encode" and not (options.candidates and options.store):
         parser.error("encode needs --candidates and --store")
     if options.engine != "ray" and (options.ray_address or options.gpus):

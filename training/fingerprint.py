@@ -25,6 +25,8 @@ from training.files import digest
 
 OURS = {"models", "training", "load_tests", "tests"}
 """The repository's own packages."""
+FILES: dict[str, Path] = {}
+"""Modules of files outside of it, recipes of one's own: they count as the repository's code does."""
 WHOLE = "*"
 """In place of a name: all that a module defines."""
 
@@ -160,23 +162,27 @@ def _imports(node: ast.AST, package: list[str]) -> Iterator[tuple[str, Definitio
     """Local names, and the definitions of ours that they refer to."""
     if isinstance(node, ast.Import):
         for each in node.names:
-            if each.name.split(".")[0] in OURS:
+            if _is_ours(each.name):
                 yield each.asname or each.name.split(".")[0], Definition(each.name, WHOLE)
     elif isinstance(node, ast.ImportFrom):
         above = package[: len(package) - node.level + 1] if node.level else []
         base = ".".join([*above, *([node.module] if node.module else [])])
-        if base.split(".")[0] in OURS:
+        if _is_ours(base):
             for each in node.names:
                 whole = f"{base}.{each.name}"
                 definition = Definition(whole, WHOLE) if _path_of(whole) else Definition(base, each.name)
                 yield each.asname or each.name, definition
 
 
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] in OURS or module in FILES
+
+
 def _module_name(function: Callable[..., Any]) -> str:
     """Its own name also where the module runs as `__main__`."""
     spec = getattr(sys.modules.get(function.__module__), "__spec__", None)
     name: str = spec.name if spec else function.__module__
-    if name.split(".")[0] not in OURS:
+    if not _is_ours(name):
         raise TypeError(f"a plan cannot hold {function!r}: its code is not of this repository")
     return name
 
@@ -192,6 +198,8 @@ def read_module(module: str) -> _Module:
 
 def _path_of(module: str) -> Path | None:
     """The source file of a module of ours, found without importing it; None where the name is no module."""
+    if module in FILES:
+        return FILES[module]
     package, *names = module.split(".")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:

@@ -104,7 +104,10 @@ class Step(Generic[Plan, Inputs]):
 
 @dataclass(frozen=True)
 class Run:
-    """Where one recipe's steps are: `data` holds the sources, `root` the outputs, `bundles` what ships."""
+    """Where one recipe's steps are: `data` holds the sources, `root` the outputs, `bundles` what ships.
+
+    `bundle` names the folder that ships where it is not one of `bundles`; `called` is the recipe's word in commands.
+    """
 
     recipe: Recipe
     data: Path
@@ -112,6 +115,8 @@ class Run:
     bundles: Path
     executor: Executor = LOCAL
     processes: ProcessGroup | None = None
+    bundle: Path | None = None
+    called: str = ""
 
     def folder(self, step: str) -> Path:
         return self.root / self.recipe.name / step
@@ -121,7 +126,7 @@ class Run:
 
     def resources(self, on_read: Callable[[str, str], None] = lambda name, found: None) -> Resources:
         """What steps use; `on_read` gets name and digest of each source file that is handed out."""
-        bundle = self.bundles / f"{self.recipe.name}-v{self.recipe.version}"
+        bundle = self.bundle or self.bundles / f"{self.recipe.name}-v{self.recipe.version}"
         sources = SourceFiles(self.data, on_read)
         return Resources(sources, self.root / self.recipe.name / "shared", bundle, self.executor, self.processes)
 
@@ -221,7 +226,7 @@ def _made_from(step: Step[Any, Any], plan: object, run: Run) -> dict[str, Any]:
     return {
         "plan": hash_json(describe(plan)),
         "code": code_digest(step.work),
-        "inputs": {name: _input(run.folder(name), records=step.reads_records) for name in step.reads},
+        "inputs": {name: _input(name, run, records=step.reads_records) for name in step.reads},
         "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
     }
 
@@ -263,11 +268,12 @@ def _outputs(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): digest(path) for path in files}
 
 
-def _input(folder: Path, *, records: bool) -> dict[str, str]:
+def _input(name: str, run: Run, *, records: bool) -> dict[str, str]:
     """Digests of the files of a finished step as they are now. Raises StepError for a step that has not finished."""
+    folder = run.folder(name)
     if not _read_record(folder).get("outputs"):
-        command = f"python -m training {folder.name} {folder.parent.name}"
-        raise StepError(f"step {folder.name!r} has not finished: run `{command}`")
+        command = f"python -m training {name} {run.called or run.recipe.name}"
+        raise StepError(f"step {name!r} has not finished: run `{command}`")
     return _outputs(folder) | ({"step.json": digest(folder / "step.json")} if records else {})
 
 

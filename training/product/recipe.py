@@ -1,0 +1,123 @@
+"""`product.toml` -> the recipe that the steps run, as for every product that has a recipe in Python."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from models.template import Template
+from training.policy.parser import read_policy
+from training.policy.policy import Policy
+from training.product.lists import RELEVANCE, DataSettings, adapters
+from training.product.settings import ProductSettings, read_settings
+from training.product.start import start_encoder
+from training.recipe import (
+    ActionHeadsPlan,
+    Card,
+    ClickModelPlan,
+    DataPlan,
+    EngagementPlan,
+    EvaluationPlan,
+    ExportPlan,
+    HeadPlan,
+    Recipe,
+    TextPlan,
+)
+from training.recipes import minilm
+from training.trainer.schedule import Phases, Schedule
+
+
+def product_recipe(folder: Path) -> Recipe:
+    """The recipe of a product's folder. Raises SettingsError or DocumentError."""
+    settings = read_settings(folder)
+    policy = read_policy(folder / settings.files.policy)
+    data = DataSettings.of(settings)
+    human, lists, log = adapters(data)
+    text = settings.text
+    training = settings.training
+    template = Template(member=text.member, candidate=text.candidate)
+    teacher = minilm.teacher_plan(training.teacher_steps)
+    return Recipe(
+        name=settings.name,
+        version=settings.version,
+        heads=_heads(settings, policy),
+        text=TextPlan(
+            template=template,
+            member_tokens=text.member_tokens,
+            candidate_tokens=text.candidate_tokens,
+            backbone=partial(start_encoder, settings.encoder),
+        ),
+        data=DataPlan(policy=folder / settings.files.policy, human_grades=human, lists=lists),
+        training=minilm.TRAINING,
+        teacher=teacher,
+        student=minilm.student_plan(
+            training.student_steps, lists=training.annotated_lists, annotated_lists=training.annotated_lists
+        ),
+        evaluation=EvaluationPlan(
+            floors=settings.evaluation.floors,
+            baselines=settings.evaluation.baselines,
+            lists=settings.evaluation.lists,
+            teacher_lists=settings.evaluation.lists,
+            audited_lists=settings.evaluation.fairness_lists,
+            private_sources=frozenset(),
+        ),
+        export=ExportPlan(card=_card(settings, policy), examples=_examples(settings, policy)),
+        engagement=None if data.rates else _engagement(settings, log),
+        seed=training.seed,
+    )
+
+
+def _heads(settings: ProductSettings, policy: Policy) -> tuple[HeadPlan, ...]:
+    actions = tuple(
+        HeadPlan(name, f"chance that the member does this: {name}", float(not settings.files.pairs and name == first))
+        for first in settings.log.actions[:1]
+        for name in settings.log.actions
+    )
+    if not settings.files.pairs:
+        return actions
+    questions = {each.name: each.question for each in policy.dimensions}
+    graded = tuple(HeadPlan(name, questions.get(name, name), 0.0) for name in settings.grades.dimensions)
+    return (HeadPlan(RELEVANCE, f"how well the candidate fits, by {policy.label}", 1.0), *graded, *actions)
+
+
+def _engagement(settings: ProductSettings, log: partial) -> EngagementPlan | None:  # type: ignore[type-arg]
+    if not settings.log.actions:
+        return None
+    steps, places = settings.training.engagement_steps, settings.log.places
+    phases = Phases(
+        sides=Schedule(steps=400, lists_per_step=64, learning_rate=3e-2, added_learning_rate=3e-2),
+        pairs=Schedule(steps=steps, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
+    )
+    return EngagementPlan(
+        actions=settings.log.actions,
+        log=log,
+        teacher=ClickModelPlan(places=places or None, rare=settings.log.rare, phases=phases),
+        student=ActionHeadsPlan(
+            schedule=Schedule(steps=steps, lists_per_step=16, learning_rate=1e-3, added_learning_rate=3e-3),
+            shares=(),
+        ),
+    )
+
+
+def _card(settings: ProductSettings, policy: Policy) -> Card:
+    files = settings.files
+    named = [Path(each).name for each in (files.pairs, files.log, files.candidates) if each]
+    return Card(
+        title=settings.card.title,
+        intended_use=settings.card.intended_use,
+        limits=settings.card.limits,
+        data=(f"The product's own files: {', '.join(named)}. Grades are of {policy.label}.",),
+        attributions=settings.card.attributions,
+        licence=settings.card.licence,
+    )
+
+
+def _examples(settings: ProductSettings, policy: Policy) -> tuple[tuple[dict[str, str], dict[str, str]], ...]:
+    """Known answers come from the policy document: a bundle must not carry texts of members."""
+    member = next((each.name for each in settings.text.member), "text")
+    candidate = next((each.name for each in settings.text.candidate), "text")
+    return tuple(
+        ({member: each.member}, {candidate: each.candidate})
+        for dimension in policy.dimensions[:2]
+        for each in dimension.examples[:3]
+    )
