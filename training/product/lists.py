@@ -19,11 +19,11 @@ from training.data.source_files import SourceFiles
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 from training.policy.parser import read_policy
 from training.policy.policy import GRADES, OVERALL, Policy
-from training.product.columns import contents, has_side, ids, need
-from training.product.log import Known, ShownCandidate, read_log
-from training.product.pairs import GradedRow, read_graded
+from training.product.reading.columns import contents, has_side, ids, need
+from training.product.reading.log import Known, ShownCandidate, read_log
+from training.product.reading.pairs import GradedRow, read_graded
+from training.product.reading.tables import Table, read
 from training.product.settings import Files, Log, ProductSettings
-from training.product.tables import Table, read
 
 RELEVANCE = "relevance"
 PAIRS, LOGGED, UNLABELLED = "pairs", "log", "catalogue"
@@ -217,7 +217,7 @@ def _cut(rows: list[GradedRow], most: int) -> Iterator[list[GradedRow]]:
 
 
 def _rate_lists(settings: DataSettings, rows: Sequence[ShownCandidate]) -> Iterator[FieldList]:
-    """Lists of a log whose gains are the shares of times shown that led to an action. Places are not told apart."""
+    """Lists of a log whose gains are the shares of times shown that led to an action. Places are not distinguished."""
     for list_id, shown in _by_list(rows).items():
         labels: dict[str, list[float | None]] = {
             action: [each.actions[action] / each.shown if each.shown else None for each in shown]

@@ -21,15 +21,15 @@ from training.files import write_whole
 from training.policy.parser import parse_policy, read_policy
 from training.policy.policy import OVERALL
 from training.product.budget import Size, Steps, allowed_steps
-from training.product.columns import Side, fields_of, has_side, whole_numbers
 from training.product.lists import DataSettings, catalogue, graded_rows, shown_candidates
-from training.product.log import LOG_COLUMNS, LOG_PREFIXES, ShownCandidate, actions_of
-from training.product.pairs import PAIR_COLUMNS, PAIR_PREFIXES, GradedRow, graded_dimensions
 from training.product.policy_template import policy_template
+from training.product.reading.columns import Side, fields_of, has_side, whole_numbers
+from training.product.reading.log import LOG_COLUMNS, LOG_PREFIXES, ShownCandidate, actions_of
+from training.product.reading.pairs import PAIR_COLUMNS, PAIR_PREFIXES, GradedRow, graded_dimensions
+from training.product.reading.tables import Table, read
 from training.product.settings import SETTINGS, Files, Log
 from training.product.settings_file import Findings, settings_text
 from training.product.start import shipped_bundle, start_attributions
-from training.product.tables import Table, read
 
 PLAIN = {"title", "headline", "name", "query", "text", "description", "summary", "body", "experience", "content"}
 """Fields whose text speaks for itself: they get no label."""
@@ -210,7 +210,7 @@ def _log(tables: Tables) -> Log:
         tables.assumed.append(f"{tables.log.name}: no `position`: candidates count as seen in any order")
         return Log(actions=actions)
     if tables.pairs is None:
-        tables.assumed.append(f"{tables.log.name}: no pairs were graded: positions are not told apart")
+        tables.assumed.append(f"{tables.log.name}: no pairs were graded: all positions count alike")
         return Log(actions=actions)
     places = whole_numbers(tables.log, "position", range(1, 100_000), "position")
     return Log(actions=actions, places=min(MOST_PLACES, max((place or 1 for place in places), default=1)))

@@ -111,7 +111,7 @@ fairness_lists = 0
 
 [card]
 title = {title}
-intended_use = "Write here for what, and for whom, this model is made."
+intended_use = "Write here for what use and for which people this model is made."
 limits = "Write here what it must not be used for. It has not been audited for fairness."
 licence = "Proprietary"
 # What the start encoder obliges you to state.

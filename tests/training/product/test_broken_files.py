@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Broken tables: each is one sentence with the file, the row, the column and what to do, and nothing is written."""
 
 from __future__ import annotations

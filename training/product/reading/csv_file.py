@@ -13,7 +13,7 @@ from typing import TextIO
 import polars as pl
 
 from training.data.tables import DataError
-from training.product.text_file import MAX_CELL, check_head, open_text
+from training.product.reading.text_file import MAX_CELL, check_head, open_text
 
 CHUNK = 50_000
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}

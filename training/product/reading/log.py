@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.template import Content
-from training.product.columns import Side, contents, has_side, ids, need, whole_numbers, words
-from training.product.tables import Table, shown
+from training.product.reading.columns import Side, contents, has_side, ids, need, whole_numbers, words
+from training.product.reading.tables import Table, shown
 
 NO_ACTION = ("none", "no", "view", "viewed", "impression", "shown", "seen", "skip", "null")
 """Words of an action column that mean that the member did nothing."""

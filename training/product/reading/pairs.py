@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from models.template import Content
 from training.data.lists import SPLITS, Split
 from training.policy.policy import GRADES, OVERALL
-from training.product.columns import contents, has_side, ids, need, whole_numbers, words
-from training.product.tables import Table
+from training.product.reading.columns import contents, has_side, ids, need, whole_numbers, words
+from training.product.reading.tables import Table
 
 RATER = "rater"
 GRADE_PREFIX = "grade."

@@ -17,7 +17,7 @@ from typing import Literal
 from models.errors import FieldError
 from models.template import Content, Template
 from training.data.tables import DataError
-from training.product.tables import Table, shown
+from training.product.reading.tables import Table, shown
 
 Side = Literal["member", "candidate"]
 _WHOLE = re.compile(r"\s*[+-]?\d{1,15}(\.0*)?\s*")

@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from training.data.tables import DataError, read_table, short_decimals
-from training.product.csv_file import read_csv
-from training.product.json_lines import read_json_lines
+from training.product.reading.csv_file import read_csv
+from training.product.reading.json_lines import read_json_lines
 
 LINE = "line of the file"
 """The column of line numbers that the readers of text files add."""

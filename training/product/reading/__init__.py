@@ -1,0 +1,1 @@
+"""Tables of CSV, JSON lines and Parquet: their formats, their columns, and what each row means."""
