@@ -97,6 +97,7 @@ ROOMS = (
     room("training.step_runner", 7),
     room("training.recipes", 10, "models polars"),
     room("training.dag", 11, "models polars"),
+    room("training.prompting", 11, "models torch transformers numpy polars tqdm"),
     room("training.product", 12, "models polars numpy pydantic torch transformers"),
     room("training.__main__", 13, "models torch transformers"),
 )
