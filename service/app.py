@@ -15,20 +15,13 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from models.bundle.signature import BadSigner, TrustedSigner
-from service.admission.controller import Admission
 from service.admission.early_rejection import EarlyRejection
-from service.admission.quotas import Quotas
+from service.admission.fair_share import FairShares
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine
 from service.batching.fault_isolation import Failure
-from service.encoding.background import BackgroundEncoder
-from service.encoding.lookup import Lookup
-from service.encoding.member_cache import MemberCache
 from service.encoding.parts import EncodingParts
-from service.encoding.single_flight import SingleFlight
-from service.encoding.slot_writer import SlotWriter
-from service.encoding.token_cache import TokenCache
-from service.encoding.tokenization import TextReader, TokenizerThread
+from service.encoding.tokenization import TokenizerThread
 from service.http.answers.warnings import Code
 from service.http.api_keys import ApiKeys, parse_list, watch
 from service.http.connection_limits import CUT_REASONS
@@ -43,20 +36,19 @@ from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.observability.requests import AccessLog, Trace, parent_trace
 from service.playground import pages
-from service.registry.loading import LiveModel, load_model
-from service.registry.memory import freeze_objects
+from service.products.metrics import ProductMetrics
+from service.products.product import Products
+from service.products.wiring import SharedParts, bundles_by_name, open_products
+from service.registry.loading import load_model
 from service.registry.sandbox import SandboxProcesses, load_in_sandbox
-from service.registry.swap import CurrentModel, Load, ModelRegistry
+from service.registry.swap import CurrentModel, Load
 from service.registry.warmup import BatchCaps
 from service.request import ItemStatus
 from service.rollout.metrics import RolloutMetrics
-from service.rollout.router import RolloutRouter
 from service.scoring.metrics import HeadScores
-from service.scoring.pipeline import Score, ScoringPipeline
 from service.settings import AuditSettings, BadSetting, ModelSettings, Settings, TracingSettings
 from service.store.factory import Store, open_store
 from service.store.metrics import StoreMetrics
-from service.store.writes import BoundedWriter
 
 if TYPE_CHECKING:
     from service.audit.log import AuditLog
@@ -74,13 +66,19 @@ class Parts:
 
     store: Store
     engine: Engine
-    admission: Admission
-    current: CurrentModel
-    models: ModelRegistry
-    encoding: EncodingParts
-    router: RolloutRouter
+    products: Products
     lifecycle: Lifecycle
     audit: AuditLog | None
+
+    @property
+    def current(self) -> CurrentModel:
+        """That of the default product."""
+        return self.products.default.models.current
+
+    @property
+    def encoding(self) -> EncodingParts:
+        """That of the default product."""
+        return self.products.default.encoding
 
 
 @dataclass(frozen=True)
@@ -100,23 +98,13 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     """
     metrics = Metrics(*LABELS)
     parts = _parts(settings, metrics, load, on_failure or log.error)
-    score: Score = parts.router.score
-    if parts.audit is not None:
-        from service.audit.audited import AuditedScoring
-
-        score = AuditedScoring(score, parts.audit, parts.store.texts).score
     limits, access = settings.limits, settings.access
-    quotas = Quotas(pairs_per_s=access.quota_pairs_per_s, burst=access.quota_burst)
     context = AppContext(
-        score=score,
+        products=parts.products,
         limits=RequestLimits(limits),
-        quotas=quotas if access.quota_pairs_per_s else None,
-        store=BoundedWriter(parts.store.texts),
-        background=parts.encoding.background,
-        models=parts.models,
         lifecycle=parts.lifecycle,
         metrics=metrics,
-        head_scores=HeadScores(),
+        head_scores=HeadScores(by_model=len(parts.products.names) > 1),
     )
     metrics.registry.register(context.head_scores)
     keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
@@ -130,7 +118,9 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         methods=api.methods,
         limits=limits,
         keys=keys,
-        early_rejection=EarlyRejection(parts.admission),
+        early_rejection=EarlyRejection(
+            parts.products.default.admission, products=[each.name for each in parts.products]
+        ),
         draining=parts.lifecycle.draining,
         answered=metrics.answered,
         watch=_watch(settings.tracing, tracing),
@@ -143,80 +133,51 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
 
 
 def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: Callable[[str], None]) -> Parts:
-    batching = settings.batching
-    store, current, sandbox = open_store(settings.store), CurrentModel(), SandboxProcesses()
+    batching, model, sandbox = settings.batching, settings.model, SandboxProcesses()
+    bundles = bundles_by_name(model)
+    store = open_store(settings.store, products=list(bundles))
     queue = DeadlineQueue(max_overtake_s=batching.patience_ms / 1000)
     engine = Engine(queue, observer=metrics, hang_s=batching.hang_s)
-    admission = Admission(settings.limits.max_backlog_s, engine.backlog_seconds, metrics.runtime)
-    encoding = _encoding(settings, store, engine, metrics)
-    pipeline = ScoringPipeline(current, admission, encoding, engine)
-    router = RolloutRouter(pipeline, current, settings.rollout)
-    model, caps = settings.model, BatchCaps(batching.max_batch_tokens, batching.max_batch_ms / 1000)
-    load = load or functools.partial(load_model, settings=model, caps=caps, signer=_signer(model))
+    caps = BatchCaps(batching.max_batch_tokens, batching.max_batch_ms / 1000)
     try_out = functools.partial(load_in_sandbox, settings=model, caps=caps, processes=sandbox)
-    models = ModelRegistry(
-        current, engine, bundle=model.bundle, load=load, try_out=try_out if model.trial_s else lambda _: None
+    shared = SharedParts(
+        settings=settings,
+        metrics=metrics,
+        engine=engine,
+        tokenizer=TokenizerThread(engine),
+        shares=FairShares(),
+        load=load or functools.partial(load_model, settings=model, caps=caps, signer=_signer(model)),
+        try_out=try_out if model.trial_s else lambda _: None,
+        audit=_audit(settings.audit, metrics),
     )
-    current.on_swap(encoding.background.use)
-    current.on_swap(functools.partial(_describe, metrics))
-    current.on_swap(lambda _: freeze_objects())
+    products = Products(open_products(shared, bundles, store.shelves))
 
     async def close() -> None:
-        await router.stop()
-        await asyncio.to_thread(encoding.slot_writer.close)
-        encoding.tokenizer.close()
+        for product in products:
+            await product.router.stop()
+            await asyncio.to_thread(product.encoding.slot_writer.close)
+        shared.tokenizer.close()
         store.close()
 
+    encoders = [product.encoding.background for product in products]
     lifecycle = Lifecycle(
-        models=models,
+        models=[product.models for product in products],
         engine=engine,
-        duties=(metrics.runtime.watch, encoding.background.run, functools.partial(_maintain, store)),
+        duties=(metrics.runtime.watch, *(each.run for each in encoders), functools.partial(_maintain, store)),
         end_sandbox=sandbox.end,
         close=close,
         on_failure=on_failure,
     )
     metrics.registry.register(StoreMetrics(store.report))
-    metrics.registry.register(RolloutMetrics(router, current))
+    metrics.registry.register(RolloutMetrics([product.router for product in products]))
+    metrics.registry.register(ProductMetrics(products))
+    metrics.cache_bytes.set_function(lambda: sum(each.encoding.token_cache.bytes for each in products))
+    metrics.ahead_waiting.set_function(lambda: sum(each.waiting for each in encoders))
     metrics.queue_items.set_function(lambda: queue.items)
     metrics.backlog.set_function(engine.backlog_seconds)
     metrics.alive.set_function(lambda: engine.alive)
     metrics.ready.set_function(lambda: lifecycle.phase == "ready")
-    audit = _audit(settings.audit, metrics)
-    return Parts(store, engine, admission, current, models, encoding, router, lifecycle, audit)
-
-
-def _encoding(settings: Settings, store: Store, engine: Engine, metrics: Metrics) -> EncodingParts:
-    batching = settings.batching
-    cache = TokenCache(batching.token_cache_bytes, metrics.tokens_looked_up)
-    members = MemberCache(batching.member_cache_bytes)
-    texts, tokenizer = TextReader(store.texts, cache, settings.limits.max_text_chars), TokenizerThread(engine)
-    lookup = Lookup(texts, members, store.slots)
-    slot_writer = SlotWriter(store.slots, failed=lambda: metrics.store_failed("put"))
-    background = BackgroundEncoder(
-        SingleFlight(engine, slot_writer.keep),
-        lookup,
-        tokenizer,
-        max_candidates=batching.max_ahead,
-        dropped=metrics.ahead_dropped.inc,
-    )
-    metrics.cache_bytes.set_function(lambda: cache.bytes)
-    metrics.ahead_waiting.set_function(lambda: background.waiting)
-    return EncodingParts(
-        engine=engine,
-        tokenizer=tokenizer,
-        texts=texts,
-        lookup=lookup,
-        slot_writer=slot_writer,
-        members=SingleFlight(engine, members.keep),
-        candidates=SingleFlight(engine, slot_writer.keep),
-        background=background,
-        metrics=metrics,
-    )
-
-
-def _describe(metrics: Metrics, model: LiveModel) -> None:
-    named = {"name": model.name, "version": model.version, "policy": model.policy or ""}
-    metrics.model.info({**named, "device": model.device, "precision": model.precision})
+    return Parts(store, engine, products, lifecycle, shared.audit)
 
 
 async def _maintain(store: Store) -> None:

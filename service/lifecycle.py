@@ -20,11 +20,12 @@ Phase = Literal["loading", "ready", "draining", "failed", "dead"]
 class Lifecycle:
     """Owns the phase.
 
-    `duties` run from start to stop. `end_sandbox()` ends the loads that are tried in child processes. `close()` comes
-    after the last job. `on_failure(sentence)` is called if the first model cannot be loaded.
+    `models` are loaded one after the other. `duties` run from start to stop. `end_sandbox()` ends the loads that are
+    tried in child processes. `close()` comes after the last job. `on_failure(sentence)` is called if a first
+    model cannot be loaded.
     """
 
-    models: ModelRegistry
+    models: Sequence[ModelRegistry]
     engine: Engine
     duties: Sequence[Callable[[], Coroutine[Any, Any, None]]]
     end_sandbox: Callable[[], None]
@@ -41,8 +42,8 @@ class Lifecycle:
 
     @property
     def loaded(self) -> bool:
-        """Whether a model has ever been live."""
-        return self.models.current.live is not None
+        """Whether every first model has been loaded."""
+        return all(each.current.live is not None for each in self.models)
 
     async def start(self) -> None:
         """Begin to load; returns at once, so that probes are answered from the start."""
@@ -52,14 +53,15 @@ class Lifecycle:
 
     async def _load(self) -> None:
         try:
-            model = await self.models.load_first()
+            loaded = [await each.load_first() for each in self.models]
         except BundleError as error:
             self._phase = "failed"
             self.on_failure(str(error))
             return
         if self._phase == "loading":  # a service that drains meanwhile stays not ready
             self._phase = "ready"
-        log.info("ready: %s version %s (%s on %s)", model.name, model.version, model.precision, model.device)
+        for model in loaded:
+            log.info("ready: %s version %s (%s on %s)", model.name, model.version, model.precision, model.device)
 
     def drain(self) -> None:
         """Be not ready from now on. Requests are still served, but no further model is tried."""

@@ -34,6 +34,12 @@ def _named_path(value: object) -> object:
 
 # An empty path would be the working directory.
 FilePath = Annotated[Path, BeforeValidator(_named_path)]
+
+
+def _listed(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
 AnyCase = BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)
 
 
@@ -112,6 +118,9 @@ class ModelSettings(_Group):
 
     bundle: FilePath = Path("models/jobs-v1")
     """Folder of the model that is live at the start."""
+    more_bundles: Annotated[tuple[FilePath, ...], BeforeValidator(_listed)] = ()
+    """Folders of further models, separated by commas: one for each further product. A request names a product by the
+    name in its bundle's manifest. They share the model thread, the store and the memory of all caches."""
     device: Annotated[Literal["auto", "cpu", "cuda"], AnyCase] = "auto"
     """Device of the model. `cuda` fails if there is no GPU; `auto` then uses the CPU."""
     gpu_run: Annotated[Literal["plain", "bound", "graphs", "tensorrt"], AnyCase] = "plain"

@@ -66,6 +66,7 @@ ROOMS = (
     room("service.rollout", 5, "numpy orjson prometheus_client"),
     room("service.audit", 5, "models numpy orjson cryptography"),
     room("service.lifecycle", 6, "models"),
+    room("service.products", 6, "models prometheus_client"),
     room("service.http", 7, "models fastapi starlette uvicorn uvloop httptools pydantic orjson numpy"),
     room("service.app", 8, "models fastapi starlette"),
     room("service.__main__", 9, "models uvicorn uvloop"),

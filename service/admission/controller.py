@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from service.admission.fair_share import FairShares, Share
 from service.batching.jobs import CostEstimate
 from service.errors import DeadlinePassed, Overloaded
 from service.observability.runtime import RuntimeProbe
@@ -24,10 +25,18 @@ NO_COST = CostEstimate(0.0, 0.0, 0.0)
 class Admission:
     """Compares the wait and a request's own cost with the time until its deadline.
 
-    `backlog_seconds` gives the present backlog, and `event_loop` the present lag of the event loop.
+    `backlog_seconds` gives the present backlog, `event_loop` the present lag of the event loop, and `share` what the
+    product of the requests may have of the model.
     """
 
-    def __init__(self, max_backlog_s: float, backlog_seconds: Callable[[], float], event_loop: RuntimeProbe) -> None:
+    def __init__(
+        self,
+        max_backlog_s: float,
+        backlog_seconds: Callable[[], float],
+        event_loop: RuntimeProbe,
+        share: Share | None = None,
+    ) -> None:
+        self.share = share or FairShares().of("")
         self._max_backlog_s = max_backlog_s
         self._backlog_seconds = backlog_seconds
         self._event_loop = event_loop
@@ -36,7 +45,11 @@ class Admission:
         """Raise DeadlinePassed or Overloaded unless the request can finish in time."""
         if request.deadline <= now:
             raise DeadlinePassed
-        self._check_wait(self.allowed_s(request.priority, request.deadline - now), estimate)
+        allowed_s = self.allowed_s(request.priority, request.deadline - now)
+        self._check_wait(allowed_s, estimate)
+        excess_s = self.share.excess_s(estimate.work_s, allowed_s, now)
+        if excess_s:
+            raise Overloaded(retry_after_s=excess_s, allowed_s=allowed_s)
 
     def check_unread(self, priority: Priority, deadline_s: float) -> float:
         """Raise Overloaded if the wait alone is too long for a request; returns its `allowed_s`."""
@@ -56,7 +69,7 @@ class Admission:
         result, while the wait leaves it half of its time.
         """
         wait_s = self._backlog_seconds() + LOOP_PASSES * self._event_loop.loop_lag_s
-        cost_s = estimate.prepare_s + estimate.encode_s + estimate.score_s + min(estimate.turn_s, wait_s)
+        cost_s = estimate.work_s + min(estimate.turn_s, wait_s)
         max_wait_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
         if allowed_s == 0.0 or wait_s > max_wait_s:
             raise Overloaded(retry_after_s=max(0.0, wait_s - max_wait_s), allowed_s=allowed_s)

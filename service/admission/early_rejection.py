@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from service.admission.controller import Admission
@@ -21,15 +21,20 @@ from service.request import Priority
 REMEMBERED_FRACTION = 0.1
 # Up to this much more time counts as no more: a part of the rejected request's time was gone when it was parsed.
 TOLERANCE = 1.1
+_MODEL = re.compile(rb'"model"\s*:\s*"([^"]*)"')
 _SHEDDABLE = re.compile(rb'"priority"\s*:\s*"sheddable"')
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a request needs: a backlog of at most `allowed_s`, and time for a body of `size` bytes."""
+    """What a request needs: a backlog of at most `allowed_s`, and time for a body of `size` bytes.
+
+    `product` is None in doubt.
+    """
 
     allowed_s: float
     size: int
+    product: str | None = ""
 
     def needs_no_less_than(self, other: Claim) -> bool:
         """Whether its deadline is no later and its body no smaller: then it is rejected if the other is."""
@@ -39,11 +44,15 @@ class Claim:
 class EarlyRejection:
     """Rejects requests before their bodies are read or parsed."""
 
-    def __init__(self, admission: Admission, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, admission: Admission, clock: Callable[[], float] = time.monotonic, products: Collection[str] = ()
+    ) -> None:
+        """`products` are the names of all products, the default one first."""
         self._admission = admission
         self._clock = clock
-        self._rejected = Claim(0.0, 0)
-        self._until = -math.inf
+        self._products = tuple(products)
+        self._rejected: dict[str | None, Claim] = {}
+        self._until: dict[str | None, float] = {}
 
     def before_body(self, deadline_s: float) -> None:
         """Raise Overloaded if not even a critical request could be admitted.
@@ -56,17 +65,34 @@ class EarlyRejection:
     def before_parsing(self, deadline_s: float, body: bytes) -> None:
         """Raise Overloaded if the backlog is too long for this request, or one that needs no more was just rejected."""
         allowed_s = self._admission.check_unread(priority_in(body), deadline_s)
-        left_s = self._until - self._clock()
-        if left_s > 0 and Claim(allowed_s, len(body)).needs_no_less_than(self._rejected):
+        claim = self.claim(allowed_s, body)
+        left_s = self._until.get(claim.product, -math.inf) - self._clock()
+        if left_s > 0 and claim.needs_no_less_than(self._rejected[claim.product]):
             raise Overloaded(retry_after_s=left_s)
+
+    def claim(self, allowed_s: float, body: bytes) -> Claim:
+        """What a request with this body needs."""
+        return Claim(allowed_s, len(body), product_in(body, self._products))
 
     def rejected(self, claim: Claim) -> None:
         """Remember a request that was parsed and rejected by admission."""
-        now = self._clock()
-        if now >= self._until:
-            self._rejected, self._until = claim, now + REMEMBERED_FRACTION * claim.allowed_s
-        elif self._rejected.needs_no_less_than(claim):
-            self._rejected = claim
+        now, product = self._clock(), claim.product
+        if product is None:
+            return
+        if now >= self._until.get(product, -math.inf):
+            self._rejected[product], self._until[product] = claim, now + REMEMBERED_FRACTION * claim.allowed_s
+        elif self._rejected[product].needs_no_less_than(claim):
+            self._rejected[product] = claim
+
+
+def product_in(body: bytes, products: Sequence[str]) -> str | None:
+    """The product that an unparsed body seems to name, or the default one; None in doubt."""
+    if len(products) < 2:
+        return ""
+    named = {match[1].decode(errors="replace") for match in _MODEL.finditer(body)} & set(products)
+    if not named:
+        return products[0]
+    return named.pop() if len(named) == 1 else None  # a field of a text may be called model as well
 
 
 def priority_in(body: bytes) -> Priority:

@@ -36,6 +36,11 @@ class CostEstimate:
     score_s: float
     turn_s: float = 0.0
 
+    @property
+    def work_s(self) -> float:
+        """Seconds of the request's own work."""
+        return self.prepare_s + self.encode_s + self.score_s
+
 
 @dataclass(frozen=True, slots=True)
 class Bisection:

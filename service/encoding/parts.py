@@ -9,6 +9,7 @@ from service.encoding.background import BackgroundEncoder
 from service.encoding.lookup import Lookup
 from service.encoding.single_flight import SingleFlight
 from service.encoding.slot_writer import SlotWriter
+from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import TextReader, TokenizerThread
 from service.observability.metrics import Metrics
 
@@ -26,3 +27,4 @@ class EncodingParts:
     candidates: SingleFlight
     background: BackgroundEncoder
     metrics: Metrics
+    token_cache: TokenCache

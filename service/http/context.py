@@ -11,31 +11,23 @@ from dataclasses import dataclass, field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.admission.quotas import Quotas
-from service.encoding.background import BackgroundEncoder
 from service.http.api_keys import Caller
 from service.http.request_limits import RequestLimits
 from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
-from service.registry.swap import ModelRegistry
+from service.products.product import Products
 from service.scoring.metrics import HeadScores
-from service.scoring.pipeline import Score
-from service.store.writes import BoundedWriter
 
 NOTE = "fitscore.note"
 
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """The parts of the app that routes use. `score` is the scoring pipeline with its wrappers."""
+    """The parts of the app that routes use."""
 
-    score: Score
+    products: Products
     limits: RequestLimits
-    quotas: Quotas | None
-    store: BoundedWriter
-    background: BackgroundEncoder
-    models: ModelRegistry
     lifecycle: Lifecycle
     metrics: Metrics
     head_scores: HeadScores

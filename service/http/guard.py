@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
-from service.admission.early_rejection import Claim, EarlyRejection
+from service.admission.early_rejection import EarlyRejection
 from service.http import header_limits
 from service.http.api_keys import ApiKeys, Caller
 from service.http.context import NO_NOTE, NOTE, RequestContext, ResponseNote
@@ -121,7 +121,7 @@ class RequestGuard:
 
         await self.app(scope, receive_again, exchange.send)
         if exchange.note.allowed_s:
-            self.early_rejection.rejected(Claim(exchange.note.allowed_s, len(body)))
+            self.early_rejection.rejected(self.early_rejection.claim(exchange.note.allowed_s, body))
 
     def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
         caller = self.keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
@@ -129,9 +129,6 @@ class RequestGuard:
         path = scope["path"]
         if path in self.hidden or (self.only is not None and path not in self.only):
             raise errors.NotFound
-        allowed = self.methods(path)
-        if allowed and scope["method"] not in allowed:
-            raise errors.MethodNotAllowed(allowed)
         if route != "probe":  # a prober addresses the service by IP, and learns nothing
             self.hosts.check(scope)
         if path not in OPEN and not (scope["method"] in ("GET", "HEAD") and path in self.pages):
@@ -139,6 +136,9 @@ class RequestGuard:
                 raise errors.Unauthorized
             if SCOPES.get(route, "score") not in caller.scopes:
                 raise errors.Forbidden
+        allowed = self.methods(path)
+        if allowed and scope["method"] not in allowed:
+            raise errors.MethodNotAllowed(allowed)
         header_limits.check_length(headers, self.limits)
         if (scope["method"], route) in WITH_BODY:
             header_limits.check_content(headers)

@@ -66,7 +66,7 @@ async def _render(request: Request, error: Exception) -> Response:
     if isinstance(error, ServiceError):
         return problem(error, request_id)
     if isinstance(error, RequestValidationError):
-        return problem(_invalid(error, request.app.state.context.models.current.live), request_id)
+        return problem(_invalid(error, request.app.state.context.products.default.models.current.live), request_id)
     if not isinstance(error, HTTPException):
         return problem(Internal(), request_id)
     # Starlette's own errors, such as an unknown route or method.

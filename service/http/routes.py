@@ -6,7 +6,6 @@ Scoring itself is behind `AppContext.score`; models, rollouts and the process ar
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from dataclasses import replace
 from typing import Annotated, Any
@@ -22,13 +21,13 @@ from service.http import schemas
 from service.http.answers.score import score_answer
 from service.http.answers.warnings import Warnings, count_texts, warnings_of
 from service.http.compat.documents import items_of
-from service.http.compat.rerank import header_of, relocated, request_of, response_of, sentences_of
+from service.http.compat.rerank import about_model, header_of, relocated, request_of, response_of, sentences_of
 from service.http.compat.schemas import RerankRequest, RerankResponse, TeiRank
 from service.http.context import AppContext, NotedResponse, RequestContext, ResponseNote
 from service.http.guard import ClientDisconnected
 from service.http.problems import DEADLINE_HEADER, problems
 from service.http.strict_json import StrictJsonRoute
-from service.observability.timings import Timings
+from service.products.product import Product
 from service.registry.loading import LiveModel
 from service.request import Item, ScoringRequest
 from service.scoring.blending import ScoringResult
@@ -41,7 +40,7 @@ GUARDED = (
 )  # fmt: skip
 WITH_BODY = (errors.NotJson, errors.Invalid, *GUARDED)
 SCORING = problems(
-    errors.UnsupportedMedia, errors.QuotaSpent, errors.NotReady, errors.Overloaded, errors.NotRecorded,
+    errors.NotFound, errors.UnsupportedMedia, errors.QuotaSpent, errors.NotReady, errors.Overloaded, errors.NotRecorded,
     errors.DeadlinePassed, *WITH_BODY,
 )  # fmt: skip
 RERANKING = problems(
@@ -77,12 +76,13 @@ Context = Annotated[AppContext, Depends(_app_context)]
 async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     """Score candidates for one member. The scores are in the order of the candidates."""
     app, context = _contexts(request)
+    product = app.products.named(body.model)
     candidates = [Item(each.id, _content(each, place)) for place, each in enumerate(body.candidates)]
     member = Item(body.member.id or "", body.member.text if body.member.fields is None else body.member.fields)
     app.limits.check(candidates, "/candidates")
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
     scoring_request = ScoringRequest(member, candidates, body.blend, deadline, body.priority, strict=body.strict)
-    result, warnings = await _score(scoring_request, request.receive, app, context)
+    result, warnings = await _score(scoring_request, request.receive, product, app, context)
     return _response(score_answer(candidates, result, warnings), result, context, app)
 
 
@@ -116,10 +116,13 @@ async def rerank(request: Request, body: RerankRequest) -> Response:
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
     try:
         scoring_request = request_of(body, candidates, deadline)
-        result, warnings = await _score(scoring_request, request.receive, app, context)
+        product = app.products.named_or_default(body.model)
+        result, warnings = await _score(scoring_request, request.receive, product, app, context)
     except errors.Invalid as error:
         raise relocated(error, body) from None
     sentences = sentences_of(body, result, warnings)
+    if len(app.products.names) > 1:
+        sentences += about_model(body.model, result)
     response = _response(response_of(body, result, sentences, context.id), result, context, app)
     response.headers.update(header_of(sentences) if body.documents is None else {})
     return response
@@ -130,38 +133,24 @@ def _contexts(request: Request) -> tuple[AppContext, RequestContext]:  # a depen
 
 
 async def _score(
-    request: ScoringRequest, receive: Receive, app: AppContext, context: RequestContext
+    request: ScoringRequest, receive: Receive, product: Product, app: AppContext, context: RequestContext
 ) -> tuple[ScoringResult, Warnings]:
-    """Charge the caller and score; a refused request is not charged.
-
-    Raises ClientDisconnected, and cancels the work, if the client disconnects.
-    """
+    """Score. Raises ClientDisconnected, and cancels the work, if the client disconnects."""
     request = replace(request, id=context.id, caller=context.caller.name)
     context.timings.lap("parse")
-    if app.quotas is not None:
-        app.quotas.take(request.caller, len(request.candidates), time.monotonic())
-    scoring = asyncio.ensure_future(app.score(request, context.timings))
+    scoring = asyncio.ensure_future(product.score(request, context.timings))
     disconnect = asyncio.ensure_future(receive())
     try:
         await asyncio.wait((scoring, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not scoring.done():
             raise ClientDisconnected
         result = scoring.result()
-    except errors.ServiceError as error:
-        if app.quotas is not None and _is_refusal(error, context.timings):
-            app.quotas.give_back(request.caller, len(request.candidates), time.monotonic())
-        raise
     finally:
         disconnect.cancel()
         scoring.cancel()
     warnings = warnings_of(result.readings, request.member, request.candidates, app.limits.max_text_chars)
     count_texts(app.metrics, result.readings, warnings)
     return result, warnings
-
-
-def _is_refusal(error: errors.ServiceError, timings: Timings) -> bool:
-    """Whether a request got no scores for want of capacity. One whose deadline passed during its work used capacity."""
-    return not (isinstance(error, errors.DeadlinePassed | errors.Incomplete) and "admit" in timings.stages)
 
 
 def _response(body: object, result: ScoringResult, context: RequestContext, app: AppContext) -> Response:
@@ -181,7 +170,12 @@ def _response(body: object, result: ScoringResult, context: RequestContext, app:
 @router.put(
     "/candidates",
     responses=problems(
-        errors.UnsupportedMedia, errors.Overloaded, errors.StoreUnavailable, errors.StoreFull, *WITH_BODY
+        errors.NotFound,
+        errors.UnsupportedMedia,
+        errors.Overloaded,
+        errors.StoreUnavailable,
+        errors.StoreFull,
+        *WITH_BODY,
     ),
 )
 async def put_candidates(body: schemas.PutCandidates, app: Context) -> schemas.PutResponse:
@@ -193,17 +187,19 @@ async def put_candidates(body: schemas.PutCandidates, app: Context) -> schemas.P
     candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
     app.limits.check(candidates, "/candidates")
     app.limits.check_lengths(candidates, "/candidates")
-    app.background.check_room(len(candidates))
-    await app.store.put({each.id: each.content for each in candidates if each.content is not None}, body.ttl_s)
-    await app.background.encode(candidates)
-    background = app.background
+    product = app.products.named(body.model)
+    background = product.encoding.background
+    background.check_room(len(candidates))
+    await product.store.put({each.id: each.content for each in candidates if each.content is not None}, body.ttl_s)
+    await background.encode(candidates)
     return schemas.PutResponse(upserted=len(candidates), waiting=background.unfinished, room=background.room)
 
 
-@router.get("/candidates:progress", responses=problems(*GUARDED))
-async def encoding_progress(app: Context) -> schemas.Progress:
+@router.get("/candidates:progress", responses=problems(errors.NotFound, *GUARDED))
+async def encoding_progress(app: Context, model: str | None = None) -> schemas.Progress:
     """Progress of the background encoding of stored candidates."""
-    return schemas.Progress(waiting=app.background.unfinished, room=app.background.room)
+    background = app.products.named(model).encoding.background
+    return schemas.Progress(waiting=background.unfinished, room=background.room)
 
 
 @router.delete(
@@ -211,21 +207,23 @@ async def encoding_progress(app: Context) -> schemas.Progress:
     status_code=204,
     responses=problems(errors.NotFound, errors.StoreUnavailable, errors.StoreFull, *GUARDED),
 )
-async def delete_candidate(candidate_id: str, app: Context) -> None:
+async def delete_candidate(candidate_id: str, app: Context, model: str | None = None) -> None:
     """Delete a stored candidate."""
-    if not await app.store.delete(candidate_id):
+    if not await app.products.named(model).store.delete(candidate_id):
         raise errors.NotFound("no candidate has this id")
 
 
 @router.get("/v1/models", responses=problems(*GUARDED))
 async def list_models(app: Context) -> schemas.ModelsResponse:
-    """List the live model, and the valid bundles in its folder."""
-    entries = [_entry(each, app) for each in await app.models.versions()]
-    return schemas.ModelsResponse(models=entries, fault=app.models.current.fault)
+    """List the live model of each product, and the valid bundles in its folder. The default product comes first."""
+    products = list(app.products)
+    entries = [_entry(each, product) for product in products for each in await product.models.versions()]
+    faults = {each.name: fault for each in products if (fault := each.models.current.fault)}
+    return schemas.ModelsResponse(models=entries, fault=faults.get(app.products.default.name), faults=faults)
 
 
-def _entry(model: LiveModel | Manifest, app: AppContext) -> schemas.ModelEntry:
-    named, current = (model.name, model.version), app.models.current
+def _entry(model: LiveModel | Manifest, product: Product) -> schemas.ModelEntry:
+    named, current = (model.name, model.version), product.models.current
     live, rollout = current.live, current.rollout
     tried = rollout is not None and (rollout.model.name, rollout.model.version) == named
     return schemas.ModelEntry(
@@ -237,38 +235,49 @@ def _entry(model: LiveModel | Manifest, app: AppContext) -> schemas.ModelEntry:
     )
 
 
-@router.post("/v1/models/{version}:activate", responses=problems(errors.NotFound, errors.Conflict, *GUARDED))
-async def activate_model(version: str, app: Context) -> schemas.ModelEntry:
+ACTIVATING = problems(errors.NotFound, errors.Conflict, *GUARDED)
+
+
+@router.post("/v1/models/{version}:activate", responses=ACTIVATING)
+@router.post("/v1/models/{name}/{version}:activate", responses=ACTIVATING)
+async def activate_model(version: str, app: Context, name: str | None = None) -> schemas.ModelEntry:
     """Load another version of the live model, verify it, warm it up, and make it live.
 
-    The old version stays live if any step fails.
+    The old version stays live if any step fails. Without a name it is a version of the default product.
     """
-    return _entry(await app.models.activate(version), app)
+    product = app.products.named(name)
+    return _entry(await product.models.activate(version), product)
 
 
 @router.post("/v1/models/{version}:shadow", responses=ROLLING_OUT)
-async def shadow_model(version: str, body: schemas.Share, app: Context) -> schemas.ModelEntry:
+@router.post("/v1/models/{name}/{version}:shadow", responses=ROLLING_OUT)
+async def shadow_model(version: str, body: schemas.Share, app: Context, name: str | None = None) -> schemas.ModelEntry:
     """Score a share of the requests with this version as well, after they were answered, and compare the scores.
 
     Callers do not see its scores. The rollout stops by itself if the version fails more often, is slower, or scores
     differently than the live model. A share of 0 stops it.
     """
-    return _entry(await app.models.roll_out(version, "shadow", body.share), app)
+    product = app.products.named(name)
+    return _entry(await product.models.roll_out(version, "shadow", body.share), product)
 
 
 @router.post("/v1/models/{version}:canary", responses=ROLLING_OUT)
-async def canary_model(version: str, body: schemas.Share, app: Context) -> schemas.ModelEntry:
+@router.post("/v1/models/{name}/{version}:canary", responses=ROLLING_OUT)
+async def canary_model(version: str, body: schemas.Share, app: Context, name: str | None = None) -> schemas.ModelEntry:
     """Answer a share of the requests with this version. The rollout stops by itself, as a shadow does."""
-    return _entry(await app.models.roll_out(version, "canary", body.share), app)
+    product = app.products.named(name)
+    return _entry(await product.models.roll_out(version, "canary", body.share), product)
 
 
-@router.post("/v1/models/{version}:rollback", responses=problems(errors.Conflict, *GUARDED))
-async def roll_back_model(version: str, app: Context) -> schemas.ModelEntry:
+@router.post("/v1/models/{version}:rollback", responses=ACTIVATING)
+@router.post("/v1/models/{name}/{version}:rollback", responses=ACTIVATING)
+async def roll_back_model(version: str, app: Context, name: str | None = None) -> schemas.ModelEntry:
     """Return from this version, the live one, to the previous one, which is still in memory.
 
     409 if this version is not live, so a repeated request changes nothing.
     """
-    return _entry(await app.models.roll_back(version), app)
+    product = app.products.named(name)
+    return _entry(await product.models.roll_back(version), product)
 
 
 @router.get("/livez", responses=NOT_YET)

@@ -76,6 +76,11 @@ ANSWER: JsonValue = {
 }
 
 
+ProductName = Annotated[
+    str | None, Field(description="Name of the bundle, where the service has several; without it the default one.")
+]
+
+
 class Strict(BaseModel):
     """A shape without further fields."""
 
@@ -114,6 +119,7 @@ class ScoreRequest(Strict):
     blend: dict[str, Weight] | None = Field(None, description="Weight of each head; the model's default without it.")
     deadline_ms: DeadlineMs | None = Field(None, description="Deadline in milliseconds from arrival.")
     priority: Priority = Field(Priority.default, description="Under overload, `sheddable` is rejected first.")
+    model: ProductName = None
     strict: StrictBool = Field(False, description="Refuse fields that the model's template does not have.")
 
 
@@ -182,6 +188,7 @@ class PutCandidates(Strict):
     ttl_s: Annotated[float, Field(gt=0, le=315_360_000, allow_inf_nan=False)] | None = Field(
         None, description="Seconds until the candidates expire; without it they do not."
     )
+    model: ProductName = None
 
 
 class Progress(Strict):
@@ -224,7 +231,8 @@ class ModelsResponse(Strict):
     """The live model and the models that can be activated."""
 
     models: list[ModelEntry]
-    fault: str | None = Field(None, description="Why the last rollout stopped by itself.")
+    fault: str | None = Field(None, description="Why the last rollout of the default product stopped by itself.")
+    faults: dict[str, str] = Field({}, description="The same for each product, by its name.")
 
 
 class Probe(Strict):

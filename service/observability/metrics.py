@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 
 from service.observability.runtime import RuntimeProbe
@@ -94,7 +94,6 @@ class Metrics:
         self.run_errors = self._counter("session_run_errors", "Failed model runs by kind", kind=failures)
         self.alive = self._gauge("engine_alive", "1 while the model thread works")
         self.ready = self._gauge("ready", "1 while the service accepts requests")
-        self.model = Info("fitscore_model", "The live model", registry=self.registry)
 
     def _name_state(self) -> None:
         self.queue_items = self._gauge("queue_items", "Items in the queue: pairs, texts or blocks of candidates")

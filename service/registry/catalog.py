@@ -23,6 +23,15 @@ def installed(folder: Path) -> list[Manifest]:
     return found
 
 
+def stated_name(path: Path) -> str:
+    """The name that a bundle's manifest states; the folder's name if it states none, which loading then refuses."""
+    try:
+        name = json.loads((path / MANIFEST).read_bytes())["name"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return path.name
+    return name if isinstance(name, str) else path.name
+
+
 @dataclass(frozen=True, slots=True)
 class FoundBundle:
     """A folder whose manifest states a name and a version, and the manifest's SHA-256."""

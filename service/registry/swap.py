@@ -70,23 +70,36 @@ class CurrentModel:
 class ModelRegistry:
     """Loads the versions of one model and makes one of them live. One change at a time.
 
+    `loading` is held while a bundle is loaded: memory is checked for one bundle at a time, whichever model it is of.
+
     `load` turns a bundle into a model. `try_out` comes before every load but the first, and raises for a bundle that
     must not be loaded beside the live model.
     """
 
-    def __init__(self, current: CurrentModel, engine: Engine, *, bundle: Path, load: Load, try_out: TryOut) -> None:
+    def __init__(
+        self,
+        current: CurrentModel,
+        engine: Engine,
+        *,
+        bundle: Path,
+        load: Load,
+        try_out: TryOut,
+        loading: asyncio.Lock,
+    ) -> None:
         self.current = current
         self._engine = engine
         self._bundle = bundle
         self._load = load
         self._try_out = try_out
+        self._loading = loading
         self._previous: LiveModel | None = None  # kept in memory, so that a rollback needs no load
         self._changing = asyncio.Lock()
 
     async def load_first(self) -> LiveModel:
         """Load the configured bundle and make it live. Raises BundleError with one sentence."""
         try:
-            model = await self._load_warm(self._bundle)
+            async with self._loading:
+                model = await self._load_warm(self._bundle)
         except Exception as error:  # a bundle can make the runtime raise anything
             raise BundleError(load_failure(error, self._bundle)) from error
         self.current.swap(model)
@@ -156,8 +169,9 @@ class ModelRegistry:
             raise NotFound("no bundle of the live model has this version")
         path = found.path
         try:
-            await asyncio.to_thread(self._try_out, path)
-            return await self._load_warm(path)
+            async with self._loading:
+                await asyncio.to_thread(self._try_out, path)
+                return await self._load_warm(path)
         except Exception as error:  # as above; the caller learns the bundle's own folder, and no more of the disk
             sentence = load_failure(error, path)
             log.error("activation failed: %s", sentence)

@@ -20,6 +20,7 @@ import orjson
 
 from service.errors import DeadlinePassed, ServiceError
 from service.observability.timings import Timings
+from service.registry.loading import LiveModel
 from service.registry.swap import CurrentModel, Rollout
 from service.request import Item, ItemStatus, Priority, ScoringRequest
 from service.rollout.guardrails import WindowStats, fault_of
@@ -96,6 +97,11 @@ class RolloutRouter:
         self._shadows.add(task)
         task.add_done_callback(self._shadows.discard)
         return result
+
+    @property
+    def live(self) -> LiveModel | None:
+        """The live model."""
+        return self._current.live
 
     def comparison(self) -> Comparison | None:
         """The comparison of the present rollout, if there is one."""

@@ -54,6 +54,7 @@ class ScoringPipeline:
         estimate = inputs.estimate(request, arrived)
         self._admission.admit(request, estimate, arrived)
         timings.lap("admit")
+        self._admission.share.hold(estimate.work_s)
         try:
             prepared = await inputs.prepare(request, estimate, timings)
             if request.refuse_cut:
@@ -69,6 +70,8 @@ class ScoringPipeline:
             result = await self._engine.submit(job)
         except EngineDead:
             raise NotReady("the model cannot run any more") from None
+        finally:
+            self._admission.share.release(estimate.work_s)
         timings.lap("queue")
         timings.split("queue", "model", result.model_s)
         scores = blend(model, prepared, result.outcomes, weights, len(request.candidates))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from service.store.interface import DurableSlotStore, SlotStore, TextStore
 from service.store.lmdb_store import LmdbTextStore
 from service.store.memory_store import MemorySlotStore, MemoryTextStore
 from service.store.redis_store import RedisSlotStore, RedisTextStore, connect
+from service.store.shelves import DEFAULT, ProductTexts, Shelf
 from service.store.tiering import Breakers, GuardedTexts, TieredSlots
 
 REDIS_TIMEOUT_S = 0.01
@@ -43,66 +44,88 @@ class StoreReport:
 
 
 class Store:
-    """Candidates' texts and slots behind circuit breakers. `durable` slots outlive the process."""
+    """Candidates' texts and slots behind circuit breakers. `durable` slots outlive the process.
+
+    Each product of `products` has a shelf, with a share of `slots_bytes` in memory; the first is the default product.
+    """
 
     def __init__(
         self,
         texts: TextStore,
-        memory: MemorySlotStore,
+        slots_bytes: int,
         durable: DurableSlotStore | None = None,
         breakers: Breakers | None = None,
+        products: Sequence[str] = (DEFAULT,),
     ) -> None:
         self._breakers = breakers or Breakers()
-        self._memory = memory
         self.durable = durable
-        self._tiers = None if durable is None else TieredSlots(memory, durable, self._breakers)
         self._usages = (Usage(0, 0), Usage(0, 0))
-        self.texts: TextStore = texts if durable is None else GuardedTexts(texts, self._breakers)
-        self.slots: SlotStore = self._tiers or memory
+        self._texts: TextStore = texts if durable is None else GuardedTexts(texts, self._breakers)
+        self._memories = [MemorySlotStore(slots_bytes // len(products)) for _ in products]
+        self._tiers = [] if durable is None else [TieredSlots(each, durable, self._breakers) for each in self._memories]
+        slots: Sequence[SlotStore] = self._tiers or self._memories
+        self.shelves = {
+            name: Shelf(ProductTexts(self._texts, name if number else DEFAULT), each)
+            for number, (name, each) in enumerate(zip(products, slots, strict=True))
+        }
+        default = next(iter(self.shelves.values()))
+        self.texts, self.slots = default.texts, default.slots
 
     def report(self) -> StoreReport:
         """Figures for the metrics; never waits and never raises."""
         with contextlib.suppress(StoreDown):  # then the last usage counts
-            self._usages = self.texts.usage(), self.slots.usage()
-        hits = self._tiers.hits if self._tiers else 0
+            self._usages = self._texts.usage(), self._slots_usage()
+        hits = sum(each.hits for each in self._tiers)
+        in_memory = [each.usage() for each in self._memories]
         return StoreReport(
             up=self._breakers.up,
             errors=self._breakers.errors,
-            damaged=self.texts.damaged + (self.durable.damaged if self.durable else 0),
+            damaged=self._texts.damaged + (self.durable.damaged if self.durable else 0),
             texts=self._usages[0],
             slots=self._usages[1],
-            memory=self._memory.usage(),
-            memory_hits=self._memory.hits,
+            memory=Usage(sum(each.entries for each in in_memory), sum(each.bytes for each in in_memory)),
+            memory_hits=sum(each.hits for each in self._memories),
             store_hits=hits,
-            misses=self._memory.misses - hits,
+            misses=sum(each.misses for each in self._memories) - hits,
         )
+
+    def _slots_usage(self) -> Usage:
+        """Usage of the durable slots, which all products share, or else of those in memory."""
+        if self.durable is not None:
+            return self.durable.usage()
+        usages = [each.usage() for each in self._memories]
+        return Usage(sum(each.entries for each in usages), sum(each.bytes for each in usages))
 
     def maintain(self) -> None:
         """Delete expired texts. Call it periodically; never raises for a store that is down or has no room."""
         with contextlib.suppress(StoreError):  # the breaker has logged it; a full disk takes no deletions either
-            self.texts.sweep()
+            self._texts.sweep()
 
     def keep_only(self, models: Collection[bytes]) -> int:
         """Drop the durable slots of all other models; returns how many. Raises StoreDown."""
         return 0 if self.durable is None else self.durable.keep_only(models)
 
     def close(self) -> None:
-        self.texts.close()
+        self._texts.close()
         if self.durable is not None:
             self.durable.close()
 
 
-def open_store(settings: StoreSettings, clock: Callable[[], float] = time.time) -> Store:
-    """Open the store of the settings. In Redis the server's own limit bounds texts and durable slots.
+def open_store(
+    settings: StoreSettings, clock: Callable[[], float] = time.time, products: Sequence[str] = (DEFAULT,)
+) -> Store:
+    """Open the store of the settings, with a shelf for each product.
+
+    In Redis the server's own limit bounds texts and durable slots.
 
     Raises StoreDown for a folder that cannot be used. A Redis server may be down at first.
     """
     kind, _, folder = settings.url.partition(":")
-    memory = MemorySlotStore(settings.slots_bytes)
+    memory = settings.slots_bytes
     if kind == "memory":
-        return Store(MemoryTextStore(settings.texts_bytes, clock), memory)
+        return Store(MemoryTextStore(settings.texts_bytes, clock), memory, products=products)
     if kind == "lmdb":
         texts = LmdbTextStore(Path(folder) / "texts", settings.texts_bytes, clock)
-        return Store(texts, memory, SlotFile(Path(folder) / IN_STORE, settings.slots_file_bytes))
+        return Store(texts, memory, SlotFile(Path(folder) / IN_STORE, settings.slots_file_bytes), products=products)
     client = connect(settings.url, REDIS_TIMEOUT_S)
-    return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client))
+    return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client), products=products)

@@ -23,6 +23,7 @@ BODIES: dict[str, dict[str, object]] = {
         "blend": {"relevance": 1},
         "deadline_ms": 5000,
         "priority": "default",
+        "model": None,
         "strict": False,
     },
     "/rerank": {
@@ -35,7 +36,7 @@ BODIES: dict[str, dict[str, object]] = {
         "deadline_ms": 600_000,
         "priority": "default",
     },
-    "/candidates": {"candidates": [{"id": "a", "text": "chef"}]},
+    "/candidates": {"candidates": [{"id": "a", "text": "chef"}], "model": None},
 }
 HEADERS = (
     "Authorization", "Content-Type", "Content-Encoding", "X-Request-Id", "X-Deadline-Ms", "Host", "Accept", "Cookie",

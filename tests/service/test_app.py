@@ -199,7 +199,7 @@ def test_refused_requests_are_not_charged(serve: Serve) -> None:
     running = serve(quota_pairs_per_s=0.001, quota_burst=len(CANDIDATES), max_backlog_s=0)
     answers = [running.score() for _ in range(4)]
     assert {answer.json()["type"] for answer in answers} == {"urn:fitscore:overloaded"}
-    quotas = running.app.context.quotas
+    quotas = running.app.context.products.default.quotas
     assert quotas is not None
     quotas.take("anyone", len(CANDIDATES), time.monotonic())  # its whole burst is left
 

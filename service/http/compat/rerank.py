@@ -93,6 +93,14 @@ def log_odds(probability: float) -> float:
 # Warnings: what is not honoured, what is cut, and what could not be read.
 
 
+def about_model(named: str | None, result: ScoringResult) -> list[str]:
+    """A warning where the request names another model than the one that answers: callers of other APIs do."""
+    model = result.model
+    if named in (None, "", model.name, f"{model.name}-v{model.version}"):
+        return []
+    return [f"the model that the request names is not served here: {model.name} answers"]
+
+
 def sentences_of(body: RerankRequest, result: ScoringResult, warnings: Warnings) -> list[str]:
     """Warnings in sentences, as the rerank shapes have them."""
     found = list(_about_options(body))

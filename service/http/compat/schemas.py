@@ -61,7 +61,9 @@ class RerankRequest(BaseModel):
     )
     max_tokens_per_doc: Count | None = Field(None, description="Cohere: read at most this many tokens of a document.")
     max_chunks_per_doc: Count | None = Field(None, description="Not supported: a warning says so.")
-    model: str | None = Field(None, description="No effect: the live model answers.")
+    model: str | None = Field(
+        None, description="Name of the bundle. The default one answers for any other name, with a warning."
+    )
     deadline_ms: DeadlineMs | None = Field(None, description="Deadline in milliseconds from arrival.")
     priority: Priority | None = Field(None, description="Under overload, `sheddable` is rejected first.")
 

@@ -21,7 +21,10 @@ def test_the_document_has_every_route(document: dict[str, Any]) -> None:
     assert set(document["paths"]) == {
         "/score", "/rerank", "/candidates", "/candidates:progress", "/candidates/{candidate_id}", "/v1/models",
         "/v1/models/{version}:activate", "/v1/models/{version}:rollback",
-        "/v1/models/{version}:shadow", "/v1/models/{version}:canary", "/livez", "/readyz", "/startupz", "/metrics",
+        "/v1/models/{version}:shadow", "/v1/models/{version}:canary",
+        "/v1/models/{name}/{version}:activate", "/v1/models/{name}/{version}:rollback",
+        "/v1/models/{name}/{version}:shadow", "/v1/models/{name}/{version}:canary",
+        "/livez", "/readyz", "/startupz", "/metrics",
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def test_every_label_exists_before_anything_has_happened() -> None:
     assert 'fitscore_gc_pause_seconds_count{generation="2"}' in found
     plain = (
         "queue_items backlog_seconds token_cache_hits_total token_cache_misses_total token_cache_bytes engine_alive"
-        " event_loop_lag_seconds_count model_info"
+        " event_loop_lag_seconds_count"
     )
     assert {f"fitscore_{name}" for name in plain.split()} <= set(found)
     by_lane = "batch_items_count batch_duration_seconds_count batch_padding_ratio_count"

@@ -9,7 +9,6 @@ from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, content_key, model_key
 from service.settings import StoreSettings
 from service.store.factory import Store, open_store
-from service.store.memory_store import MemorySlotStore
 from service.store.redis_store import TEXTS, RedisSlotStore, RedisTextStore
 from service.store.tiering import Breakers
 from tests.support.redis_server import RedisServer
@@ -85,7 +84,7 @@ def test_the_store_recovers_after_an_outage_of_the_server(redis_binary: str) -> 
     server = RedisServer(redis_binary)
     server.start()
     client = server.client()
-    store = Store(RedisTextStore(client), MemorySlotStore(10_000), RedisSlotStore(client), Breakers(open_s=0.0))
+    store = Store(RedisTextStore(client), 10_000, RedisSlotStore(client), Breakers(open_s=0.0))
     key = content_key(MODEL, "nurse")
     store.texts.put({"j-1": "nurse"})
     store.slots.put_many({key: slots_of(1)})

@@ -8,7 +8,7 @@ import pytest
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, Usage
 from service.store.factory import Store
-from service.store.memory_store import MemorySlotStore, MemoryTextStore
+from service.store.memory_store import MemoryTextStore
 from service.store.tiering import OPEN_S, Breakers
 from tests.support.fakes import Clock
 
@@ -64,7 +64,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(back: FakeBackEnd, clock: Clock) -> Store:
-    return Store(MemoryTextStore(10_000), MemorySlotStore(100_000), back, Breakers(clock))
+    return Store(MemoryTextStore(10_000), 100_000, back, Breakers(clock))
 
 
 def there(store: Store, keys: Sequence[bytes] = KEYS) -> list[bool]:

@@ -1,0 +1,95 @@
+"""A product, and the products of a process by name. Wiring is in `wiring.py`; no behaviour of HTTP is known here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from service.admission.controller import Admission
+from service.admission.quotas import Quotas
+from service.encoding.parts import EncodingParts
+from service.errors import DeadlinePassed, Incomplete, NotFound, QuotaSpent, ServiceError
+from service.observability.timings import Timings
+from service.products.counts import ProductCounts
+from service.registry.swap import ModelRegistry
+from service.request import ScoringRequest
+from service.rollout.router import RolloutRouter
+from service.scoring.blending import ScoringResult
+from service.scoring.pipeline import Score
+from service.store.writes import BoundedWriter
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Product:
+    """A named bundle and all that belongs to it alone. `scoring` is the rollout router with its wrappers."""
+
+    name: str
+    models: ModelRegistry
+    router: RolloutRouter
+    scoring: Score
+    encoding: EncodingParts
+    store: BoundedWriter
+    quotas: Quotas | None
+    admission: Admission
+    counts: ProductCounts = field(default_factory=ProductCounts)
+
+    async def score(self, request: ScoringRequest, timings: Timings) -> ScoringResult:
+        """Charge the caller, score and count. A refused request is not charged. Raises the errors of `scoring`."""
+        num_pairs = len(request.candidates)
+        try:
+            if self.quotas is not None:
+                self.quotas.take(request.caller, num_pairs, time.monotonic())
+            result = await self.scoring(request, timings)
+        except ServiceError as error:
+            self.counts.failed(error)
+            if self.quotas is not None and _is_refusal(error, timings):
+                self.quotas.give_back(request.caller, num_pairs, time.monotonic())
+            raise
+        except asyncio.CancelledError:
+            self.counts.requests["cancelled"] += 1
+            raise
+        except Exception:
+            self.counts.requests["error"] += 1
+            raise
+        self.counts.scored(result, timings.stages.get("model", 0.0))
+        return result
+
+
+def _is_refusal(error: ServiceError, timings: Timings) -> bool:
+    """Whether a request was charged and got no scores for want of capacity.
+
+    One whose deadline passed during its work has used capacity.
+    """
+    if isinstance(error, QuotaSpent):
+        return False
+    return not (isinstance(error, DeadlinePassed | Incomplete) and "admit" in timings.stages)
+
+
+class Products:
+    """All products of a process; the first one is the default."""
+
+    def __init__(self, products: Sequence[Product]) -> None:
+        self.default = products[0]
+        self._by_name = {product.name: product for product in products}
+
+    def __iter__(self) -> Iterator[Product]:
+        return iter(self._by_name.values())
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._by_name)
+
+    def named(self, name: str | None) -> Product:
+        """The product with this name, the default one for None. Raises NotFound."""
+        if name is None:
+            return self.default
+        product = self._by_name.get(name)
+        if product is None:
+            raise NotFound("no bundle has this name; GET /v1/models lists them")
+        return product
+
+    def named_or_default(self, name: str | None) -> Product:
+        """The product with this name, else the default one: callers of other APIs name models of their own."""
+        return self._by_name.get(name or "", self.default)
