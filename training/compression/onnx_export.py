@@ -62,12 +62,17 @@ class EncoderGraph(nn.Module):
         self.student = student
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        """i64[N, T] each -> vector [N, D], slots [N, S, D], and keys_values [N, L, 2, A, T, K] unless L is 0."""
+        """i64[N, T] each -> vector [N, X], slots [N, S, D], and keys_values [N, L, 2, A, T, K] unless L is 0.
+
+        Slots of items are i8.
+        """
         encoding = self.student.encode(input_ids, attention_mask)
-        vector_ND = encoding.vector.to(encoding.states.dtype)
+        vector_NX = self.student.member(encoding, attention_mask)
         slots_NSD = self.student.slots(encoding, attention_mask)
+        if self.student.shape.width is not None:
+            slots_NSD = slots_NSD.to(torch.int8)
         keys_values = self.student.keys_values(encoding, attention_mask)
-        return (vector_ND, slots_NSD) if keys_values is None else (vector_ND, slots_NSD, keys_values)
+        return (vector_NX, slots_NSD) if keys_values is None else (vector_NX, slots_NSD, keys_values)
 
 
 class ScoreGraph(nn.Module):
@@ -80,7 +85,7 @@ class ScoreGraph(nn.Module):
     def forward(
         self, vector: Tensor, slots: Tensor, keys_values: Tensor | None = None, member_mask: Tensor | None = None
     ) -> Tensor:
-        """Vector [M, D], slots [M, C, S, D], keys_values [M, L, 2, A, T, K], member_mask i64[M, T] -> f32[M, C, H]."""
+        """Vector [M, X], slots [M, C, S, D], keys_values [M, L, 2, A, T, K], member_mask i64[M, T] -> f32[M, C, H]."""
         logits_MCH: Tensor = self.scorer(vector, slots, keys_values, member_mask)
         return logits_MCH.float()
 
@@ -108,18 +113,18 @@ def _texts(names: tuple[str, ...]) -> dict[str, tuple[Tensor, dict[int, str]]]:
 
 
 def _score(student: SplitStudent) -> Traced:
-    members, candidates, length, shape = 2, 3, 5, student.shape
-    config, dtype = student.backbone.config, student.backbone.dtype
-    width, heads = config.hidden_size, config.num_attention_heads
-    slots = torch.randn(members, candidates, shape.pooled + 1, width, dtype=dtype)
+    """Example inputs are what the student's own encoder gives."""
+    members, candidates = 2, 3
+    ids = torch.ones(members * candidates, 5, dtype=torch.long)
+    with torch.inference_mode():
+        vector, slots, *keys_values = (each.clone() for each in EncoderGraph(student)(ids, torch.ones_like(ids)))
     inputs = {
-        "vector": (torch.randn(members, width, dtype=dtype), {0: "members"}),
-        "slots": (slots, {0: "members", 1: "candidates"}),
+        "vector": (vector[:members], {0: "members"}),
+        "slots": (slots.unflatten(0, (members, candidates)), {0: "members", 1: "candidates"}),
     }
-    if shape.joint_layers:
-        keys_values = torch.randn(members, shape.joint_layers, 2, heads, length, width // heads, dtype=dtype)
-        inputs["keys_values"] = (keys_values, {0: "members", 4: "length"})
-        inputs["member_mask"] = (torch.ones(members, length, dtype=torch.long), {0: "members", 1: "length"})
+    if keys_values:
+        inputs["keys_values"] = (keys_values[0][:members], {0: "members", 4: "length"})
+        inputs["member_mask"] = (torch.ones_like(ids[:members]), {0: "members", 1: "length"})
     return Traced("score", ("score",), ScoreGraph(student), inputs, ("logits",))
 
 

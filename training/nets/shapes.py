@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Pooling = Literal["means", "firsts", "queries"]
-"""How runs of tokens become slots: each run's mean, its first token, or a learnt query that starts at its run."""
+Pooling = Literal["means", "firsts", "queries", "items"]
+"""How tokens become slots: the mean of each of equal runs, its first token, a learnt query that starts at its run; or
+the mean of each list item and clause.
+"""
 
 
 @dataclass(frozen=True)
@@ -22,18 +24,25 @@ class SplitShape:
     joint_layers: int
     feed_forward: int | None = None
     pooling: Pooling = "means"
+    width: int | None = None
+    """Numbers of a slot; items only, whose state is int8. the others are as wide as the backbone."""
 
     @property
     def depth(self) -> int:
         """How many of the encoder's last layers are above the states that slots are made from.
 
-        At least 1, so that shapes without joint layers share cached encodings with shapes of one.
+        At least 1, so that shapes without joint layers share cached encodings with shapes of one. Items are made from
+        the last states.
         """
+        if self.pooling == "items":
+            return 0
         return max(1, self.joint_layers)
 
     def __post_init__(self) -> None:
         if (self.pooled == 0) != (self.joint_layers == 0):
             raise ValueError("pooled slots and joint layers go together: both or neither must be 0")
+        if (self.pooling == "items") != (self.width is not None):
+            raise ValueError("slots of items, and no others, have a width of their own")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,17 +26,11 @@ from models.text import Pair, TextEncoder
 from training.files import complete, read_json, write_json
 from training.nets.cross_encoder import NEVER, SCALE, CrossEncoder, new_cross_encoder, pool
 from training.nets.inference import to_tensors
+from training.nets.item_scorer import ItemScorer
+from training.nets.items import Encoding
 from training.nets.joint_layer import JointLayer, copied_layer
 from training.nets.pooling import new_pooling
 from training.nets.shapes import SplitShape
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """Encoded texts: `vector` f32[N, D], normalised, and `states` f32[N, T, D] before the last `depth` layers."""
-
-    vector: Tensor
-    states: Tensor
 
 
 class JointScorer(nn.Module):
@@ -72,8 +65,14 @@ class JointScorer(nn.Module):
             return vector_N1D
         return torch.cat([vector_N1D, self.pooling(encoding.states, mask_NT)], dim=1)
 
-    def keys_values(self, states_MTD: Tensor, mask_MT: Tensor) -> Tensor:
+    def member(self, encoding: Encoding, mask_MT: Tensor) -> Tensor:
+        """What is no token of members: their embedding [M, D]."""
+        del mask_MT
+        return encoding.vector.to(encoding.states.dtype)
+
+    def keys_values(self, encoding: Encoding, mask_MT: Tensor) -> Tensor:
         """Keys and values of members for the joint layers: [M, L, 2, A, T, K]."""
+        states_MTD = encoding.states
         bias_MT = _key_bias(mask_MT, states_MTD.dtype)
         found = []
         for index, layer in enumerate(self.joint_layers):
@@ -105,10 +104,10 @@ class JointScorer(nn.Module):
 class SplitStudent(nn.Module):
     """An encoder that reads each side alone, and the joint scorer."""
 
-    def __init__(self, backbone: PreTrainedModel, scorer: JointScorer, shape: SplitShape) -> None:
+    def __init__(self, backbone: PreTrainedModel, scorer: JointScorer | ItemScorer, shape: SplitShape) -> None:
         super().__init__()
         self.backbone = backbone
-        self.scorer = scorer
+        self.scorer: Any = scorer  # a protocol cannot say that both are torch modules too
         self.shape = shape
 
     @property
@@ -119,20 +118,29 @@ class SplitStudent(nn.Module):
         """Texts i64[N, T] of either side."""
         out = self.backbone(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
         states = out.hidden_states[-1 - self.shape.depth]
-        return Encoding(pool(out.last_hidden_state, attention_mask), states)
+        vector = pool(out.last_hidden_state, attention_mask)
+        if isinstance(self.scorer, ItemScorer):
+            return Encoding(vector, states, self.scorer.items(input_ids, attention_mask))
+        return Encoding(vector, states)
 
     def slots(self, encoding: Encoding, mask_NT: Tensor) -> Tensor:
         """Slots of candidates: [N, S, D]."""
-        return self.scorer.slots(encoding, mask_NT)
+        found: Tensor = self.scorer.slots(encoding, mask_NT)
+        return found
+
+    def member(self, encoding: Encoding, mask_MT: Tensor) -> Tensor:
+        """What is no token of members: [M, X]."""
+        found: Tensor = self.scorer.member(encoding, mask_MT)
+        return found
 
     def keys_values(self, encoding: Encoding, mask_MT: Tensor) -> Tensor | None:
         """Keys and values of members; None without joint layers."""
-        return self.scorer.keys_values(encoding.states, mask_MT) if self.shape.joint_layers else None
+        return self.scorer.keys_values(encoding, mask_MT) if self.shape.joint_layers else None
 
     @property
     def head_layers(self) -> list[nn.Module]:
         """Modules with one row of weight and bias per head, the one that weighs the embeddings first."""
-        return [self.scorer, self.scorer.readout[-1]] if self.scorer.layers else [self.scorer]
+        return [self.scorer, self.scorer.readout[-1]] if self.shape.joint_layers else [self.scorer]
 
     @torch.inference_mode()
     def reference_logits(self, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
@@ -142,7 +150,7 @@ class SplitStudent(nn.Module):
         candidates = to_tensors(encoder.collate_sides([pair.candidate for pair in pairs]), device)
         encoding, mask = self.encode(**members), members["attention_mask"]
         slots = self.slots(self.encode(**candidates), candidates["attention_mask"]).unsqueeze(1)
-        logits: Tensor = self.scorer(encoding.vector, slots, self.keys_values(encoding, mask), mask)
+        logits: Tensor = self.scorer(self.member(encoding, mask), slots, self.keys_values(encoding, mask), mask)
         return logits[:, 0].numpy()
 
     def apart(self) -> CrossEncoder:
@@ -168,16 +176,20 @@ def load_split_student(folder: Path) -> SplitStudent:
     """Read back what `SplitStudent.save` wrote."""
     weights = load_file(folder / "scorer.safetensors")
     start = new_cross_encoder(str(folder), len(weights["bias"]))
-    student = new_split_student(start, SplitShape(**read_json(folder / "shape.json")))
+    shape = SplitShape(**read_json(folder / "shape.json"))
+    student = new_split_student(start, shape, weights.get("items.separators", torch.empty(0)).tolist())
     student.scorer.load_state_dict(weights)
     return student
 
 
-def new_split_student(teacher: CrossEncoder, shape: SplitShape) -> SplitStudent:
+def new_split_student(teacher: CrossEncoder, shape: SplitShape, separators: Sequence[int] = ()) -> SplitStudent:
     """Initialize from a teacher that reads both sides apart: its encoder, its weights of the cosine, and copies of its
-    last layers as the joint layers.
+    last layers as the joint layers. Slots of items are divided at the token ids `separators`.
     """
     backbone: Any = copy.deepcopy(teacher.backbone)
+    if shape.width is not None:
+        items = ItemScorer(teacher.weight.float(), teacher.bias.float(), shape.pooled, shape.width, separators)
+        return SplitStudent(backbone, items, shape)
     config = backbone.config
     first = config.num_hidden_layers - shape.joint_layers
     layers = [copied_layer(each, config, shape.feed_forward) for each in backbone.encoder.layer[first:]]

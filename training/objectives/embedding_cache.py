@@ -20,7 +20,8 @@ from tqdm import tqdm
 from models.text import TextEncoder, TokenIds
 from training.files import complete
 from training.nets.inference import MULTIPLE, in_length_order, to_tensors
-from training.nets.split_student import Encoding, SplitStudent
+from training.nets.items import Encoding
+from training.nets.split_student import SplitStudent
 from training.trainer.precision import autocast
 
 SHARD = 2048

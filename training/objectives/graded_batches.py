@@ -1,0 +1,141 @@
+"""Training of a split student, encoder and all, on grades and soft labels: every member of a batch meets every
+candidate of it, and each text is encoded once.
+
+Labels of a list by head: `<head>` the grade / 4, `<head>_answerable` 1 or 0, and the same names with `_soft` what a
+teacher says; NaN where unknown. L lists, U distinct candidate texts of a batch, C candidates of the longest list, H
+outputs, S rows of a state of D numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.text import TextEncoder, TokenIds
+from training.data.lists import CandidateList
+from training.nets.inference import MULTIPLE, in_length_order, to_tensors
+from training.nets.split_student import SplitStudent
+from training.objectives.in_batch_negatives import distinct_candidates
+from training.objectives.losses import list_kl
+from training.objectives.pairwise import ListLabels, label_lists
+from training.trainer.distributed import Objective
+from training.trainer.precision import autocast
+
+GAIN_STEPS = 4
+"""Grades above 0: the gain of a grade g is 2^g - 1."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weight of each term beside the pointwise one, and of each output in it (absent: 1)."""
+
+    outputs: Mapping[str, float] = field(default_factory=dict)
+    pairs: float = 0.5
+    """Pairs of one list in order, for each graded head."""
+    lists: float = 0.3
+    """The first head's list as a whole, by gains of 2^g - 1."""
+    others: float = 0.1
+    """The same with the batch's other candidates, which count as not fitting."""
+    soft: float = 1.0
+    """Soft labels, where there are any."""
+
+
+def graded_batches(
+    student: SplitStudent, encoder: TextEncoder, outputs: Sequence[str], weights: Weights | None = None
+) -> Objective:
+    """Mean over outputs of cross-entropy to grades and soft labels, plus the ranking terms of `weights`.
+
+    `outputs` names the student's heads in order; the first one ranks.
+    """
+    weights = weights or Weights()
+
+    def objective(lists: Sequence[CandidateList]) -> Tensor:
+        logits_LUH, columns_LC = score_batch(student, encoder, lists)
+        logits_LCH = logits_LUH.take_along_dim(columns_LC.unsqueeze(-1), dim=1)
+        labels = label_lists(lists, logits_LUH.device)
+        total = logits_LCH.new_zeros(())
+        share = sum(weights.outputs.get(name, 1.0) for name in outputs)
+        for index, name in enumerate(outputs):
+            term = _output_loss(logits_LCH[..., index], labels, name, weights)
+            total = total + term * (weights.outputs.get(name, 1.0) / share)
+        return total + _list_loss(logits_LUH[..., 0], columns_LC, labels, outputs[0], weights)
+
+    return objective
+
+
+def _output_loss(logits_LC: Tensor, labels: ListLabels, name: str, weights: Weights) -> Tensor:
+    target_LC, known_LC = labels.targets[name], labels.masks[name]
+    loss = _cross_entropy(logits_LC, target_LC, known_LC)
+    soft = f"{name}_soft"
+    if soft in labels.targets:
+        loss = loss + weights.soft * _cross_entropy(logits_LC, labels.targets[soft], labels.masks[soft])
+    if not name.endswith("_answerable"):
+        loss = loss + weights.pairs * in_order(logits_LC, target_LC, known_LC)
+    return loss
+
+
+def in_order(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    """-log P(the better of two is ranked first), mean over pairs of unequal targets, weighted by their difference."""
+    gap_LCC = targets_LC.unsqueeze(2) - targets_LC.unsqueeze(1)
+    weight_LCC = gap_LCC.clamp_min(0) * (mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1))
+    surprise_LCC = functional.softplus(logits_LC.unsqueeze(1) - logits_LC.unsqueeze(2))
+    return (surprise_LCC * weight_LCC).sum() / weight_LCC.sum().clamp_min(1e-6)
+
+
+def _cross_entropy(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    each_LC = functional.binary_cross_entropy_with_logits(logits_LC, targets_LC, reduction="none")
+    return (each_LC * mask_LC).sum() / mask_LC.sum().clamp_min(1)
+
+
+def _list_loss(logits_LU: Tensor, columns_LC: Tensor, labels: ListLabels, head: str, weights: Weights) -> Tensor:
+    target_LC, known_LC = labels.targets[head], labels.masks[head]
+    gains_LC = torch.where(known_LC, 2 ** (GAIN_STEPS * target_LC) - 1, torch.zeros_like(target_LC))
+    own = list_kl(logits_LU.gather(1, columns_LC), gains_LC, known_LC)
+    gains_LU = torch.zeros_like(logits_LU).scatter_reduce(1, columns_LC, gains_LC, "amax")
+    everything_LU = torch.ones_like(logits_LU, dtype=torch.bool)
+    return weights.lists * own + weights.others * list_kl(logits_LU, gains_LU, everything_LU)
+
+
+def score_batch(student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList]) -> tuple[Tensor, Tensor]:
+    """Logits f32[L, U, H] of every member with every candidate; and the columns of each list's own, i64[L, C]."""
+    texts, device = distinct_candidates(lists), student.scorer.bias.device
+    sides = [encoder.member(each.member) for each in lists]
+    slots_USD = torch.stack(in_length_order(encoder.candidates(texts), slots_of(student, encoder), tokens=8192))
+    members = to_tensors(encoder.collate_sides(sides), device, multiple=MULTIPLE)
+    mask_LT = members["attention_mask"]
+    with autocast(device):
+        encoding = student.encode(**members)
+        member_LX, keys_values = student.member(encoding, mask_LT), student.keys_values(encoding, mask_LT)
+    slots_LUSD = slots_USD.unsqueeze(0).expand(len(lists), -1, -1, -1)
+    state = None if keys_values is None else keys_values.float()
+    logits_LUH = student.scorer(member_LX.float(), slots_LUSD.float(), state, mask_LT)
+    column = {text: index for index, text in enumerate(texts)}
+    longest = max(map(len, lists))
+    columns = [[column[text] for text in each.candidates] + [0] * (longest - len(each)) for each in lists]
+    return logits_LUH, torch.tensor(columns, device=device)
+
+
+def slots_of(student: SplitStudent, encoder: TextEncoder) -> Callable[[list[TokenIds]], Tensor]:
+    """A function from candidates' ids to their slots [N, S, D]."""
+    device = student.scorer.bias.device
+
+    def run(batch: list[TokenIds]) -> Tensor:
+        inputs = to_tensors(encoder.collate_sides(batch), device, multiple=MULTIPLE)
+        with autocast(device):
+            return student.slots(student.encode(**inputs), inputs["attention_mask"])
+
+    return run
+
+
+def train_upper_layers(student: SplitStudent, count: int) -> SplitStudent:
+    """Freeze the encoder, in place, but for its last `count` layers: what it knows of words stays."""
+    encoder: Any = student.backbone.encoder
+    student.backbone.requires_grad_(requires_grad=False)
+    for layer in encoder.layer[len(encoder.layer) - count :]:
+        layer.requires_grad_(requires_grad=True)
+    return student
