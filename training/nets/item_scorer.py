@@ -35,7 +35,7 @@ LEVELS = 127.0
 
 
 class Levels(nn.Module):
-    """What a side says of rank, years and terms as numbers in (-1, 1): [N, K]. Each side has its own."""
+    """Rank, years and terms of a side as numbers in (-1, 1): [N, K]. Each side has its own."""
 
     def __init__(self, width: int, slot_width: int) -> None:
         super().__init__()

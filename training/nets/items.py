@@ -1,4 +1,4 @@
-"""Items of a text, in torch: what stands between commas and sentence ends, found by token ids alone.
+"""Items of a text, in torch: the words between commas and sentence ends, found by token ids alone.
 
 A list item, a clause or a sentence is one item, and an item is one slot: a requirement is not averaged with its
 neighbours. Segmentation is integer arithmetic over token ids, so a graph does it without any text. Knows no texts.

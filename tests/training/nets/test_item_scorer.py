@@ -29,7 +29,7 @@ def slots_of(row: list[int], pooled: int = 3) -> list[list[int]]:
     return [[row[place] for place in range(len(row)) if slot[place]] for slot in is_in.tolist()]
 
 
-def test_an_item_is_what_stands_between_separators() -> None:
+def test_an_item_is_the_words_between_separators() -> None:
     assert slots_of([5, 6, 9, 7]) == [[5, 6], [7], []]
 
 
