@@ -26,11 +26,18 @@ from training.evaluation.decision.report import About, DecisionReport, build
 from training.evaluation.decision.scoring import names_of
 from training.evaluation.report import Ablation, read_part, to_json
 from training.evaluation.systems.baselines import bm25, chance, cosine
-from training.evaluation.systems.interface import System
+from training.evaluation.systems.interface import Kind, System
 from training.evaluation.systems.opening import open_system
 from training.files import write_json
 from training.fingerprint import commit
 from training.recipe import DecisionPlan, Recipe
+
+NAMES: dict[Kind, str] = {
+    "teacher": "a teacher",
+    "student": "a student",
+    "dot": "a dot product trained on the same data",
+    "prompted": "a prompted model",
+}
 
 
 class NoDecision(UserError):
@@ -100,8 +107,8 @@ def _looks(sets: Sequence[HeldOutSet], systems: Sequence[System], options: Repor
 
 def _about(recipe: Recipe, options: ReportOptions) -> About:
     given = {kind for kind, paths in options.systems if paths}
-    missing = [kind for kind in ("teacher", "student", "dot", "prompted") if kind not in given]
-    notes = [f"No {kind} was given, so nothing about it is measured." for kind in missing]
+    missing = [kind for kind in NAMES if kind not in given]
+    notes = [f"Not given, so not measured: {', '.join(NAMES[kind] for kind in missing)}."] if missing else []
     command = "python -m training " + shlex.join(sys.argv[1:])
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
     date = datetime.now(UTC).isoformat(timespec="minutes")

@@ -29,9 +29,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the student ships, and why or why not, in one sentence."""
+    """Whether the student ships (None: no student was given), and why or why not, in one sentence."""
 
-    ships: bool
+    ships: bool | None
     sentence: str
 
 
@@ -97,7 +97,7 @@ def at_most(name: str, line: Line | None, limit: float, missing: str) -> Gate:
 def verdict(gates: Sequence[Gate], student: str) -> Verdict:
     """Ships only if every gate passed; a gate that was not measured stops it too."""
     if not student:
-        return Verdict(False, "No student was given, so nothing can ship: this report compares the systems that exist.")
+        return Verdict(None, "No student was given: this report compares the systems that exist, and decides nothing.")
     missed = [gate for gate in gates if gate.state != "passed"]
     if not missed:
         return Verdict(True, f"{student} may ship: all {len(gates)} gates passed.")

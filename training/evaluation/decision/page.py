@@ -15,6 +15,8 @@ from training.evaluation import plots
 from training.evaluation.decision.report import DecisionReport, SetReport
 from training.evaluation.decision.sections import RATIO_NOTE, sections
 
+HEADLINES = {True: "Ships", False: "Does not ship", None: "Nothing to decide"}
+
 
 def decision_html(report: DecisionReport) -> str:
     environment = Environment(
@@ -25,7 +27,11 @@ def decision_html(report: DecisionReport) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html.j2").render(
-        report=report, sections=sections(report), plots=_plots(report), legend=RATIO_NOTE
+        report=report,
+        headline=HEADLINES[report.verdict.ships],
+        sections=sections(report),
+        plots=_plots(report),
+        legend=RATIO_NOTE,
     )
 
 

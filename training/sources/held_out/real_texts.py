@@ -25,6 +25,7 @@ from training.sources.usajobs import Posting
 MEASURES = ("ndcg@10", "auc")
 UNJUDGED = "titles outside the judged set"
 TASKS, WISHES = "title to tasks", "past title to wished title"
+USAJOBS_LISTS = 150
 INTERESTS = "evaluation_only/job_views_2014"
 
 
@@ -43,8 +44,8 @@ def real_sets(data: SourceFiles, groups: MajorGroups, split: Split) -> Iterator[
 def usajobs_set(data: SourceFiles, split: Split) -> HeldOutSet:
     """Claims of an applicant against tasks. Clusters are those of titles; a part leaves out judged titles."""
     postings, judged = usajobs.read_postings(data), judged_clusters()
-    inside = usajobs.postings_of(postings, split)[:400]
-    drawn = usajobs.posting_lists(postings, split, count=400, candidates=20, titled_share=0.0, seed=7)
+    inside = usajobs.postings_of(postings, split)[:USAJOBS_LISTS]
+    drawn = usajobs.posting_lists(postings, split, count=USAJOBS_LISTS, candidates=20, titled_share=0.0, seed=7)
     lists = [
         HeldOutList(_overall(each), posting.cluster, {UNJUDGED: [posting.cluster not in judged] * len(each.candidates)})
         for each, posting in zip(drawn, inside, strict=True)
@@ -64,7 +65,7 @@ def crosswalk_set(data: SourceFiles, groups: MajorGroups, split: Split) -> HeldO
 
 def moves_set(data: SourceFiles) -> HeldOutSet:
     """A history against the title of the job that a person took next."""
-    drawn = career_moves.move_lists(data, count=600, negatives=30, seed=8)
+    drawn = career_moves.move_lists(data, count=300, negatives=30, seed=8)
     lists = [HeldOutList(_overall(each), each.list_id) for each in drawn]
     about = "A person's past jobs against the title of the job they took next. For measuring only; texts are not shown."
     return HeldOutSet("career moves", "behaviour", about, tuple(lists), MEASURES, only_what_ships=True)
@@ -76,7 +77,7 @@ def titles_set(data: SourceFiles) -> HeldOutSet:
     A federal job's title against tasks, for titles that were neither trained on nor judged; and the title of a
     person's last position against positions that they named as wishes.
     """
-    lists = [*_title_lists(data, seed=31), *_wish_lists(data, count=400, negatives=20, seed=32)]
+    lists = [*_title_lists(data, seed=31), *_wish_lists(data, count=250, negatives=20, seed=32)]
     about = "Bare titles: a title against tasks, and a past title against titles that the person wished for."
     return HeldOutSet("titles", "behaviour", about, tuple(lists), MEASURES, (ALL, TASKS, WISHES), only_what_ships=True)
 
@@ -90,12 +91,11 @@ def judged_clusters() -> frozenset[str]:
 def _title_lists(data: SourceFiles, seed: int) -> Iterator[HeldOutList]:
     random_, judged = random.Random(seed), judged_clusters()
     inside = [p for p in usajobs.postings_of(usajobs.read_postings(data), "test") if p.cluster not in judged]
+    tasks = {p.vacancy_id: random_.sample(p.tasks, min(len(p.tasks), random_.randint(2, 4))) for p in inside}
     for index, posting in enumerate(inside):
         others = [p for p in random_.sample(inside, len(inside)) if p.cluster != posting.cluster]
         chosen = [posting, *_of_distinct_clusters(others)[:19]]
-        candidates: list[Fields] = [
-            {"description": random_.sample(p.tasks, min(len(p.tasks), random_.randint(2, 4)))} for p in chosen
-        ]
+        candidates: list[Fields] = [{"description": tasks[p.vacancy_id]} for p in chosen]
         one = _list(f"titles/tasks/{index}", {"headline": posting.title.title()}, candidates, own=1)
         yield _part(one, posting.cluster, TASKS)
 

@@ -19,7 +19,7 @@ WORLDS: dict[Split, dict[str, str]] = {
 SEED = 977
 
 
-def requirements_set(data: SourceFiles, policy: Policy, split: Split, *, lists: int = 150) -> HeldOutSet:
+def requirements_set(data: SourceFiles, policy: Policy, split: Split, *, lists: int = 100) -> HeldOutSet:
     """Lists of held-out occupations, half of them in wordings and with items that training never has."""
     codes = [str(code) for code in read_table(DATASETS / "judged_jobs" / "members.parquet")["onet_soc_code"]]
     folder = data.path("onet").parent
