@@ -24,7 +24,7 @@ PLATFORM := $(VENV)/platform
 CLIENTS := $(VENV)/clients
 RELEASE := $(VENV)/release
 
-.PHONY: help serve serve-env test test-service test-all test-platform test-clients clients-check check format train-demo load open-loop bench bench-gpu store-bench peers fire docs pictures image image-gpu image-here deploy-files release-check pins
+.PHONY: help serve serve-env test test-service test-all test-platform test-clients clients-check check format train-demo load open-loop bench bench-gpu store-bench peers autoscaling fire docs pictures image image-gpu image-here deploy-files release-check pins
 
 help: ## show these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -84,6 +84,9 @@ store-bench: serve-env ## measure a store of a million candidates; needs 10 GiB 
 
 peers: $(DEV)/.installed ## compare with other servers of the same model
 	@exec $(DEV)/bin/python -m load_tests.peers.run $(ARGS)
+
+autoscaling: serve-env ## scale real replicas by backlog and by CPU share; needs prometheus; ARGS='--limit quota'
+	@exec $(SERVE)/bin/python -m load_tests.autoscaling.run --bundle '$(BUNDLE)' $(ARGS)
 
 fire: serve-env ## run the fault tests with their negative controls; ARGS='--minutes 15' or --tiny
 	@exec $(SERVE)/bin/python -m load_tests.fire --bundle '$(BUNDLE)' $(ARGS)
