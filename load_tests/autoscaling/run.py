@@ -127,7 +127,7 @@ async def capacity(fleet: Fleet, options: argparse.Namespace) -> float:
 
 
 async def play(fleet: Fleet, due: Sequence[float], deadline_ms: int) -> list[Arrival]:
-    """Send each request when it is due, whatever came of the ones before it."""
+    """Send each request when it is due, also while earlier ones have no answer."""
     found: list[Arrival] = []
     start, tasks = time.monotonic(), set[asyncio.Task[None]]()
 
