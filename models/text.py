@@ -163,8 +163,9 @@ def _tokenizer(tokenizer_json: str) -> Tokenizer:
 
 
 def _special(tokenizer: Tokenizer, *names: str) -> int:
+    """The id of the first name that is a special token; a vocabulary may also hold such a name as a word."""
+    special = {token.content: number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     for name in names:
-        found = tokenizer.token_to_id(name)
-        if found is not None:
-            return int(found)
+        if name in special:
+            return special[name]
     raise ValueError(f"the tokenizer has none of the special tokens {', '.join(names)}")

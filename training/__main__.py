@@ -6,8 +6,9 @@ RECIPE is a name of `training.recipes`, the folder of a product that `new` made,
 `python -m training policy lint RECIPE` (or a policy's Markdown file) runs the policy's rule over all combinations of
 grades: exit code 1 for a fault of the rule.
 
-`encode` and `report` are not part of `all`. `encode` encodes a table of candidates with the exported bundle, and
-fills a store. `report` compares systems on held-out sets and says whether the student ships.
+`encode`, `label` and `report` are not part of `all`. `encode` encodes a table of candidates with the exported bundle,
+and fills a store. `label` scores pairs with the policy teacher ahead of `annotate`, which scores none again. `report`
+compares systems on held-out sets and says whether the student ships.
 """
 
 from __future__ import annotations
@@ -81,12 +82,17 @@ def _lint(words: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     run = _find_run(options)
+    run = dataclasses.replace(run, recipe=_with_teacher(run.recipe, options))
     accepted = dict(options.accept)
     unknown = accepted.keys() - ({*STEPS} if options.step == "all" else {options.step})
     if unknown:
         raise StepError(f"--accept names {', '.join(sorted(unknown))}, which is no step of this run")
     if options.step == "encode":
         _encode(run, options)
+    elif options.step == "label":
+        from training.steps.annotate import label
+
+        print(f"label: {label(run, options.pairs, options.labels)}")
     elif options.step == "report":
         _report(run, options)
     elif options.step == "all":
@@ -122,7 +128,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("step", choices=[*STEPS, "all", "encode", "report"])
+    parser.add_argument("step", choices=[*STEPS, "all", "encode", "label", "report"])
     parser.add_argument("recipe", nargs="?", help="a recipe's name, or the folder of a product")
     parser.add_argument("--recipe", type=Path, dest="recipe_file", metavar="FILE.py", help="its function `recipe()`")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the sources")
@@ -153,6 +159,16 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     encoding.add_argument("--candidates", type=Path, help="Parquet with id, and text or fields")
     encoding.add_argument("--store", type=Path, help="the FOLDER of the service's FITSCORE_STORE=lmdb:FOLDER")
     encoding.add_argument("--shard", type=_shard, default=(0, 1), help="K/N: the K-th of N shards of the rows, from 0")
+    parser.add_argument(
+        "--teacher-weights",
+        type=Path,
+        help="a trained policy teacher for `teach` and `label`: a folder of `teach`, or a torch checkpoint",
+    )
+    labelling = parser.add_argument_group("label")
+    labelling.add_argument(
+        "--pairs", type=Path, help="Parquet with member and candidate (default: those of `annotate`)"
+    )
+    labelling.add_argument("--labels", type=Path, help="where labels are kept (default: where `annotate` finds them)")
     add_report_options(parser)
     running = parser.add_argument_group("engine", "where `annotate` and `encode` run")
     running.add_argument("--engine", choices=["local", "ray"], default="local")
@@ -178,6 +194,15 @@ def _with_judge(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     endpoint = Endpoint(options.judge_url, options.judge_model, *options.judge_prices)
     judge = dataclasses.replace(recipe.data.judge, endpoint=endpoint)
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, judge=judge))
+
+
+def _with_teacher(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """Weights that were trained elsewhere are the run's choice too."""
+    if not options.teacher_weights:
+        return recipe
+    if not options.teacher_weights.exists():
+        raise StepError(f"--teacher-weights: {options.teacher_weights} does not exist")
+    return dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, trained=options.teacher_weights))
 
 
 def _executor(options: argparse.Namespace) -> Executor:

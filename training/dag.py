@@ -20,6 +20,7 @@ STEPS = {
     "judge": "training.steps.judge:JUDGE",
     "data": "training.steps.prepare:DATA",
     "log": "training.steps.prepare:LOG",
+    "start": "training.steps.start:START",
     "teach": "training.steps.train_policy_teacher:TEACH",
     "teach-engagement": "training.steps.train_engagement_teacher:TEACH_ENGAGEMENT",
     "annotate": "training.steps.annotate:ANNOTATE",

@@ -5,7 +5,7 @@ A recipe has parts, and each step is given the parts that it uses and no others 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Literal
 from models.template import Fields, Template
 from training.data.held_out import HeldOutSet
 from training.data.lists import FieldList, Split
+from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
 from training.nets.shapes import Lora, SplitShape
+from training.policy.policy import RELEVANCE
 from training.trainer.schedule import Phases, Schedule
 
 if TYPE_CHECKING:  # it imports torch
@@ -78,6 +80,14 @@ class DataPlan:
     """What people graded under the policy."""
     lists: Lists
     """All candidate lists. Training lists without any gain keep what the backbone knows of their texts."""
+    judged: Lists | None = None
+    """Lists with a gain for relevance and each dimension, and whether each can be answered
+    (`training.sources.judged.graded_field_list`): what the policy teacher learns. None: it learns from `lists`.
+    """
+    constructed: Lists | None = None
+    """Training lists of the same form, whose grades follow from how they were made: the teacher begins with them."""
+    second_opinion: Lists | None = None
+    """Pairs of `judged`, graded a second time: how far the judge agrees with itself is the teacher's ceiling."""
     judge: JudgePlan = field(default_factory=JudgePlan)
     """Which large model grades golden pairs too, for comparison."""
 
@@ -95,14 +105,19 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartPlan:
+    """How the small encoder learns that students and the engagement teacher start from: with both sides apart."""
+
+    schedule: Schedule
+    backbone_share: float = 0.0
+    """Afterwards, how far its weights move back towards the untouched backbone's."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderPlan:
     """A causal language model as the policy teacher."""
 
     base: FindModel
-    questions: dict[str, str]
-    """One for each graded head, to be answered with yes or no."""
-    tokens: tuple[int, int]
-    """Limits of member and candidate; the policy comes on top of them."""
     lora: Lora
     lists_at_once: int | None = None
     """Lists that each process reads at once, as many as its memory holds; None: all of its share."""
@@ -110,13 +125,39 @@ class DecoderPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherPlan:
-    """How the policy teacher learns from grades."""
+    """What the policy teacher is, and how it learns from graded lists."""
 
-    phases: Phases
-    backbone_share: float = 0.0
-    """After the first phase, how far the encoder's weights move back towards the untouched backbone's."""
+    schedule: Schedule
+    tokens: tuple[int, int] = (128, 128)
+    """Limits of member and candidate."""
+    backbone: FindModel | None = None
+    """The pretrained encoder of a cross-encoder; None: that of the student."""
     decoder: DecoderPlan | None = None
-    """Learns the second phase in the encoder's place; students still start from the encoder of the first."""
+    """A language model in its place."""
+    seeds: int = 1
+    """Teachers trained from as many seeds; their mean labels."""
+    constructed_steps: int = 0
+    """First steps, on constructed lists alone."""
+    constructed_share: float = 0.3
+    """Later, the chance of a step on constructed lists."""
+    validated_every: int = 100
+    """Steps between measures on validation lists; the best weights are kept."""
+    validation_lists: int | None = None
+    """At most so many lists of each source measure; None: all."""
+    patience: int = 5
+    """Measures in a row without a new best that end the training."""
+    weights: Mapping[str, float] = field(default_factory=lambda: {RELEVANCE: 3.0})
+    """Weights of heads in the loss; 1 where none is given."""
+    answerable_weight: float = 0.3
+    listwise_weight: float = 0.2
+    pool: PoolPlan | None = None
+    """More pairs of the training texts that it labels for students; None: only those of the lists."""
+    trained: Path | None = None
+    """Weights to take instead of training: a folder that `teach` wrote, or a torch checkpoint of a cross-encoder."""
+
+    def __post_init__(self) -> None:
+        if self.decoder and self.seeds > 1:
+            raise ValueError("an ensemble is one of cross-encoders: a decoder has one seed")
 
 
 CLICK_MODEL = Phases(
@@ -135,7 +176,7 @@ class ClickModelPlan:
     rare: tuple[str, ...] = ()
     """Actions that count only in lists where a member took them."""
     phases: Phases = CLICK_MODEL
-    """Warm from the policy teacher."""
+    """Warm from the encoder of step `start`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,6 +335,7 @@ class Recipe:
     text: TextPlan
     data: DataPlan
     training: TrainingPlan
+    start: StartPlan
     teacher: TeacherPlan
     student: StudentPlan
     evaluation: EvaluationPlan

@@ -20,13 +20,13 @@ from accelerate.utils import DistributedType
 
 from tests.support.decoders import write_tiny_decoder
 from training.dag import load_step
-from training.data.lists import FieldList
+from training.data.lists import FieldList, Split
 from training.data.source_files import SourceFiles
 from training.nets.shapes import Lora, SplitShape
 from training.policy.documents import POLICIES
-from training.recipe import ActionHeadsPlan, DecoderPlan, Recipe, TeacherPlan
+from training.recipe import ActionHeadsPlan, DecoderPlan, Recipe, StartPlan, TeacherPlan
 from training.recipes import find_recipe
-from training.sources.market import market_attractiveness, market_lists
+from training.sources.market import market_attractiveness, market_judged_lists, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.step_runner import Run, run_step
 from training.trainer import precision
@@ -42,6 +42,11 @@ def lists(_: SourceFiles) -> Iterator[FieldList]:
     yield from market_lists(lists={"train": 16, "valid": 4, "test": 4}, candidates=4, seed=0)
 
 
+def judged(_: SourceFiles) -> Iterator[FieldList]:
+    lists: dict[Split, int] = {"train": 16, "valid": 4, "test": 4}
+    yield from market_judged_lists(POLICIES / "demo.md", lists=lists, candidates=4, seed=0)
+
+
 def log(_: SourceFiles) -> Iterator[FieldList]:
     shown = market_lists(lists={"train": 16, "valid": 8, "test": 4}, candidates=8, seed=2)
     yield from simulated_log(shown, market_attractiveness, power_law(8, 0.7), seed=3)
@@ -53,24 +58,20 @@ def base(_: SourceFiles, folder: Path) -> str:
 
 def recipe() -> Recipe:
     """The demo's, with a decoder of two layers and a student that scores by a dot product."""
-    decoder = DecoderPlan(
-        base=base,
-        questions={"relevance": "Does it fit?"},
-        tokens=(24, 24),
-        lora=Lora(rank=4, alpha=8),
-    )
+    decoder = DecoderPlan(base=base, lora=Lora(rank=4, alpha=8))
     demo = find_recipe("demo")
     assert demo.engagement is not None
     return replace(
         demo,
-        data=replace(demo.data, lists=lists),
+        data=replace(demo.data, lists=lists, judged=judged, constructed=None),
         engagement=replace(
             demo.engagement,
             log=log,
             teacher=replace(demo.engagement.teacher, phases=Phases(SIDES, SIDES)),
             student=ActionHeadsPlan(schedule=SIDES, shares=()),
         ),
-        teacher=TeacherPlan(phases=Phases(SIDES, PAIRS), decoder=decoder),
+        start=StartPlan(schedule=SIDES),
+        teacher=TeacherPlan(schedule=PAIRS, tokens=(24, 24), decoder=decoder),
         student=replace(demo.student, phases=Phases(SIDES, SIDES), split=SplitShape(pooled=0, joint_layers=0)),
     )
 

@@ -154,7 +154,7 @@ def some_of_each(lists: Sequence[CandidateList], count: int | None, seed: int) -
     return [each for some in drawn for each in some]
 
 
-def read_lists(folder: Path, heads: Sequence[str], split: Split) -> list[CandidateList]:
-    """All lists of one split from the folder that step `data` wrote."""
-    pairs = read_pairs(folder / "pairs.parquet", heads)
+def read_lists(folder: Path, heads: Sequence[str], split: Split, name: str = "pairs") -> list[CandidateList]:
+    """All lists of one split from a file of the folder that step `data` wrote."""
+    pairs = read_pairs(folder / f"{name}.parquet", heads)
     return list(candidate_lists(pairs.filter(pl.col("split") == split), heads))

@@ -26,6 +26,10 @@ from training.data.tables import DataError, check_columns, empty, read_table
 from training.policy.policy import Policy, check_stamp
 
 TOP_GRADE = 4
+OUTPUTS = TOP_GRADE + 1
+"""What a policy teacher puts out for a head: a logit for each grade from 1, of being at least that, and one of being
+answerable.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,31 @@ class SoftColumns:
     @property
     def all(self) -> tuple[str, ...]:
         return (self.probability, self.logit, self.gold, *self.graded)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a policy teacher answers to Q questions (heads) about N pairs.
+
+    `at_least` f64[N, Q, 4]: the probability that the grade is at least 1, 2, 3, 4. `answerable` f64[N, Q]: that the
+    texts answer the question.
+    """
+
+    at_least: np.ndarray
+    answerable: np.ndarray
+
+    @classmethod
+    def of(cls, outputs: np.ndarray) -> Answers:
+        """From a teacher's outputs f32[N, 5 Q]."""
+        chances = 1 / (1 + np.exp(-outputs.astype(np.float64).reshape(len(outputs), -1, OUTPUTS)))
+        return cls(chances[..., :TOP_GRADE], chances[..., TOP_GRADE])
+
+    @property
+    def logits(self) -> np.ndarray:
+        """f64[N, Q]: the logit of the expected gain, which is the expected grade / 4."""
+        gain = self.at_least.mean(-1).clip(1e-6, 1 - 1e-6)
+        found: np.ndarray = np.log(gain / (1 - gain))
+        return found
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,10 @@ class SoftLabels:
         """Of an action: it has no grade, and no gold, because what a log shows of it depends on the place."""
         nothing = np.full(len(logit), np.nan)
         return cls(probability, logit, nothing, nothing, np.full((len(logit), TOP_GRADE), np.nan))
+
+    def rows(self, rows: slice) -> SoftLabels:
+        """The labels of some of the pairs."""
+        return SoftLabels(*(values[rows] for values in vars(self).values()))
 
     def by_column(self, head: str) -> dict[str, np.ndarray]:
         """As labels of a list."""

@@ -1,7 +1,7 @@
 """How a student of either kind learns from soft labels: the same calls for a flat one and a split one.
 
-A flat student starts as some of the teacher's layers. It first learns, with both sides apart, to embed every text as
-the deeper model does (no labels). A split student keeps the teacher's encoder frozen, so that every text is encoded
+A flat student starts as some layers of the encoder of step `start`. It first learns, with both sides apart, to embed
+every text as the deeper model does (no labels). A split student keeps its encoder frozen, so that every text is encoded
 once, and first learns what its joint part can add.
 """
 
@@ -50,11 +50,11 @@ AnyTrainer = StudentTrainer[Any]
 
 @dataclass(frozen=True)
 class FlatTrainer:
-    """Cross-encoders of some of the teacher's layers; `teacher` is its folder."""
+    """Cross-encoders of some layers of the encoder in the folder `deep`."""
 
     plan: StudentPlan
     encoder: TextEncoder
-    teacher: Path
+    deep: Path
     train: Lists
     train_embeddings: bool
 
@@ -62,7 +62,7 @@ class FlatTrainer:
         """A student that has learnt to imitate the teacher with both sides apart."""
 
         def imitating() -> CrossEncoder:
-            deep = load_cross_encoder(self.teacher / "sides" / "model").eval()
+            deep = load_cross_encoder(self.deep / "model").eval()
             model = train_embeddings(keep_layers(deep, self.plan.layers), self.train_embeddings)
             fit(model, self.train, imitate(model, deep, self.encoder), self.plan.phases.sides, out / "sides")
             return model

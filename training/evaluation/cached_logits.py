@@ -1,4 +1,4 @@
-"""A teacher's logits on lists, cached: it reads every pair whole, which takes longer than all other systems."""
+"""What a teacher puts out for lists, cached: it reads every pair whole, which takes longer than all other systems."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy as np
 from models.text import TextEncoder
 from training.data.lists import CandidateList
 from training.files import complete
-from training.nets.checkpoints import TeacherModel
+from training.nets.checkpoints import PolicyTeacher
+from training.nets.cross_encoder import CrossEncoder
 from training.nets.inference import predict_lists
 from training.trainer.distributed import trained_state
 
 
 def teacher_logits(
-    teacher: TeacherModel, encoder: TextEncoder, lists: Sequence[CandidateList], cache: Path
+    teacher: PolicyTeacher | CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList], cache: Path
 ) -> np.ndarray:
-    """Logits f32[pairs of all lists, H], in order; `cache` is a folder, and the key the weights and the texts."""
+    """Outputs f32[pairs of all lists, H], in order; `cache` is a folder, and the key the weights and the texts."""
     digest = hashlib.blake2b(digest_size=16)
     for tensor in trained_state(teacher).values():
         digest.update(tensor.cpu().numpy().tobytes())

@@ -12,6 +12,13 @@ from models.heads import Calibration
 from training.files import read_json, write_json
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.llm_teacher import Decoder, is_decoder, load_decoder
+from training.nets.ordinal_cross_encoder import (
+    Ensemble,
+    OrdinalCrossEncoder,
+    is_ordinal_cross_encoder,
+    load_ensemble,
+    load_ordinal_cross_encoder,
+)
 from training.nets.split_student import SplitStudent, load_split_student
 from training.policy.policy import Policy, PolicyMismatch, check_stamp
 from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
@@ -19,12 +26,12 @@ from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
 Calibrations = dict[str, Calibration]
 Student = CrossEncoder | SplitStudent
 """What step `distill` trains. Both offer the same methods; a protocol cannot say that they are torch modules too."""
-TeacherModel = CrossEncoder | Decoder
+PolicyTeacher = OrdinalCrossEncoder | Ensemble | Decoder
 """What step `teach` trains, likewise."""
 
 
 def save_model(
-    folder: Path, model: Student | Decoder, calibrations: Calibrations, processes: ProcessGroup = SINGLE_PROCESS
+    folder: Path, model: Student | PolicyTeacher, calibrations: Calibrations, processes: ProcessGroup = SINGLE_PROCESS
 ) -> None:
     """Write the model to `folder/model`, and its calibration beside it. Every process of the group must call it."""
     model.save(folder / "model", is_main=processes.is_main)
@@ -32,20 +39,25 @@ def save_model(
         write_json(folder / "calibration.json", {head: each.model_dump() for head, each in calibrations.items()})
 
 
-def load_teacher(folder: Path) -> tuple[TeacherModel, Calibrations]:
-    model = load_decoder(folder / "model") if is_decoder(folder / "model") else load_cross_encoder(folder / "model")
-    return model, read_calibrations(folder)
+def is_policy_teacher(folder: Path) -> bool:
+    """Whether step `teach` wrote the folder."""
+    model = folder / "model"
+    return is_decoder(model) or is_ordinal_cross_encoder(model) or is_ordinal_cross_encoder(model / "0")
+
+
+def load_policy_teacher(folder: Path) -> PolicyTeacher:
+    """The model that step `teach` wrote to `folder`."""
+    if is_decoder(folder / "model"):
+        return load_decoder(folder / "model")
+    if is_ordinal_cross_encoder(folder / "model"):
+        return load_ordinal_cross_encoder(folder / "model")
+    return load_ensemble(folder / "model")
 
 
 def load_student(folder: Path) -> tuple[Student, Calibrations]:
     is_split = (folder / "model" / "shape.json").exists()
     model = load_split_student(folder / "model") if is_split else load_cross_encoder(folder / "model")
     return model, read_calibrations(folder)
-
-
-def encoder_folder(teacher: Path) -> Path:
-    """Folder of the small encoder that initializes a student: the teacher, or the encoder trained beside a decoder."""
-    return teacher / "sides" / "model" if is_decoder(teacher / "model") else teacher / "model"
 
 
 def write_stamp(folder: Path, policy: Policy) -> None:

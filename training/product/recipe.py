@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from models.template import Template
+from training.data.pool import PoolPlan
 from training.policy.parser import read_policy
 from training.policy.policy import Policy
 from training.product.lists import RELEVANCE, DataSettings, adapters
@@ -36,7 +38,10 @@ def product_recipe(folder: Path) -> Recipe:
     text = settings.text
     training = settings.training
     template = Template(member=text.member, candidate=text.candidate)
-    teacher = minilm.teacher_plan(training.teacher_steps)
+    pool = PoolPlan(members=500, hard=5, near=5, far=5)
+    teacher = minilm.teacher_plan(training.teacher_steps, constructed_steps=0, pool=pool)
+    # The encoder of the product's settings: a product names one model, and has no other on its disk.
+    teacher = replace(teacher, backbone=None)
     return Recipe(
         name=settings.name,
         version=settings.version,
@@ -49,6 +54,7 @@ def product_recipe(folder: Path) -> Recipe:
         ),
         data=DataPlan(policy=folder / settings.files.policy, human_grades=human, lists=lists),
         training=minilm.TRAINING,
+        start=minilm.start_plan(training.teacher_steps),
         teacher=teacher,
         student=minilm.student_plan(
             training.student_steps, lists=training.annotated_lists, annotated_lists=training.annotated_lists

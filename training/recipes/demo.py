@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.data.lists import FieldList
+from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
@@ -24,13 +25,14 @@ from training.recipe import (
     HeadPlan,
     PruningPlan,
     Recipe,
+    StartPlan,
     StudentPlan,
     TeacherPlan,
     TextPlan,
     TrainingPlan,
 )
 from training.recipes.jobs import TEMPLATE
-from training.sources.market import market_attractiveness, market_grades, market_lists
+from training.sources.market import market_attractiveness, market_grades, market_judged_lists, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
 from training.trainer.schedule import Phases, Schedule
 
@@ -42,6 +44,7 @@ CARD = Card(
     attributions=(),
     licence="Apache-2.0",
 )
+POLICY = POLICIES / "demo.md"
 BAKER = {"headline": "senior baker", "skills": "dough, ovens", "experience": "worked near the hills"}
 EXAMPLES = (
     (BAKER, {"title": "senior baker", "skills": "dough, pastry", "description": "a place in the hills"}),
@@ -52,6 +55,16 @@ EXAMPLES = (
 def lists(_: SourceFiles) -> Iterator[FieldList]:
     """Generated lists; the data folder is not read."""
     yield from market_lists(lists={"train": 1200, "valid": 100, "test": 150}, candidates=8, seed=0)
+
+
+def judged(_: SourceFiles) -> Iterator[FieldList]:
+    """Lists of the same market with a grade for each dimension, as a careful judge gives them."""
+    yield from market_judged_lists(POLICY, lists={"train": 600, "valid": 60, "test": 60}, candidates=8, seed=4)
+
+
+def constructed(_: SourceFiles) -> Iterator[FieldList]:
+    """More of them, under another name: what a generator of graded lists is for a real product."""
+    yield from market_judged_lists(POLICY, lists={"train": 300}, candidates=8, seed=5, source="constructed")
 
 
 def log(_: SourceFiles) -> Iterator[FieldList]:
@@ -84,13 +97,22 @@ def recipe() -> Recipe:
             HeadPlan("apply", "chance that the member applies, once they look", 0.2),
         ),
         text=TextPlan(template=TEMPLATE, member_tokens=32, candidate_tokens=32, backbone=backbone),
-        data=DataPlan(policy=POLICIES / "demo.md", human_grades=human_grades, lists=lists, judge=JudgePlan(pairs=24)),
+        data=DataPlan(
+            policy=POLICY,
+            human_grades=human_grades,
+            lists=lists,
+            judged=judged,
+            constructed=constructed,
+            judge=JudgePlan(pairs=24),
+        ),
         training=TrainingPlan(calibration_lists=100, train_embeddings=True),
+        start=StartPlan(schedule=Schedule(steps=200, lists_per_step=12, learning_rate=1.5e-3)),
         teacher=TeacherPlan(
-            phases=Phases(
-                sides=Schedule(steps=200, lists_per_step=12, learning_rate=1.5e-3),
-                pairs=Schedule(steps=400, lists_per_step=12, learning_rate=1.5e-3),
-            )
+            schedule=Schedule(steps=400, lists_per_step=12, learning_rate=1.5e-3, added_learning_rate=3e-3),
+            tokens=(32, 32),
+            constructed_steps=50,
+            validation_lists=40,
+            pool=PoolPlan(members=60, hard=4, near=4, far=4),
         ),
         engagement=EngagementPlan(
             actions=("click", "apply"),

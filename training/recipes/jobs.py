@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 from models.template import FieldFormat, Template
 from training.data.lists import FieldList
+from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
 from training.nets.shapes import SplitShape
 from training.policy.documents import POLICIES
@@ -27,18 +29,23 @@ from training.recipes import minilm
 from training.recipes.decisions import GROUPS, JOBS
 from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades
+from training.sources.judged import DATASETS, constructed_job_lists, job_lists, job_second_opinions
 from training.sources.simulated_clicks import ACTIONS, attractiveness_of_texts, power_law, simulated_log
 from training.sources.taxonomies import read_taxonomies
 from training.trainer.schedule import Schedule
 
+POLICY, JUDGED_JOBS = POLICIES / "jobs.md", DATASETS / "judged_jobs"
+# Preferences and terms come early: they decide, and a long text is cut.
 TEMPLATE = Template(
     member=(
         FieldFormat(name="headline"),
+        FieldFormat(name="preferences", label="preferences"),
         FieldFormat(name="skills", label="skills"),
         FieldFormat(name="experience"),
     ),
     candidate=(
         FieldFormat(name="title"),
+        FieldFormat(name="terms", label="terms"),
         FieldFormat(name="skills", label="skills"),
         FieldFormat(name="description"),
     ),
@@ -143,9 +150,19 @@ def recipe() -> Recipe:
             HeadPlan("dismiss", "chance that a simulated member dismisses the job, once they look", 0.0),
         ),
         text=TextPlan(template=TEMPLATE, member_tokens=192, candidate_tokens=128, backbone=minilm.backbone),
-        data=DataPlan(policy=POLICIES / "jobs.md", human_grades=crosswalk_grades, lists=lists),
+        data=DataPlan(
+            policy=POLICY,
+            human_grades=crosswalk_grades,
+            lists=lists,
+            judged=partial(job_lists, POLICY, JUDGED_JOBS),
+            constructed=partial(constructed_job_lists, POLICY, JUDGED_JOBS, 2500, 1),
+            second_opinion=partial(job_second_opinions, POLICY, JUDGED_JOBS),
+        ),
         training=minilm.TRAINING,
-        teacher=minilm.teacher_plan(steps=240),
+        start=minilm.start_plan(steps=240),
+        teacher=minilm.teacher_plan(
+            steps=2000, constructed_steps=200, pool=PoolPlan(members=1500, hard=10, near=10, far=10)
+        ),
         engagement=EngagementPlan(actions=ACTIONS, log=log, teacher=ClickModelPlan(places=8, rare=("apply",))),
         student=minilm.student_plan(steps=240, lists=1200, annotated_lists=600),
         ablated=minilm.ALL_LEVERS,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from training.data.source_files import SourceFiles
 from training.nets.shapes import Lora
-from training.recipe import DecoderPlan, Recipe
+from training.recipe import DecoderPlan, Recipe, TeacherPlan
 from training.recipes import jobs
 from training.trainer.schedule import Schedule
 
@@ -30,24 +30,24 @@ def base(data: SourceFiles, _: Path) -> str:
 
 
 def recipe() -> Recipe:
-    """Qwen2.5-7B reads the policy with every pair; MiniLM-L6 learns from its labels."""
+    """Qwen2.5-7B reads every pair; MiniLM-L6 learns from its labels."""
     small = jobs.recipe()
     card = replace(
         small.export.card, title="Fitscore jobs student of a 7B teacher", data=(*small.export.card.data, BASE)
     )
-    decoder = DecoderPlan(
-        base=base,
-        questions={"relevance": "By the policy, does this job fit the member?"},
+    teacher = TeacherPlan(
+        decoder=DecoderPlan(base=base, lora=Lora(rank=16, alpha=32), lists_at_once=1),
         tokens=(384, 256),
-        lora=Lora(rank=16, alpha=32),
-        lists_at_once=1,
+        schedule=Schedule(
+            steps=1500, lists_per_step=16, learning_rate=2e-4, added_learning_rate=1e-4, checkpoint_every=50
+        ),
+        constructed_steps=150,
     )
-    teacher_pairs = Schedule(steps=1500, lists_per_step=16, learning_rate=2e-4, checkpoint_every=50)
     student_sides = Schedule(steps=1000, lists_per_step=16, learning_rate=5e-5, added_learning_rate=1e-3)
     return replace(
         small,
         name="jobs-7b",
-        teacher=replace(small.teacher, phases=replace(small.teacher.phases, pairs=teacher_pairs), decoder=decoder),
+        teacher=teacher,
         student=replace(small.student, phases=replace(small.student.phases, sides=student_sides), annotated_lists=8000),
         evaluation=replace(small.evaluation, teacher_lists=None),
         export=replace(small.export, card=card),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
 from training.nets.shapes import SplitShape
-from training.recipe import Lever, StudentPlan, TeacherPlan, TrainingPlan
+from training.policy.policy import RELEVANCE
+from training.recipe import Lever, StartPlan, StudentPlan, TeacherPlan, TrainingPlan
 from training.trainer.schedule import Phases, Schedule
 
 TRAINING = TrainingPlan(calibration_lists=40)
@@ -19,14 +21,33 @@ def backbone(data: SourceFiles, _: Path) -> str:
     return str(data.path("minilm_l6_v2"))
 
 
-def teacher_plan(steps: int) -> TeacherPlan:
-    """`steps` with both sides apart, then a few in pairs; half of what the backbone knew is kept."""
+def start_plan(steps: int) -> StartPlan:
+    """Half of what the backbone knew is kept."""
+    schedule = Schedule(steps=steps, lists_per_step=16, learning_rate=8e-5, checkpoint_every=20)
+    return StartPlan(schedule=schedule, backbone_share=0.5)
+
+
+def teacher_backbone(data: SourceFiles, _: Path) -> str:
+    """The folder of all-mpnet-base-v2 beside the sources, or of all-MiniLM-L6-v2 where it is not."""
+    return str(data.path("all_mpnet_base_v2" if data.has("all_mpnet_base_v2") else "minilm_l6_v2"))
+
+
+def teacher_plan(steps: int, *, constructed_steps: int, pool: PoolPlan) -> TeacherPlan:
+    """A list a step at a constant rate, and a short fall at the end."""
     return TeacherPlan(
-        phases=Phases(
-            sides=Schedule(steps=steps, lists_per_step=16, learning_rate=8e-5, checkpoint_every=20),
-            pairs=Schedule(steps=20, lists_per_step=6, learning_rate=1e-6, added_learning_rate=1e-3),
+        backbone=teacher_backbone,
+        schedule=Schedule(
+            steps=steps,
+            lists_per_step=1,
+            learning_rate=3e-5,
+            added_learning_rate=5e-4,
+            warmup_share=0.04,
+            decay_share=0.1,
+            checkpoint_every=20,
         ),
-        backbone_share=0.5,
+        constructed_steps=constructed_steps,
+        weights={RELEVANCE: 3.0, "seniority": 1.5, "constraints": 1.5},
+        pool=pool,
     )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from models.template import FieldFormat, Template
 from training.data.lists import FieldList
+from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
 from training.policy.documents import POLICIES
 from training.recipe import (
@@ -25,8 +26,10 @@ from training.recipes import minilm
 from training.recipes.decisions import PRODUCTS
 from training.sources import shop
 from training.sources.esci import read_shop, shopping_grades
+from training.sources.judged import DATASETS, product_lists
 from training.sources.simulated_clicks import attractiveness_of_texts, power_law, simulated_log
 
+POLICY = POLICIES / "products.md"
 TEMPLATE = Template(
     member=(FieldFormat(name="query"),),
     candidate=(
@@ -123,9 +126,17 @@ def recipe() -> Recipe:
             HeadPlan("click", "chance that a simulated shopper clicks, once they look", 0.0),
         ),
         text=TextPlan(template=TEMPLATE, member_tokens=32, candidate_tokens=128, backbone=minilm.backbone),
-        data=DataPlan(policy=POLICIES / "products.md", human_grades=shopping_grades, lists=lists),
+        data=DataPlan(
+            policy=POLICY,
+            human_grades=shopping_grades,
+            lists=lists,
+            judged=partial(product_lists, POLICY, DATASETS / "judged_products"),
+        ),
         training=minilm.TRAINING,
-        teacher=minilm.teacher_plan(steps=140),
+        start=minilm.start_plan(steps=140),
+        teacher=minilm.teacher_plan(
+            steps=1000, constructed_steps=0, pool=PoolPlan(members=500, hard=10, near=10, far=10)
+        ),
         engagement=EngagementPlan(actions=("click",), log=log, teacher=ClickModelPlan(places=8)),
         student=minilm.student_plan(steps=140, lists=1000, annotated_lists=200),
         ablated=minilm.ALL_LEVERS,

@@ -15,23 +15,31 @@ stamp each grade was given; without it, the grades were given under the whole te
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from models.template import Fields
 from training.data.lists import FieldList, Split, split_of
+from training.data.soft_labels import SoftColumns
+from training.data.source_files import SourceFiles
 from training.data.tables import DataError, check_columns, empty, read_table
-from training.policy.policy import OVERALL, Policy
+from training.policy.parser import read_policy
+from training.policy.policy import OVERALL, RELEVANCE, Policy
 from training.policy.stamps import valid_grades
+from training.sources.requirements.drawing import requirement_lists
+from training.sources.requirements.jobs import worlds
 
 DATASETS = Path(__file__).parent.parent / "datasets"
 # The whole texts under which the shipped grades were given.
 JOBS_STAMP, PRODUCTS_STAMP = "jobs-policy@1.0.0#e8604e983b06", "products-policy@1.0.0#a4c9fcdb22da"
 MEMBER_FIELDS = ("headline", "skills", "experience", "preferences")
 POSTING_FIELDS = ("title", "skills", "description", "terms")
+VOCABULARIES = ("onet", "esco_v111", "esco_onet_crosswalk")
+CATALOGUE = "esci/products.parquet"
+JUDGED = "judged"
 PRODUCT_FIELDS = ("title", "brand", "color", "bullet_points")
 TEST_OCCUPATIONS, VALID_OCCUPATIONS = 36, 18
 
@@ -137,6 +145,67 @@ def graded_field_list(
         for name in (*policy.dimension_names, OVERALL)
     }
     return FieldList(list_id, source, split, member, [fields for fields, _ in graded], gains)
+
+
+def teaching_list(
+    policy: Policy, list_id: str, source: str, split: Split, member: Fields, graded: Sequence[tuple[Fields, Answers]]
+) -> FieldList:
+    """What a policy teacher learns: relevance and each dimension, and whether a dimension could be answered: 1 or 0.
+
+    Relevance is the overall grade. A dimension that was not asked has neither label.
+    """
+    one = graded_field_list(policy, list_id, source, split, member, graded)
+    labels = {RELEVANCE: one.labels[OVERALL]}
+    for name in policy.dimension_names:
+        labels[name] = one.labels[name]
+        asked = [None if name not in grades else float(grades[name] is not None) for _, grades in graded]
+        labels[SoftColumns.of(name).answerable] = asked
+    return replace(one, labels=labels)
+
+
+def job_lists(document: Path, folder: Path, _: SourceFiles) -> Iterator[FieldList]:
+    """All judged lists of jobs under the policy in `document`."""
+    policy = read_policy(document)
+    for one in judged_jobs(policy, folder):
+        graded = [(pair.fields, pair.grades) for pair in one.pairs]
+        yield teaching_list(policy, f"judged/{one.list_id}", JUDGED, one.split, one.member, graded)
+
+
+def job_second_opinions(document: Path, folder: Path, _: SourceFiles) -> Iterator[FieldList]:
+    """The pairs of those lists that a second run graded too, with its grades."""
+    policy = read_policy(document)
+    second = second_opinions(policy, folder)
+    for one in judged_jobs(policy, folder):
+        graded = [(p.fields, second[key]) for p in one.pairs if (key := (one.list_id, p.candidate_id)) in second]
+        if graded:
+            yield teaching_list(policy, f"second/{one.list_id}", JUDGED, one.split, one.member, graded)
+
+
+def product_lists(document: Path, folder: Path, data: SourceFiles) -> Iterator[FieldList]:
+    """All judged lists of products; their texts are in the catalogue among the sources."""
+    policy = read_policy(document)
+    for one in judged_products(data.path(CATALOGUE), policy, folder):
+        graded = [(pair.fields, pair.grades) for pair in one.pairs]
+        yield teaching_list(policy, f"judged/{one.list_id}", JUDGED, one.split, one.member, graded)
+
+
+def constructed_job_lists(
+    document: Path, folder: Path, count: int, seed: int, data: SourceFiles
+) -> Iterator[FieldList]:
+    """Training lists of `requirements`, without the occupations that judged lists hold out; none without its sources.
+
+    Their role is left out: titles alone tell it.
+    """
+    if not all([data.has(name) for name in VOCABULARIES]):
+        return
+    policy = read_policy(document)
+    splits = occupation_splits(one.group for one in judged_jobs(policy, folder))
+    world = worlds(data.path(VOCABULARIES[0]).parent, policy, splits)["train"]
+    for number, one in enumerate(requirement_lists(world, count, seed)):
+        graded = [(p.fields, {name: g for name, g in p.grades.items() if name != "role"}) for p in one.pairs]
+        found = teaching_list(policy, f"requirements/{number}", "requirements", "train", one.member, graded)
+        overall = [pair.overall / 4 for pair in one.pairs]  # the role counts in it
+        yield replace(found, labels={**found.labels, RELEVANCE: overall})
 
 
 def second_opinions(policy: Policy, folder: Path = DATASETS / "judged_jobs") -> dict[tuple[str, str], Answers]:

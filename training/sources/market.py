@@ -9,10 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from models.template import Fields
 from training.data.lists import FieldList, Split
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
+from training.policy.parser import read_policy
+from training.sources.judged import teaching_list
 
 TRADES = {
     "baker": "dough ovens pastry hygiene recipes kneading decorating".split(),
@@ -45,20 +48,48 @@ def relevance(person: Profile, vacancy: Profile) -> float:
     return fit if person.level == vacancy.level else 0.7 * fit
 
 
-def market_lists(*, lists: dict[Split, int], candidates: int, seed: int) -> Iterator[FieldList]:
-    """Lists labelled with `relevance`, and with `nearby`, which is not graded: how well the place suits the member."""
+@dataclass(frozen=True)
+class _Shown:
+    """A person, and vacancies of which a third are of their trade."""
+
+    name: str
+    split: Split
+    person: Profile
+    vacancies: list[Profile]
+
+
+def _shown(lists: dict[Split, int], candidates: int, seed: int) -> Iterator[_Shown]:
     random_ = random.Random(seed)
     for split, count in lists.items():
         for index in range(count):
             person = _profile(random_)
-            vacancies = [
-                _profile(random_, person.trade if place < candidates // 3 else None) for place in range(candidates)
-            ]
-            fits = [relevance(person, vacancy) for vacancy in vacancies]
-            nearby = [1.0 if vacancy.place == person.place else 0.25 for vacancy in vacancies]
-            labels = {"relevance": fits, "nearby": nearby}
-            fields = [_vacancy_fields(vacancy) for vacancy in vacancies]
-            yield FieldList(f"market/{split}/{index}", "market", split, _person_fields(person), fields, labels)
+            trades = [person.trade if place < candidates // 3 else None for place in range(candidates)]
+            yield _Shown(f"{split}/{index}", split, person, [_profile(random_, trade) for trade in trades])
+
+
+def market_lists(*, lists: dict[Split, int], candidates: int, seed: int) -> Iterator[FieldList]:
+    """Lists labelled with `relevance`, and with `nearby`, which is not graded: how well the place suits the member."""
+    for one in _shown(lists, candidates, seed):
+        fits = [relevance(one.person, vacancy) for vacancy in one.vacancies]
+        nearby = [1.0 if vacancy.place == one.person.place else 0.25 for vacancy in one.vacancies]
+        labels = {"relevance": fits, "nearby": nearby}
+        fields = [_vacancy_fields(vacancy) for vacancy in one.vacancies]
+        yield FieldList(f"market/{one.name}", "market", one.split, _person_fields(one.person), fields, labels)
+
+
+def market_judged_lists(
+    document: Path, *, lists: dict[Split, int], candidates: int, seed: int, source: str = "judged"
+) -> Iterator[FieldList]:
+    """Lists with the true grades by the policy in `document`. Seniority is not graded where the trades differ."""
+    policy = read_policy(document)
+    for one in _shown(lists, candidates, seed):
+        graded = [(_vacancy_fields(v), _answers(one.person, v)) for v in one.vacancies]
+        yield teaching_list(policy, f"{source}/{one.name}", source, one.split, _person_fields(one.person), graded)
+
+
+def _answers(person: Profile, vacancy: Profile) -> dict[str, int | None]:
+    grades = true_grades(person, vacancy)
+    return {**grades, "seniority": grades["seniority"] if person.trade == vacancy.trade else None}
 
 
 def market_attractiveness(each: FieldList) -> Mapping[str, Sequence[float]]:

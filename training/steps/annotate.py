@@ -1,12 +1,14 @@
-"""Step `annotate`: each teacher scores every training pair once, and the soft labels are written in shards.
+"""Step `annotate`: each teacher scores every pair once, and the soft labels are written in shards.
 
-A shard that exists is not scored again: a run that was cut off resumes after it. The executor decides where shards are
-scored; this process alone writes them.
+Pairs are those of training lists, and more of the same texts (`training.data.pool`). What a teacher puts out is kept in
+a store outside the step, by its weights: no pair is scored twice by the same teacher, and a run that was cut off
+resumes. The executor decides where pairs are scored; this process alone writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,28 +18,36 @@ import torch
 from tqdm import tqdm
 
 from models.text import TextEncoder
-from training.data.lists import read_pairs, some_lists
+from training.data.label_store import LabelStore, label_bytes
+from training.data.lists import KEYS, read_pairs, some_lists
+from training.data.pool import PoolPlan, draw_pool
 from training.data.soft_labels import SoftLabels, shard_bytes, shard_path
+from training.data.tables import read_table
 from training.distillation.teachers import Teacher, read_teachers
 from training.executors import Executor
 from training.files import write_whole
 from training.nets.checkpoints import check_model_stamp
 from training.nets.inference import encode_pairs, predict
+from training.nets.ordinal_cross_encoder import weights_digest
 from training.policy.parser import read_policy
-from training.recipe import HeadNames, TextPlan
-from training.step_runner import Resources, Step
-from training.steps.text_encoder import text_encoder
+from training.recipe import HeadNames, Recipe, TextPlan
+from training.step_runner import Resources, Run, Step
+from training.steps.start import text_encoder
+from training.steps.train_policy_teacher import TEACH, GradedLists, trained_teacher
 
-SHARD_PAIRS = 4096
+SHARD_PAIRS = 512
+"""Pairs that are scored and kept together: a killed run loses no more."""
+WRITTEN_PAIRS = 8192
 
 
 @dataclass(frozen=True)
 class AnnotatePlan:
-    """Which heads are labelled, and how many training lists (None: all)."""
+    """Which heads are labelled, how many training lists of the adapters (None: all), and the pool."""
 
     heads: HeadNames
     text: TextPlan
     lists: int | None
+    pool: PoolPlan | None
     seed: int
 
 
@@ -51,63 +61,110 @@ class AnnotateInputs:
 
 @dataclass(frozen=True)
 class Labeller:
-    """Labels shards with the same bits in every process: each uses this number of threads."""
+    """Labels pairs with the same bits in every process: each uses this number of threads."""
 
-    teachers: Sequence[Teacher]
+    teacher: Teacher
     encoder: TextEncoder
-    policy: str
-    """The stamp."""
     threads: int
 
     def open(self) -> Callable[[pl.DataFrame], bytes]:
-        """Prepare this process, and return the function that labels a shard."""
+        """Prepare this process, and return the function that labels some pairs."""
         torch.set_num_threads(self.threads)
-        for teacher in self.teachers:
-            teacher.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.teacher.model.to("cuda" if torch.cuda.is_available() else "cpu")
         return self.label
 
-    def label(self, shard: pl.DataFrame) -> bytes:
-        """A shard of pairs -> its file with the soft labels of every head."""
-        labels: dict[str, SoftLabels] = {}
-        for teacher in self.teachers:
-            encoder = teacher.model.pair_encoder(self.encoder)
-            pairs = encode_pairs(encoder, shard["member"].to_list(), shard["candidate"].to_list())
-            logits = predict(teacher.model, encoder, pairs)
-            for index, head in enumerate(teacher.heads):
-                labels[head] = _soft_labels(shard, teacher, head, logits[:, index])
-        return shard_bytes(shard, labels, self.policy)
-
-
-def _soft_labels(shard: pl.DataFrame, teacher: Teacher, head: str, logits: np.ndarray) -> SoftLabels:
-    probability = teacher.calibrations[head].apply(logits).astype(np.float64)
-    labels = SoftLabels.of_action(probability, logits)
-    return replace(labels, gold=shard[head].fill_null(np.nan).to_numpy()) if head in shard.columns else labels
+    def label(self, pairs: pl.DataFrame) -> bytes:
+        """Pairs -> a file of the store with the model's outputs."""
+        encoder = self.teacher.model.pair_encoder(self.encoder)
+        encoded = encode_pairs(encoder, pairs["member"].to_list(), pairs["candidate"].to_list())
+        return label_bytes(pairs, self.teacher.columns, predict(self.teacher.model, encoder, encoded))
 
 
 def annotate(plan: AnnotatePlan, inputs: AnnotateInputs, out: Path, resources: Resources) -> None:
     """Write `soft-00000.parquet` ... Raises PolicyMismatch for a teacher of another policy."""
     policy = read_policy(inputs.policy / "policy.md")
     check_model_stamp(inputs.teach, policy)
-    teachers = read_teachers(plan.heads, inputs.teach, inputs.teach_engagement)
-    encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
-    pairs = read_pairs(inputs.data / "pairs.parquet", plan.heads.graded).filter(pl.col("split") == "train")
-    labeller = Labeller(teachers, encoder, policy.stamp, torch.get_num_threads())
-    label_shards(some_lists(pairs, plan.lists, plan.seed), labeller, out, resources.executor)
+    pairs = pairs_to_label(plan, inputs.data)
+    labels: dict[str, SoftLabels] = {}
+    known = set(pairs.columns) - set(KEYS)
+    for teacher in read_teachers(plan.heads.actions, inputs.teach, inputs.teach_engagement):
+        labeller = Labeller(teacher, text_encoder(plan.text, resources, plan.text.training_tokens), _threads())
+        store = open_store(teacher, resources.shared / "soft_labels")
+        label_pairs(pairs, labeller, store, resources.executor)
+        gold = {head: pairs[head].fill_null(np.nan).to_numpy() for head in teacher.heads if head in known}
+        labels |= teacher.soft_labels(store.outputs(pairs), gold)
+    for number, start in enumerate(range(0, pairs.height, WRITTEN_PAIRS)):
+        rows = slice(start, start + WRITTEN_PAIRS)
+        part = {head: each.rows(rows) for head, each in labels.items()}
+        write_whole(shard_path(out, number), shard_bytes(pairs[rows], part, policy.stamp))
 
 
-def label_shards(pairs: pl.DataFrame, labeller: Labeller, out: Path, executor: Executor) -> None:
-    """Write the missing shards. Their bytes do not depend on the executor, given one kind of processor."""
-    starts = {shard_path(out, number): start for number, start in enumerate(range(0, pairs.height, SHARD_PAIRS))}
-    missing = {path: start for path, start in starts.items() if not path.exists()}
-    work = ((path, pairs.slice(start, SHARD_PAIRS)) for path, start in missing.items())
-    labelled = executor.map(labeller.open, work)
-    for path, content in tqdm(labelled, total=len(missing), desc="annotate", mininterval=5):
-        write_whole(path, content)
+def pairs_to_label(plan: AnnotatePlan, data: Path) -> pl.DataFrame:
+    """Pairs of the judge's lists, of the pool, and of the adapters' lists, list by list, with the gains that are known.
+
+    The pool is drawn from lists with a gain: others are texts of something else, kept for the sake of the backbone.
+    """
+    is_train = pl.col("split") == "train"
+    pairs, judged = read_pairs(data / "pairs.parquet", plan.heads.graded), read_table(data / "judged.parquet")
+    found = [judged.filter(is_train)]
+    if plan.pool:
+        is_graded = pl.any_horizontal(pl.col(plan.heads.graded).is_not_null().any().over("list_id"))
+        found.append(draw_pool(pl.concat([judged, pairs.filter(is_graded)], how="diagonal"), plan.pool, plan.seed))
+    found.append(some_lists(pairs.filter(is_train), plan.lists, plan.seed))
+    return pl.concat(found, how="diagonal")
 
 
-ANNOTATE = Step(
-    "annotate",
-    lambda recipe: AnnotatePlan(recipe.head_names, recipe.text, recipe.student.annotated_lists, recipe.seed),
-    AnnotateInputs,
-    annotate,
-)
+def open_store(teacher: Teacher, folder: Path) -> LabelStore:
+    """The labels of this teacher, in a folder of its weights inside `folder`."""
+    digest = weights_digest(teacher.model)
+    return LabelStore(folder / digest[:16], digest, teacher.columns)
+
+
+def label_pairs(pairs: pl.DataFrame, labeller: Labeller, store: LabelStore, executor: Executor) -> int:
+    """Label the pairs that the store lacks; how many. Files do not depend on the executor, on one kind of processor."""
+    missing = store.missing(pairs)
+    work = ((start, missing.slice(start, SHARD_PAIRS)) for start in range(0, missing.height, SHARD_PAIRS))
+    with tqdm(total=missing.height, desc="label", unit="pair", mininterval=5) as progress:
+        for start, content in executor.map(labeller.open, work):
+            store.add(content)
+            progress.update(min(SHARD_PAIRS, missing.height - start))
+    return missing.height
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
+
+
+def label(run: Run, pairs: Path | None, store: Path | None) -> str:
+    """Label pairs with the recipe's trained policy teacher, or with what step `teach` wrote; a sentence about it.
+
+    `pairs`: a Parquet file with the columns member
+    and candidate, texts as the template renders them; None: those that step `annotate` labels. `store`: None: where
+    step `annotate` looks for labels of these weights.
+    """
+    resources, recipe = run.resources(), run.recipe
+    plan = annotate_plan(recipe)
+    policy = read_policy(recipe.data.policy)
+    teach = TEACH.plan(
+        replace(recipe, teacher=replace(recipe.teacher, trained=recipe.teacher.trained or run.folder("teach")))
+    )
+    heads = GradedLists.read(recipe.head_names.graded, policy, run.folder("data")).heads
+    model = trained_teacher(teach, heads, resources)
+    teacher = Teacher(model.heads, model, {})
+    table = read_table(pairs) if pairs else pairs_to_label(plan, run.folder("data"))
+    folder = store or resources.shared / "soft_labels"
+    labeller, begun = Labeller(teacher, text_encoder(plan.text, resources), _threads()), time.perf_counter()
+    kept = open_store(teacher, folder)
+    done = label_pairs(table, labeller, kept, run.executor)
+    rate = done / max(time.perf_counter() - begun, 1e-9)
+    return f"{table.height} pairs, {done} labelled now at {rate:.1f} pairs/s, in {kept.folder}"
+
+
+def annotate_plan(recipe: Recipe) -> AnnotatePlan:
+    """What step `annotate` labels."""
+    return AnnotatePlan(
+        recipe.head_names, recipe.text, recipe.student.annotated_lists, recipe.teacher.pool, recipe.seed
+    )
+
+
+ANNOTATE = Step("annotate", annotate_plan, AnnotateInputs, annotate)

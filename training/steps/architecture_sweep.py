@@ -20,14 +20,14 @@ from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.figures import quality
 from training.evaluation.report import ShapePoint, to_json
 from training.files import write_json
-from training.nets.checkpoints import Student, encoder_folder
+from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, score_lists
 from training.recipe import Sweep, TextPlan
 from training.step_runner import Resources, Step
-from training.steps.text_encoder import text_encoder
+from training.steps.start import text_encoder
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
@@ -68,7 +68,7 @@ class SweepPlan:
 @dataclass(frozen=True)
 class SweepInputs:
     data: Path
-    teach: Path
+    start: Path
 
 
 def sweep_architectures(plan: SweepPlan, inputs: SweepInputs, out: Path, resources: Resources) -> None:
@@ -81,7 +81,7 @@ def sweep_architectures(plan: SweepPlan, inputs: SweepInputs, out: Path, resourc
         encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
         train = some_drawn(read_lists(inputs.data, plan.heads, "train"), plan.lists, plan.seed)
         data = SweepData(encoder, plan.heads, train, read_lists(inputs.data, plan.heads, "valid"), resources.embeddings)
-        model = load_cross_encoder(encoder_folder(inputs.teach))
+        model = load_cross_encoder(inputs.start / "model")
         found = {
             name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep.schedule, data))
             for shape in sweep.shapes

@@ -22,7 +22,7 @@ from training.nets.inference import encode_lists
 from training.nets.split_student import SplitStudent
 from training.recipe import PruningPlan, TextPlan
 from training.step_runner import Resources, Step
-from training.steps.text_encoder import text_encoder
+from training.steps.start import text_encoder
 
 PROBE_LISTS = 12
 PROBE_PAIRS = 200

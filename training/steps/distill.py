@@ -24,9 +24,8 @@ from training.distillation.student_trainers import AnyTrainer, FlatTrainer, Spli
 from training.evaluation.report import LossWeightSweep, to_json
 from training.files import write_json
 from training.metrics.calibration import fit_calibrations
-from training.nets.checkpoints import Calibrations, Student, encoder_folder, made_once, save_model
+from training.nets.checkpoints import Calibrations, Student, made_once, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
-from training.nets.llm_teacher import is_decoder
 from training.nets.split_student import new_split_student
 from training.objectives.in_batch_negatives import contrast
 from training.objectives.late_interaction import encode_sides
@@ -34,7 +33,7 @@ from training.objectives.position_bias import calibrate_attractiveness
 from training.policy.parser import read_policy
 from training.recipe import ActionHeadsPlan, HeadNames, Recipe, StudentPlan, TextPlan, TrainingPlan
 from training.step_runner import Resources, Step
-from training.steps.text_encoder import text_encoder
+from training.steps.start import text_encoder
 from training.steps.train_engagement_teacher import read_examination
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
@@ -57,7 +56,7 @@ class DistillInputs:
     policy: Path
     data: Path
     log: Path
-    teach: Path
+    start: Path
     teach_engagement: Path
     annotate: Path
 
@@ -163,8 +162,8 @@ def _new_trainer(
     train = read_lists(inputs.data, plan.heads.graded, "train")
     student = plan.student
     if student.split is None:
-        return FlatTrainer(student, encoder, inputs.teach, train, plan.training.train_embeddings)
-    start = _initial_encoder(plan, encoder, inputs.teach, material.labelled, out)
+        return FlatTrainer(student, encoder, inputs.start, train, plan.training.train_embeddings)
+    start = _initial_encoder(plan, encoder, inputs.start, material.labelled, out)
     untrained = new_split_student(start, student.split).eval()
     train = some_drawn(train, student.lists, plan.seed)
     scored = [*material.labelled, *material.graded, *material.logged]
@@ -173,19 +172,12 @@ def _new_trainer(
 
 
 def _initial_encoder(
-    plan: DistillPlan, encoder: TextEncoder, teacher: Path, labelled: list[CandidateList], out: Path
+    plan: DistillPlan, encoder: TextEncoder, start: Path, labelled: list[CandidateList], out: Path
 ) -> CrossEncoder:
-    """The encoder of a split student. It has learnt what its teacher can teach with both sides apart.
-
-    The teacher itself, if it is a cross-encoder. Otherwise the encoder that learnt from the same grades beside the
-    language model, after it has also learnt from that model's soft labels.
-    """
-    start = load_cross_encoder(encoder_folder(teacher))
-    if not is_decoder(teacher / "model"):
-        return start
+    """The encoder of a split student: that of step `start`, after it has also learnt from the soft labels."""
 
     def trained() -> CrossEncoder:
-        model = train_embeddings(start, plan.training.train_embeddings)
+        model = train_embeddings(load_cross_encoder(start / "model"), plan.training.train_embeddings)
         fit(model, labelled, contrast(model, encoder, plan.heads.graded), plan.student.phases.sides, out / "encoder")
         return model
 

@@ -48,7 +48,7 @@ from training.metrics.ranking import ndcg_at_10
 from training.nets.checkpoints import Calibrations, Student, load_student
 from training.recipe import EvaluationPlan, HeadNames, TextPlan
 from training.step_runner import Resources, Step
-from training.steps.text_encoder import text_encoder
+from training.steps.start import text_encoder
 
 SHIPPED = "student-int8"
 SHOWN_ERRORS = 6
@@ -98,7 +98,7 @@ class Evaluated:
 def evaluate(plan: EvaluatePlan, inputs: EvaluateInputs, out: Path, resources: Resources) -> None:
     """Write the report. Then raise FloorBroken for a low metric, NotPromoted if the live bundle may be better."""
     lists = some_of_each(_held_out(plan.heads, inputs), plan.evaluation.lists, plan.seed)
-    teachers = read_teachers(plan.heads, inputs.teach, inputs.teach_engagement)
+    teachers = read_teachers(plan.heads.actions, inputs.teach, inputs.teach_engagement)
     encoder = text_encoder(plan.text, resources)
     evaluated = Evaluated(plan, encoder, inputs, lists, teachers, *load_student(inputs.distill))
     scores = _scores(evaluated, resources.model(plan.text.backbone), resources.embeddings)
@@ -140,13 +140,18 @@ def _scores(evaluated: Evaluated, backbone: str, cache: Path) -> dict[str, Score
 
 
 def _teacher_logits(evaluated: Evaluated, teacher: Teacher, cache: Path) -> np.ndarray:
-    """A teacher's logits on `teacher_lists` of each source that judges its heads; NaN on all other lists."""
+    """A teacher's logits on `teacher_lists` of each source that judges its heads; NaN on all other lists.
+
+    Of the recipe's heads alone: the policy teacher answers for every dimension.
+    """
     plan, lists = evaluated.plan, evaluated.lists
-    judged = [each for each in lists if any(not np.isnan(each.labels[head]).all() for head in teacher.heads)]
+    heads = [head for head in plan.heads.all if head in teacher.heads]
+    judged = [each for each in lists if any(not np.isnan(each.labels[head]).all() for head in heads)]
     some = some_of_each(judged, plan.evaluation.teacher_lists, plan.seed)
-    found = by_list(teacher_logits(teacher.model, evaluated.encoder, some, cache), some)
+    logits = teacher.logits(teacher_logits(teacher.model, evaluated.encoder, some, cache))
+    found = by_list(logits[:, [teacher.heads.index(head) for head in heads]], some)
     known = {each.list_id: logits for each, logits in zip(some, found, strict=True)}
-    unread = {each.list_id: np.full((len(each), len(teacher.heads)), np.nan) for each in lists}
+    unread = {each.list_id: np.full((len(each), len(heads)), np.nan) for each in lists}
     return np.concatenate(list({**unread, **known}.values()))
 
 

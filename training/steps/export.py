@@ -29,7 +29,7 @@ from training.policy.policy import Policy
 from training.recipe import ExportPlan, HeadPlan, TextPlan
 from training.step_runner import Resources, Step
 from training.steps.evaluate import EvaluateInputs
-from training.steps.text_encoder import text_encoder
+from training.steps.start import text_encoder
 
 SHIPPED = (("int8", "cpu", 0.1), ("fp16", "cuda", 0.02))
 """Which graph serves which device, and the tolerance of its known answers: probabilities against torch's. int8 moves a

@@ -12,6 +12,7 @@ import polars as pl
 from models.template import Template
 from training.data.impressions import POSITION, check_impressions
 from training.data.lists import check_pairs, render_lists
+from training.data.soft_labels import SoftColumns
 from training.data.source_files import SourceFiles
 from training.files import write_json
 from training.judging.golden_set import HumanGrades, make_golden
@@ -62,11 +63,30 @@ class ListsPlan:
     labels: tuple[str, ...]
 
 
-def prepare_data(plan: ListsPlan, _: NoInputs, out: Path, resources: Resources) -> None:
-    """Write `pairs.parquet`, the candidate lists of all splits."""
-    pairs = _render(plan, plan.labels, resources)
-    check_pairs(pairs, plan.labels, "the recipe's lists")
-    pairs.write_parquet(out / "pairs.parquet")
+@dataclass(frozen=True)
+class DataStepPlan:
+    """Adapters by the name of the file that each fills, the graded heads, and the policy with its dimensions."""
+
+    lists: Lists
+    graded: dict[str, Lists | None]
+    template: Template
+    heads: tuple[str, ...]
+    policy: Path
+
+
+def prepare_data(plan: DataStepPlan, _: NoInputs, out: Path, resources: Resources) -> None:
+    """Write `pairs.parquet`, the candidate lists of all splits, and what the policy teacher learns from.
+
+    That is `judged.parquet`, `constructed.parquet` and `second_opinion.parquet`: lists with a label for each dimension
+    too, and whether it can be answered. A file is empty where the recipe has no such lists.
+    """
+    dimensions = read_policy(plan.policy).dimension_names
+    answerable = (SoftColumns.of(name).answerable for name in dimensions)
+    labels = tuple(dict.fromkeys((*plan.heads, *dimensions, *answerable)))
+    for name, lists in {"pairs": plan.lists, **plan.graded}.items():
+        pairs = _render(ListsPlan(lists, plan.template, labels), labels, resources)
+        check_pairs(pairs, labels, f"the recipe's lists ({name})")
+        pairs.write_parquet(out / f"{name}.parquet")
 
 
 def prepare_log(plan: ListsPlan, _: NoInputs, out: Path, resources: Resources) -> None:
@@ -90,7 +110,13 @@ GOLDEN = Step(
 )
 DATA = Step(
     "data",
-    lambda recipe: ListsPlan(recipe.data.lists, recipe.text.template, recipe.head_names.graded),
+    lambda recipe: DataStepPlan(
+        recipe.data.lists,
+        {name: getattr(recipe.data, name) for name in ("judged", "constructed", "second_opinion")},
+        recipe.text.template,
+        recipe.head_names.graded,
+        recipe.data.policy,
+    ),
     NoInputs,
     prepare_data,
 )

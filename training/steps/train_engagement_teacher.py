@@ -1,6 +1,6 @@
-"""Step `teach-engagement`: the log -> a teacher of actions, initialized from the policy teacher.
+"""Step `teach-engagement`: the log -> a teacher of actions, initialized from the encoder of step `start`.
 
-First it fits how each action depends on relevance, and the examination, on texts that the policy teacher encodes once
+First it fits how each action depends on relevance, and the examination, on texts that this encoder reads once
 with both sides apart; then all weights, in pairs. Its calibration is of examined candidates: P(action | examined). Each
 teacher is retrained alone: this one sees no grade, the other no action.
 """
@@ -21,7 +21,7 @@ from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, by_list
 from training.distillation.multi_teacher_loss import with_heads
 from training.files import read_json, write_json
-from training.nets.checkpoints import encoder_folder, save_model
+from training.nets.checkpoints import save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
 from training.nets.shapes import SplitShape
@@ -37,7 +37,7 @@ from training.objectives.position_bias import (
 )
 from training.recipe import ClickModelPlan, TextPlan
 from training.step_runner import Resources, Step
-from training.steps.text_encoder import text_encoder
+from training.steps.start import text_encoder
 from training.trainer.distributed import Objective
 from training.trainer.loop import fit
 
@@ -57,7 +57,7 @@ class EngagementTeacherPlan:
 @dataclass(frozen=True)
 class EngagementTeacherInputs:
     log: Path
-    teach: Path
+    start: Path
 
 
 def teach_engagement(
@@ -70,16 +70,16 @@ def teach_engagement(
     encoder, clicks = text_encoder(plan.text, resources, plan.text.training_tokens), plan.click_model
     impressions = inputs.log / "impressions.parquet"
     train, valid = (read_impressions(impressions, plan.actions, split) for split in ("train", "valid"))
-    policy = load_cross_encoder(encoder_folder(inputs.teach))
+    start = load_cross_encoder(inputs.start / "model")
     examination = Examination(clicks.places or 1)
     loss = engagement_loss(plan.actions, clicks.rare, examination if clicks.places else None)
 
     calibration = ActionCalibration(len(plan.actions))
-    relevance = _relevance(policy, encoder, train, resources.embeddings)
+    relevance = _relevance(start, encoder, train, resources.embeddings)
     objective = _calibration_objective(calibration, relevance, loss)
     fit(ClickModel(calibration, examination), train, objective, clicks.phases.sides, out / "sides")
 
-    model = calibrated_teacher(policy, calibration)
+    model = calibrated_teacher(start, calibration)
     objective = pair_objective(train_embeddings(model, plan.train_embeddings), encoder, loss)
     fit(ClickModel(model, examination), train, objective, clicks.phases.pairs, out)
     curve = examination.curve() if clicks.places else None
@@ -88,10 +88,10 @@ def teach_engagement(
 
 
 def _relevance(
-    policy: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList], embeddings: Path
+    start: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList], embeddings: Path
 ) -> dict[str, np.ndarray]:
-    """The policy teacher's logits of each list by its id, with both sides read apart."""
-    apart = new_split_student(policy, SplitShape(pooled=0, joint_layers=0)).eval()
+    """The encoder's logits of each list by its id, with both sides read apart."""
+    apart = new_split_student(start, SplitShape(pooled=0, joint_layers=0)).eval()
     logits = score_lists(apart, encode_sides(apart, encoder, lists, embeddings), lists)[:, 0]
     return {each.list_id: found for each, found in zip(lists, by_list(logits, lists), strict=True)}
 
@@ -99,7 +99,7 @@ def _relevance(
 def _calibration_objective(
     calibration: ActionCalibration, relevance: Mapping[str, np.ndarray], loss: ListLoss
 ) -> Objective:
-    """The loss of a teacher that sees only `relevance`: the policy teacher's logits of each list by its id."""
+    """The loss of a teacher that sees only `relevance`: the encoder's logits of each list by its id."""
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
         known = [torch.from_numpy(relevance[each.list_id]) for each in lists]
@@ -109,9 +109,9 @@ def _calibration_objective(
 
 
 @torch.no_grad()
-def calibrated_teacher(policy: CrossEncoder, calibration: ActionCalibration) -> CrossEncoder:
-    """A teacher of actions whose logits are the policy teacher's first head through `calibration`."""
-    model = with_heads(policy, [0] * len(calibration.slope))
+def calibrated_teacher(start: CrossEncoder, calibration: ActionCalibration) -> CrossEncoder:
+    """A teacher of actions whose logits are the first head of `start` through `calibration`."""
+    model = with_heads(start, [0] * len(calibration.slope))
     model.weight.mul_(calibration.slope.unsqueeze(1))
     model.bias.mul_(calibration.slope).add_(calibration.level)
     return model

@@ -1,46 +1,58 @@
-"""Step `teach`: gold grades -> a teacher that reads pairs whole, calibrated on validation lists it did not train on.
+"""Step `teach`: graded lists -> a teacher that reads pairs whole and answers every question of the policy.
 
-A small encoder learns first with both sides apart, then in pairs; `sides/` keeps the model between the phases. On lists
-without grades it imitates its pretrained backbone. A decoder, if the plan has one, replaces it in the second phase.
+It begins with constructed lists, whose grades follow from how they were made, then mixes them with what a judge graded,
+and keeps the weights that rank held-out members best. Several seeds make an ensemble. Its agreement with the judge is
+written beside the judge's with itself.
+
+    model/ calibration.json policy.txt    the teacher; its logit of each head to an expected gain; the policy's stamp
+    agreement.json    quadratic kappa of each head: the teacher with the judge, the judge with itself
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from models.text import TextEncoder
-from training.data.lists import CandidateList, read_lists, some_of_each
+from training.data.lists import SPLITS, CandidateList, Split, labelled_for, read_lists, some_of_each
+from training.data.soft_labels import Answers, SoftColumns
+from training.files import write_json
 from training.metrics.calibration import fit_calibrations
-from training.nets.checkpoints import TeacherModel, made_once, save_model, write_stamp
-from training.nets.cross_encoder import CrossEncoder, mix_in_backbone, new_cross_encoder, train_embeddings
+from training.metrics.kappa import Agreement, agreement
+from training.metrics.measures import exponential
+from training.metrics.ranking import evaluate_lists, ndcg_at_10
+from training.nets.checkpoints import PolicyTeacher, load_policy_teacher, save_model, write_stamp
 from training.nets.inference import predict_lists
-from training.nets.llm_teacher import Decoder, new_decoder, pair_prompt
-from training.objectives.in_batch_negatives import contrast, imitate, rehearse
-from training.objectives.losses import binary_kl, list_kl
-from training.objectives.pairwise import ListLabels, ListLoss, pair_objective
+from training.nets.llm_teacher import new_decoder, pair_prompt
+from training.nets.ordinal_cross_encoder import (
+    Ensemble,
+    OrdinalCrossEncoder,
+    new_ordinal_cross_encoder,
+    read_weights,
+)
+from training.objectives.ordinal import ordinal_loss
+from training.objectives.pairwise import pair_objective
 from training.policy.parser import read_policy
 from training.policy.policy import Policy
-from training.recipe import DecoderPlan, TeacherPlan, TextPlan, TrainingPlan
+from training.recipe import TeacherPlan, TextPlan
 from training.step_runner import Resources, Step
-from training.steps.text_encoder import text_encoder
+from training.steps.start import text_encoder
 from training.trainer.distributed import SINGLE_PROCESS
-from training.trainer.loop import TrainingStopped, fit
+from training.trainer.loop import Mixture, Validation, fit
+
+SECOND = "second_opinion"
 
 
 @dataclass(frozen=True)
 class TeachPlan:
-    """The graded heads, and how their teacher learns."""
+    """The recipe's graded heads, of which the first ranks, and how their teacher learns."""
 
     heads: tuple[str, ...]
     text: TextPlan
-    training: TrainingPlan
     teacher: TeacherPlan
+    calibration_lists: int
     seed: int
 
 
@@ -50,71 +62,183 @@ class TeachInputs:
     data: Path
 
 
-def gold_loss(heads: Sequence[str], listwise_weight: float) -> ListLoss:
-    """Binary KL to the gain of each pair, plus a listwise term; the mean over heads."""
+@dataclass(frozen=True)
+class GradedLists:
+    """What a teacher learns from and is measured on; labels are gains of `heads` and their `_answerable`.
 
-    def loss(logits_LCH: Tensor, batch: ListLabels) -> Tensor:
-        terms = []
-        for index, head in enumerate(heads):
-            logits_LC, targets_LC, mask_LC = logits_LCH[..., index], batch.targets[head], batch.masks[head]
-            pointwise = binary_kl(logits_LC, targets_LC, mask_LC)
-            terms.append(pointwise + listwise_weight * list_kl(logits_LC, targets_LC, mask_LC))
-        return torch.stack(terms).mean()
+    `once` are all judged lists, of which `second` has some pairs again.
+    """
 
-    return loss
+    heads: tuple[str, ...]
+    train: list[CandidateList]
+    valid: list[CandidateList]
+    constructed: list[CandidateList]
+    once: list[CandidateList]
+    second: list[CandidateList]
+
+    @classmethod
+    def read(cls, heads: Sequence[str], policy: Policy, data: Path) -> GradedLists:
+        """Lists of the judge, or of the recipe's adapters where there are none; without heads that nothing grades."""
+        names = dict.fromkeys((*heads, *policy.dimension_names))
+        answerable = [SoftColumns.of(name).answerable for name in policy.dimension_names]
+
+        def of(name: str, *splits: Split) -> list[CandidateList]:
+            found = (read_lists(data, [*names, *answerable], split, name) for split in splits)
+            return [each for some in found for each in some if each.is_judged]
+
+        judged = "judged" if of("judged", "train") else "pairs"
+        once, second = of("judged", *SPLITS), of(SECOND, *SPLITS)
+        found = cls((), of(judged, "train"), of(judged, "valid"), of("constructed", "train"), once, second)
+        graded = (*found.train, *found.constructed)
+        known = tuple(name for name in names if any(not np.isnan(each.labels[name]).all() for each in graded))
+        return replace(found, heads=known)
 
 
 def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources) -> None:
-    """Train the teacher; write it, its calibration and the policy's stamp.
-
-    Of many processes the main one alone does the first phase, which needs a whole batch in one place. All of them do
-    the second, and each predicts all validation lists.
-    """
-    processes, decoder = resources.processes or SINGLE_PROCESS, plan.teacher.decoder
-    if processes.is_sharded and not decoder:
-        raise TrainingStopped("FSDP2 is for decoders: train a small encoder without it")
+    """Train the teacher, or take the trained one; write it, its calibration, agreement and the policy's stamp."""
+    processes = resources.processes or SINGLE_PROCESS
     policy = read_policy(inputs.policy / "policy.md")
-    encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
-    train = read_lists(inputs.data, plan.heads, "train")
-    valid = some_of_each(read_lists(inputs.data, plan.heads, "valid"), plan.training.calibration_lists, plan.seed)
+    lists = GradedLists.read(plan.heads, policy, inputs.data)
+    encoder = text_encoder(plan.text, resources)
+    if plan.teacher.trained:
+        model = trained_teacher(plan, lists.heads, resources)
+    elif plan.teacher.seeds == 1:
+        model = _trained(plan, lists, policy, out, resources, plan.seed)
+    else:
+        seeds = range(plan.seed, plan.seed + plan.teacher.seeds)
+        members = [_trained(plan, lists, policy, out / f"seed-{seed}", resources, seed) for seed in seeds]
+        model = Ensemble([each for each in members if isinstance(each, OrdinalCrossEncoder)])
 
-    apart = partial(_train_apart, plan, resources.model(plan.text.backbone), encoder, train, out / "sides")
-    small = made_once(out / "sides" / "model", apart, processes)
-    model: TeacherModel = train_embeddings(small, plan.training.train_embeddings)
-    if decoder:
-        model = untrained_decoder(decoder, plan.heads, policy, resources, plan.seed)
-    reads = model.pair_encoder(encoder)
-    objective = pair_objective(model, reads, gold_loss(plan.heads, plan.training.listwise_weight))
-    judged = [each for each in train if each.is_judged]
-    at_once = decoder.lists_at_once if decoder else None
-    fit(model, judged, objective, plan.teacher.phases.pairs, out, lists_at_once=at_once, processes=processes)
-    save_model(out, model, fit_calibrations(plan.heads, predict_lists(model, reads, valid), valid), processes)
+    valid = some_of_each(lists.valid, plan.calibration_lists, plan.seed)
+    outputs = predict_lists(model, model.pair_encoder(encoder), valid)
+    answers, valid = Answers.of(outputs), labelled_for(valid, model.heads)
+    save_model(out, model, fit_calibrations(model.heads, answers.logits, valid), processes)
     if processes.is_main:
+        write_json(out / "agreement.json", agreements(model.heads, answers, valid, lists))
         write_stamp(out, policy)
 
 
-def _train_apart(
-    plan: TeachPlan, backbone: str, encoder: TextEncoder, train: Sequence[CandidateList], out: Path
-) -> CrossEncoder:
-    untouched = new_cross_encoder(backbone, len(plan.heads)).eval()
-    model = train_embeddings(new_cross_encoder(backbone, len(plan.heads)), plan.training.train_embeddings)
-    objective = rehearse(contrast(model, encoder, plan.heads), imitate(model, untouched, encoder))
-    fit(model, train, objective, plan.teacher.phases.sides, out)
-    return mix_in_backbone(model, backbone, plan.teacher.backbone_share)
+def trained_teacher(plan: TeachPlan, heads: Sequence[str], resources: Resources) -> PolicyTeacher:
+    """The plan's trained teacher: a folder that this step wrote, or a checkpoint of a cross-encoder for these heads."""
+    path = plan.teacher.trained
+    assert path is not None
+    if path.is_dir():
+        return load_policy_teacher(path)
+    return read_weights(path, _new_cross_encoder(plan, heads, resources, plan.seed))
 
 
-def untrained_decoder(
-    plan: DecoderPlan, heads: Sequence[str], policy: Policy, resources: Resources, seed: int
-) -> Decoder:
-    """The decoder with the policy and a question for each head in its prompt."""
-    base = resources.model(plan.base)
-    prompt = pair_prompt(base, policy, [plan.questions[head] for head in heads], plan.tokens)
-    return new_decoder(base, prompt, plan.lora, seed)
+def _new_cross_encoder(plan: TeachPlan, heads: Sequence[str], resources: Resources, seed: int) -> OrdinalCrossEncoder:
+    backbone = resources.model(plan.teacher.backbone or plan.text.backbone)
+    return new_ordinal_cross_encoder(backbone, heads, plan.teacher.tokens, seed)
+
+
+def untrained_teacher(
+    plan: TeachPlan, heads: Sequence[str], policy: Policy, resources: Resources, seed: int
+) -> PolicyTeacher:
+    """The cross-encoder, or the decoder with the policy's questions in its prompt."""
+    decoder = plan.teacher.decoder
+    if decoder is None:
+        return _new_cross_encoder(plan, heads, resources, seed)
+    base = resources.model(decoder.base)
+    return new_decoder(base, pair_prompt(base, policy, plan.teacher.tokens), decoder.lora, heads, seed)
+
+
+def _trained(
+    plan: TeachPlan, lists: GradedLists, policy: Policy, out: Path, resources: Resources, seed: int
+) -> PolicyTeacher:
+    """A teacher of one seed, with its best weights; a run that was cut off resumes in `out`."""
+    teacher, processes = plan.teacher, resources.processes or SINGLE_PROCESS
+    model = untrained_teacher(plan, lists.heads, policy, resources, seed)
+    reads = model.pair_encoder(text_encoder(plan.text, resources))
+    loss = ordinal_loss(lists.heads, teacher.weights, teacher.answerable_weight, teacher.listwise_weight)
+    fit(
+        model,
+        lists.train,
+        pair_objective(model, reads, loss),
+        replace(teacher.schedule, seed=seed),
+        out,
+        mixture=_mixture(teacher, lists),
+        validation=_validation(plan, lists, model),
+        lists_at_once=teacher.decoder.lists_at_once if teacher.decoder else None,
+        processes=processes,
+    )
+    return model
+
+
+def _mixture(teacher: TeacherPlan, lists: GradedLists) -> Mixture | None:
+    if not lists.constructed:
+        return None
+    return Mixture(lists.constructed, teacher.constructed_steps, teacher.constructed_share)
+
+
+def _validation(plan: TeachPlan, lists: GradedLists, model: PolicyTeacher) -> Validation | None:
+    """By NDCG@10 of the first head on validation lists, which share no group (occupation, query) with training."""
+    teacher = plan.teacher
+    some = some_of_each(lists.valid, teacher.validation_lists, plan.seed)
+    if not some:
+        return None
+    return Validation(
+        measure=lambda: ranking_quality(model, some),
+        every=teacher.validated_every,
+        patience=teacher.patience,
+        after=teacher.constructed_steps if lists.constructed else 0,
+    )
+
+
+def ranking_quality(model: PolicyTeacher, lists: Sequence[CandidateList]) -> float:
+    """Mean NDCG@10 of the first head with gains 2^grade - 1; 0 where no list has a gain."""
+    logits = Answers.of(predict_lists(model, model.encoder, lists)).logits[:, 0]
+    scores = np.split(logits, np.cumsum([len(each) for each in lists])[:-1])
+    gains = [exponential(each.labels[model.heads[0]]) for each in lists]
+    values = evaluate_lists(ndcg_at_10, scores, gains)
+    return float(np.nanmean(values)) if not np.isnan(values).all() else 0.0
+
+
+def agreements(
+    heads: Sequence[str], answers: Answers, valid: Sequence[CandidateList], lists: GradedLists
+) -> dict[str, dict[str, object]]:
+    """By head: quadratic kappa with the judge, of the teacher on `valid`, and of the judge's own second opinion."""
+    gold, again = _by_pair(lists.once, heads), _by_pair(lists.second, heads)
+    members = [each.member for each in valid for _ in each.candidates]
+    found: dict[str, dict[str, object]] = {}
+    for index, head in enumerate(heads):
+        given = np.concatenate([each.labels[head] for each in valid]) if valid else np.zeros(0)
+        expected = answers.at_least[:, index].sum(-1)
+        teacher = _agreement(expected, 4 * given, members)
+        both = [pair for pair in again if pair in gold]
+        judge = _agreement(
+            np.array([4 * again[pair][head] for pair in both]),
+            np.array([4 * gold[pair][head] for pair in both]),
+            [member for member, _ in both],
+        )
+        found[head] = {"teacher": teacher, "judge": judge}
+    return found
+
+
+def _by_pair(lists: Sequence[CandidateList], heads: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
+    return {
+        (each.member, text): {head: float(each.labels[head][place]) for head in heads}
+        for each in lists
+        for place, text in enumerate(each.candidates)
+    }
+
+
+def _agreement(first: np.ndarray, second: np.ndarray, members: Sequence[str]) -> dict[str, object] | None:
+    """Kappa of rounded grades with its interval; None where no pair has both."""
+    both = np.flatnonzero(~np.isnan(first) & ~np.isnan(second)) if len(first) else np.zeros(0, dtype=int)
+    if not len(both):
+        return None
+    rounded = [np.rint(grades[both]).astype(int).tolist() for grades in (first, second)]
+    found: Agreement = agreement(rounded[0], rounded[1], [members[int(place)] for place in both])
+    interval = {"kappa": found.kappa.mean, "low": found.kappa.low, "high": found.kappa.high}
+    return {"pairs": found.pairs, "members": found.members, "exact": found.exact, **interval}
 
 
 TEACH = Step(
     "teach",
-    lambda recipe: TeachPlan(recipe.head_names.graded, recipe.text, recipe.training, recipe.teacher, recipe.seed),
+    lambda recipe: TeachPlan(
+        recipe.head_names.graded, recipe.text, recipe.teacher, recipe.training.calibration_lists, recipe.seed
+    ),
     TeachInputs,
     teach,
     together=True,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor, nn
@@ -112,6 +113,14 @@ def full_state(state: dict[Any, Any]) -> dict[Any, Any]:
 
 def _full(value: object) -> object:
     return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+@torch.no_grad()
+def load_full_state(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Copy full tensors into a model, of which each process keeps its slices. Every process must call it."""
+    own = model.state_dict()
+    for name, tensor in state.items():
+        own[name].copy_(_sliced({"": tensor}, own[name])[""])
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:

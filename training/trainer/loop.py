@@ -6,12 +6,14 @@ interrupted run may resume with another number of processes.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,6 +31,7 @@ from training.trainer.distributed import (
     Objective,
     ProcessGroup,
     full_state,
+    load_full_state,
     load_optimizer,
     trained_state,
 )
@@ -37,6 +40,28 @@ from training.trainer.schedule import Schedule
 
 class TrainingStopped(UserError):
     """Training cannot continue; the message gives the step and the reason."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Lists of another kind: the `first` steps train on them alone, and later each step with the chance `share`."""
+
+    lists: Sequence[CandidateList]
+    first: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Early stopping: every `every` steps after `after`, `measure` says how good the model is; more is better.
+
+    Training stops after `patience` measures in a row without a new best. The model ends with its best weights.
+    """
+
+    measure: Callable[[], float]
+    every: int
+    patience: int
+    after: int = 0
 
 
 def shuffled(lists: Sequence[CandidateList], schedule: Schedule) -> Iterator[list[CandidateList]]:
@@ -53,6 +78,15 @@ def shuffled(lists: Sequence[CandidateList], schedule: Schedule) -> Iterator[lis
             yield from batches
 
 
+def mixed(lists: Sequence[CandidateList], mixture: Mixture, schedule: Schedule) -> Iterator[list[CandidateList]]:
+    """Batches of one kind each: of the mixture alone at first, then by chance."""
+    random_ = random.Random(schedule.seed)
+    kinds = {True: shuffled(mixture.lists, schedule), False: shuffled(lists, schedule)}
+    for step in itertools.count():
+        is_other = random_.random() < mixture.share  # drawn at every step, so that `first` changes no later draw
+        yield next(kinds[step < mixture.first or is_other])
+
+
 def _longest_chars(each: CandidateList) -> int:
     return len(each.member) + max(map(len, each.candidates))
 
@@ -64,18 +98,21 @@ def fit(
     schedule: Schedule,
     folder: Path,
     *,
+    mixture: Mixture | None = None,
+    validation: Validation | None = None,
     lists_at_once: int | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train `model`, whose loss `objective` computes, in place.
 
-    Resumes from `folder/checkpoint.pt`. A non-finite loss raises TrainingStopped before the optimizer steps. Each of
-    the `processes` takes an equal part of a step's lists and reads `lists_at_once` of them (default: all). A step's
-    loss is the mean over such parts, weighted by their numbers of lists.
+    Resumes from `folder/checkpoint.pt`, also where all steps are done. A non-finite loss raises TrainingStopped before
+    the optimizer steps. Each of the `processes` takes an equal part of a step's lists and reads `lists_at_once` of them
+    (default: all). A step's loss is the mean over such parts, weighted by their numbers of lists.
     """
     torch.manual_seed(schedule.seed)
-    _check_enough(lists, schedule, processes)
-    folder.mkdir(exist_ok=True)
+    for some in (lists, *([mixture.lists] if mixture else [])):
+        _check_enough(some, schedule, processes)
+    folder.mkdir(parents=True, exist_ok=True)
     optimizer, scheduler = _optimizer(model, schedule)
     checkpoint = folder / "checkpoint.pt"
     state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu") if checkpoint.exists() else {}
@@ -86,28 +123,79 @@ def fit(
         load_optimizer(optimizer, state["optimiser"])
         scheduler.load_state_dict(state["scheduler"])
     first = int(state.get("step", 0))
-    batches = shuffled(lists, schedule)
+    best = _Best(model, folder, processes, validation, **state.get("best", {}))
+    batches = mixed(lists, mixture, schedule) if mixture else shuffled(lists, schedule)
     for _ in range(first):  # the same order of lists as in the interrupted run
         next(batches)
     model.train()
-    steps = range(first, schedule.steps)
+    steps = range(first, first if best.is_over else schedule.steps)
     progress = tqdm(
         steps, initial=first, total=schedule.steps, desc=folder.name, mininterval=5, disable=not processes.is_main
     )
     with _log(folder, processes) as log:
         for step in progress:
             started = time.perf_counter()
+            torch.manual_seed(schedule.seed + step)  # dropout draws the same in a resumed run
             loss = _step(model, prepared, processes.part(next(batches)), optimizer, schedule, lists_at_once, processes)
             if not math.isfinite(loss):
                 raise TrainingStopped(f"the loss is {loss} at step {step}; the optimizer did not step")
             scheduler.step()
             seconds = time.perf_counter() - started
-            log.write(json.dumps({"step": step, "loss": round(loss, 5), "seconds": round(seconds, 3)}) + "\n")
+            noted = {"step": step, "loss": round(loss, 5), "seconds": round(seconds, 3)}
+            is_measured = best.measured(step + 1, is_last=step + 1 == schedule.steps)
+            log.write(json.dumps({**noted, **({"valid": best.last} if is_measured else {})}) + "\n")
             log.flush()
             progress.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            if (step + 1) % schedule.checkpoint_every == 0:
-                _save(checkpoint, step + 1, model, optimizer, scheduler, processes)
+            if is_measured or (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
+                saved = {"scheduler": scheduler.state_dict(), "best": best.state}
+                _save(checkpoint, step + 1, model, optimizer, saved, processes)
+            if best.is_over:
+                break
+    best.restore()
     model.eval()
+
+
+@dataclass
+class _Best:
+    """The best model so far, in `folder/best.pt`, and how many measures ago it was."""
+
+    model: nn.Module
+    folder: Path
+    processes: ProcessGroup
+    validation: Validation | None
+    value: float = -math.inf
+    since: int = 0
+    last: float = math.nan
+
+    @property
+    def state(self) -> dict[str, float]:
+        return {"value": self.value, "since": self.since}
+
+    @property
+    def is_over(self) -> bool:
+        return self.validation is not None and self.since >= self.validation.patience
+
+    def measured(self, step: int, *, is_last: bool) -> bool:
+        """Measure if it is time to; whether it was."""
+        plan = self.validation
+        if plan is None or step <= plan.after or not (is_last or step % plan.every == 0):
+            return False
+        self.last = plan.measure()
+        self.model.train()
+        self.since += 1
+        if self.last > self.value:
+            self.value, self.since = self.last, 0
+            state = full_state(trained_state(self.model))
+            if self.processes.is_main:
+                with complete(self.folder / "best.pt") as partial:
+                    torch.save(state, partial)
+        return True
+
+    def restore(self) -> None:
+        if self.value > -math.inf:
+            self.processes.wait()
+            state = torch.load(self.folder / "best.pt", weights_only=True, map_location="cpu")
+            load_full_state(self.model, state)
 
 
 def _check_enough(lists: Sequence[CandidateList], schedule: Schedule, processes: ProcessGroup) -> None:
@@ -158,9 +246,10 @@ def _optimizer(model: nn.Module, schedule: Schedule) -> tuple[Optimizer, LambdaL
         groups.setdefault((rate, decay), []).append(parameter)
     optimizer = AdamW([{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()])
     warmup = max(1, int(schedule.steps * schedule.warmup_share))
+    decay = (schedule.steps - warmup + 1) * schedule.decay_share
 
     def factor(step: int) -> float:
-        return min((step + 1) / warmup, max(0.02, (schedule.steps - step) / (schedule.steps - warmup + 1)))
+        return min((step + 1) / warmup, 1.0, max(0.02, (schedule.steps - step) / decay))
 
     return optimizer, LambdaLR(optimizer, factor)
 
@@ -172,17 +261,12 @@ def _pretrained(model: nn.Module) -> set[nn.Parameter]:
 
 
 def _save(
-    path: Path, step: int, model: nn.Module, optimizer: Optimizer, scheduler: LambdaLR, processes: ProcessGroup
+    path: Path, step: int, model: nn.Module, optimizer: Optimizer, rest: dict[str, Any], processes: ProcessGroup
 ) -> None:
-    state = {
-        "step": step,
-        "model": full_state(trained_state(model)),
-        "optimiser": full_state(optimizer.state_dict()),
-        "scheduler": scheduler.state_dict(),
-    }
+    weights, moments = full_state(trained_state(model)), full_state(optimizer.state_dict())
     if processes.is_main:
         with complete(path) as partial:
-            torch.save(state, partial)
+            torch.save({"step": step, "model": weights, "optimiser": moments, **rest}, partial)
 
 
 def _load_model(model: nn.Module, state: dict[str, Tensor]) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 
 def autocast(device: torch.device) -> torch.autocast:
     """bf16 inside, where it is native. A CPU without AVX512-BF16 or AMX emulates it, many times slower than fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bf16(device))
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """fp32 inside `autocast`, for outputs that bf16 would round to each other. A meta device computes nothing."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def weights_dtype(device: torch.device) -> torch.dtype:

@@ -17,6 +17,8 @@ class Schedule:
     learning_rate: float
     added_learning_rate: float = 1e-2
     warmup_share: float = 0.06
+    decay_share: float = 1.0
+    """The last part of the steps after warm-up, over which the rates fall to zero; before it they are constant."""
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
     checkpoint_every: int = 200

@@ -22,7 +22,7 @@ from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, list_objective, score_lists
 from training.objectives.pairwise import ListLabels
-from training.recipe import EvaluationPlan, PruningPlan, Sweep, TeacherPlan
+from training.recipe import EvaluationPlan, PruningPlan, StartPlan, Sweep, TeacherPlan
 from training.recipes import find_recipe
 from training.sources.market import market_lists
 from training.step_runner import Run
@@ -117,7 +117,8 @@ def test_a_recipe_with_a_split_student_ends_in_a_split_bundle(tmp_path: Path) ->
         data=replace(
             demo.data, lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0)
         ),
-        teacher=TeacherPlan(phases=phases),
+        start=StartPlan(schedule=SHORT),
+        teacher=TeacherPlan(schedule=SHORT),
         student=replace(demo.student, phases=phases, split=SHAPE),
         sweep=Sweep((SplitShape(0, 0), SHAPE), SHORT),
         pruning=PruningPlan(shares=(0.5,), schedule=SHORT),

@@ -25,11 +25,12 @@ from safetensors.torch import load_file
 
 from tests.support.miniature import PAIRS, in_fp32, run_in
 from training.dag import load_step
-from training.data.lists import CandidateList, read_lists
-from training.data.soft_labels import SoftLabels, read_soft_labels
-from training.nets.checkpoints import load_teacher
+from training.data.lists import CandidateList
+from training.data.soft_labels import Answers, SoftLabels, read_soft_labels
+from training.nets.checkpoints import load_policy_teacher, read_calibrations
 from training.nets.inference import predict_lists
 from training.nets.llm_teacher import Decoder
+from training.objectives.ordinal import ordinal_loss
 from training.objectives.pairwise import pair_objective
 from training.policy.parser import read_policy
 from training.step_runner import Run, StepError, run_step
@@ -101,10 +102,10 @@ def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def test_the_teacher_of_a_recipe_is_a_decoder_with_the_policy_in_its_prompt(alone: Run) -> None:
-    teacher, calibrations = load_teacher(alone.folder("teach"))
+def test_the_teacher_of_a_recipe_is_a_decoder_with_the_policys_questions_in_its_prompt(alone: Run) -> None:
+    teacher = load_policy_teacher(alone.folder("teach"))
     assert isinstance(teacher, Decoder)
-    assert set(calibrations) == {"relevance"}
+    assert set(read_calibrations(alone.folder("teach"))) == {"relevance", "role", "skills", "seniority"}
     assert "How many of the wanted skills does the member have?" in teacher.encoder.prompt.start
 
 
@@ -114,20 +115,20 @@ def joined(lists: list[CandidateList]) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 def test_its_soft_labels_are_calibrated_and_teach_a_student(alone: Run) -> None:
-    for name in ("log", "teach-engagement", "annotate"):
+    for name in ("log", "start", "teach-engagement", "annotate"):
         run_step(load_step(name), alone)
     policy = read_policy(alone.recipe.data.policy)
     soft = SoftLabels.of(joined(read_soft_labels(alone.folder("annotate"), ["relevance"], policy)), "relevance")
-    teacher, calibrations = load_teacher(alone.folder("teach"))
+    teacher = load_policy_teacher(alone.folder("teach"))
     assert isinstance(teacher, Decoder)
-    lists = read_lists(alone.folder("data"), ["relevance"], "train")
-    wanted = predict_lists(teacher, teacher.encoder, lists)[:, 0]
+    lists = read_soft_labels(alone.folder("annotate"), ["relevance"], policy)
+    wanted = Answers.of(predict_lists(teacher, teacher.encoder, lists)).logits[:, 0]
     np.testing.assert_allclose(soft.logit, wanted, rtol=1e-3, atol=1e-3)
-    stated = calibrations["relevance"].apply(soft.logit)
+    stated = read_calibrations(alone.folder("teach"))["relevance"].apply(soft.logit)
     np.testing.assert_allclose(soft.probability, stated, rtol=1e-6)
     assert wanted.std() > 0.01
     run_step(load_step("distill"), alone)
-    encoders = [alone.folder("teach") / "sides" / "model", alone.folder("distill") / "encoder" / "model"]
+    encoders = [alone.folder("start") / "model", alone.folder("distill") / "encoder" / "model"]
     before, after = (load_file(each / "model.safetensors") for each in encoders)
     assert any(not torch.equal(before[name], tensor) for name, tensor in after.items())
 
@@ -160,13 +161,12 @@ def test_two_processes_learn_what_one_does(alone: Run, together: tuple[Path, Pat
 
 def test_half_of_each_step_gives_other_gradients(alone: Run, tmp_path: Path) -> None:
     """The control: what a process learns from its own part alone."""
-    recipe, heads = alone.recipe, alone.recipe.head_names.graded
-    assert recipe.teacher.decoder is not None
-    policy = read_policy(recipe.data.policy)
-    decoder = teach.untrained_decoder(recipe.teacher.decoder, heads, policy, alone.resources(), recipe.seed)
-    objective = pair_objective(decoder, decoder.encoder, teach.gold_loss(heads, recipe.training.listwise_weight))
-    lists = [each for each in read_lists(alone.folder("data"), heads, "train") if each.is_judged]
-    fit(decoder, lists, lambda some: objective(some[::2]), recipe.teacher.phases.pairs, tmp_path)
+    policy, plan = read_policy(alone.recipe.data.policy), teach.TEACH.plan(alone.recipe)
+    lists = teach.GradedLists.read(plan.heads, policy, alone.folder("data"))
+    decoder = teach.untrained_teacher(plan, lists.heads, policy, alone.resources(), 0)
+    loss = ordinal_loss(lists.heads, plan.teacher.weights, plan.teacher.answerable_weight, plan.teacher.listwise_weight)
+    objective = pair_objective(decoder, decoder.encoder, loss)
+    fit(decoder, lists.train, lambda some: objective(some[::2]), plan.teacher.schedule, tmp_path)
     assert distance(gradients(tmp_path), gradients(alone.folder("teach"))) > 0.1
 
 

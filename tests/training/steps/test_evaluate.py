@@ -11,7 +11,7 @@ from models.bundle.files import Bundle
 from training.dag import load_step, run_all
 from training.evaluation.promotion_gate import NotPromoted
 from training.judging.llm_judge import JudgePlan
-from training.recipe import EvaluationPlan, PruningPlan, TeacherPlan
+from training.recipe import EvaluationPlan, PruningPlan, StartPlan, TeacherPlan
 from training.recipes import find_recipe
 from training.recipes.minilm import ALL_LEVERS
 from training.sources.market import market_lists
@@ -40,7 +40,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         data=replace(
             demo.data, lists=lambda _: market_lists(lists={"train": 8, "valid": 8, "test": 16}, candidates=6, seed=0)
         ),
-        teacher=TeacherPlan(phases=SHORT),
+        start=StartPlan(schedule=SHORT.sides),
+        teacher=TeacherPlan(schedule=SHORT.pairs),
         student=replace(demo.student, phases=SHORT),
         pruning=PruningPlan(shares=(0.5,), schedule=SHORT.sides),
         evaluation=EvaluationPlan(floors={}, audited_lists=4),

@@ -1,4 +1,4 @@
-"""Two phases in one step: when the second is cut off, the first one's model is kept and not trained again."""
+"""Several trainings in one step: when one is cut off, those before it are kept and not trained again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.dag import load_step
 from training.data.lists import FieldList
 from training.data.source_files import SourceFiles
 from training.distillation import student_trainers as trainers
-from training.recipe import ActionHeadsPlan, TeacherPlan
+from training.recipe import ActionHeadsPlan, StartPlan, TeacherPlan
 from training.recipes import find_recipe
 from training.sources.market import market_attractiveness, market_lists
 from training.sources.simulated_clicks import power_law, simulated_log
@@ -43,7 +43,8 @@ def run(tmp_path: Path) -> Run:
         data=replace(
             demo.data, lists=lambda _: market_lists(lists={"train": 8, "valid": 4, "test": 4}, candidates=4, seed=0)
         ),
-        teacher=TeacherPlan(phases=Phases(SHORT, SHORT)),
+        start=StartPlan(schedule=SHORT),
+        teacher=TeacherPlan(schedule=SHORT, constructed_steps=1, seeds=2),
         student=replace(demo.student, phases=Phases(SHORT, SHORT)),
     )
     return Run(recipe, tmp_path, tmp_path / "runs", tmp_path / "bundles")
@@ -64,18 +65,20 @@ def fitted(monkeypatch: pytest.MonkeyPatch, module: object, cut_at: int) -> list
     return folders
 
 
-def test_a_teacher_that_was_cut_off_in_pairs_resumes_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ensemble_that_was_cut_off_trains_no_member_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run_step(load_step("policy"), run)
     run_step(load_step("data"), run)
     folders = fitted(monkeypatch, teach, cut_at=2)
     with pytest.raises(KeyboardInterrupt):
         run_step(load_step("teach"), run)
     assert run_step(load_step("teach"), run)
-    assert folders == ["sides", "teach", "teach"]
+    assert folders == ["seed-0", "seed-1", "seed-0", "seed-1"]
+    first = (run.folder("teach") / "seed-0" / "log.jsonl").read_text().splitlines()
+    assert len(first) == SHORT.steps
 
 
 def test_a_student_that_was_cut_off_in_pairs_resumes_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("policy", "data", "log", "teach", "teach-engagement", "annotate"):
+    for name in ("policy", "data", "log", "start", "teach", "teach-engagement", "annotate"):
         run_step(load_step(name), run)
     folders = fitted(monkeypatch, trainers, cut_at=2)
     with pytest.raises(KeyboardInterrupt):

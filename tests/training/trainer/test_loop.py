@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from models.text import TextEncoder
+from tests.support.gain_loss import gain_loss
 from tests.support.tiny_encoder import WORDS
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import predict_lists
 from training.objectives.pairwise import pair_objective
-from training.steps.train_policy_teacher import gold_loss
 from training.trainer.loop import TrainingStopped, fit
 from training.trainer.schedule import Schedule
 
@@ -32,7 +32,7 @@ def trained(backbone: str, encoder: TextEncoder, folder: Path, schedule: Schedul
     torch.manual_seed(0)
     model = new_cross_encoder(backbone, 1)
     folder.mkdir(exist_ok=True)
-    fit(model, LISTS, pair_objective(model, encoder, gold_loss(["fit"], 1.0)), schedule, folder)
+    fit(model, LISTS, pair_objective(model, encoder, gain_loss(["fit"])), schedule, folder)
     return model
 
 
@@ -56,7 +56,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(backbone: str, encoder: T
 
     torch.manual_seed(0)
     model = new_cross_encoder(backbone, 1)
-    objective = pair_objective(model, encoder, gold_loss(["fit"], 1.0))
+    objective = pair_objective(model, encoder, gain_loss(["fit"]))
     calls: list[int] = []
 
     def cut(lists: Sequence[CandidateList]) -> torch.Tensor:

@@ -1,0 +1,24 @@
+"""A loss of plain logits by the gains of lists: something to train on where a test asks how, not what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from training.objectives.losses import binary_kl, list_kl
+from training.objectives.pairwise import ListLabels, ListLoss
+
+
+def gain_loss(heads: Sequence[str]) -> ListLoss:
+    """Binary KL to the gain of each pair, plus a listwise term; the mean over heads."""
+
+    def loss(logits_LCH: Tensor, batch: ListLabels) -> Tensor:
+        terms = []
+        for index, head in enumerate(heads):
+            logits_LC, targets_LC, mask_LC = logits_LCH[..., index], batch.targets[head], batch.masks[head]
+            terms.append(binary_kl(logits_LC, targets_LC, mask_LC) + list_kl(logits_LC, targets_LC, mask_LC))
+        return torch.stack(terms).mean()
+
+    return loss

@@ -1,0 +1,71 @@
+"""The loss of a policy teacher: grades as cumulative logits, whether a question can be answered, and the ranking.
+
+Pure functions of tensors. L lists, C candidates of a list (padded), Q heads, 4 steps of a grade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.data.soft_labels import OUTPUTS, TOP_GRADE, SoftColumns
+from training.objectives.losses import list_kl
+from training.objectives.pairwise import ListLabels, ListLoss
+from training.policy.policy import RELEVANCE
+
+
+def cumulative_loss(logits_LC4: Tensor, gains_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    """Cross-entropy of "the grade is at least 1, 2, 3, 4", summed over the four, the mean over graded places.
+
+    The cumulative (proportional odds) form of ordinal regression, with logits of their own for each step. `gains_LC`
+    are grades / 4; a gain between two grades asks for a part of its step. A place without a grade adds nothing.
+    """
+    steps_4 = torch.arange(TOP_GRADE, device=gains_LC.device)
+    targets_LC4 = (gains_LC.unsqueeze(-1) * TOP_GRADE - steps_4).clamp(0, 1)
+    losses_LC = functional.binary_cross_entropy_with_logits(logits_LC4, targets_LC4, reduction="none").sum(-1)
+    return (losses_LC * mask_LC).sum() / mask_LC.sum().clamp_min(1)
+
+
+def expected_logits(logits_LC4: Tensor) -> Tensor:
+    """The logit of the expected gain, [L, C]."""
+    return torch.logit(logits_LC4.sigmoid().mean(-1), eps=1e-4)
+
+
+def ordinal_loss(
+    heads: Sequence[str], weights: Mapping[str, float], answerable_weight: float, listwise_weight: float
+) -> ListLoss:
+    """The mean of `cumulative_loss` over heads by `weights` (default 1), plus two terms.
+
+    One is cross-entropy of being answerable, over all heads whose lists say so. The other ranks the candidates of a
+    list by relevance: listwise KL to gains of 2^grade - 1.
+    """
+    weight_Q = torch.tensor([weights.get(head, 1.0) for head in heads])
+
+    def loss(outputs_LCH: Tensor, batch: ListLabels) -> Tensor:
+        outputs_LCQO = outputs_LCH.unflatten(-1, (len(heads), OUTPUTS))
+        graded, asked = [], []
+        for index, head in enumerate(heads):
+            steps_LC4 = outputs_LCQO[..., index, :TOP_GRADE]
+            graded.append(cumulative_loss(steps_LC4, batch.targets[head], batch.masks[head]))
+            if (name := SoftColumns.of(head).answerable) in batch.targets:
+                found_LC, known_LC = outputs_LCQO[..., index, TOP_GRADE], batch.masks[name]
+                asked.append((found_LC[known_LC], batch.targets[name][known_LC]))
+        total = (torch.stack(graded) * weight_Q.to(outputs_LCH.device)).sum() / weight_Q.sum()
+        return total + answerable_weight * _answerable(asked, total) + listwise_weight * _ranking(outputs_LCQO, batch)
+
+    def _ranking(outputs_LCQO: Tensor, batch: ListLabels) -> Tensor:
+        steps_LC4 = outputs_LCQO[..., heads.index(RELEVANCE), :TOP_GRADE]
+        gains_LC = 2 ** (TOP_GRADE * batch.targets[RELEVANCE]) - 1
+        return list_kl(expected_logits(steps_LC4), gains_LC, batch.masks[RELEVANCE])
+
+    return loss
+
+
+def _answerable(asked: Sequence[tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
+    found = torch.cat([logits for logits, _ in asked]) if asked else like.new_zeros(0)
+    if not len(found):
+        return like.new_zeros(())
+    return functional.binary_cross_entropy_with_logits(found, torch.cat([targets for _, targets in asked]))
