@@ -14,7 +14,9 @@ from training.metrics import ranking
 from training.metrics.bootstrap import Interval, bootstrap
 from training.metrics.calibration import expected_calibration_error, reliability
 from training.metrics.kappa import K, agreement
+from training.metrics.measures import MEASURES
 
+BRIER = MEASURES["brier skill"]
 Scores = dict[str, list[np.ndarray]]
 """Of each system: a score per candidate, one array per list."""
 
@@ -78,12 +80,16 @@ def _source_figures(
     targets = np.concatenate(gains)
     judged = ~np.isnan(targets)
     stated = calibrations[shipped].apply(np.concatenate(scores[shipped]))[judged]
+    known = targets[judged]
     return SourceReport(
         lists=len(gains),
+        read={name: int((~np.isnan(each)).sum()) for name, each in ndcg.items()},
+        compared={name: int((~np.isnan(ndcg[shipped] - ndcg[name])).sum()) for name in leads},
         systems=systems,
         student_minus=leads,
-        calibration_error=expected_calibration_error(stated, targets[judged]),
-        reliability=reliability(stated, targets[judged]),
+        calibration_error=expected_calibration_error(stated, known),
+        brier_skill=float(BRIER.value(BRIER.sums(stated, known))),
+        reliability=reliability(stated, known),
     )
 
 

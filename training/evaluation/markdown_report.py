@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from training.evaluation.report import Ablation, LossWeightSweep, Report, ShapePoint, Variant
-from training.judging.judge_report import judge_markdown
-from training.metrics.bootstrap import Interval
+from training.evaluation.report import Ablation, LossWeightSweep, Report, ShapePoint, SourceReport, Variant
+from training.judging.judge_report import JudgeReport, judge_markdown
 from training.policy.markdown import table
 
 UNMEASURED = "not measured: no endpoint of a large model was given"
@@ -17,12 +16,14 @@ def markdown(report: Report) -> str:
     parts = ["# Evaluation on held-out lists\n", "Means over lists with bootstrap 95 % intervals.\n"]
     for head, head_report in report.heads.items():
         for source, rows in head_report.sources.items():
-            parts += [f"## {head} on {source} ({rows.lists} lists)\n", systems_table(rows.systems)]
+            parts += [f"## {head} on {source} ({rows.lists} lists)\n", systems_table(rows, report.judge)]
             leads = [
-                f"- {report.shipped} minus {name}, NDCG@10: {each:.3f}" for name, each in rows.student_minus.items()
+                f"- {report.shipped} minus {name}, NDCG@10: {each:.3f} ({rows.compared[name]} lists)"
+                for name, each in rows.student_minus.items()
             ]
             parts.append("\n".join(leads) + "\n")
-            parts.append(f"Expected calibration error of the shipped student: {rows.calibration_error:.3f}\n")
+            stated = f"calibration error {rows.calibration_error:.3f}, Brier skill {rows.brier_skill:.3f}"
+            parts.append(f"Of the shipped student: {stated}\n")
     parts.append(judge_markdown(report.judge).replace("# ", "## ", 1))
     if report.frontier:
         parts += ["## Architecture sweep of the split student (validation lists)\n", shapes_table(report.frontier)]
@@ -84,13 +85,14 @@ def shapes_table(points: Sequence[ShapePoint]) -> str:
     return table(["slots x joint layers", *columns, "pairs/s", "bytes"], rows)
 
 
-def systems_table(systems: dict[str, dict[str, Interval]]) -> str:
-    """A row per system, a column per metric."""
+def systems_table(report: SourceReport, judge: JudgeReport) -> str:
+    """A row per system, a column per metric, and the lists that each system scored."""
+    systems = report.systems
     metrics = list(dict.fromkeys(metric for found in systems.values() for metric in found))
     rows = [
-        [name, *(f"{found[metric]:.3f}" if metric in found else "-" for metric in metrics)]
+        [name, str(report.read[name]), *(f"{found[metric]:.3f}" if metric in found else "-" for metric in metrics)]
         for name, found in systems.items()
     ]
-    if "prompting" not in systems:
-        rows.insert(0, ["prompting", UNMEASURED, *[""] * (len(metrics) - 1)])
-    return table(["system", *metrics], rows)
+    if "prompting" not in systems and not judge.measured:
+        rows.insert(0, ["prompting", "-", UNMEASURED, *[""] * (len(metrics) - 1)])
+    return table(["system", "lists", *metrics], rows)

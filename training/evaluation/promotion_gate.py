@@ -1,15 +1,22 @@
-"""May a new student replace the live one? Only if it is not clearly worse on the same held-out lists."""
+"""May a new student replace the live one, whatever its version? Only if it is not worse on the same held-out lists.
+
+The margin is the smallest that the sample can decide: with it, an equal student passes with a power of .8.
+"""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import numpy as np
 
 from training.errors import UserError
+from training.evaluation.decision.gates import decidable_margin, lists_to_decide
 from training.evaluation.report import Decision
 from training.metrics.bootstrap import bootstrap
 
-LEAST_DIFFERENCE = -0.002
-"""The lower bound of the difference may lose at most 0.2 points of NDCG@10."""
+LEAST_MARGIN, WIDEST_MARGIN = 0.002, 0.02
+"""What the lower bound of the difference in NDCG@10 may lose: at least and at most."""
 
 
 class NotPromoted(UserError):
@@ -18,10 +25,22 @@ class NotPromoted(UserError):
 
 def decide(live: str, new_values: np.ndarray, live_values: np.ndarray) -> Decision:
     """Compare NDCG@10 list by list, f64[lists] each."""
-    difference = bootstrap(new_values - live_values)
-    promoted = difference.low >= LEAST_DIFFERENCE
+    found = new_values - live_values
+    difference, lists = bootstrap(found), int((~np.isnan(found)).sum())
+    margin = decidable_margin(difference, LEAST_MARGIN, WIDEST_MARGIN)
+    promoted = difference.low >= -margin
     sentence = (
-        f"NDCG@10 of the new student minus {live}: {difference:+.4f};"
-        f" its lower bound {'reaches' if promoted else 'is under'} {LEAST_DIFFERENCE}"
+        f"NDCG@10 of the new student minus {live}: {difference:+.4f} over {lists} lists;"
+        f" its lower bound {'reaches' if promoted else 'is under'} {-margin:.3g}"
     )
+    needed = lists_to_decide(difference, WIDEST_MARGIN, lists) if difference.high > difference.low else 0
+    if needed > lists:
+        sentence += f". An equal student needs about {needed:,} lists to pass such a gate"
     return Decision(live, difference, promoted, sentence)
+
+
+def find_live(bundles: Path, name: str) -> Path | None:
+    """The bundle with the highest version among `bundles`/NAME-v*; None where there is none."""
+    named = [(re.fullmatch(rf"{re.escape(name)}-v(\d+)", path.name), path) for path in bundles.glob(f"{name}-v*")]
+    found = [(int(match[1]), path) for match, path in named if match]
+    return max(found)[1] if found else None

@@ -18,12 +18,18 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class SourceReport:
-    """One head on one source: intervals by system and metric, the shipped student's lead in NDCG@10, calibration."""
+    """One head on one source: intervals by system and metric, the shipped student's lead in NDCG@10, calibration.
+
+    `read` has the lists that each system scored, and `compared` those of each lead.
+    """
 
     lists: int
+    read: dict[str, int]
+    compared: dict[str, int]
     systems: dict[str, dict[str, Interval]]
     student_minus: dict[str, Interval]
     calibration_error: float
+    brier_skill: float
     reliability: list[Bin]
 
 

@@ -29,7 +29,7 @@ from training.evaluation.fairness import audit
 from training.evaluation.figures import Scores, head_figures, metric_by_list
 from training.evaluation.html_report import html
 from training.evaluation.markdown_report import markdown
-from training.evaluation.promotion_gate import NotPromoted, decide
+from training.evaluation.promotion_gate import NotPromoted, decide, find_live
 from training.evaluation.report import (
     Ablation,
     Decision,
@@ -102,7 +102,7 @@ def evaluate(plan: EvaluatePlan, inputs: EvaluateInputs, out: Path, resources: R
     encoder = text_encoder(plan.text, resources)
     evaluated = Evaluated(plan, encoder, inputs, lists, teachers, *load_student(inputs.distill))
     scores = _scores(evaluated, resources.model(plan.text.backbone), resources.embeddings)
-    report = _report(evaluated, scores, resources.bundle if resources.bundle.exists() else None)
+    report = _report(evaluated, scores, find_live(resources.bundle.parent, plan.name))
     write_json(out / "report.json", to_json(Report, report))
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
     page = html(f"Evaluation of {plan.name}", report, _worst_errors(evaluated, scores))

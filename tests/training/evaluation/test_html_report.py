@@ -134,7 +134,24 @@ def test_the_judge_has_its_row_measured_or_not(page: str) -> None:
 
 def test_prompting_has_its_row_and_says_that_it_was_not_measured(page: str) -> None:
     assert re.search(r"<td>prompting</td><td[^>]*>not measured", page)
-    assert "| prompting | not measured" in markdown(report())
+    assert "| prompting | - | not measured" in markdown(report())
+
+
+def test_a_measured_judge_is_nowhere_called_unmeasured() -> None:
+    measured = report(judge=MEASURED_JUDGE)
+    for text in (html("Evaluation of demo", measured, ERRORS), markdown(measured)):
+        assert "not measured" not in text
+
+
+def test_each_system_has_its_own_count_of_lists() -> None:
+    some = dataclasses.replace(report())
+    rows = some.heads["relevance"].sources["market"]
+    few = dataclasses.replace(rows, read={**rows.read, "teacher": 5})
+    heads = {"relevance": dataclasses.replace(some.heads["relevance"], sources={"market": few})}
+    text = markdown(dataclasses.replace(some, heads=heads))
+    assert "| teacher | 5 |" in text
+    assert "| bm25 | 18 |" in text
+    assert "Brier skill" in text
 
 
 def test_a_refused_promotion_comes_first(page: str) -> None:

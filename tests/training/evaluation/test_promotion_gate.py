@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from training.evaluation.promotion_gate import decide
+from training.evaluation.promotion_gate import decide, find_live
 
 LISTS = np.random.default_rng(0).uniform(0.4, 0.9, 300)
 NOISE = np.random.default_rng(1).normal(0, 0.01, 300)
@@ -34,3 +36,23 @@ def test_a_student_that_may_be_worse_is_not_promoted() -> None:
 def test_unjudged_lists_do_not_count() -> None:
     unjudged = np.append(LISTS, np.nan)
     assert decide("jobs-v1", unjudged, unjudged) == decide("jobs-v1", LISTS, LISTS)
+
+
+def test_a_sample_that_cannot_decide_says_how_many_lists_it_takes() -> None:
+    noisy = LISTS + np.random.default_rng(2).normal(0, 0.3, 300)
+    found = decide("jobs-v1", noisy, LISTS)
+    assert "An equal student needs about" in found.sentence
+    assert "needs about" not in decide("jobs-v1", LISTS, LISTS).sentence
+
+
+def test_most_equal_students_pass() -> None:
+    random = np.random.default_rng(3)
+    passed = [decide("jobs-v1", LISTS + random.normal(0, 0.1, 300), LISTS).promoted for _ in range(100)]
+    assert sum(passed) >= 70  # the fixed margin of .002 let about one in ten pass
+
+
+def test_live_is_the_newest_version_of_the_name(tmp_path: Path) -> None:
+    for name in ("jobs-v2", "jobs-v10", "jobs-7b-v11", "jobs-vx", "products-v12"):
+        (tmp_path / name).mkdir()
+    assert find_live(tmp_path, "jobs") == tmp_path / "jobs-v10"
+    assert find_live(tmp_path, "demo") is None

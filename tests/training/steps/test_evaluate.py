@@ -95,7 +95,7 @@ def test_a_student_is_compared_with_the_live_bundle(run: Run, monkeypatch: pytes
     assert promotion["promoted"]
     assert promotion["live"] == "demo-v1"
     # The same student does not pass a gate that asks for a gain: it is no better than itself.
-    monkeypatch.setattr("training.evaluation.promotion_gate.LEAST_DIFFERENCE", 0.01)
+    monkeypatch.setattr("training.evaluation.promotion_gate.decidable_margin", lambda *_: -0.01)
     with pytest.raises(NotPromoted, match="minus demo-v1"):
         run_step(load_step("evaluate"), run)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from training.evaluation.decision.options import ReportOptions
 from training.evaluation.decision.page import decision_html
 from training.evaluation.decision.report import About, DecisionReport, build
 from training.evaluation.decision.scoring import names_of
+from training.evaluation.promotion_gate import find_live
 from training.evaluation.report import Ablation, read_part, to_json
 from training.evaluation.systems.baselines import bm25, chance, cosine
 from training.evaluation.systems.interface import Kind, System
@@ -91,13 +91,6 @@ def open_systems(recipe: Recipe, sources: SourceFiles, shared: Path, options: Re
             found = open_system(path, kind, kind, recipe, Path(backbone), seed=seed)
             systems.append(replace(found, most_lists=limit))
     return systems
-
-
-def find_live(bundles: Path, name: str) -> Path | None:
-    """The bundle with the highest version among `bundles`/NAME-v*; None where there is none."""
-    named = [(re.fullmatch(rf"{re.escape(name)}-v(\d+)", path.name), path) for path in bundles.glob(f"{name}-v*")]
-    found = [(int(match[1]), path) for match, path in named if match]
-    return max(found)[1] if found else None
 
 
 def _looks(sets: Sequence[HeldOutSet], systems: Sequence[System], options: ReportOptions) -> dict[str, Look]:
