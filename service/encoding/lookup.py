@@ -128,31 +128,34 @@ class Lookup:
         window: Window,
     ) -> _Candidates:
         keys, faults = self._keys(model, candidates, contents, window)
-        cached, store_failed = self._cached(list(keys.values()), shape)
-        known = {key: counts for key in keys.values() if (counts := self._counts.get(key)) is not None}
+        ordered = list(keys.values())
+        cached, store_failed = self._cached(ordered, shape)
+        counts = list(map(self._counts.get, ordered))
         unread = {
             key: contents[place]
-            for (place, key), slots in zip(keys.items(), cached, strict=True)
-            if key not in known or (slots is None and known[key].readable)
+            for (place, key), slots, own in zip(keys.items(), cached, counts, strict=True)
+            if own is None or (slots is None and own.read > own.unknown)
         }
-        fresh: dict[bytes, ReadText] = {}
-        if unread:
-            texts = [self._texts.candidate_text(model, content, window) for content in unread.values()]
-            fresh = dict(zip(unread, model.encoder.read_candidates(texts, window), strict=True))
-            fresh_counts = {key: text.counts for key, text in fresh.items()}
-            _remember(self._counts, fresh_counts, _MAX_COUNTS)
-            known.update(fresh_counts)
-        found = _Candidates([], [], [], {}, {}, faults, store_failed)
-        for (place, key), slots in zip(keys.items(), cached, strict=True):
-            found.counts[place] = own = known[key]
-            if not own.readable:
-                continue
-            found.keys.append(key)
-            found.places.append(place)
-            found.slots.append(slots)
-            if slots is None:
-                found.missing[key] = fresh[key].ids
-        return found
+        fresh = self._read(model, unread, window) if unread else {}
+        known = {
+            place: fresh[key].counts if own is None else own
+            for (place, key), own in zip(keys.items(), counts, strict=True)
+        }
+        if not all(own.read > own.unknown for own in known.values()):
+            rows = [row for row, own in enumerate(known.values()) if own.readable]
+            ordered, cached = [ordered[row] for row in rows], [cached[row] for row in rows]
+        places = [place for place, own in known.items() if own.read > own.unknown]
+        missing = {key: fresh[key].ids for key, slots in zip(ordered, cached, strict=True) if slots is None}
+        return _Candidates(ordered, places, cached, missing, known, faults, store_failed)
+
+    def _read(
+        self, model: LiveModel, contents: Mapping[bytes, Content | None], window: Window
+    ) -> dict[bytes, ReadText]:
+        """Tokenise contents by key, and remember how each is read."""
+        texts = [self._texts.candidate_text(model, content, window) for content in contents.values()]
+        read = dict(zip(contents, model.encoder.read_candidates(texts, window), strict=True))
+        _remember(self._counts, {key: text.counts for key, text in read.items()}, _MAX_COUNTS)
+        return read
 
     def _keys(
         self, model: LiveModel, candidates: Sequence[Item], contents: Sequence[Content | None], window: Window

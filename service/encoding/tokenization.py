@@ -161,11 +161,11 @@ def readings_of(
     faults: Mapping[int, UnreadableField],
 ) -> Readings:
     """How a request is read; `contents`, `counts` and `faults` are those of its candidates."""
-    template = model.template
+    template, known = model.template, model.template.candidate_names
     unknown_fields: dict[int, Sequence[str]] = {}
     for place, content in enumerate(contents):
-        if isinstance(content, dict) and not content.keys() <= template.candidate_names:
-            unknown_fields[place] = sorted(content.keys() - template.candidate_names)
+        if isinstance(content, dict) and not known.issuperset(content):
+            unknown_fields[place] = sorted(content.keys() - known)
     own = member.content.keys() - template.member_names if isinstance(member.content, dict) else ()
     return Readings(member_counts, sorted(own), counts, unknown_fields, faults)
 

@@ -78,7 +78,8 @@ class Metrics:
 
     def _name_texts(self, warnings: Sequence[str]) -> None:
         about = "Tokens of the texts to score: read, cut off; and of those read, the ones that the vocabulary lacks"
-        self.text_tokens = self._counter("text_tokens", about, side=SIDES, part=PARTS)
+        tokens = self._counter("text_tokens", about, side=SIDES, part=PARTS)
+        self._tokens_of = {side: [tokens.labels(side, part) for part in PARTS] for side in SIDES}
         self.text_warnings = self._counter("text_warnings", "Warnings about members and candidates", code=warnings)
 
     def _name_model_runs(self, failures: Sequence[str]) -> None:
@@ -160,8 +161,9 @@ class Metrics:
 
     def text_read(self, side: str, read: int, cut: int, unknown: int) -> None:
         """Count the tokens of texts of one side."""
-        for part, num in zip(PARTS, (read, cut, unknown), strict=True):
-            self.text_tokens.labels(side, part).inc(num)
+        for series, num in zip(self._tokens_of[side], (read, cut, unknown), strict=True):
+            if num:
+                series.inc(num)
 
     def warned(self, code: str, num: int) -> None:
         self.text_warnings.labels(code).inc(num)

@@ -38,15 +38,14 @@ Warnings = Mapping[int, Sequence[TextWarning]]
 def warnings_of(readings: Readings, member: Item, candidates: Sequence[Item], max_chars: int) -> Warnings:
     """The warnings about a request, by place; only of texts that have some."""
     found = {place: [TextWarning("bad_field", str(each), [each.field])] for place, each in readings.faults.items()}
-    unknown_fields = {MEMBER: readings.member_unknown_fields, **readings.unknown_fields}
-    for place, names in unknown_fields.items():
-        if names:
-            found.setdefault(place, []).append(_unknown_field(names))
-    counts = {MEMBER: readings.member, **readings.candidates}
-    for place in [place for place, each in counts.items() if each.unknown >= UNKNOWN_SHARE * each.read]:
-        found.setdefault(place, []).append(_unknown_tokens(counts[place]))
-    items = enumerate((member, *candidates), start=MEMBER)
-    for place in [place for place, item in items if item.num_chars > max_chars]:
+    if readings.member_unknown_fields:
+        found.setdefault(MEMBER, []).append(_unknown_field(readings.member_unknown_fields))
+    for place, names in readings.unknown_fields.items():
+        found.setdefault(place, []).append(_unknown_field(names))
+    counts = ((MEMBER, readings.member), *readings.candidates.items())
+    for place, own in [each for each in counts if each[1].unknown >= UNKNOWN_SHARE * each[1].read]:
+        found.setdefault(place, []).append(_unknown_tokens(own))
+    for place in [place for place, item in enumerate((member, *candidates), MEMBER) if item.num_chars > max_chars]:
         detail = f"the text has more than {max_chars} characters; the model reads none of the others"
         found.setdefault(place, []).append(TextWarning("too_long", detail))
     return found
