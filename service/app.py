@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from models.bundle.signature import BadSigner, TrustedSigner
 from service.admission.early_rejection import EarlyRejection
@@ -26,7 +28,7 @@ from service.http.answers.warnings import Code
 from service.http.api_keys import ApiKeys, parse_list, watch
 from service.http.connection_limits import CUT_REASONS
 from service.http.context import AppContext
-from service.http.guard import OPERATIONS, PROBES, RequestGuard
+from service.http.guard import METHODS, OPERATIONS, PROBES, RequestGuard
 from service.http.header_limits import AllowedHosts
 from service.http.prewarm import prewarm
 from service.http.problems import Api, add_handlers
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fitscore")
 MAINTAIN_EVERY_S = 30.0
+# Headers that a web page may send, and those of an answer that it may read.
+CORS_SENT = ("X-Api-Key", "X-Deadline-Ms", "X-Request-Id", "traceparent")
+CORS_READ = ("Retry-After", "Server-Timing", "X-Request-Id", "X-Fitscore-Warnings")
 # The item statuses, failures of model runs, reasons to cut a connection, and codes of warnings, for the metrics.
 LABELS = (tuple(ItemStatus), get_args(Failure), CUT_REASONS, get_args(Code))
 
@@ -85,7 +90,7 @@ class Parts:
 class App:
     """The service and its parts, as two ASGI apps: `guard` for callers, `operations` for probes and metrics alone."""
 
-    guard: RequestGuard
+    guard: ASGIApp
     operations: RequestGuard
     context: AppContext
     parts: Parts
@@ -124,12 +129,22 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         draining=parts.lifecycle.draining,
         answered=metrics.answered,
         watch=_watch(settings.tracing, tracing),
+        gzip_min_bytes=settings.server.gzip_min_bytes,
     )
     hidden = OPERATIONS - PROBES if settings.server.metrics_port else frozenset()
     paths = pages.PATHS if browsing else frozenset[str]()
     callers = guard(hosts=AllowedHosts(access.hosts), hidden=hidden, pages=paths)
     # Prometheus and the kubelet name a pod by its address.
-    return App(callers, guard(hosts=AllowedHosts(""), only=OPERATIONS), context, parts)
+    return App(_with_cors(callers, access.cors_origins), guard(hosts=AllowedHosts(""), only=OPERATIONS), context, parts)
+
+
+def _with_cors(guard: RequestGuard, listed: str) -> ASGIApp:
+    """The guard for web pages of other origins too, where some are allowed."""
+    origins = [each.strip() for each in listed.split(",") if each.strip()]
+    if not origins:
+        return guard
+    methods, sent, read = sorted(METHODS), ("Authorization", "Content-Type", *CORS_SENT), CORS_READ
+    return CORSMiddleware(guard, allow_origins=origins, allow_methods=methods, allow_headers=sent, expose_headers=read)
 
 
 def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: Callable[[str], None]) -> Parts:

@@ -105,7 +105,7 @@ class TooMany(ServiceError):
 
 
 class UnsupportedMedia(ServiceError):
-    """The content type is not application/json, or the body is compressed."""
+    """The content type is not application/json, or the body is compressed by something else than gzip."""
 
     status, code, title = 415, "unsupported-media", "Unsupported media type"
 
@@ -149,8 +149,8 @@ class Overloaded(ServiceError):
 
     status, code, title = 503, "overloaded", "Not enough capacity to meet the deadline"
 
-    def __init__(self, *, retry_after_s: float | None = None, allowed_s: float = 0.0) -> None:
-        super().__init__(retry_after_s=retry_after_s)
+    def __init__(self, detail: str = "", *, retry_after_s: float | None = None, allowed_s: float = 0.0) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
         self.allowed_s = allowed_s
 
 

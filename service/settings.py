@@ -66,6 +66,8 @@ class ServerSettings(_Group):
     """Seconds for the headers of a request to arrive."""
     body_s: PositiveSeconds = 10.0
     """Seconds for the body of a request to arrive."""
+    gzip_min_bytes: Annotated[int, Field(ge=0)] = 64 << 10
+    """Bytes from which an answer is compressed for clients that accept gzip. 0 compresses none."""
     answer_s: PositiveSeconds = 10.0
     """Seconds for a client to read its response."""
     keep_alive_s: Annotated[int, Field(ge=1, le=3600)] = 75
@@ -86,6 +88,8 @@ class AccessSettings(_Group):
     api_keys: Annotated[str, Field(repr=False)] = ""
     """API keys, as "name:key:scope+scope,..." with the scopes score, candidates and admin. Without keys and without a
     keys file, every caller has every scope."""
+    cors_origins: str = ""
+    """Origins of web pages that may call, as "https://a.example,https://b.example"; "*" is any. Empty allows none."""
     keys_file: FilePath | None = None
     """JSON file with SHA-256 digests of API keys. It is read again when it changes."""
     quota_pairs_per_s: Annotated[float, Field(ge=0, le=1e9)] = 0.0

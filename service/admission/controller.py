@@ -17,6 +17,8 @@ from service.request import Priority, ScoringRequest
 # first. The rest covers prediction errors. It costs no throughput, since the model is busy anyway, and without it
 # every request would be slightly late.
 USABLE_FRACTION = {Priority.critical: 0.9, Priority.default: 0.75, Priority.sheddable: 0.5}
+# A request waits this long on an idle service too, so a shorter wait is none that a later try would save.
+IDLE_WAIT_S = 0.002
 # How often a request waits for its turn on the event loop: connection, body, guard; looked up, encoded, scored.
 LOOP_PASSES = 6
 NO_COST = CostEstimate(0.0, 0.0, 0.0)
@@ -72,4 +74,6 @@ class Admission:
         cost_s = estimate.work_s + min(estimate.turn_s, wait_s)
         max_wait_s = allowed_s - cost_s if cost_s <= allowed_s else allowed_s / 2
         if allowed_s == 0.0 or wait_s > max_wait_s:
+            if max_wait_s < IDLE_WAIT_S:
+                raise Overloaded("the deadline is too short for this request, also without other requests")
             raise Overloaded(retry_after_s=max(0.0, wait_s - max_wait_s), allowed_s=allowed_s)

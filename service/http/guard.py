@@ -23,6 +23,8 @@ from service.http import header_limits
 from service.http.api_keys import ApiKeys, Caller
 from service.http.context import NO_NOTE, NOTE, RequestContext, ResponseNote
 from service.http.problems import problem
+from service.http.wire.compression import CompressedSend, accepts_gzip, gunzip, is_gzip
+from service.http.wire.paths import plain_path
 from service.observability.requests import UNWATCHED, AnsweredRequest, parse_traceparent
 from service.observability.timings import Timings
 from service.settings import LimitSettings
@@ -31,6 +33,8 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz"})
 OPERATIONS = PROBES | {"/metrics"}
 OPEN = OPERATIONS | {"/openapi.json"}
 PATHS = {"/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
+# Paths without parameters; a slash too many does not change them.
+PLAIN_PATHS = OPEN | PATHS.keys() | {"/score", "/rerank", "/candidates", "/candidates:progress", "/v1/models"}
 SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/v1/models": "admin"}
 SCORING = frozenset({"/score", "/rerank"})
 WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
@@ -53,6 +57,7 @@ class RequestGuard:
     While `draining` is set, connections close after their response. `answered(route, outcome, seconds)` is
     called after each request. `methods(path)` are those of a known path. `hidden` paths are answered 404; so are all
     but those of `only`, where it is given. `pages` are read without a key. `watch` takes what traces and logs need.
+    Answers of `gzip_min_bytes` and more are compressed for callers that accept gzip; 0 compresses none.
     """
 
     app: ASGIApp
@@ -67,13 +72,19 @@ class RequestGuard:
     pages: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
     watch: Callable[[AnsweredRequest], object] | None = None
+    gzip_min_bytes: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of two counts, as in the app
-        route = route_of(scope["path"])
+        path = plain_path(scope["path"], PLAIN_PATHS)
+        if path != scope["path"]:
+            scope = {**scope, "path": path}
+        route = route_of(path)
+        if self.gzip_min_bytes and accepts_gzip(headers.get(b"accept-encoding", b"")) and scope["method"] != "HEAD":
+            send = CompressedSend(send, self.gzip_min_bytes).send
         exchange = _Exchange(request_id(headers), route, send, close=self.draining.is_set())
         if scope["method"] == "HEAD":  # the answer to GET, without its body
             scope, exchange.head_only = {**scope, "method": "GET"}, True
@@ -107,6 +118,8 @@ class RequestGuard:
                 latest_s = deadline_ms / 1000
             self.early_rejection.before_body(latest_s)
         body = await self._read(receive)
+        if is_gzip(headers.get(b"content-encoding", b"")):
+            body = await gunzip(body, self.limits.max_body_bytes)
         if not body and (scope["method"], route) in WITH_BODY:
             raise errors.NotJson("the body is empty")
         if route in SCORING:
@@ -124,7 +137,7 @@ class RequestGuard:
             self.early_rejection.rejected(self.early_rejection.claim(exchange.note.allowed_s, body))
 
     def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
-        caller = self.keys.caller(headers.get(b"authorization", b"").decode("latin-1"))
+        caller = self.keys.caller(authorization(headers))
         header_limits.check_size(scope, self.limits)
         path = scope["path"]
         if path in self.hidden or (self.only is not None and path not in self.only):
@@ -205,6 +218,14 @@ class _Exchange:
             stages=self.timings.stages,
             parent=parse_traceparent(traceparent),
         )
+
+
+def authorization(headers: Mapping[bytes, bytes]) -> str:
+    """The Authorization header; without one, the key of X-Api-Key as a bearer key."""
+    given = headers.get(b"authorization")
+    if given is None and b"x-api-key" in headers:
+        given = b"Bearer " + headers[b"x-api-key"]
+    return (given or b"").decode("latin-1")
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> str:

@@ -11,6 +11,7 @@ from service.errors import BadRequest, FieldError, HeadersTooLarge, Invalid, Mis
 from service.http.answers.places import faults_of
 from service.http.problems import DEADLINE_HEADER
 from service.http.schemas import DeadlineMs
+from service.http.wire.compression import is_gzip
 from service.settings import LimitSettings
 
 Headers = Mapping[bytes, bytes]
@@ -66,12 +67,13 @@ def check_length(headers: Headers, limits: LimitSettings) -> None:
 
 
 def check_content(headers: Headers) -> None:
-    """Raise UnsupportedMedia unless the headers say uncompressed JSON. The service decompresses nothing."""
+    """Raise UnsupportedMedia unless the headers say JSON, plain or by gzip."""
     kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind != b"application/json":
         raise UnsupportedMedia("the content type must be application/json")
-    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-        raise UnsupportedMedia("compressed bodies are not supported")
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding.strip().lower() != b"identity" and not is_gzip(encoding):
+        raise UnsupportedMedia("the content encoding must be gzip or identity")
 
 
 def stated_deadline_ms(headers: Headers) -> int | None:

@@ -21,16 +21,19 @@ from service.errors import NotJson
 # The contract needs five levels. Fields of other dialects may be deeper; they are ignored, or echoed at most.
 MAX_DEPTH = 32
 _CONTAINERS = frozenset({dict, list})
+_BOM = b"\xef\xbb\xbf"
 _SPACE = b" \n\t\r"
 _SPACED = re.compile(rb'"[ \t\n\r]+:')
 
 
 def read_json(raw: bytes) -> object:
     """The value. Raises NotJson, whose detail never repeats a part of it."""
+    if raw.startswith(_BOM):  # RFC 8259, 8.1: a reader may ignore it
+        raw = raw[len(_BOM) :]
     try:
         value: object = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise NotJson from None
+        raise NotJson("the body is not valid JSON in UTF-8") from None
     if _count_names(value) != _most_names(raw):
         _refuse_repeated_names(raw)
     return value

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import httpx
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from service.app import App, create_app
-from service.http.guard import RequestGuard
 from service.http.server import listen, uvicorn_config
 from service.registry.swap import Load
 from service.settings import Settings
@@ -114,7 +114,7 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @contextmanager
-def _lifespan(app: RequestGuard, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+def _lifespan(app: ASGIApp, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Start and stop the app as uvicorn does."""
     config = uvicorn.Config(app, lifespan="on", log_config=None)
     config.load()
@@ -129,7 +129,7 @@ def _lifespan(app: RequestGuard, loop: asyncio.AbstractEventLoop) -> Iterator[No
 class _Transport(httpx.BaseTransport):
     """Calls an ASGI app in another thread's event loop."""
 
-    def __init__(self, app: RequestGuard, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, app: ASGIApp, loop: asyncio.AbstractEventLoop) -> None:
         self._app = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._loop = loop
 
@@ -140,7 +140,12 @@ class _Transport(httpx.BaseTransport):
         assert isinstance(request.stream, httpx.SyncByteStream)
         sent = httpx.Request(request.method, request.url, headers=request.headers, stream=_Chunks(request.stream))
         answer = await self._app.handle_async_request(sent)
-        return httpx.Response(answer.status_code, headers=answer.headers.raw, content=await answer.aread())
+        return httpx.Response(answer.status_code, headers=answer.headers.raw, content=await _raw(answer))
+
+
+async def _raw(answer: httpx.Response) -> bytes:
+    """The body as it was sent, perhaps compressed."""
+    return b"".join([chunk async for chunk in answer.aiter_raw()])
 
 
 class _Chunks(httpx.AsyncByteStream):

@@ -33,6 +33,17 @@ def test_a_request_that_cannot_finish_in_time_gets_a_retry_delay() -> None:
     assert rejection.value.retry_after_s == pytest.approx(0.35)
 
 
+@pytest.mark.parametrize("backlog_s", [0.0, 0.5, 5.0])
+def test_where_no_wait_can_help_there_is_no_delay(backlog_s: float) -> None:
+    with pytest.raises(Overloaded) as rejection:
+        admit(backlog_s, deadline_s=0.001, loop_lag_s=0.001)
+    assert rejection.value.retry_after_s is None
+    assert "without other requests" in rejection.value.detail
+    with pytest.raises(Overloaded) as rejection:
+        admit(backlog_s + 1.0, deadline_s=0.5)
+    assert rejection.value.retry_after_s
+
+
 def test_a_distant_deadline_does_not_let_the_backlog_grow_without_bound() -> None:
     admit(backlog_s=1.8, deadline_s=990.0)
     with pytest.raises(Overloaded):

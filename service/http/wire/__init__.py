@@ -1,0 +1,1 @@
+"""How bytes and paths arrive and leave: compression, and spellings of a path."""
