@@ -274,6 +274,39 @@ def test_two_versions_are_compared_side_by_side(chromium: Any, tmp_path: Path) -
         assert risen, "the two versions rank alike: the test shows nothing"
 
 
+def test_two_products_of_one_process_are_compared_side_by_side(chromium: Any) -> None:
+    models = ROOT / "models"
+    with process(BUNDLE=str(models / "jobs-v1"), MORE_BUNDLES=str(models / "products-v1")) as (_, client):
+        here = visit(chromium, client)
+        here.page.wait_for_selector("#models:visible")
+        here.page.click("[data-example=products]")
+        assert here.page.input_value("#model") == "products"
+        here.page.select_option("#beside", "jobs")
+        with here.page.expect_response(lambda answer: "jobs" in (answer.request.post_data or "")):
+            here.page.click("#score")
+        here.page.wait_for_selector("#columns.two")
+        assert [each.split(",")[0] for each in here.page.locator(".about").all_inner_texts()] == ["products", "jobs"]
+        heads = [here.page.locator(".column").nth(place).locator("dt").all_inner_texts() for place in (0, 1)]
+        assert set(heads[0]) == {"relevance", "click"}
+        assert set(heads[1]) == {"relevance", "click", "apply", "dismiss"}
+        assert "trained without the fields" in here.page.locator(".column").nth(1).inner_text()
+
+
+def test_what_was_cut_of_a_text_is_shown(chromium: Any, jobs: httpx.Client) -> None:
+    here = visit(chromium, jobs)
+    here.page.fill("#candidates", "data engineer " * 200 + "\n\nchef")
+    here.page.fill("#member", "python " * 300)
+    with here.page.expect_response("**/score") as sent:
+        here.page.click("#score")
+    here.page.wait_for_selector("#result[aria-busy=false]")
+    long = sent.value.json()["scores"][0]
+    whole = long["tokens_read"] + long["tokens_cut"]
+    assert long["tokens_cut"] > 0
+    assert f"read {long['tokens_read']} of {whole} tokens" in here.page.locator(".cards").inner_text()
+    assert "member: read" in here.page.inner_text(".facts.member")
+    assert here.page.locator(".card", has_text="chef").locator(".badge").count() == 0
+
+
 def test_the_page_of_the_api_can_send_a_request_without_the_network(chromium: Any, jobs: httpx.Client) -> None:
     here = visit(chromium, jobs, "/docs")
     here.page.wait_for_selector(".opblock")

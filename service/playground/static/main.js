@@ -81,6 +81,7 @@ function fill(name) {
   $("member").value = EXAMPLES[name].member;
   $("candidates").value = EXAMPLES[name].candidates;
   $("blend").querySelectorAll("input").forEach((each) => (each.value = ""));
+  if ([...$("model").options].some((each) => each.value === name)) $("model").value = name;
   count();
   for (const each of document.querySelectorAll("[data-example]")) {
     each.setAttribute("aria-pressed", String(each.dataset.example === name));

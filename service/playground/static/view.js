@@ -17,6 +17,7 @@ export function column(result, other) {
     "div", { class: "column" },
     element("h2", {}, result.label),
     element("p", { class: "about" }, about + (degraded ? ". A part is missing; a retry could score it." : "")),
+    element("div", { class: "facts member" }, ...remarks(result.answer.member ?? {}).map((each) => element("span", { class: "badge warn" }, `member: ${each}`))),
     ...waterfall(result),
     element("ol", { class: "cards" }, ...ranked(result).map((each, place) => card(each, place + 1, rankIn(other, each)))),
   );
@@ -58,15 +59,14 @@ function facts(scored, rank, before) {
   if (before !== null && before !== rank && scored.score !== null) {
     badge(before > rank ? `▲ up ${before - rank}` : `▼ down ${rank - before}`, before > rank ? "up" : "warn");
   }
-  const text = cut(scored.tokens);
-  if (text) badge(text, "warn");
-  for (const warning of scored.warnings ?? []) badge(warning, "warn");
+  for (const sentence of remarks(scored)) badge(sentence, "warn");
   return found;
 }
 
-/** What was not read of a text: `{read, cut}` in tokens, where the service reports it. */
-export function cut(tokens) {
-  return tokens?.cut ? `read ${tokens.read} of ${tokens.read + tokens.cut} tokens` : "";
+/** What to know about how a text was read: what was cut off, and the service's warnings. */
+function remarks({ tokens_read: read, tokens_cut: cut, warnings }) {
+  const found = cut ? [`read ${read} of ${read + cut} tokens`] : [];
+  return [...found, ...(warnings ?? []).filter((each) => each.code !== "too_long").map((each) => each.detail)];
 }
 
 function bars(heads) {
