@@ -99,7 +99,7 @@ ROOMS = (
     room("training.recipes", 10, "models polars"),
     room("training.dag", 11, "models polars"),
     room("training.prompting", 11, "models torch transformers numpy polars tqdm"),
-    room("training.product", 12, "models polars numpy pydantic torch transformers"),
+    room("training.product", 12, "models polars numpy pydantic tokenizers torch transformers jinja2"),
     room("training.__main__", 13, "models torch transformers"),
 )
 # Pure numbers in, numbers out: part of the standard library is out of bounds too.

@@ -29,6 +29,7 @@ from training.executors import LOCAL, Executor, RayExecutor
 from training.judging.llm_client import Endpoint
 from training.policy.lint import lint, lint_markdown
 from training.policy.parser import read_policy
+from training.product.check.run import refuse_errors
 from training.product.command import WORDS
 from training.product.run import is_product, load_recipe_file, product_run
 from training.recipe import Recipe
@@ -108,6 +109,8 @@ def _find_run(options: argparse.Namespace) -> Run:
         recipe = _with_judge(load_recipe_file(options.recipe_file), options)
     elif is_product(Path(options.recipe)):
         run = product_run(Path(options.recipe))
+        if options.step == "all":
+            refuse_errors(run.data)
         return dataclasses.replace(run, recipe=_with_judge(run.recipe, options), executor=executor, processes=processes)
     else:
         recipe = _with_judge(find_recipe(options.recipe), options)

@@ -7,12 +7,12 @@ The module is imported only for a step that runs: most of them import torch, whi
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from training.fingerprint import code_digest, describe
-from training.step_runner import Run, Step, run_step
+from training.step_runner import Run, Step, reasons_to_run, run_step
 
 STEPS = {
     "policy": "training.steps.prepare:POLICY",
@@ -37,6 +37,21 @@ def load_step(name: str) -> Step[Any, Any]:
     """The step of this name; its module is imported."""
     step: Step[Any, Any] = pkgutil.resolve_name(STEPS[name])
     return step
+
+
+def status(run: Run) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Of each step in order: its name, why it would run now, and the steps before it that run and may change its input.
+
+    A step without reasons runs after those only if they write something else than before.
+    """
+    running: set[str] = set()
+    for name in STEPS:
+        step = load_step(name)
+        reasons = reasons_to_run(step, run)
+        before = [each for each in step.reads if each in running]
+        if reasons or before:
+            running.add(name)
+        yield name, reasons, before
 
 
 def run_all(run: Run, accepted: Mapping[str, str] = MappingProxyType({})) -> None:

@@ -200,6 +200,36 @@ def _put_back(folder: Path) -> None:
     before.rename(folder)
 
 
+def reasons_to_run(step: Step[Any, Any], run: Run) -> list[str]:
+    """Why the step would run now, in words; empty when it would be skipped. Reads records and files, runs nothing."""
+    record = _read_record(run.folder(step.name))
+    if not record:
+        return ["it never ran"]
+    unmade = [name for name in step.reads if not _read_record(run.folder(name)).get("outputs")]
+    if unmade:
+        return [f"input {name} is not finished" for name in unmade]
+    made_from = _made_from(step, step.plan(run.recipe), run)
+    changes = [_in_words(change, record, made_from) for change in _changes(step, run, record, made_from)]
+    return changes or ([] if record.get("outputs") else ["it was stopped, and goes on where it was"])
+
+
+def _in_words(change: str, record: dict[str, Any], made_from: dict[str, Any]) -> str:
+    """A change of `_changes`, for a person."""
+    if change == "versions":
+        before, now = record.get("versions", {}), made_from["versions"]
+        names = [f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
+        return f"other versions: {', '.join(names)}"
+    part, _, name = change.partition(" ")
+    words = {
+        "plan": "its settings changed",
+        "code": "its code changed",
+        "input": f"the output of step {name} changed",
+        "source": f"the file {name} changed",
+        "output": "its own output was edited or lost",
+    }
+    return words[part]
+
+
 def _work(step: Step[Any, Any], plan: object, run: Run, record: dict[str, Any]) -> None:
     folder, started = run.folder(step.name), time.time()
 

@@ -21,7 +21,7 @@ from training.data.tables import DataError
 from training.errors import UserError
 from training.fingerprint import reached
 from training.recipes import find_recipe
-from training.step_runner import Resources, Run, Step, StepError, run_step
+from training.step_runner import Resources, Run, Step, StepError, reasons_to_run, run_step
 
 Work = Callable[[Any, Any, Path, Resources], None]
 CSV = "grades/some.csv"
@@ -394,3 +394,29 @@ def test_of_several_processes_the_main_one_makes_a_model_first(run: Run) -> None
         folder = main.model(made_by_the_first)
         assert found.result() == folder
     assert (Path(folder) / "maker.txt").read_text() == threading.current_thread().name
+
+
+def test_the_reasons_to_run_say_what_changed_and_run_nothing(run: Run) -> None:
+    step, second = first(write_version), Step("second", lambda _: None, FirstAsInput, copy_first)
+    assert reasons_to_run(step, run) == ["it never ran"]
+    run_step(step, run)
+    run_step(second, run)
+    assert reasons_to_run(step, run) == reasons_to_run(second, run) == []
+    assert reasons_to_run(step, replace(run, recipe=replace(run.recipe, version="9"))) == ["its settings changed"]
+    assert reasons_to_run(first(write_other), run) == ["its code changed"]
+    (run.folder("first") / "made.txt").write_text("edited")
+    assert reasons_to_run(step, run) == ["its own output was edited or lost"]
+    assert reasons_to_run(second, run) == ["the output of step first changed"]
+    (run.folder("first") / "step.json").unlink()
+    assert reasons_to_run(second, run) == ["input first is not finished"]
+
+
+def test_a_changed_source_file_and_another_version_are_named(run: Run) -> None:
+    step = load_step("data")
+    run_step(step, run)
+    (run.data / CSV).write_text("baker,baker,0\n")
+    assert reasons_to_run(step, run) == [f"the file {CSV} changed"]
+    record = run.folder("data") / "step.json"
+    known = json.loads(record.read_text())
+    record.write_text(json.dumps({**known, "versions": {**known["versions"], "polars": "0.1"}}))
+    assert reasons_to_run(step, run)[0].startswith("other versions: polars 0.1 -> ")

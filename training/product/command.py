@@ -8,9 +8,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from training.dag import status as steps_of
 from training.data.source_files import SourceFiles
 from training.product.budget import measured_speed
+from training.product.check.run import PAGE, check_product
 from training.product.new import Order, new_product
+from training.product.run import product_run
 from training.product.start import start_encoder
 
 PROGRAM = "python -m training"
@@ -75,10 +78,39 @@ def _hours(text: str) -> float:
     return hours
 
 
+def check(arguments: Sequence[str]) -> int:
+    """`check NAME`: errors, warnings and a page. 1 where there is an error."""
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} check", description="Check a product's data before training.")
+    parser.add_argument("name", type=Path, metavar="NAME", help="a product's folder")
+    folder: Path = parser.parse_args(arguments).name
+    report = check_product(folder)
+    for each in report.findings:
+        if each.level != "fact":
+            say(f"{each.level}: {each.check}: {each.sentence}")
+    errors, warnings = (len(report.of(level)) for level in ("error", "warning"))
+    say(f"{errors} errors, {warnings} warnings; figures are in {folder / PAGE}")
+    return 1 if errors else 0
+
+
 def say(line: str) -> None:
     """A line for the person at the terminal."""
     sys.stdout.write(f"{line}\n")
 
 
-WORDS: dict[str, Callable[[Sequence[str]], int]] = {"new": new}
+def status(arguments: Sequence[str]) -> int:
+    """`status NAME`: which steps would run again, and why."""
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} status", description="Say which steps would run again, and why.")
+    parser.add_argument("name", type=Path, metavar="NAME", help="a product's folder")
+    run = product_run(parser.parse_args(arguments).name)
+    for name, reasons, before in steps_of(run):
+        if reasons:
+            say(f"{name}: runs: {'; '.join(reasons)}")
+        elif before:
+            say(f"{name}: runs if the output of {', '.join(before)} changes")
+        else:
+            say(f"{name}: done")
+    return 0
+
+
+WORDS: dict[str, Callable[[Sequence[str]], int]] = {"new": new, "check": check, "status": status}
 """Words that take arguments of their own."""

@@ -150,7 +150,7 @@ def log_lists(settings: DataSettings, data: SourceFiles) -> Iterator[FieldList]:
             action: [float(each.actions[action]) for each in shown] for action in settings.log.actions
         }
         labels[POSITION] = [float(each.position) for each in shown]
-        split = stated.get(member_id) or _split(settings, member_id)
+        split = stated.get(member_id) or split_of_member(settings, member_id)
         candidates = [_fields(each.candidate) for each in shown]
         yield FieldList(list_id, LOGGED, split, _fields(shown[0].member), candidates, labels)
 
@@ -201,7 +201,7 @@ def _parts(rows: Sequence[GradedRow], settings: DataSettings) -> Iterator[tuple[
     """A member's rows by split; training lists are cut, in random order, to a length that a step can hold."""
     by_split: dict[Split, list[GradedRow]] = {}
     for each in rows:
-        by_split.setdefault(each.split or _split(settings, each.member_id), []).append(each)
+        by_split.setdefault(each.split or split_of_member(settings, each.member_id), []).append(each)
     for split, of_split in by_split.items():
         if split != "train":
             yield split, [of_split]
@@ -223,7 +223,7 @@ def _rate_lists(settings: DataSettings, rows: Sequence[ShownCandidate]) -> Itera
             action: [each.actions[action] / each.shown if each.shown else None for each in shown]
             for action in settings.log.actions
         }
-        split = _split(settings, shown[0].member_id)
+        split = split_of_member(settings, shown[0].member_id)
         candidates = [_fields(each.candidate) for each in shown]
         yield FieldList(list_id, LOGGED, split, _fields(shown[0].member), candidates, labels)
 
@@ -235,7 +235,7 @@ def _unlabelled(settings: DataSettings, data: SourceFiles, rows: Sequence[Graded
     members: dict[str, Content] = {}
     for each in rows:
         seen.setdefault(each.member_id, set()).add(each.candidate_id)
-        if (each.split or _split(settings, each.member_id)) == "train":
+        if (each.split or split_of_member(settings, each.member_id)) == "train":
             members[each.member_id] = each.member
     drawing = random.Random(settings.seed)
     for number in range(settings.unlabelled_lists if candidates and members else 0):
@@ -253,7 +253,8 @@ def _by_list(rows: Sequence[ShownCandidate]) -> Mapping[str, list[ShownCandidate
     return found
 
 
-def _split(settings: DataSettings, member_id: str) -> Split:
+def split_of_member(settings: DataSettings, member_id: str) -> Split:
+    """The split of a member whose pairs state none."""
     return split_of(member_id, 1 - settings.valid - settings.test, settings.valid)
 
 

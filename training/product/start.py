@@ -46,3 +46,12 @@ def start_attributions(encoder: Path) -> tuple[str, ...]:
         return Bundle.load(encoder).manifest.attributions
     except BundleError as error:
         raise UserError(str(error)) from None
+
+
+def start_tokenizer(encoder: str, folder: Path) -> str:
+    """The tokenizer.json of the start encoder; `encoder` as in `product.toml` of this folder. Raises UserError."""
+    path = folder / encoder if encoder else shipped_bundle()
+    try:
+        return (path / "tokenizer.json").read_text(encoding="utf-8")
+    except OSError:
+        raise UserError(f"{path} has no tokenizer.json: `encoder` must name a bundle or a model's folder") from None
