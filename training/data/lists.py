@@ -48,6 +48,12 @@ class FieldList:
     labels: Mapping[str, Sequence[float | None]]
 
 
+def cut(each: FieldList, count: int) -> FieldList:
+    """The list with its first `count` candidates."""
+    labels = {name: gains[:count] for name, gains in each.labels.items()}
+    return replace(each, candidates=each.candidates[:count], labels=labels)
+
+
 @dataclass(frozen=True)
 class CandidateList:
     """One member's candidates as texts; labels[head][i] is the gain of candidate i, NaN if it was not judged."""

@@ -69,6 +69,10 @@ class HumanGrades:
     adjudicator: str | None = None
 
 
+NO_GRADES = HumanGrades("no source", (), (), ("none",), "No grade of people is among the sources.")
+"""For a recipe that can run without: what a judge graded is no gold."""
+
+
 @dataclass(frozen=True)
 class RaterAgreement(Agreement):
     """Agreement of two raters in one dimension."""
@@ -91,7 +95,10 @@ class GoldenReport:
 
 
 def make_golden(human: HumanGrades, policy: Policy, template: Template, out: Path) -> None:
-    """Check, adjudicate, split, measure, and write. Raises DataError with file, row and column."""
+    """Check, adjudicate, split, measure, and write. Raises DataError with file, row and column.
+
+    Without a grade of people (`NO_GRADES`) the golden set is empty, and says so.
+    """
     pairs = _pair_table(human, template)
     grades = _grade_table(human, policy, pairs)
     golden = adjudicate(grades, human.authority).join(pairs, on=PAIR, how="left", maintain_order="left")
@@ -119,7 +126,8 @@ def read_golden(path: Path, policy: Policy) -> pl.DataFrame:
     golden = read_table(path)
     problems = {name: empty(name) for name in (*PAIR, "member", "candidate", "split", "dimension", "policy")}
     problems["grade"] = (~_one_of("grade", GRADES), f"outside the grades of {policy.label}, 0 to 4")
-    check_columns(golden, problems, str(path))
+    if golden.height:
+        check_columns(golden, problems, str(path))
     check_stamps(golden.select("dimension", "policy").iter_rows(), policy, str(path))
     return golden
 
@@ -132,7 +140,8 @@ def _pair_table(human: HumanGrades, template: Template) -> pl.DataFrame:
         candidate = rendered(template.render_candidate, pair.candidate, f"{place}, the candidate")
         rows.append((pair.member_id, pair.candidate_id, member, candidate))
     pairs = pl.DataFrame(rows, schema=dict.fromkeys((*PAIR, "member", "candidate"), pl.String), orient="row")
-    check_columns(pairs, {name: empty(name) for name in pairs.columns}, f"{human.origin}: pairs")
+    if human is not NO_GRADES:
+        check_columns(pairs, {name: empty(name) for name in pairs.columns}, f"{human.origin}: pairs")
     twice = pairs.select(PAIR).is_duplicated()
     if twice.any():
         raise DataError(f"{human.origin}: pairs: row {twice.arg_max()}, column 'candidate_id': the pair appears twice")
@@ -152,7 +161,8 @@ def _grade_table(human: HumanGrades, policy: Policy, pairs: pl.DataFrame) -> pl.
         "rater": (~_one_of("rater", human.authority), f"the raters are {', '.join(human.authority)}"),
         "grade": (~_one_of("grade", GRADES), f"outside the grades of {policy.label}, 0 to 4"),
     }
-    check_columns(graded, problems, f"{human.origin}: grades")
+    if human is not NO_GRADES:
+        check_columns(graded, problems, f"{human.origin}: grades")
     twice = graded.select(*GRADED, "rater").is_duplicated()
     if twice.any():
         raise DataError(f"{human.origin}: grades: row {twice.arg_max()}, column 'rater': graded this pair twice")
@@ -195,6 +205,8 @@ def rater_agreements(grades: pl.DataFrame, adjudicator: str | None = None) -> It
 
 def disagreements(grades: pl.DataFrame, authority: Sequence[str]) -> pl.DataFrame:
     """Pairs with different grades, the widest gap first, with a column per rater."""
+    if not grades.height:
+        return pl.DataFrame(schema=dict.fromkeys((*GRADED, "gap", *authority), pl.String))
     wide = grades.pivot("rater", index=list(GRADED), values="grade")
     raters = [name for name in authority if name in wide.columns]
     gap = (pl.max_horizontal(raters) - pl.min_horizontal(raters)).alias("gap")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 from functools import partial
 
 from models.template import FieldFormat, Template
-from training.data.lists import FieldList
+from training.data.lists import FieldList, cut
 from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
+from training.judging.golden_set import NO_GRADES, HumanGrades
 from training.nets.shapes import SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import (
@@ -34,6 +36,7 @@ from training.sources.simulated_clicks import ACTIONS, attractiveness_of_texts, 
 from training.sources.taxonomies import read_taxonomies
 from training.trainer.schedule import Schedule
 
+SOURCES = ("onet", "esco_v111", "esco_onet_crosswalk", "usajobs_questionnaires", "esci", "evaluation_only/career_moves")
 POLICY, JUDGED_JOBS = POLICIES / "jobs.md", DATASETS / "judged_jobs"
 # Preferences and terms come early: they decide, and a long text is cut.
 TEMPLATE = Template(
@@ -107,8 +110,24 @@ EXAMPLES = (
 )
 
 
+judged = partial(job_lists, POLICY, JUDGED_JOBS)
+
+
+def has_sources(data: SourceFiles) -> bool:
+    """Whether all sources beside the judged lists are there. Where they are not, it says so and the recipe goes on."""
+    missing = [name for name in SOURCES if not data.has(name)]
+    if missing:
+        sys.stderr.write(
+            f"jobs: only the judged lists are used: {', '.join(missing)} is not in the folder of sources\n"
+        )
+    return not missing
+
+
 def lists(data: SourceFiles) -> Iterator[FieldList]:
-    """All labelled lists of the jobs product, each with its split."""
+    """All labelled lists of the jobs product, each with its split; without other sources, what a judge graded."""
+    yield from judged(data)
+    if not has_sources(data):
+        return
     taxonomies = read_taxonomies(data)
     postings = usajobs.read_postings(data)
     yield from onet_esco.crosswalk_lists(taxonomies, GROUPS, copies=12, candidates=12, seed=1)
@@ -126,6 +145,10 @@ def lists(data: SourceFiles) -> Iterator[FieldList]:
 
 def log(data: SourceFiles) -> Iterator[FieldList]:
     """A simulated log over the same texts: no openly licensed log of job seekers exists."""
+    if not has_sources(data):
+        few = (cut(each, 8 if each.split == "train" else 20) for each in judged(data))
+        yield from simulated_log(few, attractiveness_of_texts, power_law(100, 0.7), seed=23)
+        return
     taxonomies, postings = read_taxonomies(data), usajobs.read_postings(data)
     shown = itertools.chain(
         onet_esco.crosswalk_lists(taxonomies, GROUPS, copies=2, candidates=8, seed=21),
@@ -137,8 +160,13 @@ def log(data: SourceFiles) -> Iterator[FieldList]:
     yield from simulated_log(shown, attractiveness_of_texts, power_law(100, 0.7), seed=23)
 
 
+def human_grades(data: SourceFiles) -> HumanGrades:
+    """The crosswalk between taxonomies; no grade of people without it, because a judge's grades are no gold."""
+    return crosswalk_grades(data) if has_sources(data) else NO_GRADES
+
+
 def recipe() -> Recipe:
-    """MiniLM-L6 as the flat teacher; a dot product of its sides as the student."""
+    """MPNet reads pairs and teaches; the student is a dot product of MiniLM-L6's sides."""
     return Recipe(
         name="jobs",
         version="1",
@@ -152,9 +180,9 @@ def recipe() -> Recipe:
         text=TextPlan(template=TEMPLATE, member_tokens=192, candidate_tokens=128, backbone=minilm.backbone),
         data=DataPlan(
             policy=POLICY,
-            human_grades=crosswalk_grades,
+            human_grades=human_grades,
             lists=lists,
-            judged=partial(job_lists, POLICY, JUDGED_JOBS),
+            judged=judged,
             constructed=partial(constructed_job_lists, POLICY, JUDGED_JOBS, 2500, 1),
             second_opinion=partial(job_second_opinions, POLICY, JUDGED_JOBS),
         ),

@@ -110,7 +110,8 @@ def pairs_to_label(plan: AnnotatePlan, data: Path) -> pl.DataFrame:
     if plan.pool:
         is_graded = pl.any_horizontal(pl.col(plan.heads.graded).is_not_null().any().over("list_id"))
         found.append(draw_pool(pl.concat([judged, pairs.filter(is_graded)], how="diagonal"), plan.pool, plan.seed))
-    found.append(some_lists(pairs.filter(is_train), plan.lists, plan.seed))
+    listed = pairs.filter(is_train).join(judged, on="list_id", how="anti", maintain_order="left")
+    found.append(some_lists(listed, plan.lists, plan.seed))
     return pl.concat(found, how="diagonal")
 
 

@@ -85,7 +85,8 @@ def prepare_data(plan: DataStepPlan, _: NoInputs, out: Path, resources: Resource
     labels = tuple(dict.fromkeys((*plan.heads, *dimensions, *answerable)))
     for name, lists in {"pairs": plan.lists, **plan.graded}.items():
         pairs = _render(ListsPlan(lists, plan.template, labels), labels, resources)
-        check_pairs(pairs, labels, f"the recipe's lists ({name})")
+        if pairs.height or name == "pairs":
+            check_pairs(pairs, labels, f"the recipe's lists ({name})")
         pairs.write_parquet(out / f"{name}.parquet")
 
 
