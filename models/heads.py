@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 # A manifest, which names heads, is read without numpy.
 if TYPE_CHECKING:
@@ -29,19 +29,33 @@ class Calibration(BaseModel):
         return np.asarray(1.0 / (1.0 + np.exp(exponent)))
 
 
+UNANSWERED = -1.0
+"""In place of a probability: the texts of the pair do not say."""
+
+
 class Head(BaseModel):
-    """One output: its name on the wire, what its probability means, and its calibration."""
+    """One output: its name on the wire, what its probability means, and its calibration.
+
+    `answerable` calibrates a second output, the chance that the texts say at all. A head without it always answers.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     meaning: str
     calibration: Calibration = Calibration()
+    answerable: Calibration | None = Field(None, exclude_if=lambda value: value is None)
 
 
 def calibrate(heads: Sequence[Head], logits: NDArray[Any]) -> NDArray[np.float32]:
-    """Probabilities of logits [..., heads], each head by its own calibration."""
+    """Probabilities [..., heads], or UNANSWERED where a pair more likely than not cannot be answered.
+
+    `logits` [..., outputs] hold each head's value, then the `answerable` output of each head that has one.
+    """
     import numpy as np
 
     columns = [head.calibration.apply(logits[..., index]) for index, head in enumerate(heads)]
+    gated = [(index, head.answerable) for index, head in enumerate(heads) if head.answerable]
+    for place, (index, gate) in enumerate(gated, start=len(heads)):
+        columns[index] = np.where(gate.apply(logits[..., place]) < 0.5, UNANSWERED, columns[index])
     return np.stack(columns, axis=-1).astype(np.float32)

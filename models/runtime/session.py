@@ -19,7 +19,12 @@ from models.runtime.shapes import Tensor, axes_of, tensor
 Device = Literal["auto", "cpu", "cuda"]
 Feeds = Mapping[str, NDArray[Any]]
 Outputs = dict[str, NDArray[Any]]
-DTYPES = {"tensor(int64)": np.int64, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+DTYPES = {
+    "tensor(int64)": np.int64,
+    "tensor(int8)": np.int8,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
 """Types of the inputs and outputs of Fitscore's graphs."""
 GRAPH_ID = "gpu_graph_id"
 NO_GRAPH = -1

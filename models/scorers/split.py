@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.heads import Head, calibrate
 from models.runtime.session import Runner
+from models.slots.codec import Slots
 from models.text import Pair, TextEncoder, TokenIds
 
 
@@ -39,10 +40,10 @@ class MemberState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """One member against C candidates: `slots` f16[C, S, d]."""
+    """One member against C candidates: `slots` [C, S, d]."""
 
     member: MemberState
-    slots: NDArray[np.float16]
+    slots: Slots
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -75,10 +76,10 @@ class SplitScorer:
             for row, (ids, vector) in enumerate(zip(members, out["vector"], strict=True))
         ]
 
-    def encode_candidates(self, candidates: Sequence[TokenIds]) -> NDArray[np.float16]:
-        """Slots f16[N, S, d] of each candidate, in order."""
-        out = self._candidate.run_all(self._encoder.collate_sides(candidates))
-        return out["slots"].astype(np.float16)
+    def encode_candidates(self, candidates: Sequence[TokenIds]) -> Slots:
+        """Slots [N, S, d] of each candidate, in order: i8 from a graph that gives whole numbers, else f16."""
+        slots = self._candidate.run_all(self._encoder.collate_sides(candidates))["slots"]
+        return slots if slots.dtype == np.int8 else slots.astype(np.float16)
 
     def block_logits(self, blocks: Sequence[Block]) -> NDArray[np.float32]:
         """Raw outputs f32[blocks, longest, heads]; rows beyond a block's candidates are padding."""
@@ -121,7 +122,7 @@ def _collate(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
     if len(blocks) == 1:
         feeds = {"vector": vector, "slots": blocks[0].slots[None]}
     else:
-        slots = np.zeros((len(blocks), max(map(len, blocks)), *blocks[0].slots.shape[1:]), np.float16)
+        slots = np.zeros((len(blocks), max(map(len, blocks)), *blocks[0].slots.shape[1:]), blocks[0].slots.dtype)
         for row, block in enumerate(blocks):
             slots[row, : len(block)] = block.slots
         feeds = {"vector": vector, "slots": slots}

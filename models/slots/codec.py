@@ -10,14 +10,34 @@ import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DamagedEntry
 
-Slots = NDArray[np.float16]
-"""[S, d]: one encoded candidate."""
+Slots = NDArray[np.float16] | NDArray[np.int8]
+"""[S, d]: one encoded candidate, in f16 or in i8 as its model's graph gives it."""
+
+
+HALF: np.dtype[Any] = np.dtype(np.float16)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFormat:
+    """What a model's slots look like: [S, d], in f16 or i8."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any] = HALF
+
+    def zeros(self, count: int) -> NDArray[Any]:
+        """Room for the slots of `count` candidates."""
+        return np.zeros((count, *self.shape), self.dtype)
+
+    def fits(self, slots: Slots) -> bool:
+        """Whether these are slots of such a model."""
+        return slots.shape == self.shape and slots.dtype == self.dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +50,6 @@ class Usage:
 
 MODEL_KEY_BYTES = 8
 _CONTENT_BYTES = 16
-_MAGIC = b"fsl1"
 _SHAPE = struct.Struct("<4sHH")
 _HEADER = struct.Struct("<4sHHI")
 """The shape, and the checksum of key, shape and numbers.
@@ -39,7 +58,8 @@ CRC-32 and no cryptographic hash: it must find damage, not an attacker. For 5 KB
 releasing the interpreter's lock; releasing it hundreds of times in one read would cost time beside a busy thread.
 """
 HEADER_BYTES = _HEADER.size
-_NUMBER = np.dtype("<f2")
+_NUMBERS = {b"fsl1": np.dtype("<f2"), b"fsi1": np.dtype("i1")}
+"""What an entry's numbers are, by how it begins."""
 
 
 def model_key(*identity: bytes) -> bytes:
@@ -60,8 +80,9 @@ def content_key(model: bytes, text: str, window: bytes = b"") -> bytes:
 def pack(key: bytes, slots: Slots) -> bytes:
     """The entry that is stored under `key`."""
     rows, width = slots.shape
-    shape = _SHAPE.pack(_MAGIC, rows, width)
-    body = slots.astype(_NUMBER, copy=False).tobytes()
+    magic, number = next(each for each in _NUMBERS.items() if each[1].kind == slots.dtype.kind)
+    shape = _SHAPE.pack(magic, rows, width)
+    body = slots.astype(number, copy=False).tobytes()
     return shape + _checksum(key, shape, body).to_bytes(4, "little") + body
 
 
@@ -71,12 +92,13 @@ def unpack(key: bytes, entry: bytes | memoryview) -> Slots:
     if len(entry) < HEADER_BYTES:
         raise DamagedEntry("an entry is shorter than its header")
     magic, rows, width, stated = _HEADER.unpack_from(entry)
-    if magic != _MAGIC or len(entry) != HEADER_BYTES + 2 * rows * width:
+    number = _NUMBERS.get(magic)
+    if number is None or len(entry) != HEADER_BYTES + number.itemsize * rows * width:
         raise DamagedEntry("an entry does not have the format of slots")
     own = bytes(entry)
     if _checksum(key, own[: _SHAPE.size], memoryview(own)[HEADER_BYTES:]) != stated:
         raise DamagedEntry("an entry does not match its checksum")
-    return np.ndarray((rows, width), _NUMBER, own, HEADER_BYTES)
+    return np.ndarray((rows, width), number, own, HEADER_BYTES)
 
 
 def _checksum(key: bytes, shape: bytes, body: bytes | memoryview) -> int:

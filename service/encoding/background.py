@@ -87,7 +87,7 @@ class BackgroundEncoder:
         model, operations = live
         for start in range(0, len(candidates), GROUP_SIZE):
             group = candidates[start : start + GROUP_SIZE]
-            find = partial(self.lookup.missing, model, operations.shape, group)
+            find = partial(self.lookup.missing, model, operations.slots, group)
             missing = await self.tokenizer.run_in_background(find)
             if self._live is not live:  # swapped meanwhile
                 return

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import FieldError
 from models.scorers.split import MemberState
-from models.slots.codec import Slots, content_key
+from models.slots.codec import SlotFormat, Slots, content_key
 from models.template import Content
 from models.text import USUAL_WINDOW, ReadText, TokenCounts, TokenIds, Window
 from service.encoding.inputs import Readings
@@ -34,14 +33,14 @@ _MAX_COUNTS = 200_000
 class LookupResult:
     """What the caches hold for a request.
 
-    `member` is the member's state, or its token ids if the state is not cached. `slots` f16[C, S, d] belong to the
+    `member` is the member's state, or its token ids if the state is not cached. `slots` [C, S, d] belong to the
     candidates at `places`, whose contents have `keys`. `missing` are token ids by key of the candidates whose slots
     are not cached: their rows of `slots` are still empty. `refused` are statuses by place of the other candidates.
     """
 
     member_key: bytes
     member: MemberState | TokenIds
-    slots: NDArray[np.float16]
+    slots: NDArray[Any]
     keys: list[bytes]
     places: list[int]
     missing: dict[bytes, TokenIds]
@@ -79,13 +78,13 @@ class Lookup:
         self._member_counts: dict[bytes, TokenCounts] = {}
         self._counts: dict[bytes, TokenCounts] = {}
 
-    def find(self, model: LiveModel, shape: tuple[int, int], request: ScoringRequest) -> LookupResult:
-        """Look up a request; slots have this shape. Raises Invalid for a member that cannot be read."""
+    def find(self, model: LiveModel, slot_format: SlotFormat, request: ScoringRequest) -> LookupResult:
+        """Look up a request; slots have this format. Raises Invalid for a member that cannot be read."""
         contents, unstored = self._texts.contents(request.candidates)
         member_key, member, member_counts = self._member(model, request.member)
         window = model.encoder.effective(request.window)
-        found = self._look_up(model, shape, request.candidates, contents, window)
-        slots = np.zeros((len(found.keys), *shape), dtype=np.float16)
+        found = self._look_up(model, slot_format, request.candidates, contents, window)
+        slots = slot_format.zeros(len(found.keys))
         for row, each in enumerate(found.slots):
             if each is not None:
                 slots[row] = each
@@ -105,9 +104,9 @@ class Lookup:
             store_failed=found.store_failed,
         )
 
-    def missing(self, model: LiveModel, shape: tuple[int, int], candidates: Sequence[Item]) -> dict[bytes, TokenIds]:
+    def missing(self, model: LiveModel, slot_format: SlotFormat, candidates: Sequence[Item]) -> dict[bytes, TokenIds]:
         """Token ids by key of the candidates whose slots are not cached."""
-        return self._look_up(model, shape, candidates, self._texts.contents(candidates)[0], USUAL_WINDOW).missing
+        return self._look_up(model, slot_format, candidates, self._texts.contents(candidates)[0], USUAL_WINDOW).missing
 
     def _member(self, model: LiveModel, member: Item) -> tuple[bytes, MemberState | TokenIds, TokenCounts]:
         text = self._texts.member_text(model, member)
@@ -122,14 +121,14 @@ class Lookup:
     def _look_up(
         self,
         model: LiveModel,
-        shape: tuple[int, int],
+        slot_format: SlotFormat,
         candidates: Sequence[Item],
         contents: Sequence[Content | None],
         window: Window,
     ) -> _Candidates:
         keys, faults = self._keys(model, candidates, contents, window)
         ordered = list(keys.values())
-        cached, store_failed = self._cached(ordered, shape)
+        cached, store_failed = self._cached(ordered, slot_format)
         counts = list(map(self._counts.get, ordered))
         unread = {
             key: contents[place]
@@ -183,13 +182,13 @@ class Lookup:
                     _remember(self._stored, {name: (content, model_key, key)}, _MAX_STORED_KEYS)
         return keys, faults
 
-    def _cached(self, keys: Sequence[bytes], shape: tuple[int, int]) -> tuple[list[Slots | None], bool]:
+    def _cached(self, keys: Sequence[bytes], slot_format: SlotFormat) -> tuple[list[Slots | None], bool]:
         """The slots under each key, and whether the store failed."""
         try:
             found = self._slots.get_many(keys)
         except Exception:  # A store may raise anything. It is a cache: the texts are at hand.
             return [None] * len(keys), True
-        return [slots if slots is not None and slots.shape == shape else None for slots in found], False
+        return [slots if slots is not None and slot_format.fits(slots) else None for slots in found], False
 
 
 def _remember(memory: dict[K, V], entries: Mapping[K, V], most: int) -> None:

@@ -61,7 +61,7 @@ class SplitInputs:
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
         """See `Inputs`. Blocks of the candidates whose slots are cached or encoded in time."""
         parts = self.parts
-        find = partial(parts.lookup.find, self.model, self.operations.shape, request)
+        find = partial(parts.lookup.find, self.model, self.operations.slots, request)
         found = await parts.tokenizer.run(find, request, estimate)
         misses = sum(key in found.missing for key in found.keys) if found.missing else 0
         member_hit = isinstance(found.member, MemberState)

@@ -148,11 +148,14 @@ class Reading(Strict):
 
 
 class Score(Reading):
-    """The score of one candidate. `score` and `heads` are null unless `status` is `scored`."""
+    """The score of one candidate. `score` and `heads` are null unless `status` is `scored`.
+
+    A head is null where the texts do not say; the others make the score.
+    """
 
     id: str
     score: float | None
-    heads: dict[str, float] | None
+    heads: dict[str, float | None] | None
     status: ItemStatus
 
 

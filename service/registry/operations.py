@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
-from models.slots.codec import Slots
+from models.slots.codec import SlotFormat, Slots
 from models.text import Pair, TokenIds
 from service.batching.jobs import Bisection, NoResult, Operation, WrongShape
 from service.batching.latency_model import LatencyTable
@@ -26,9 +26,9 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SplitOperations:
-    """The operations of a split model, and the shape [S, d] of a candidate's slots."""
+    """The operations of a split model, and the format of a candidate's slots."""
 
-    shape: tuple[int, int]
+    slots: SlotFormat
     members: Operation
     candidates: Operation
     background: Operation
@@ -56,7 +56,7 @@ def member_operation(scorer: SplitScorer, policy: BatchPolicy) -> Operation:
 
 
 def candidate_operation(scorer: SplitScorer, policy: BatchPolicy, *, background: bool = False) -> Operation:
-    """Token ids of candidates. Length: tokens. Result: slots f16[S, d]. No request waits for a background one."""
+    """Token ids of candidates. Length: tokens. Result: slots [S, d]. No request waits for a background one."""
 
     def run(candidates: Sequence[TokenIds]) -> Sequence[Slots]:
         slots = scorer.encode_candidates(candidates)

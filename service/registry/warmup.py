@@ -13,6 +13,7 @@ import numpy as np
 
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, SplitScorer
+from models.slots.codec import SlotFormat
 from models.text import Pair, TextEncoder, TokenIds
 from service.batching.jobs import Operation
 from service.batching.latency_model import LatencyTable
@@ -58,11 +59,13 @@ def measured_operations(
     candidates = _measure(
         lambda n, length: scorer.encode_candidates([_ids(length)] * n), TEXTS, _tokens(encoder.longest_candidate), caps
     )
-    shape = scorer.encode_candidates([_ids(8)]).shape[1:]
-    scores, score_caps = _measure_scores(scorer, encoder, shape, caps)
+    [slots] = scorer.encode_candidates([_ids(8)])
+    rows, width = slots.shape
+    slot_format = SlotFormat((rows, width), slots.dtype)
+    scores, score_caps = _measure_scores(scorer, encoder, slot_format, caps)
     short = BatchCaps(caps.tokens, caps.seconds * BACKGROUND_FRACTION)
     return SplitOperations(
-        shape=shape,
+        slots=slot_format,
         members=member_operation(scorer, _policy(members, caps)),
         candidates=candidate_operation(scorer, _policy(candidates, caps)),
         background=candidate_operation(scorer, _policy(candidates, short), background=True),
@@ -71,15 +74,15 @@ def measured_operations(
 
 
 def _measure_scores(
-    scorer: SplitScorer, encoder: TextEncoder, shape: tuple[int, int], caps: BatchCaps
+    scorer: SplitScorer, encoder: TextEncoder, slots: SlotFormat, caps: BatchCaps
 ) -> tuple[LatencyTable, BatchCaps]:
     """Seconds of blocks by their candidates, with the longest member. A slot counts as a token of a batch."""
     [member] = scorer.encode_members([_ids(encoder.longest_member)])
-    score_caps = BatchCaps(max(1, caps.tokens // shape[0]), caps.seconds)
+    score_caps = BatchCaps(max(1, caps.tokens // slots.shape[0]), caps.seconds)
     lengths = [length for length in CANDIDATES if length <= score_caps.tokens]
 
     def run(blocks: int, candidates: int) -> object:
-        return scorer.score_blocks([Block(member, np.zeros((candidates, *shape), np.float16))] * blocks)
+        return scorer.score_blocks([Block(member, slots.zeros(candidates))] * blocks)
 
     return _measure(run, BLOCKS, lengths, score_caps), score_caps
 

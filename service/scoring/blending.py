@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.heads import UNANSWERED
 from service.batching.jobs import NoResult
 from service.encoding.inputs import Prepared, Readings
 from service.errors import DeadlinePassed, FieldError, Incomplete, Internal, Invalid
@@ -26,8 +27,8 @@ _LATE = {ItemStatus.not_scored, ItemStatus.cold}
 class ScoringResult:
     """In the order of the candidates; NaN without a score, as the status states.
 
-    `rows` f32[candidates, heads] are the heads' probabilities, `scores` f64[candidates] their blend. `degraded`: a
-    candidate that could have been scored was not.
+    `rows` f32[candidates, heads] are the heads' probabilities, UNANSWERED where the texts do not say. `scores`
+    f64[candidates] are their blend. `degraded`: a candidate that could have been scored was not.
     """
 
     model: LiveModel
@@ -72,7 +73,17 @@ def blend(
         if statuses[place] is ItemStatus.scored:
             statuses[place] = ItemStatus.failed
     degraded = not _DEGRADED.isdisjoint(statuses)
-    return ScoringResult(model, statuses, rows, rows.astype(np.float64) @ weights, degraded, prepared.readings)
+    return ScoringResult(model, statuses, rows, _blended(rows, weights), degraded, prepared.readings)
+
+
+def _blended(rows: Rows, weights: Sequence[float]) -> NDArray[np.float64]:
+    """The mean by weight of the heads that answer; 0 where no weighted one does; NaN stays NaN."""
+    is_unanswered = rows == UNANSWERED
+    if not is_unanswered.any():
+        return np.asarray(rows.astype(np.float64) @ weights)
+    answered = np.where(is_unanswered, 0.0, np.asarray(weights, np.float64))
+    total = answered.sum(axis=1)
+    return np.asarray((rows.astype(np.float64) * answered).sum(axis=1) / np.where(total > 0, total, 1.0))
 
 
 def refuse_part(result: ScoringResult, ready_in_s: float, *, whole: bool) -> None:

@@ -24,11 +24,12 @@ class HeadScores(Collector):
         self._by_heads: dict[tuple[str, tuple[str, ...]], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
 
     def add(self, result: ScoringResult) -> None:
-        """Count the candidates that were scored. On the request path, so without a loop over heads."""
-        rows = result.rows[result.rows[:, 0] >= 0]  # NaN is not
-        heads = rows.shape[1]
+        """Count each head's answers on scored candidates. On the request path, so without a loop over heads."""
+        is_answered = result.rows >= 0  # NaN and UNANSWERED are not
+        heads = result.rows.shape[1]
+        rows = np.where(is_answered, result.rows, 0)
         bins = np.minimum((rows * BINS).astype(np.int64), BINS - 1) + np.arange(0, heads * BINS, BINS)
-        counts = np.bincount(bins.ravel(), minlength=heads * BINS)
+        counts = np.bincount(bins[is_answered], minlength=heads * BINS)
         key = (result.model.name, result.model.heads)
         seen = self._by_heads.get(key)
         if seen is None:

@@ -16,7 +16,7 @@ from models.loading import open_scorer
 from models.runtime.providers import RunMode
 from models.scorers.interface import Scorer
 from models.scorers.split import Block, MemberState, SplitScorer
-from models.slots.codec import Slots
+from models.slots.codec import SlotFormat, Slots
 from models.text import Pair, TokenIds
 from service.batching.jobs import Operation
 from service.batching.latency_model import LatencyTable
@@ -141,7 +141,7 @@ class WatchedModel:
         self.scorers.append(WatchedSplit(scorer))
         quick, slow = _policy(0.001, 0.001), _policy(self._encode_s, self._encode_s * 64)
         watched = SplitOperations(
-            shape=model.operations.shape,
+            slots=model.operations.slots,
             members=member_operation(self.scorer, quick),
             candidates=candidate_operation(self.scorer, slow),
             background=candidate_operation(self.scorer, slow, background=True),
@@ -160,7 +160,7 @@ def empty_operations(*, room: int) -> SplitOperations:
     """Operations without a model. A batch holds `room` texts of four tokens."""
     policy = BatchPolicy(LatencyTable((1,), (1,), ((0.001,),)), max_batch_tokens=4 * room, max_batch_s=100.0)
     operation = candidate_operation(Mock(), policy)
-    return SplitOperations((2, 8), operation, operation, operation, operation)
+    return SplitOperations(SlotFormat((2, 8)), operation, operation, operation, operation)
 
 
 PATIENT = ModelSettings(device="cpu", threads=1, trial_s=300.0, trial_bytes=400 << 20)

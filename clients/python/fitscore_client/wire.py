@@ -41,11 +41,14 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of one candidate. `score` and `heads` are None unless `status` is "scored"."""
+    """The score of one candidate. `score` and `heads` are None unless `status` is "scored".
+
+    A head is None where the texts do not say.
+    """
 
     id: str
     score: float | None
-    heads: Mapping[str, float] | None
+    heads: Mapping[str, float | None] | None
     status: str
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from models.heads import UNANSWERED
 from models.text import TokenCounts
 from service.http.answers.warnings import MEMBER, TextWarning, Warnings
 from service.request import Item, ItemStatus
@@ -19,7 +20,7 @@ def score_answer(candidates: Sequence[Item], result: ScoringResult, warnings: Wa
         {
             "id": candidate.id,
             "score": score,  # orjson writes NaN as null
-            "heads": dict(zip(model.heads, row, strict=True)) if status is scored else None,
+            "heads": _heads(model.heads, row) if status is scored else None,
             "status": status,
             "tokens_read": (own := counts.get(place, _NO_TEXT)).read,
             "tokens_cut": own.cut,
@@ -36,6 +37,10 @@ def score_answer(candidates: Sequence[Item], result: ScoringResult, warnings: Wa
         (member if place == MEMBER else scores[place])["warnings"] = [_as_json(warning) for warning in each]
     named = {"name": model.name, "version": model.version, "policy": model.policy}
     return {"model": named, "member": member, "scores": scores, "degraded": result.degraded}
+
+
+def _heads(names: Sequence[str], row: Sequence[float]) -> dict[str, float | None]:
+    return {name: None if value == UNANSWERED else value for name, value in zip(names, row, strict=True)}
 
 
 def _as_json(warning: TextWarning) -> dict[str, object]:

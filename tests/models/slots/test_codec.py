@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import DamagedEntry
-from models.slots.codec import MODEL_KEY_BYTES, Slots, content_key, model_key, pack, unpack
+from models.slots.codec import HEADER_BYTES, MODEL_KEY_BYTES, SlotFormat, Slots, content_key, model_key, pack, unpack
 
 MODEL = model_key(b"graph", b"tokenizer")
 KEY = content_key(MODEL, "data engineer")
@@ -68,3 +68,20 @@ def test_without_the_checksum_a_flipped_bit_would_be_a_wrong_number(monkeypatch:
     entry = bytearray(pack(KEY, slots()))
     entry[-1] ^= 1
     assert (unpack(KEY, bytes(entry)) != slots()).any()
+
+
+def test_slots_of_whole_numbers_take_one_byte_each() -> None:
+    packed = np.random.default_rng(0).integers(-127, 128, size=(4, 6)).astype(np.int8)
+    entry = pack(KEY, packed)
+    found = unpack(KEY, entry)
+    assert len(entry) == HEADER_BYTES + 24
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found, packed)
+
+
+def test_slots_of_another_kind_of_number_do_not_fit() -> None:
+    whole = SlotFormat((4, 6), np.dtype(np.int8))
+    assert whole.zeros(2).dtype == np.int8
+    assert whole.fits(np.zeros((4, 6), np.int8))
+    assert not whole.fits(slots())
+    assert not whole.fits(np.zeros((4, 7), np.int8))

@@ -47,7 +47,7 @@ def test_a_loaded_split_model_has_a_measured_policy_for_each_operation(tmp_path:
     write_split_bundle(tmp_path / "split")
     operations = load_tiny(tmp_path / "split").operations
     assert isinstance(operations, SplitOperations)
-    assert operations.shape == (2, 8)
+    assert operations.slots.shape == (2, 8)
     for operation in (operations.members, operations.candidates, operations.background, operations.scores):
         assert 0 < operation.batch_policy.seconds(1, 1) <= operation.batch_policy.seconds(8, 18)
     assert operations.scores.batch_policy.max_items(100) == 512 // 2 // 100  # a slot counts as a token
