@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.errors import DamagedEntry
 
-Slots = NDArray[np.float16] | NDArray[np.int8]
+Slots = NDArray[Any]
 """[S, d]: one encoded candidate, in f16 or in i8 as its model's graph gives it."""
 
 
@@ -58,7 +58,7 @@ CRC-32 and no cryptographic hash: it must find damage, not an attacker. For 5 KB
 releasing the interpreter's lock; releasing it hundreds of times in one read would cost time beside a busy thread.
 """
 HEADER_BYTES = _HEADER.size
-_NUMBERS = {b"fsl1": np.dtype("<f2"), b"fsi1": np.dtype("i1")}
+_NUMBERS: dict[bytes, np.dtype[Any]] = {b"fsl1": np.dtype("<f2"), b"fsi1": np.dtype("i1")}
 """What an entry's numbers are, by how it begins."""
 
 

@@ -1,14 +1,16 @@
 """An operation per requirement: each item of a candidate looks for its match in the member, then all are weighed.
 
-    slot s of the candidate: its best matches among the member's items and tokens (`READERS` readers),
-    a small network per slot compares what it asks with what it found,
-    readout per pair: attention over slots, the worst and the best slot, the levels of both sides, the embeddings.
+    items      each slot reads its best matches among the member's items and tokens; a small network compares what it
+               asks with what it found, and each question weighs the slots
+    pools      each question reads each side by its own attention, and compares the two readings and their levels
+    readout    of all questions together, beside the cosine of the embeddings
 
-The member is read once and never sees a candidate, so a candidate's state can be stored. It is int8: rows of directions
-and of levels, without scales. Attention starts as the cosine of items, and the logits as the cosine of embeddings.
+The member is read once and never sees a candidate, so a candidate's state can be stored. It is int8: directions of the
+embedding and of items, and pools in (-1, 1), without scales. Attention starts as the cosine of items, and the logits as
+the cosine of embeddings.
 
-N texts, M members, C candidates of a member, T tokens, D width, K width of a slot, P slots of items (S rows in all),
-R readers, H heads.
+N texts, M members, C candidates of a member, T tokens, D width, E width of the states (two layers), K width of a slot,
+P slots of items (S rows in all), R readers, Q questions, V numbers of a question's pools, H heads.
 """
 
 from __future__ import annotations
@@ -27,28 +29,39 @@ READERS = 2
 """One reads the member's items, one its tokens."""
 SHARPNESS = 16.0
 """Initial factor of a cosine in the attention: the best match outweighs one that is .2 worse 25 times."""
-GLANCES = 4
-"""Ways in which the levels of a text are pooled from its tokens."""
 QUESTIONS = 6
-"""Ways in which the readout weighs the slots."""
-LEVELS = 127.0
+POOLS, POOLED = 4, 64
+"""A question pools a text in so many ways, into so many numbers each."""
+LEVELS = 16
+"""Numbers of a question that are compared by their difference: rank, years, terms."""
+EVIDENCE = 32
+HIDDEN = 128
+LARGEST = 127.0
+DROPOUT = 0.1
 
 
-class Levels(nn.Module):
-    """Rank, years and terms of a side as numbers in (-1, 1): [N, K]. Each side has its own."""
+class Pools(nn.Module):
+    """Reads one side for each question: [N, Q, V], numbers in (-1, 1)."""
 
-    def __init__(self, width: int, slot_width: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.query = nn.Linear(width, GLANCES)
-        self.value = nn.Linear(GLANCES * width, slot_width)
-        nn.init.zeros_(self.query.weight)
+        inner = min(width, 192)
+        self.norm = nn.LayerNorm(width)
+        self.down = nn.Linear(width, inner)
+        self.side = nn.Parameter(torch.randn(2, inner) * 0.02)
+        self.query = nn.Linear(inner, QUESTIONS * POOLS, bias=False)
+        self.value = nn.Linear(inner, POOLED)
+        self.drop = nn.Dropout(DROPOUT)
+        nn.init.normal_(self.query.weight, std=0.05)
 
-    def forward(self, states_NTD: Tensor, mask_NT: Tensor) -> Tensor:
-        """States [N, T, D] and mask i64[N, T] -> [N, K]."""
-        never_NT1 = ((1 - mask_NT) * NEVER).unsqueeze(-1).to(states_NTD.dtype)
-        weights_NTG = torch.softmax(self.query(states_NTD) + never_NT1, dim=1)
-        pooled = (weights_NTG.transpose(1, 2) @ states_NTD).flatten(1)
-        return torch.tanh(self.value(pooled))
+    def forward(self, states_NTE: Tensor, mask_NT: Tensor, side: int) -> Tensor:
+        """States [N, T, E] and mask i64[N, T] of members (side 0) or candidates (side 1)."""
+        inner_NTI = self.drop(self.down(self.norm(states_NTE))) + self.side[side]
+        never_NT1 = ((1 - mask_NT) * NEVER).unsqueeze(-1).to(inner_NTI.dtype)
+        weights_NTX = torch.softmax(self.query(inner_NTI) + never_NT1, dim=1)
+        pooled_NXV = weights_NTX.transpose(1, 2) @ self.value(inner_NTI)
+        pools_NQV: Tensor = torch.tanh(pooled_NXV).unflatten(1, (QUESTIONS, POOLS)).flatten(2)
+        return pools_NQV
 
 
 class ItemScorer(nn.Module):
@@ -64,9 +77,12 @@ class ItemScorer(nn.Module):
     ) -> None:
         super().__init__()
         num_heads, width = weight_HD.shape
-        if width % slot_width:
-            raise ValueError(f"a slot of {slot_width} numbers does not divide an embedding of {width}")
-        self.vector_rows = width // slot_width
+        numbers = QUESTIONS * POOLS * POOLED
+        if width % slot_width or numbers % slot_width:
+            raise ValueError(
+                f"rows of {slot_width} numbers do not divide an embedding of {width} and pools of {numbers}"
+            )
+        self.rows = (width // slot_width, numbers // slot_width, pooled)
         self.weight = nn.Parameter(weight_HD.detach().clone())
         self.bias = nn.Parameter(bias_H.detach().clone())
         self.late = nn.Parameter(torch.zeros(num_heads))
@@ -75,16 +91,19 @@ class ItemScorer(nn.Module):
         self.keys = nn.ModuleList(nn.Linear(width, slot_width) for _ in range(READERS))
         self.values = nn.ModuleList(nn.Linear(width, slot_width) for _ in range(READERS))
         self.sharpness = nn.Parameter(torch.full((READERS,), math.log(SHARPNESS)))
-        self.member_levels, self.candidate_levels = Levels(width, slot_width), Levels(width, slot_width)
         self.compare = nn.Linear((1 + 2 * READERS) * slot_width + READERS, slot_width)
-        self.refine = nn.Linear(slot_width, slot_width)
         self.norm = nn.LayerNorm(slot_width)
         self.question = nn.Linear(slot_width, QUESTIONS)
-        inputs = (QUESTIONS + 2 + 4) * slot_width + width + READERS
-        last = nn.Linear(256, num_heads)
+        self.evidence = nn.Linear(slot_width, EVIDENCE)
+        self.pools = Pools(2 * width)
+        self.level = nn.Linear(POOLS * POOLED, LEVELS)
+        inputs = 4 * POOLS * POOLED + 2 * LEVELS + slot_width + 2 * EVIDENCE + READERS
+        self.answers = nn.ModuleList(nn.Linear(inputs, HIDDEN) for _ in range(QUESTIONS))
+        self.drop = nn.Dropout(DROPOUT)
+        last = nn.Linear(QUESTIONS * HIDDEN, num_heads)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.readout = nn.Sequential(nn.Linear(inputs, 256), nn.GELU(), last)
+        self.readout = nn.Sequential(nn.GELU(), self.drop, last)
 
     @torch.no_grad()
     def start_from(self, states_ND: Tensor) -> None:
@@ -99,53 +118,59 @@ class ItemScorer(nn.Module):
             layer.bias.copy_(-directions_KD @ mean_D)
 
     def slots(self, encoding: Encoding, mask_NT: Tensor) -> Tensor:
-        """The state of candidates, whole numbers from -127 to 127: [N, S, K]. Rows: embedding, levels, items."""
-        means_NPD = item_means(encoding.states, encoding.is_in)
+        """The state of candidates, whole numbers from -127 to 127: [N, S, K]. Rows: embedding, pools, items."""
+        width = self.slot.in_features
+        means_NPD = item_means(encoding.states[..., -width:], encoding.is_in)
         is_used_NP1 = encoding.is_in.any(-1, keepdim=True)
         items_NPK = self.slot(means_NPD).float() * is_used_NP1
-        levels_N1K = self.candidate_levels(encoding.states, mask_NT).float().unsqueeze(1)
-        vector_N1D = encoding.vector.float().unsqueeze(1)
-        rows = [_direction(vector_N1D).unflatten(-1, (self.vector_rows, -1)).flatten(1, 2), levels_N1K * LEVELS]
-        return _whole(torch.cat([*rows, _direction(items_NPK)], dim=1))
+        pools_NQV = self.pools(encoding.states, mask_NT, 1).float()
+        parts = (_direction(encoding.vector.float()), pools_NQV.flatten(1) * LARGEST, _direction(items_NPK).flatten(1))
+        return _whole(torch.cat(parts, dim=-1).unflatten(-1, (sum(self.rows), -1)))
 
     def member(self, encoding: Encoding, mask_MT: Tensor) -> Tensor:
-        """What is no token of members: embedding and levels, [M, D + K]."""
-        levels_MK = self.member_levels(encoding.states, mask_MT)
-        return torch.cat([encoding.vector.to(levels_MK.dtype), levels_MK], dim=-1)
+        """What is no token of members: embedding and pools, [M, D + Q * V]."""
+        pools_MQV = self.pools(encoding.states, mask_MT, 0)
+        return torch.cat([encoding.vector.to(pools_MQV.dtype), pools_MQV.flatten(1)], dim=-1)
 
     def keys_values(self, encoding: Encoding, mask_MT: Tensor) -> Tensor:
         """Keys and values of members: [M, 1, 2, R, T, K]. The first reader's are of items, the second's of tokens."""
         del mask_MT
-        of_items = of_tokens(item_means(encoding.states, encoding.is_in), encoding.is_in)
-        read = (of_items, encoding.states)
-        keys = [_unit(layer(states)) for layer, states in zip(self.keys, read, strict=True)]
-        values = [_unit(layer(states)) for layer, states in zip(self.values, read, strict=True)]
+        states = encoding.states[..., -self.slot.in_features :]
+        read = (of_tokens(item_means(states, encoding.is_in), encoding.is_in), states)
+        keys = [_unit(layer(each)) for layer, each in zip(self.keys, read, strict=True)]
+        values = [_unit(layer(each)) for layer, each in zip(self.values, read, strict=True)]
         return torch.stack([torch.stack(keys, 1), torch.stack(values, 1)], dim=1).unsqueeze(1)
 
     def forward(self, member_MX: Tensor, slots_MCSK: Tensor, keys_values: Tensor | None, mask_MT: Tensor) -> Tensor:
         """Logits [M, C, H]."""
         assert keys_values is not None
         width, dtype = self.weight.shape[1], self.compare.weight.dtype
-        rows = self.vector_rows
-        vector_MCD = functional.normalize(slots_MCSK[:, :, :rows].float().flatten(2), dim=-1)
-        levels_MCK = (slots_MCSK[:, :, rows].float() / LEVELS).to(dtype)
-        asked_MCPK = slots_MCSK[:, :, rows + 1 :].float()
-        is_used_MCP = asked_MCPK.abs().amax(-1) > 0
-        asked_MCPK = functional.normalize(asked_MCPK, dim=-1, eps=1e-6).to(dtype)
-        found_MCPK, best_MCPR = self._match(asked_MCPK, keys_values, mask_MT)
-        weighed_MCX = self._weigh(found_MCPK, is_used_MCP)
-        member_M1D, own_M1K = member_MX[:, None, :width].float(), member_MX[:, None, width:].to(dtype)
-        own_MCK = own_M1K.expand_as(levels_MCK)
-        product_MCD = member_M1D * vector_MCD
+        vector, pools, asked = slots_MCSK.float().split(self.rows, dim=2)
+        is_used_MCP = asked.abs().amax(-1) > 0
+        found_MCPK, best_MCPR = self._match(_unit(asked).to(dtype), keys_values, mask_MT)
         count_MC1 = is_used_MCP.sum(-1, keepdim=True).clamp_min(1).to(dtype)
         mean_MCR = (best_MCPR * is_used_MCP.unsqueeze(-1).to(dtype)).sum(2) / count_MC1
-        levels = (own_MCK, levels_MCK, own_MCK * levels_MCK, (own_MCK - levels_MCK).abs())
-        joint_MCH = self.readout(torch.cat([weighed_MCX, *levels, SCALE * product_MCD.to(dtype), mean_MCR], dim=-1))
+        of_items = (*self._weigh(found_MCPK, is_used_MCP), mean_MCR)
+        own_M1QV = member_MX[:, None, width:].unflatten(-1, (QUESTIONS, -1)).to(dtype)
+        other_MCQV = (pools.flatten(2) / LARGEST).unflatten(-1, (QUESTIONS, -1)).to(dtype)
+        joint_MCH = self.readout(self._answer(own_M1QV.expand_as(other_MCQV), other_MCQV, of_items))
+        product_MCD = member_MX[:, None, :width].float() * _unit(vector.flatten(2))
         # Not a matrix product, and in fp32: cosines are close.
         cosine_MCH = SCALE * (product_MCD.unsqueeze(-2) * self.weight.float()).sum(-1) + self.bias.float()
         late_MCH = SCALE * self.late.float() * mean_MCR.float().mean(-1, keepdim=True)
         logits_MCH: Tensor = cosine_MCH + late_MCH + joint_MCH.float()
         return logits_MCH
+
+    def _answer(self, own: Tensor, other: Tensor, of_items: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Each question's comparison of both sides' pools [M, C, Q, V] and of items: [M, C, Q * HIDDEN]."""
+        weighed_MCQK, extremes, mean = of_items
+        gap = self.level(own) - self.level(other)
+        compared = torch.cat([own, other, own * other, (own - other).abs(), gap, gap.abs(), weighed_MCQK], dim=-1)
+        answers = [
+            layer(torch.cat([compared[:, :, question], extremes, mean], dim=-1))
+            for question, layer in enumerate(self.answers)
+        ]
+        return torch.cat(answers, dim=-1)
 
     def _match(self, asked_MCPK: Tensor, keys_values: Tensor, mask_MT: Tensor) -> tuple[Tensor, Tensor]:
         """What each slot found, compared with what it asked: [M, C, P, K]; and its best cosines: [M, C, P, R]."""
@@ -163,17 +188,16 @@ class ItemScorer(nn.Module):
         for reader in range(READERS):
             one = read[:, reader] * scale
             parts += [one, one * asked]
-        compared = functional.gelu(self.compare(torch.cat(parts, dim=-1)))
-        return self.norm(compared + self.refine(compared)), best_MCPR
+        return self.norm(functional.gelu(self.compare(torch.cat(parts, dim=-1)))), best_MCPR
 
-    def _weigh(self, found_MCPK: Tensor, is_used_MCP: Tensor) -> Tensor:
-        """Slots by attention of each question, the least and the greatest: [M, C, (QUESTIONS + 2) * K]."""
+    def _weigh(self, found_MCPK: Tensor, is_used_MCP: Tensor) -> tuple[Tensor, Tensor]:
+        """Slots as each question weighs them [M, C, Q, K], and the least and the greatest evidence [M, C, 2 * X]."""
         never_MCP1 = (~is_used_MCP).unsqueeze(-1).to(found_MCPK.dtype) * NEVER
         weights_MCPQ = torch.softmax(self.question(found_MCPK) + never_MCP1, dim=2)
-        weighed = (weights_MCPQ.transpose(2, 3) @ found_MCPK).flatten(2)
-        least = (found_MCPK - never_MCP1).amin(2).clamp(-20, 20)  # clamped: a text may have no item
-        greatest = (found_MCPK + never_MCP1).amax(2).clamp(-20, 20)
-        return torch.cat([weighed, least, greatest], dim=-1)
+        evidence = torch.tanh(self.evidence(found_MCPK))
+        # Clamped, because a text may have no item.
+        extremes = ((evidence - never_MCP1).amin(2).clamp_max(1), (evidence + never_MCP1).amax(2).clamp_min(-1))
+        return weights_MCPQ.transpose(2, 3) @ found_MCPK, torch.cat(extremes, dim=-1)
 
 
 def _unit(states: Tensor) -> Tensor:
@@ -182,7 +206,7 @@ def _unit(states: Tensor) -> Tensor:
 
 def _direction(rows: Tensor) -> Tensor:
     """Scaled to a largest size of 127; zeros stay zeros."""
-    return rows * (LEVELS / rows.abs().amax(-1, keepdim=True).clamp_min(1e-6))
+    return rows * (LARGEST / rows.abs().amax(-1, keepdim=True).clamp_min(1e-6))
 
 
 def _whole(rows: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ def separator_ids(token_id: Callable[[str], int | None]) -> tuple[int, ...]:
 class Encoding:
     """Encoded texts: `vector` f32[N, D], normalised, and `states` f32[N, T, D] before the last `depth` layers.
 
-    `is_in` f32[N, P, T]: which slot each token's item is in; empty for students without items.
+    For students with items, `states` [N, T, 2 * D] are of two layers, the last one last, and `is_in` f32[N, P, T] says
+    which slot each token's item is in.
     """
 
     vector: Tensor

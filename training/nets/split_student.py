@@ -117,11 +117,12 @@ class SplitStudent(nn.Module):
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Encoding:
         """Texts i64[N, T] of either side."""
         out = self.backbone(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
-        states = out.hidden_states[-1 - self.shape.depth]
         vector = pool(out.last_hidden_state, attention_mask)
         if isinstance(self.scorer, ItemScorer):
+            middle = out.hidden_states[2 * self.backbone.config.num_hidden_layers // 3]
+            states = torch.cat([middle, out.last_hidden_state], dim=-1)
             return Encoding(vector, states, self.scorer.items(input_ids, attention_mask))
-        return Encoding(vector, states)
+        return Encoding(vector, out.hidden_states[-1 - self.shape.depth])
 
     def slots(self, encoding: Encoding, mask_NT: Tensor) -> Tensor:
         """Slots of candidates: [N, S, D]."""

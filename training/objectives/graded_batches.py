@@ -9,16 +9,18 @@ outputs, S rows of a state of D numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from models.text import TextEncoder, TokenIds
 from training.data.lists import CandidateList
 from training.nets.inference import MULTIPLE, in_length_order, to_tensors
+from training.nets.items import Encoding
 from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import distinct_candidates
 from training.objectives.losses import list_kl
@@ -45,17 +47,26 @@ class Weights:
     """Soft labels, where there are any."""
 
 
+Read = Callable[[list[TokenIds]], tuple[Encoding, Tensor]]
+"""Ids of texts to their encoding, and their mask i64[N, T]."""
+
+
 def graded_batches(
-    student: SplitStudent, encoder: TextEncoder, outputs: Sequence[str], weights: Weights | None = None
+    student: SplitStudent,
+    encoder: TextEncoder,
+    outputs: Sequence[str],
+    weights: Weights | None = None,
+    read: Read | None = None,
 ) -> Objective:
     """Mean over outputs of cross-entropy to grades and soft labels, plus the ranking terms of `weights`.
 
-    `outputs` names the student's heads in order; the first one ranks.
+    `outputs` names the student's heads in order; the first one ranks. `read` is how texts are encoded: by the student's
+    own encoder, or from what `remembering` keeps of a frozen one.
     """
-    weights = weights or Weights()
+    weights, read = weights or Weights(), read or reader(student, encoder)
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
-        logits_LUH, columns_LC = score_batch(student, encoder, lists)
+        logits_LUH, columns_LC = score_batch(student, encoder, lists, read)
         logits_LCH = logits_LUH.take_along_dim(columns_LC.unsqueeze(-1), dim=1)
         labels = label_lists(lists, logits_LUH.device)
         total = logits_LCH.new_zeros(())
@@ -101,35 +112,66 @@ def _list_loss(logits_LU: Tensor, columns_LC: Tensor, labels: ListLabels, head: 
     return weights.lists * own + weights.others * list_kl(logits_LU, gains_LU, everything_LU)
 
 
-def score_batch(student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList]) -> tuple[Tensor, Tensor]:
+def score_batch(
+    student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList], read: Read | None = None
+) -> tuple[Tensor, Tensor]:
     """Logits f32[L, U, H] of every member with every candidate; and the columns of each list's own, i64[L, C]."""
+    read = read or reader(student, encoder)
     texts, device = distinct_candidates(lists), student.scorer.bias.device
-    sides = [encoder.member(each.member) for each in lists]
-    slots_USD = torch.stack(in_length_order(encoder.candidates(texts), slots_of(student, encoder), tokens=8192))
-    members = to_tensors(encoder.collate_sides(sides), device, multiple=MULTIPLE)
-    mask_LT = members["attention_mask"]
+
+    def slots_of(batch: list[TokenIds]) -> Tensor:
+        encoding, mask_NT = read(batch)
+        with autocast(device):
+            return student.slots(encoding, mask_NT).float()
+
+    slots_USD = torch.stack(in_length_order(encoder.candidates(texts), slots_of, tokens=8192))
+    encoding, mask_LT = read([encoder.member(each.member) for each in lists])
     with autocast(device):
-        encoding = student.encode(**members)
         member_LX, keys_values = student.member(encoding, mask_LT), student.keys_values(encoding, mask_LT)
-    slots_LUSD = slots_USD.unsqueeze(0).expand(len(lists), -1, -1, -1)
     state = None if keys_values is None else keys_values.float()
-    logits_LUH = student.scorer(member_LX.float(), slots_LUSD.float(), state, mask_LT)
+    slots_LUSD = slots_USD.unsqueeze(0).expand(len(lists), -1, -1, -1)
+    logits_LUH = student.scorer(member_LX.float(), slots_LUSD, state, mask_LT)
     column = {text: index for index, text in enumerate(texts)}
     longest = max(map(len, lists))
     columns = [[column[text] for text in each.candidates] + [0] * (longest - len(each)) for each in lists]
     return logits_LUH, torch.tensor(columns, device=device)
 
 
-def slots_of(student: SplitStudent, encoder: TextEncoder) -> Callable[[list[TokenIds]], Tensor]:
-    """A function from candidates' ids to their slots [N, S, D]."""
+def reader(student: SplitStudent, encoder: TextEncoder) -> Read:
+    """Encodes with the student's encoder, so that it may learn."""
     device = student.scorer.bias.device
 
-    def run(batch: list[TokenIds]) -> Tensor:
-        inputs = to_tensors(encoder.collate_sides(batch), device, multiple=MULTIPLE)
+    def read(sides: list[TokenIds]) -> tuple[Encoding, Tensor]:
+        inputs = to_tensors(encoder.collate_sides(sides), device, multiple=MULTIPLE)
         with autocast(device):
-            return student.slots(student.encode(**inputs), inputs["attention_mask"])
+            return student.encode(**inputs), inputs["attention_mask"]
 
-    return run
+    return read
+
+
+def remembering(student: SplitStudent, encoder: TextEncoder) -> Read:
+    """Encodes each text once and keeps it in f16: for a frozen encoder, whose passes then cost a hundredth."""
+    fresh, kept = reader(student, encoder), dict[bytes, tuple[Tensor, Tensor]]()
+
+    @torch.no_grad()
+    def encode(batch: list[TokenIds]) -> list[tuple[Tensor, Tensor]]:
+        encoding, _ = fresh(batch)
+        rows = zip(batch, encoding.vector, encoding.states, strict=True)
+        return [(vector, states[: len(ids)].half()) for ids, vector, states in rows]
+
+    def read(sides: list[TokenIds]) -> tuple[Encoding, Tensor]:
+        missing = list({ids.tobytes(): ids for ids in sides if ids.tobytes() not in kept}.values())
+        if missing:
+            found = in_length_order(missing, encode, tokens=8192)
+            kept.update(zip([ids.tobytes() for ids in missing], found, strict=True))
+        inputs = to_tensors(encoder.collate_sides(sides), student.scorer.bias.device)
+        vectors, states = zip(*(kept[ids.tobytes()] for ids in sides), strict=True)
+        encoding = Encoding(torch.stack(vectors).float(), pad_sequence(list(states), batch_first=True).float())
+        if student.shape.width is not None:
+            encoding = replace(encoding, is_in=student.scorer.items(**inputs))
+        return encoding, inputs["attention_mask"]
+
+    return read
 
 
 def train_upper_layers(student: SplitStudent, count: int) -> SplitStudent:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.slots.codec import HEADER_BYTES
 from models.text import TextEncoder
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import to_tensors
@@ -98,8 +99,13 @@ def test_a_score_does_not_depend_on_its_batch(student: SplitStudent, encoder: Te
 @torch.inference_mode()
 def test_a_candidates_state_is_int8(student: SplitStudent, encoder: TextEncoder) -> None:
     slots, _ = encoded(student, encoder, CANDIDATES)
-    assert slots.shape == (3, 2 + 1 + 3, 16)  # the embedding of 32 numbers, the levels, three items
+    assert slots.shape == (3, 2 + 6 * 4 * 64 // 16 + 3, 16)  # the embedding of 32 numbers, the pools, three items
     torch.testing.assert_close(slots.to(torch.int8).float(), slots, rtol=0, atol=0)
+
+
+def test_a_state_of_minilm_with_sixteen_items_fits_a_page_of_a_store() -> None:
+    rows = ItemScorer(torch.ones(1, 384), torch.zeros(1), 16, 128, (0,)).rows
+    assert HEADER_BYTES + sum(rows) * 128 <= 4080  # of 4096, LMDB takes 16
 
 
 @torch.inference_mode()

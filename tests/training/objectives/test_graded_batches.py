@@ -14,7 +14,14 @@ from training.data.lists import CandidateList
 from training.nets.cross_encoder import new_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
-from training.objectives.graded_batches import Weights, graded_batches, in_order, score_batch, train_upper_layers
+from training.objectives.graded_batches import (
+    Weights,
+    graded_batches,
+    in_order,
+    remembering,
+    score_batch,
+    train_upper_layers,
+)
 
 OUTPUTS = ("relevance", "terms", "terms_answerable")
 UNKNOWN = np.full(2, np.nan)
@@ -96,3 +103,15 @@ def test_other_lists_candidates_count_as_not_fitting_by_their_weight(backbone: s
         alone = graded_batches(student, encoder, OUTPUTS, Weights(others=0))([GRADED, SOFT])
         beside = graded_batches(student, encoder, OUTPUTS, Weights(others=1))([GRADED, SOFT])
     assert beside > alone
+
+
+def test_a_frozen_encoder_is_remembered(backbone: str, encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    student = new_student(backbone, SHAPES[1]).eval()
+    with torch.inference_mode():
+        wanted, _ = score_batch(student, encoder, [GRADED, SOFT])
+        read = remembering(student, encoder)
+        score_batch(student, encoder, [GRADED, SOFT], read)
+        monkeypatch.setattr(student, "encode", None)  # would fail if it were called
+        found, _ = score_batch(student, encoder, [GRADED, SOFT], read)
+    # Kept in f16, and a number of a state is rounded to a whole one.
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0.2)
