@@ -16,6 +16,7 @@ from pathlib import Path
 
 from training.data.held_out import HeldOutSet
 from training.data.source_files import SourceFiles
+from training.data.tables import DataError
 from training.errors import UserError
 from training.evaluation.decision.looks import Look, record_looks
 from training.evaluation.decision.markdown import decision_markdown
@@ -80,17 +81,27 @@ def _sets(plan: DecisionPlan, sources: SourceFiles, options: ReportOptions) -> l
 
 def open_systems(recipe: Recipe, sources: SourceFiles, shared: Path, options: ReportOptions) -> list[System]:
     """Baselines, what is live, and every path that was given. The first student is the one that ships."""
-    backbone = recipe.text.backbone(sources, shared / "models" / "report")
-    systems = [chance(), bm25(recipe.text.template), cosine(recipe.text.template, backbone)]
+    systems = [chance(), bm25(recipe.text.template)]
+    backbone = _backbone(recipe, sources, shared)
+    if backbone:
+        systems.append(cosine(recipe.text.template, str(backbone)))
     live = find_live(options.bundles, recipe.name) if options.live == "auto" else options.live
     if live and live != "none":
-        systems.append(open_system(str(live), Path(live).name, "live", recipe, Path(backbone)))
+        systems.append(open_system(str(live), Path(live).name, "live", recipe, backbone))
     for kind, paths in options.systems:
         for seed, path in enumerate(paths):
             limit = options.teacher_lists if kind == "teacher" else None
-            found = open_system(path, kind, kind, recipe, Path(backbone), seed=seed)
+            found = open_system(path, kind, kind, recipe, backbone, seed=seed)
             systems.append(replace(found, most_lists=limit))
     return systems
+
+
+def _backbone(recipe: Recipe, sources: SourceFiles, shared: Path) -> Path | None:
+    """The folder of the recipe's pretrained encoder; None where it is not there, and then there is no cosine."""
+    try:
+        return Path(recipe.text.backbone(sources, shared / "models" / "report"))
+    except DataError:
+        return None
 
 
 def _looks(sets: Sequence[HeldOutSet], systems: Sequence[System], options: ReportOptions) -> dict[str, Look]:

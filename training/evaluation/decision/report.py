@@ -156,7 +156,7 @@ def build(
         commit=about.commit,
         machine=about.machine,
         command=about.command,
-        verdict=verdict(gates, student),
+        verdict=verdict(gates, student, about.split),
         gates=gates,
         targets=tuple(_target(each, reports, kept, systems) for each in plan.targets),
         sets=tuple(reports.values()),

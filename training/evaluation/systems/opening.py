@@ -31,7 +31,7 @@ class NoSystem(UserError):
     """A path that holds nothing that scores; the message names it."""
 
 
-def open_system(path: str, name: str, kind: Kind, recipe: Recipe, backbone: Path, *, seed: int = 0) -> System:
+def open_system(path: str, name: str, kind: Kind, recipe: Recipe, backbone: Path | None, *, seed: int = 0) -> System:
     """The system at `path`. Raises NoSystem, or the error of what is there but cannot be used."""
     if FOLD in path:
         if recipe.decision is None or recipe.decision.fold is None:
@@ -43,11 +43,15 @@ def open_system(path: str, name: str, kind: Kind, recipe: Recipe, backbone: Path
     if found.suffix == ".parquet" and found.exists():
         return stored_system(found, name, kind, seed=seed)
     if (found / "model").is_dir():
+        if backbone is None:
+            raise NoSystem(f"{found}: a teacher needs the tokenizer of its backbone, which is not in --data")
         return teacher_system(found, name, kind, recipe, backbone, seed=seed)
     raise NoSystem(f"{found}: no bundle ({MANIFEST}), no teacher (a folder `model`) and no .parquet of scores")
 
 
-def _cross_fitted(path: str, name: str, kind: Kind, recipe: Recipe, backbone: Path, fold: Fold, *, seed: int) -> System:
+def _cross_fitted(
+    path: str, name: str, kind: Kind, recipe: Recipe, backbone: Path | None, fold: Fold, *, seed: int
+) -> System:
     count = 0
     while Path(path.replace(FOLD, str(count))).exists():
         count += 1

@@ -70,15 +70,21 @@ def test_at_most() -> None:
 
 def test_a_student_ships_only_if_every_gate_passed() -> None:
     passed = Gate("a", "passed", "")
-    assert verdict([passed], "student").ships
+    assert verdict([passed], "student", "test").ships
     for state in ("failed", "undecided", "not measured"):
-        found = verdict([passed, Gate("b", state, "")], "student")
+        found = verdict([passed, Gate("b", state, "")], "student", "test")
         assert not found.ships
         assert f"1 of 2 gates did not pass. {state.capitalize()}: b." in found.sentence
 
 
+def test_validation_lists_decide_nothing() -> None:
+    found = verdict([Gate("a", "passed", ""), Gate("b", "failed", "")], "student", "valid")
+    assert found.ships is None
+    assert "1 of 2 gates pass; only the test split decides" in found.sentence
+
+
 def test_without_a_student_nothing_ships() -> None:
-    assert not verdict([], "").ships
+    assert not verdict([], "", "test").ships
 
 
 @pytest.mark.parametrize("gate", [better("x", None, "no source"), at_most("x", None, 1, "no source")])
