@@ -6,6 +6,8 @@ RECIPE is a name of `training.recipes`, the folder of a product that `new` made,
 `python -m training policy lint RECIPE` (or a policy's Markdown file) runs the policy's rule over all combinations of
 grades: exit code 1 for a fault of the rule.
 
+`judge RECIPE --pool FILE` labels a pool of pairs, by an endpoint or by batch files.
+
 `encode`, `label` and `report` are not part of `all`. `encode` encodes a table of candidates with the exported bundle,
 and fills a store. `label` scores pairs with the policy teacher ahead of `annotate`, which scores none again. `report`
 compares systems on held-out sets and says whether the student ships.
@@ -35,6 +37,7 @@ from training.product.run import is_product, load_recipe_file, product_run
 from training.recipe import Recipe
 from training.recipes import find_recipe
 from training.step_runner import Run, StepError, run_step
+from training.steps.judge_pool import add_pool_options, judge_pool, pool_options, with_budget
 
 if TYPE_CHECKING:
     from training.trainer.distributed import ProcessGroup
@@ -96,6 +99,8 @@ def _run(options: argparse.Namespace) -> None:
         print(f"label: {label(run, options.pairs, options.labels)}")
     elif options.step == "report":
         _report(run, options)
+    elif options.step == "judge" and options.pool:
+        print(judge_pool(run, pool_options(options)), end="")
     elif options.step == "all":
         run_all(run, accepted)
     else:
@@ -158,6 +163,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         metavar=("IN", "OUT"),
         help="dollars for a million tokens read, and written (default: 0)",
     )
+    judging.add_argument(
+        "--judge-budget", nargs=2, type=float, metavar=("TOKENS", "DOLLARS"), help="of the recipe, over all runs"
+    )
+    add_pool_options(parser)
     encoding = parser.add_argument_group("encode")
     encoding.add_argument("--candidates", type=Path, help="Parquet with id, and text or fields")
     encoding.add_argument("--store", type=Path, help="the FOLDER of the service's FITSCORE_STORE=lmdb:FOLDER")
@@ -185,8 +194,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("encode needs --candidates and --store")
     if options.engine != "ray" and (options.ray_address or options.gpus):
         parser.error("--ray-address and --gpus go with --engine ray")
-    if bool(options.judge_url) != bool(options.judge_model):
-        parser.error("--judge-url and --judge-model go together")
+    if bool(options.judge_url) != bool(options.judge_model) and not (options.pool and options.judge_model):
+        parser.error("--judge-url and --judge-model go together; batch files need --judge-model alone")
+    if options.pool and not (options.judge_url or options.batch or options.batch_in):
+        parser.error("--pool needs --judge-url, or --batch")
+    if options.pool and (options.step != "judge" or not options.judge_model):
+        parser.error("--pool goes with the step judge, and needs --judge-model")
     return options
 
 
@@ -195,7 +208,7 @@ def _with_judge(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     if not options.judge_url:
         return recipe
     endpoint = Endpoint(options.judge_url, options.judge_model, *options.judge_prices)
-    judge = dataclasses.replace(recipe.data.judge, endpoint=endpoint)
+    judge = with_budget(dataclasses.replace(recipe.data.judge, endpoint=endpoint), options)
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, judge=judge))
 
 

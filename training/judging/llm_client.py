@@ -7,17 +7,17 @@ a request or an answer.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
+from typing import Any, Protocol
 
 import openai
 from aiolimiter import AsyncLimiter
 from httpx2 import Request
-from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, ValidationError
 
 from training.errors import UserError
@@ -65,6 +65,10 @@ class EndpointFailed(Exception):
     """The endpoint did not answer this request after all retries. The message is a status or a kind of failure."""
 
 
+class InBatch(Exception):
+    """The request is in a batch file whose answer has not been read yet. The message names the file."""
+
+
 class _Said(BaseModel):
     content: str | None = None
 
@@ -84,11 +88,48 @@ class _Completion(BaseModel):
     usage: _Usage | None = None
 
 
+class Asker(Protocol):
+    """What answers a request: an endpoint, or batch files."""
+
+    async def ask(self, messages: Sequence[Message]) -> Answer: ...
+
+
+def request_key(endpoint: Endpoint, messages: Sequence[Message]) -> str:
+    """The digest of a request: the same one whichever way it is sent."""
+    return hashlib.sha256(json.dumps([endpoint.base_url, endpoint.model, messages]).encode()).hexdigest()
+
+
+def request_body(endpoint: Endpoint, messages: Sequence[Message]) -> dict[str, Any]:
+    """The body of a chat completion request."""
+    return {
+        "model": endpoint.model,
+        "messages": list(messages),
+        "temperature": 0,
+        "max_tokens": endpoint.answer_tokens,
+        "response_format": {"type": "json_object"},
+    }
+
+
+def read_completion(body: bytes, endpoint: Endpoint, at_most: Spending) -> Answer:
+    """The answer in the body of a response; `at_most` is its cost where the body does not state it."""
+    try:
+        completion = _Completion.model_validate_json(body)
+    except ValidationError:
+        return Answer(None, "broken", at_most)  # it may still be billed
+    used = completion.usage
+    cost = endpoint.cost(used.prompt_tokens, used.completion_tokens) if used else at_most
+    if not completion.choices:
+        return Answer(None, "empty", cost)
+    first = completion.choices[0]
+    return Answer(first.message.content, first.finish_reason or "unknown", cost)
+
+
 class LlmClient:
     """The client of one endpoint, with its answer cache. Use within one event loop; `close` it at the end."""
 
     def __init__(self, endpoint: Endpoint, answers: AnswerCache) -> None:
         self._endpoint, self._answers = endpoint, answers
+        self._locks: dict[str, asyncio.Lock] = {}
         # Evenly spaced, not a burst at the start of each second.
         limiter = AsyncLimiter(1, 1 / endpoint.requests_per_second)
 
@@ -115,24 +156,21 @@ class LlmClient:
 
         Raises BudgetSpent, EndpointFailed, EndpointRefused, RequestRefused.
         """
+        key = request_key(self._endpoint, messages)
+        async with self._locks.setdefault(key, asyncio.Lock()):  # pairs of the same texts are one request
+            return self._answers.answer(key) or await self._ask(key, messages)
+
+    async def _ask(self, key: str, messages: Sequence[Message]) -> Answer:
         endpoint = self._endpoint
-        key = hashlib.sha256(json.dumps([endpoint.base_url, endpoint.model, messages]).encode()).hexdigest()
-        known = self._answers.answer(key)
-        if known is not None:
-            return known
         self._answers.send(key, endpoint.at_most(messages))
-        answer = self._read(await self._post(key, messages), messages)
+        answer = read_completion(await self._post(key, messages), endpoint, endpoint.at_most(messages))
         self._answers.receive(key, answer)
         return answer
 
     async def _post(self, key: str, messages: Sequence[Message]) -> bytes:
         try:
             response = await self._client.chat.completions.with_raw_response.create(
-                model=self._endpoint.model,
-                messages=cast(list[ChatCompletionMessageParam], list(messages)),
-                temperature=0,
-                max_tokens=self._endpoint.answer_tokens,
-                response_format={"type": "json_object"},
+                **request_body(self._endpoint, messages),
                 # Endpoints that support it answer a repeated request (a retry, or a run after a kill) from their cache.
                 extra_headers={"Idempotency-Key": key},
             )
@@ -147,17 +185,5 @@ class LlmClient:
         except openai.APIConnectionError:
             self._answers.forget(key)
             raise EndpointFailed("no connection") from None
-        return response.http_response.content
-
-    def _read(self, body: bytes, messages: Sequence[Message]) -> Answer:
-        at_most = self._endpoint.at_most(messages)
-        try:
-            completion = _Completion.model_validate_json(body)
-        except ValidationError:
-            return Answer(None, "broken", at_most)  # it may still be billed
-        used = completion.usage
-        cost = self._endpoint.cost(used.prompt_tokens, used.completion_tokens) if used else at_most
-        if not completion.choices:
-            return Answer(None, "empty", cost)
-        first = completion.choices[0]
-        return Answer(first.message.content, first.finish_reason or "unknown", cost)
+        body: bytes = response.http_response.content
+        return body

@@ -20,16 +20,24 @@ from tqdm import tqdm
 
 from training.errors import UserError
 from training.files import write_json
-from training.judging.answer_cache import AnswerCache, BudgetSpent, Spending
+from training.judging.answer_cache import Answer, AnswerCache, BudgetSpent, Spending
 from training.judging.golden_set import PAIR
 from training.judging.judge_report import DimensionAgreement, JudgeReport, judge_markdown
-from training.judging.llm_client import Endpoint, EndpointFailed, EndpointRefused, LlmClient, RequestRefused
+from training.judging.llm_client import (
+    Asker,
+    Endpoint,
+    EndpointFailed,
+    EndpointRefused,
+    InBatch,
+    LlmClient,
+    RequestRefused,
+)
 from training.metrics.kappa import agreement
 from training.policy.policy import OVERALL, Policy
 from training.policy.prompt import MalformedAnswer, Prompt, Verdict
 from training.policy.stamps import section_stamps
 
-Status = Literal["graded", "malformed", "refused", "over budget", "failed"]
+Status = Literal["graded", "malformed", "refused", "over budget", "failed", "in a batch"]
 DOWN_AFTER = 20
 """Failures in a row, each after all its retries, after which the endpoint counts as down."""
 
@@ -106,7 +114,7 @@ async def judge_pairs(
             if recent.count("failed") == DOWN_AFTER:
                 done[index] = Judgement(pair, "failed", 0, problem="not asked, the endpoint is down")
                 continue
-            done[index] = await _judge_pair(pair, prompt, plan.asks, client)
+            done[index] = await judge_pair(pair, prompt, plan.asks, client)
             recent.append(done[index].status)
             bar.update()
 
@@ -122,12 +130,15 @@ async def judge_pairs(
     return [done[index] for index in range(len(pairs))]
 
 
-async def _judge_pair(pair: TextPair, prompt: Prompt, asks: int, client: LlmClient) -> Judgement:
+async def judge_pair(pair: TextPair, prompt: Prompt, asks: int, client: Asker) -> Judgement:
+    """One pair's judgement: asked at most `asks` times, until an answer can be used. Raises EndpointRefused."""
     first = messages = prompt.messages(pair.member, pair.candidate)
     problem = ""
     for asked in range(1, asks + 1):
         try:
             answer = await client.ask(messages)
+        except InBatch as waiting:
+            return Judgement(pair, "in a batch", asked - 1, problem=str(waiting))
         except BudgetSpent:
             return Judgement(pair, "over budget", asked - 1, problem=problem)
         except RequestRefused as error:
@@ -135,13 +146,18 @@ async def _judge_pair(pair: TextPair, prompt: Prompt, asks: int, client: LlmClie
         except EndpointFailed as error:
             return Judgement(pair, "failed", asked - 1, problem=str(error))
         try:
-            if answer.content is None or answer.finish == "length":
-                raise MalformedAnswer("cut off" if answer.finish == "length" else f"no content ({answer.finish})")
-            return Judgement(pair, "graded", asked, prompt.read(answer.content))
+            return Judgement(pair, "graded", asked, read_verdicts(answer, prompt))
         except MalformedAnswer as error:
             problem = str(error)
             messages = prompt.again(first, problem, asked)
     return Judgement(pair, "malformed", asks, problem=problem)
+
+
+def read_verdicts(answer: Answer, prompt: Prompt) -> dict[str, Verdict]:
+    """The verdicts of an answer. Raises MalformedAnswer."""
+    if answer.content is None or answer.finish == "length":
+        raise MalformedAnswer("cut off" if answer.finish == "length" else f"no content ({answer.finish})")
+    return prompt.read(answer.content)
 
 
 def grade_table(judgements: Sequence[Judgement], policy: Policy, model: str) -> pl.DataFrame:

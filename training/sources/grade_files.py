@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from training.data.tables import check_columns, empty, read_table
+from training.data.tables import DataError, check_columns, empty, read_table
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 
 
@@ -21,6 +21,8 @@ def read_human_grades(
     pairs, grades = read_table(folder / "pairs.parquet"), read_table(folder / "grades.parquet")
     keys = ("member_id", "candidate_id")
     check_columns(pairs, {name: empty(name) for name in keys}, str(folder / "pairs.parquet"))
+    if "model" in grades.columns:
+        raise DataError(f"{folder / 'grades.parquet'}: column 'model': grades of a model are no golden grades")
     whole = pl.col("grade").cast(pl.Float64) % 1 == 0
     problems = {name: empty(name) for name in (*keys, "dimension", "rater")}
     problems["grade"] = (~whole.fill_null(value=False), "a grade must be a whole number")
