@@ -37,7 +37,7 @@ from training.product.run import is_product, load_recipe_file, product_run
 from training.recipe import Recipe
 from training.recipes import find_recipe
 from training.step_runner import Run, StepError, run_step
-from training.steps.judge_pool import add_pool_options, judge_pool, pool_options, with_budget
+from training.steps.judge import add_pool_options, judge_pool, pool_options, with_budget
 
 if TYPE_CHECKING:
     from training.trainer.distributed import ProcessGroup

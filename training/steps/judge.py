@@ -4,18 +4,34 @@
     judge.json      whether prompting was measured; status of the pairs, cost, agreement with gold per dimension
 
 Without an endpoint nothing is graded, and the report says that prompting was not measured.
+
+`judge RECIPE --pool FILE` is no step: the model labels a pool of pairs, by an endpoint or by batch files, and goes on
+where it stopped after any change, because its answers were paid for. Labels are written to RUNS/RECIPE/labels/POOL,
+batch files to RUNS/RECIPE/shared/batches.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.judging.answer_cache import AnswerCache
+import numpy as np
+import polars as pl
+
+from models.bundle.files import MANIFEST, Bundle
+from models.text import Pair
+from training.judging.answer_cache import AnswerCache, Spending
 from training.judging.golden_set import read_golden
+from training.judging.label_report import label_markdown
+from training.judging.labels import BatchPlan, LabelPlan, label_pool
+from training.judging.llm_client import Endpoint
 from training.judging.llm_judge import (
     JudgePlan,
+    TextPair,
     check_answered,
     grade_table,
     judge_pairs,
@@ -24,10 +40,16 @@ from training.judging.llm_judge import (
     some_pairs,
     write_judge_report,
 )
+from training.judging.pool import read_pool
 from training.policy.parser import read_policy
 from training.policy.policy import Policy
 from training.policy.prompt import Prompt
-from training.step_runner import Resources, Step
+from training.step_runner import Resources, Run, Step
+
+BATCH_PRICE = 0.5
+"""Of the endpoint's price."""
+OPENAI = "https://api.openai.com/v1"
+"""The address that answers of batch files are kept under where no other is given."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +84,99 @@ def judge_golden(plan: JudgePlan, policy: Policy, golden: Path, answers_file: Pa
 
 
 JUDGE = Step("judge", lambda recipe: recipe.data.judge, JudgeInputs, judge)
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """The pool, the plan without its batch folder, and the bundle that stratifies (None: the run's, if it is there)."""
+
+    pool: Path
+    plan: LabelPlan
+    batch: bool
+    answers: tuple[Path, ...]
+    lost: bool
+    bundle: Path | None
+
+
+def add_pool_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `judge --pool`, in a group of their own."""
+    group = parser.add_argument_group("judge --pool", "labels for training; they never become golden grades")
+    group.add_argument("--pool", type=Path, help="Parquet: member_id, candidate_id, and texts or fields of both sides")
+    group.add_argument("--pool-pairs", type=int, default=1000, help="pairs to label, even over the model's scores")
+    group.add_argument(
+        "--stratify-by", type=Path, metavar="BUNDLE", help="the present model (default: the run's bundle)"
+    )
+    group.add_argument("--second-model", help="grades a sample again, with the dimensions in turned order")
+    group.add_argument("--second-pairs", type=int, default=200, help="how many pairs it grades (default: 200)")
+    group.add_argument(
+        "--gold-pairs", type=int, default=300, help="golden validation pairs for the gate (default: 300)"
+    )
+    group.add_argument("--precedents", type=int, default=0, help="golden training grades a dimension in the prompt")
+    group.add_argument("--batch", action="store_true", help="write request files of the Batch API; asks no endpoint")
+    group.add_argument("--batch-in", nargs="+", type=Path, default=[], metavar="FILE", help="answers to read first")
+    group.add_argument("--batch-lost", action="store_true", help="give up requests that --batch-in has no answer to")
+
+
+def pool_options(options: argparse.Namespace) -> PoolOptions:
+    """As they were given on the command line."""
+    batch = options.batch or bool(options.batch_in)
+    share = BATCH_PRICE if batch else 1.0
+    prices = [share * price for price in options.judge_prices]
+    endpoint = Endpoint(options.judge_url or OPENAI, options.judge_model, *prices)
+    second = dataclasses.replace(endpoint, model=options.second_model) if options.second_model else None
+    plan = LabelPlan(
+        judge=with_budget(JudgePlan(endpoint), options),
+        second=second,
+        pairs=options.pool_pairs,
+        gold_pairs=options.gold_pairs,
+        second_pairs=options.second_pairs,
+        precedents=options.precedents,
+    )
+    answers = tuple(options.batch_in)
+    return PoolOptions(options.pool, plan, batch, answers, options.batch_lost, options.stratify_by)
+
+
+def with_budget(plan: JudgePlan, options: argparse.Namespace) -> JudgePlan:
+    """The plan with the budget of the command line, if there is one."""
+    if not options.judge_budget:
+        return plan
+    tokens, dollars = options.judge_budget
+    return dataclasses.replace(plan, budget=Spending(int(tokens), dollars))
+
+
+def judge_pool(run: Run, options: PoolOptions) -> str:
+    """Label, and return the report. Raises UserError for a pool, a batch or an answer that cannot be used."""
+    resources, recipe = run.resources(), run.recipe
+    policy = read_policy(recipe.data.policy)
+    pool = read_pool(options.pool, recipe.text.template)
+    bundle = options.bundle or (resources.bundle if (resources.bundle / MANIFEST).exists() else None)
+    scores = present_scores(bundle, pool) if bundle else None
+    resources.shared.mkdir(parents=True, exist_ok=True)
+    folder = resources.shared / "batches"
+    batch = BatchPlan(folder, options.answers, options.lost) if options.batch else None
+    plan = dataclasses.replace(options.plan, batch=batch)
+    out = run.folder("labels") / options.pool.stem
+    gold = _gold(run, policy)
+    return label_markdown(label_pool(policy, pool, scores, gold, plan, resources.shared / "judge.sqlite", out))
+
+
+def _gold(run: Run, policy: Policy) -> pl.DataFrame | None:
+    """The golden set that step `golden` made; without it, every gate needs a second opinion."""
+    path = run.folder("golden") / "golden.parquet"
+    return read_golden(path, policy) if path.exists() else None
+
+
+def present_scores(path: Path, pool: Sequence[TextPair]) -> np.ndarray:
+    """The score of each pair by a bundle's first head, f64[pool] in [0, 1]. Raises BundleError."""
+    from models.loading import open_encoder, open_scorer  # onnxruntime takes a second, which other commands spare
+
+    bundle = Bundle.load(path)
+    encoder, scorer = open_encoder(bundle), open_scorer(bundle, "cpu", 1)
+    members = {text: encoder.member(text) for text in {pair.member for pair in pool}}
+    found = []
+    for start in range(0, len(pool), 256):
+        some = pool[start : start + 256]
+        candidates = encoder.candidates([pair.candidate for pair in some])
+        pairs = [Pair(members[pair.member], ids) for pair, ids in zip(some, candidates, strict=True)]
+        found.append(scorer.score(pairs)[:, 0])
+    return np.concatenate(found).astype(np.float64)
