@@ -10,8 +10,8 @@ from typing import Literal
 
 from load_tests.traffic import RankingRequest, Text
 
-Dialect = Literal["score", "rerank"]
-PATHS: dict[Dialect, str] = {"score": "/score", "rerank": "/rerank"}
+Dialect = Literal["score", "batch", "rerank"]
+PATHS: dict[Dialect, str] = {"score": "/score", "batch": "/score", "rerank": "/rerank"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Call:
 
 
 def call(request: RankingRequest, dialect: Dialect = "score", deadline_ms: int | None = None) -> Call:
-    """`score` is Fitscore's format, which the naive peer shares; `rerank` is that of infinity, Cohere and Jina.
+    """`score` is Fitscore's format, which most peers share; `rerank` is that of infinity, Cohere and Jina. `batch` is
+    `score` in a list of one request, as BentoML takes it.
 
     A candidate without a text is one that the server has stored under its id.
     """
@@ -38,6 +39,8 @@ def call(request: RankingRequest, dialect: Dialect = "score", deadline_ms: int |
             head["deadline_ms"] = deadline_ms
         name, listed = "candidates", [_candidate(candidate) for candidate in request.candidates]
     body = f'{json.dumps(head)[:-1]}, "{name}": [{", ".join(listed)}]}}'
+    if dialect == "batch":
+        body = f'{{"requests": [{body}]}}'
     return Call(PATHS[dialect], body.encode(), len(request.candidates))
 
 

@@ -15,6 +15,11 @@ NAIVE = (("fastapi", "uvicorn[standard]", "onnxruntime==1.31.1", "tokenizers", "
 # torch first: in one step, the resolver chooses another torch to satisfy infinity's old pins.
 INFINITY = (("torch==2.13.0",), ("infinity-emb[server,optimum,torch]==0.0.78",))
 CROSS_ENCODER = (("torch==2.13.0",), ("sentence-transformers==6.2.0", "fastapi", "uvicorn[standard]"))
+PAIRS = ("onnxruntime==1.31.1", "tokenizers", "numpy")
+LITSERVE = (("litserve==0.2.19", *PAIRS),)
+MOSEC = (("mosec==0.9.8", *PAIRS),)
+BENTOML = (("bentoml==1.4.40", *PAIRS),)
+RAY = (("ray[serve]==2.60.0", *PAIRS),)
 FITSCORE = ((f"{ROOT}[service-cpu]",),)
 
 

@@ -79,7 +79,9 @@ async def scores_of(url: str, dialect: Dialect, probe: RankingRequest) -> list[f
     if answer.status != 200:
         raise RuntimeError(f"{url}{request.path} answered {answer.status}: {answer.body[:200]!r}")
     document = json.loads(answer.body)
-    if dialect == "score":
+    if dialect == "batch":
+        (document,) = document
+    if dialect != "rerank":
         return [entry["score"] for entry in document["scores"]]
     ordered = sorted(document["results"], key=lambda entry: int(entry["index"]))
     return [entry["relevance_score"] for entry in ordered]

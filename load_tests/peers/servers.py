@@ -8,11 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from load_tests.payloads import Dialect
-from load_tests.peers.environments import CROSS_ENCODER, FITSCORE, HOME, INFINITY, NAIVE, environment
+from load_tests.peers.environments import (
+    BENTOML,
+    CROSS_ENCODER,
+    FITSCORE,
+    HOME,
+    INFINITY,
+    LITSERVE,
+    MOSEC,
+    NAIVE,
+    RAY,
+    ROOT,
+    environment,
+)
 from load_tests.server import SATURATED
 from models.bundle.files import Bundle
 
-NAMES = ("fitscore", "naive", "infinity", "cross-encoder", "shipped", "teacher")
+NAMES = (
+    "fitscore", "naive", "litserve", "mosec", "bentoml", "ray", "infinity", "cross-encoder", "shipped", "teacher",
+)  # fmt: skip
+
+
+MOSEC_MS = "600000"
+"""Milliseconds until Mosec gives a request up: as patient as the load generator."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,24 @@ def cross_encoder(python: Path, checkpoint: Path, max_tokens: int) -> Server:
     )  # fmt: skip
 
 
+def batching(name: str, binary: Path, ready_path: str, checkpoint: Path, max_tokens: int) -> Server:
+    """A peer that joins requests itself, in front of the common ONNX file: see NAME_server.py and onnx_pairs.py."""
+    module = f"load_tests.peers.{name}_server"
+    serve = [str(binary.with_name("bentoml")), "serve", f"{module}:Score", "--host", "127.0.0.1", "--port"]
+    model = {
+        "PEER_GRAPH": str(checkpoint / "model.onnx"),
+        "PEER_TOKENIZER": str(checkpoint / "tokenizer.json"),
+        "PEER_MAX_TOKENS": str(max_tokens),
+        "PYTHONPATH": str(ROOT),
+    }
+    quiet = {"BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0", "MOSEC_ADDRESS": "127.0.0.1"}
+    return Server(
+        name, "batch" if name == "bentoml" else "score", ready_path,
+        lambda port: [*serve, str(port)] if name == "bentoml" else [str(binary), "-m", module],
+        lambda port: {**model, **quiet, "PEER_PORT": str(port), "MOSEC_PORT": str(port), "MOSEC_TIMEOUT": MOSEC_MS},
+    )  # fmt: skip
+
+
 def servers_of(options: argparse.Namespace) -> list[Server]:
     """Make the model in every format, and an environment for each chosen server, in order."""
     # Imported here, so that this module works without torch.
@@ -92,9 +128,16 @@ def servers_of(options: argparse.Namespace) -> list[Server]:
     def ours() -> Path:
         return environment("fitscore", FITSCORE) / "python"
 
+    def peer(name: str, packages: tuple[tuple[str, ...], ...], ready_path: str) -> Server:
+        return batching(name, environment(name, packages) / "python", ready_path, checkpoint, cut)
+
     makers: dict[str, Callable[[], Server]] = {
         "fitscore": lambda: fitscore("fitscore", ours(), fp32),
         "naive": lambda: naive(environment("naive", NAIVE) / "python", checkpoint, cut),
+        "litserve": lambda: peer("litserve", LITSERVE, "/health"),
+        "mosec": lambda: peer("mosec", MOSEC, "/"),
+        "bentoml": lambda: peer("bentoml", BENTOML, "/readyz"),
+        "ray": lambda: peer("ray", RAY, "/-/healthz"),
         "infinity": lambda: infinity(environment("infinity", INFINITY) / "infinity_emb", checkpoint),
         "cross-encoder": lambda: cross_encoder(environment("cross-encoder", CROSS_ENCODER) / "python", checkpoint, cut),
         "shipped": lambda: fitscore("shipped", ours(), options.bundle, same_model=False),

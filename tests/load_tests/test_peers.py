@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from load_tests.payloads import Dialect
+from load_tests.peers.onnx_pairs import PairScorer, Place
 from load_tests.peers.run import Turn, compare, parse, plan_of
-from load_tests.peers.servers import chosen, cross_encoder, fitscore, infinity
+from load_tests.peers.servers import batching, chosen, cross_encoder, fitscore, infinity
 from load_tests.report import Summary
 from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
@@ -57,13 +59,51 @@ def test_only_a_split_model_keeps_candidates_and_is_warmed(tmp_path: Path) -> No
     assert [fitscore("x", Path("python"), each.path).keeps_candidates for each in (split, flat)] == [True, False]
 
 
-@pytest.mark.parametrize("dialect", ["score", "rerank"])
+@pytest.mark.parametrize("name", ["litserve", "mosec", "bentoml", "ray"])
+def test_a_batching_peer_gets_the_common_graph_and_tokenizer(name: str) -> None:
+    server = batching(name, Path("/peers/bin/python"), "/health", Path("checkpoint"), 323)
+    settings, command = server.settings(1234), list(server.command(1234))
+    assert settings["PEER_GRAPH"] == "checkpoint/model.onnx"
+    assert (settings["PEER_MAX_TOKENS"], settings["PEER_PORT"]) == ("323", "1234")
+    assert command[0].startswith("/peers/bin/")
+    assert f"load_tests.peers.{name}_server" in " ".join(command)
+
+
+def test_a_batch_of_requests_is_scored_in_one_run_and_split_again(tmp_path: Path) -> None:
+    """Against the same pairs one by one: joining requests changes no score."""
+    write_tiny_bundle(tmp_path / "tiny")
+    (graph,) = (tmp_path / "tiny").glob("*.onnx")
+    place = Place(str(graph), str(tmp_path / "tiny" / "tokenizer.json"), 64, 0)
+    requests = [
+        {
+            "member": {"text": "data engineer"},
+            "candidates": [{"id": "a", "text": "chef"}, {"id": "b", "text": "nurse"}],
+        },
+        {"member": {"text": "chef"}, "candidates": [{"id": "c", "text": "senior data engineer python"}]},
+    ]
+    scorer = PairScorer(place)
+    joined = scorer.answers(requests)
+    assert [[one["id"] for one in scores(each)] for each in joined] == [["a", "b"], ["c"]]
+    alone = [scorer.answers([each])[0] for each in requests]
+    assert [one["score"] for each in joined for one in scores(each)] == pytest.approx(
+        [one["score"] for each in alone for one in scores(each)]
+    )
+
+
+def scores(answer: dict[str, object]) -> list[dict[str, Any]]:
+    found = answer["scores"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize("dialect", ["score", "batch", "rerank"])
 def test_all_servers_get_the_same_lists_in_the_same_order(dialect: Dialect) -> None:
     plan = plan_of(parse(["--fixed", "20", "--sizes", "5"]))
     sent = [[json.loads(one.body) for one in islice(plan.calls(dialect, 0), 3)] for _ in range(2)]
     assert sent[0] == sent[1]
+    bodies = [one["requests"][0] if dialect == "batch" else one for one in sent[0]]
     texts = [
-        [each["text"] for each in one["candidates"]] if dialect == "score" else one["documents"] for one in sent[0]
+        one["documents"] if dialect == "rerank" else [each["text"] for each in one["candidates"]] for one in bodies
     ]
     ours = [json.loads(one.body)["candidates"] for one in islice(plan.calls("score", 0), 3)]
     assert texts == [[each["text"] for each in one] for one in ours]

@@ -1,4 +1,4 @@
-"""May a new student replace the live one, whatever its version? Only if it is not worse on the same held-out lists.
+"""May a new student replace the live one, of any version? Only if it is not worse on the same held-out lists.
 
 The margin is the smallest that the sample can decide: with it, an equal student passes with a power of .8.
 """
