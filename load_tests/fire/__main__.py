@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from load_tests.fire.fairness import fairness
 from load_tests.fire.hostile_clients import hostile
 from load_tests.fire.memory import memory
 from load_tests.fire.overload import overload
@@ -29,6 +30,7 @@ PARTS: dict[str, Part] = {
     "overload": overload,
     "shutdown": shutdown,
     "swaps": swaps,
+    "fairness": fairness,
     "hostile": hostile,
     "memory": memory,
 }
