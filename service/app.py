@@ -170,6 +170,7 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
     async def close() -> None:
         for product in products:
             await product.router.stop()
+            await product.filling.close()
             await asyncio.to_thread(product.encoding.slot_writer.close)
         shared.tokenizer.close()
         store.close()

@@ -190,6 +190,11 @@ class StoreSettings(_Group):
     """Maximum bytes of slots in memory. The slots of one candidate take a few KiB."""
     slots_file_bytes: Positive = 8 << 30
     """Maximum bytes of slots in an LMDB folder. A million candidates take 3.9 GiB."""
+    kept_texts_bytes: Annotated[int, Field(ge=0)] = 0
+    """Maximum bytes of texts that are kept beside the slots, compressed, so that a new version can encode them before
+    it goes live. 0 keeps none. A Redis server has its own maxmemory."""
+    catalogue: FilePath | None = None
+    """File of candidates from which a new version can be filled: JSON lines as in PUT /candidates, also gzipped."""
 
 
 class AuditSettings(_Group):

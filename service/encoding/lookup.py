@@ -5,7 +5,7 @@ Runs in the tokenizer thread. Knows nothing of queues, deadlines or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -65,10 +65,27 @@ class _Candidates:
     store_failed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Unfilled:
+    """Candidates without slots: token ids and names by key; and the names of those that cannot be read."""
+
+    missing: dict[bytes, TokenIds]
+    names: dict[bytes, list[str]]
+    unreadable: list[str]
+
+
 class Lookup:
     """Renders, hashes, looks up, and tokenises what is not cached. One thread at a time."""
 
-    def __init__(self, texts: TextReader, members: MemberCache, slots: SlotStore) -> None:
+    def __init__(
+        self,
+        texts: TextReader,
+        members: MemberCache,
+        slots: SlotStore,
+        keep: Callable[[Mapping[str, Content]], None] | None = None,
+    ) -> None:
+        """`keep(contents)` is called with the contents of candidates that will get slots, by their ids."""
+        self._keep = keep
         self._texts = texts
         self._members = members
         self._slots = slots
@@ -84,6 +101,8 @@ class Lookup:
         member_key, member, member_counts = self._member(model, request.member)
         window = model.encoder.effective(request.window)
         found = self._look_up(model, slot_format, request.candidates, contents, window)
+        if self._keep is not None and found.missing:
+            self._keep(_sent_contents(request.candidates, found))
         slots = slot_format.zeros(len(found.keys))
         for row, each in enumerate(found.slots):
             if each is not None:
@@ -107,6 +126,18 @@ class Lookup:
     def missing(self, model: LiveModel, slot_format: SlotFormat, candidates: Sequence[Item]) -> dict[bytes, TokenIds]:
         """Token ids by key of the candidates whose slots are not cached."""
         return self._look_up(model, slot_format, candidates, self._texts.contents(candidates)[0], USUAL_WINDOW).missing
+
+    def unfilled(self, model: LiveModel, slot_format: SlotFormat, candidates: Sequence[Item]) -> Unfilled:
+        """The candidates whose slots are not in the store, in the order of `missing`."""
+        contents, _ = self._texts.contents(candidates)
+        found = self._look_up(model, slot_format, candidates, contents, USUAL_WINDOW)
+        names: dict[bytes, list[str]] = {key: [] for key in found.missing}
+        for key, place in zip(found.keys, found.places, strict=True):
+            if key in names:
+                names[key].append(candidates[place].id)
+        readable = set(found.places)
+        unreadable = [each.id for place, each in enumerate(candidates) if place not in readable]
+        return Unfilled(found.missing, names, unreadable)
 
     def _member(self, model: LiveModel, member: Item) -> tuple[bytes, MemberState | TokenIds, TokenCounts]:
         text = self._texts.member_text(model, member)
@@ -189,6 +220,16 @@ class Lookup:
         except Exception:  # A store may raise anything. It is a cache: the texts are at hand.
             return [None] * len(keys), True
         return [slots if slots is not None and slot_format.fits(slots) else None for slots in found], False
+
+
+def _sent_contents(candidates: Sequence[Item], found: _Candidates) -> dict[str, Content]:
+    """Contents by id of the candidates without slots that came with their content: others are in the store."""
+    contents: dict[str, Content] = {}
+    for key, place in zip(found.keys, found.places, strict=True):
+        content = candidates[place].content
+        if key in found.missing and content is not None:
+            contents[candidates[place].id] = content
+    return contents
 
 
 def _remember(memory: dict[K, V], entries: Mapping[K, V], most: int) -> None:

@@ -115,6 +115,11 @@ class SingleFlight:
             self._keeping.add(task)
             task.add_done_callback(self._keeping.discard)
 
+    async def stored(self) -> None:
+        """Wait until all results so far are kept."""
+        if self._keeping:
+            await asyncio.wait(set(self._keeping))
+
     async def _keep_then_forget(self, results: Mapping[bytes, Any]) -> None:
         try:
             await self._keep(results)

@@ -27,6 +27,7 @@ from service.http.context import AppContext, NotedResponse, RequestContext, Resp
 from service.http.guard import ClientDisconnected
 from service.http.problems import DEADLINE_HEADER, problems
 from service.http.strict_json import StrictJsonRoute
+from service.products.filling import FillProgress
 from service.products.product import Product
 from service.registry.loading import LiveModel
 from service.request import Item, ScoringRequest
@@ -224,7 +225,7 @@ async def list_models(app: Context) -> schemas.ModelsResponse:
 
 def _entry(model: LiveModel | Manifest, product: Product) -> schemas.ModelEntry:
     named, current = (model.name, model.version), product.models.current
-    live, rollout = current.live, current.rollout
+    live, rollout, fill = current.live, current.rollout, product.filling.progress
     tried = rollout is not None and (rollout.model.name, rollout.model.version) == named
     return schemas.ModelEntry(
         name=model.name,
@@ -232,21 +233,40 @@ def _entry(model: LiveModel | Manifest, product: Product) -> schemas.ModelEntry:
         policy=model.policy,
         live=live is not None and (live.name, live.version) == named,
         rollout=schemas.Rollout(mode=rollout.mode, share=rollout.share) if rollout and tried else None,
+        fill=_fill(fill) if fill is not None and fill.version == model.version else None,
     )
 
 
-ACTIVATING = problems(errors.NotFound, errors.Conflict, *GUARDED)
+def _fill(progress: FillProgress) -> schemas.FillProgress:
+    names = schemas.FillProgress.model_fields
+    return schemas.FillProgress.model_validate({name: getattr(progress, name) for name in names})
+
+
+ACTIVATING: dict[int | str, dict[str, Any]] = {
+    202: {"model": schemas.ModelEntry, "description": "The version is being filled"},
+    **problems(errors.NotFound, errors.Conflict, *WITH_BODY),
+}
+ROLLING_BACK = problems(errors.NotFound, errors.Conflict, *GUARDED)
 
 
 @router.post("/v1/models/{version}:activate", responses=ACTIVATING)
 @router.post("/v1/models/{name}/{version}:activate", responses=ACTIVATING)
-async def activate_model(version: str, app: Context, name: str | None = None) -> schemas.ModelEntry:
+async def activate_model(
+    version: str,
+    app: Context,
+    response: Response,
+    name: str | None = None,
+    body: schemas.Activation | None = None,
+) -> schemas.ModelEntry:
     """Load another version of the live model, verify it, warm it up, and make it live.
 
-    The old version stays live if any step fails. Without a name it is a version of the default product.
+    The old version stays live if any step fails. Without a name it is a version of the default product. With `fill` the
+    version becomes live once its slots are filled; the same call without it makes it live at once.
     """
-    product = app.products.named(name)
-    return _entry(await product.models.activate(version), product)
+    product, fill = app.products.named(name), body.fill if body else None
+    model = await product.activate(version, fill)
+    response.status_code = 202 if fill else 200
+    return _entry(model, product)
 
 
 @router.post("/v1/models/{version}:shadow", responses=ROLLING_OUT)
@@ -269,15 +289,15 @@ async def canary_model(version: str, body: schemas.Share, app: Context, name: st
     return _entry(await product.models.roll_out(version, "canary", body.share), product)
 
 
-@router.post("/v1/models/{version}:rollback", responses=ACTIVATING)
-@router.post("/v1/models/{name}/{version}:rollback", responses=ACTIVATING)
+@router.post("/v1/models/{version}:rollback", responses=ROLLING_BACK)
+@router.post("/v1/models/{name}/{version}:rollback", responses=ROLLING_BACK)
 async def roll_back_model(version: str, app: Context, name: str | None = None) -> schemas.ModelEntry:
     """Return from this version, the live one, to the previous one, which is still in memory.
 
     409 if this version is not live, so a repeated request changes nothing.
     """
     product = app.products.named(name)
-    return _entry(await product.models.roll_back(version), product)
+    return _entry(await product.roll_back(version), product)
 
 
 @router.get("/livez", responses=NOT_YET)

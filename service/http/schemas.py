@@ -220,6 +220,29 @@ class Rollout(Strict):
     share: float
 
 
+class Activation(Strict):
+    """How a version becomes live: at once, or once its slots are filled."""
+
+    fill: Literal["stored", "catalogue"] | None = Field(
+        None,
+        description="Encode the candidates first, at idle priority: those of the store and those that are kept beside"
+        " the slots, or those of the catalogue file. The answer is 202, and `GET /v1/models` shows the progress.",
+    )
+
+
+class FillProgress(Strict):
+    """A fill: candidates that had slots before, that got them, and that could not be filled (the first 100 ids)."""
+
+    source: Literal["stored", "catalogue"]
+    state: Literal["running", "done", "failed", "stopped"]
+    reason: str | None
+    seen: int
+    present: int
+    filled: int
+    unfilled: int
+    unfilled_ids: list[str]
+
+
 class ModelEntry(Strict):
     """A model that is live or can become live."""
 
@@ -228,6 +251,7 @@ class ModelEntry(Strict):
     policy: str | None
     live: bool
     rollout: Rollout | None = None
+    fill: FillProgress | None = Field(None, description="The last fill of this version.")
 
 
 class ModelsResponse(Strict):

@@ -33,7 +33,15 @@ class ProductMetrics(Collector):
         waiting = GaugeMetricFamily(
             "fitscore_model_ahead_waiting", "Candidates in the background encoding queue", labels=MODEL
         )
+        fill = GaugeMetricFamily(
+            "fitscore_fill_candidates", "Candidates of the last fill by result", labels=["model", "result"]
+        )
+        filling = GaugeMetricFamily("fitscore_fill_running", "1 while a new version is filled", labels=MODEL)
         for product in self._products:
+            progress = product.filling.progress
+            for result in ("present", "filled", "unfilled"):
+                fill.add_metric([product.name, result], getattr(progress, result) if progress else 0)
+            filling.add_metric([product.name], product.filling.is_running)
             for outcome, num in product.counts.requests.items():
                 requests.add_metric([product.name, outcome], num)
             for status, num in product.counts.pairs.items():
@@ -41,7 +49,7 @@ class ProductMetrics(Collector):
             seconds.add_metric([product.name], product.counts.model_s)
             unfinished.add_metric([product.name], product.admission.share.unfinished_s)
             waiting.add_metric([product.name], product.encoding.background.waiting)
-        yield from (requests, pairs, seconds, unfinished, waiting)
+        yield from (requests, pairs, seconds, unfinished, waiting, fill, filling)
 
     def _live_models(self) -> Metric:
         family = InfoMetricFamily("fitscore_model", "The live model of each product")

@@ -13,6 +13,8 @@ from service.encoding.parts import EncodingParts
 from service.errors import DeadlinePassed, Incomplete, NotFound, QuotaSpent, ServiceError
 from service.observability.timings import Timings
 from service.products.counts import ProductCounts
+from service.products.filling import FillThenActivate, Source
+from service.registry.loading import LiveModel
 from service.registry.swap import ModelRegistry
 from service.request import ScoringRequest
 from service.rollout.router import RolloutRouter
@@ -33,7 +35,25 @@ class Product:
     store: BoundedWriter
     quotas: Quotas | None
     admission: Admission
+    filling: FillThenActivate
     counts: ProductCounts = field(default_factory=ProductCounts)
+
+    async def activate(self, version: str, fill: Source | None = None) -> LiveModel:
+        """Make a version live, at once or, with a source to fill it from, as soon as its slots are filled.
+
+        An activation without a fill ends one that runs. Raises NotFound or Conflict.
+        """
+        if fill is None:
+            await self.filling.stop()
+            return await self.models.activate(version)
+        model = await self.models.at_hand(version)
+        self.filling.begin(model, fill, self.models.go_live)
+        return model
+
+    async def roll_back(self, version: str) -> LiveModel:
+        """Replace this version by the one before it, and end a fill. Raises Conflict."""
+        await self.filling.stop()
+        return await self.models.roll_back(version)
 
     async def score(self, request: ScoringRequest, timings: Timings) -> ScoringResult:
         """Charge the caller, score and count. A refused request is not charged. Raises the errors of `scoring`."""

@@ -21,6 +21,7 @@ from service.encoding.slot_writer import SlotWriter
 from service.encoding.token_cache import TokenCache
 from service.encoding.tokenization import TextReader, TokenizerThread
 from service.observability.metrics import Metrics
+from service.products.filling import Filler, FillThenActivate
 from service.products.product import Product
 from service.registry.catalog import stated_name
 from service.registry.memory import freeze_objects
@@ -91,6 +92,22 @@ def _product(
         store=BoundedWriter(shelf.texts),
         quotas=quotas if access.quota_pairs_per_s else None,
         admission=admission,
+        filling=FillThenActivate(_filler(shared, shelf, encoding)),
+    )
+
+
+def _filler(shared: SharedParts, shelf: Shelf, encoding: EncodingParts) -> Filler:
+    """A filler with caches of its own: a million texts must not push out what requests use."""
+    texts = TextReader(shelf.texts, TokenCache(0), shared.settings.limits.max_text_chars)
+    writer = SlotWriter(shelf.bulk, failed=lambda: shared.metrics.store_failed("put"))
+    return Filler(
+        shelf=shelf,
+        catalogue=shared.settings.store.catalogue,
+        slots=shelf.bulk,
+        lookup=Lookup(texts, MemberCache(0), shelf.bulk),
+        flight=SingleFlight(shared.engine, writer.keep),
+        tokenizer=encoding.tokenizer,
+        writer=writer,
     )
 
 
@@ -107,8 +124,11 @@ def _encoding(shared: SharedParts, shelf: Shelf, num_products: int) -> EncodingP
     cache = TokenCache(settings.token_cache_bytes // num_products, metrics.tokens_looked_up)
     members = MemberCache(settings.member_cache_bytes // num_products)
     texts = TextReader(shelf.texts, cache, shared.settings.limits.max_text_chars)
-    slot_writer = SlotWriter(shelf.slots, failed=lambda: metrics.store_failed("put"))
-    lookup = Lookup(texts, members, shelf.slots)
+    kept = shelf.kept
+    slot_writer = SlotWriter(
+        shelf.slots, failed=lambda: metrics.store_failed("put"), then=kept.flush if kept else lambda: None
+    )
+    lookup = Lookup(texts, members, shelf.slots, keep=kept.note if kept else None)
     background = BackgroundEncoder(
         SingleFlight(engine, slot_writer.keep),
         lookup,

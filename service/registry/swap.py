@@ -125,6 +125,20 @@ class ModelRegistry:
             model = await self._at_hand(live.name, version)
             return live if model is live else self._swap(live, model)
 
+    async def at_hand(self, version: str) -> LiveModel:
+        """A version, loaded and warm but not live. Raises NotFound or Conflict."""
+        async with self._changing:
+            live = self.current.live
+            if live is None:
+                raise Conflict("no model is live yet")
+            return await self._at_hand(live.name, version)
+
+    def go_live(self, model: LiveModel) -> None:
+        """Make a loaded model live."""
+        live = self.current.live
+        if live is not None and live is not model:
+            self._swap(live, model)
+
     async def roll_back(self, version: str) -> LiveModel:
         """Replace this version, the live one, by the one before it. Raises Conflict."""
         async with self._changing:

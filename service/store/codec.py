@@ -17,6 +17,7 @@ from models.errors import DamagedEntry
 from models.template import Content
 
 _MAGIC = b"fst1"
+_COMPRESSED = b"fst2"
 _HEADER = struct.Struct("<4sqI")
 NEVER = 0
 """The `expires_ms` of an entry that does not expire."""
@@ -41,10 +42,12 @@ def key_of(candidate_id: str) -> bytes:
     return hashlib.blake2b(candidate_id.encode(), digest_size=16).digest()
 
 
-def pack(record: StoredRecord) -> bytes:
+def pack(record: StoredRecord, *, compress: bool = False) -> bytes:
     """The bytes that are stored under the record's key."""
-    body = orjson.dumps([record.id, record.content])
-    return _HEADER.pack(_MAGIC, record.expires_ms, _checksum(record.expires_ms, body)) + body
+    body, magic = orjson.dumps([record.id, record.content]), _MAGIC
+    if compress:
+        body, magic = zlib.compress(body, 6), _COMPRESSED
+    return _HEADER.pack(magic, record.expires_ms, _checksum(record.expires_ms, body)) + body
 
 
 def unpack(stored: bytes) -> StoredRecord:
@@ -53,9 +56,9 @@ def unpack(stored: bytes) -> StoredRecord:
         raise DamagedEntry("an entry is shorter than its header")
     magic, expires, stated = _HEADER.unpack_from(stored)
     body = stored[_HEADER.size :]
-    if magic != _MAGIC or _checksum(expires, body) != stated:
+    if magic not in (_MAGIC, _COMPRESSED) or _checksum(expires, body) != stated:
         raise DamagedEntry("an entry does not match its checksum")
-    candidate_id, content = orjson.loads(body)
+    candidate_id, content = orjson.loads(zlib.decompress(body) if magic == _COMPRESSED else body)
     return StoredRecord(candidate_id, content, expires)
 
 
@@ -82,6 +85,11 @@ class RecordReader:
         """What is stored of each candidate; None where its entry is missing, damaged, expired or of another id."""
         records = zip(ids, map(self.read, stored), strict=True)
         return [r.content if r and r.id == each and self.is_live(r) else None for each, r in records]
+
+
+def live_entries(reader: RecordReader, stored: Iterable[bytes | None]) -> list[tuple[str, Content]]:
+    """Id and content of each entry that is neither damaged nor expired."""
+    return [(record.id, record.content) for record in map(reader.read, stored) if record and reader.is_live(record)]
 
 
 def _checksum(expires: int, body: bytes) -> int:

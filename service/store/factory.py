@@ -18,9 +18,10 @@ from models.slots.codec import Usage
 from models.slots.lmdb_file import IN_STORE, SlotFile
 from service.settings import StoreSettings
 from service.store.interface import DurableSlotStore, SlotStore, TextStore
+from service.store.kept_texts import KeptTexts
 from service.store.lmdb_store import LmdbTextStore
 from service.store.memory_store import MemorySlotStore, MemoryTextStore
-from service.store.redis_store import RedisSlotStore, RedisTextStore, connect
+from service.store.redis_store import KEPT, RedisSlotStore, RedisTextStore, connect
 from service.store.shelves import DEFAULT, ProductTexts, Shelf
 from service.store.tiering import Breakers, GuardedTexts, TieredSlots
 
@@ -56,6 +57,7 @@ class Store:
         durable: DurableSlotStore | None = None,
         breakers: Breakers | None = None,
         products: Sequence[str] = (DEFAULT,),
+        kept: TextStore | None = None,
     ) -> None:
         self._breakers = breakers or Breakers()
         self.durable = durable
@@ -64,12 +66,18 @@ class Store:
         self._memories = [MemorySlotStore(slots_bytes // len(products)) for _ in products]
         self._tiers = [] if durable is None else [TieredSlots(each, durable, self._breakers) for each in self._memories]
         slots: Sequence[SlotStore] = self._tiers or self._memories
+        self._kept = kept if kept is None or durable is None else GuardedTexts(kept, self._breakers)
+        bulk = None if durable is None else TieredSlots(MemorySlotStore(0), durable, self._breakers)
         self.shelves = {
-            name: Shelf(ProductTexts(self._texts, name if number else DEFAULT), each)
+            name: self._shelf(name if number else DEFAULT, each, bulk or each)
             for number, (name, each) in enumerate(zip(products, slots, strict=True))
         }
         default = next(iter(self.shelves.values()))
         self.texts, self.slots = default.texts, default.slots
+
+    def _shelf(self, product: str, slots: SlotStore, bulk: SlotStore) -> Shelf:
+        kept = None if self._kept is None else KeptTexts(ProductTexts(self._kept, product))
+        return Shelf(ProductTexts(self._texts, product), slots, bulk, kept)
 
     def report(self) -> StoreReport:
         """Figures for the metrics; never waits and never raises."""
@@ -107,6 +115,8 @@ class Store:
 
     def close(self) -> None:
         self._texts.close()
+        if self._kept is not None:
+            self._kept.close()
         if self.durable is not None:
             self.durable.close()
 
@@ -121,11 +131,15 @@ def open_store(
     Raises StoreDown for a folder that cannot be used. A Redis server may be down at first.
     """
     kind, _, folder = settings.url.partition(":")
-    memory = settings.slots_bytes
+    memory, keep = settings.slots_bytes, settings.kept_texts_bytes
     if kind == "memory":
-        return Store(MemoryTextStore(settings.texts_bytes, clock), memory, products=products)
+        kept: TextStore | None = MemoryTextStore(keep, clock, compress=True) if keep else None
+        return Store(MemoryTextStore(settings.texts_bytes, clock), memory, products=products, kept=kept)
     if kind == "lmdb":
         texts = LmdbTextStore(Path(folder) / "texts", settings.texts_bytes, clock)
-        return Store(texts, memory, SlotFile(Path(folder) / IN_STORE, settings.slots_file_bytes), products=products)
+        kept = LmdbTextStore(Path(folder) / "kept", keep, clock, compress=True) if keep else None
+        slots = SlotFile(Path(folder) / IN_STORE, settings.slots_file_bytes)
+        return Store(texts, memory, slots, products=products, kept=kept)
     client = connect(settings.url, REDIS_TIMEOUT_S)
-    return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client), products=products)
+    kept = RedisTextStore(client, clock, prefix=KEPT, compress=True) if keep else None
+    return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client), products=products, kept=kept)

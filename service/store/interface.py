@@ -6,7 +6,7 @@ allows it: a back end may wait for a disk or a network.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from models.slots.codec import Slots, Usage
@@ -37,6 +37,12 @@ class TextStore(Protocol):
 
     def delete(self, candidate_id: str) -> bool:
         """Delete an id; False when it was unknown or expired. Raises StoreDown."""
+
+    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+        """All entries with their ids, at most `size` at a time; one that changes meanwhile may be missing or old.
+
+        Raises StoreDown. A page may be empty.
+        """
 
     def sweep(self) -> int:
         """Delete expired entries; returns how many. Raises StoreDown."""

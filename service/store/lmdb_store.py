@@ -6,7 +6,7 @@ A second database indexes entries by expiry, so that a sweep touches expired ent
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import lmdb
@@ -15,7 +15,7 @@ from models.errors import NoRoom
 from models.slots.codec import Usage
 from models.slots.lmdb_environment import open_environment
 from models.template import Content
-from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, pack
+from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, live_entries, pack
 
 FORM = "fitscore-texts-1"
 _SWEEP_BATCH = 1000
@@ -28,7 +28,10 @@ _INDEX_BYTES = 64
 class LmdbTextStore:
     """See `interface.TextStore`. `clock` gives seconds since the epoch."""
 
-    def __init__(self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time, *, compress: bool = False
+    ) -> None:
+        self._compress = compress
         self._environment = open_environment(folder, form=FORM, databases=["texts", "expiry"], max_bytes=max_bytes)
         self._texts, self._expiry = self._environment.databases
         self._clock = clock
@@ -54,7 +57,10 @@ class LmdbTextStore:
             self._put(entries, expires)
 
     def _put(self, entries: Mapping[str, Content], expires: int) -> None:
-        packed = {key_of(each): pack(StoredRecord(each, content, expires)) for each, content in entries.items()}
+        packed = {
+            key_of(each): pack(StoredRecord(each, content, expires), compress=self._compress)
+            for each, content in entries.items()
+        }
         with self._environment.writing() as txn:
             self._environment.check_room(txn, [len(stored) + _INDEX_BYTES for stored in packed.values()])
             for key, stored in sorted(packed.items()):
@@ -74,6 +80,22 @@ class LmdbTextStore:
         with self._environment.writing() as txn:
             record = self._drop(txn, key_of(candidate_id))
         return self._reader.is_live(record)
+
+    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+        """See `interface.TextStore`. One short transaction for each page, in the order of the keys."""
+        first = b"\0"
+        while True:
+            with self._environment.reading() as txn:
+                cursor = txn.cursor(self._texts)
+                found = cursor.set_range(first)
+                page: list[tuple[bytes, bytes]] = []
+                while found and len(page) < size:
+                    page.append((bytes(cursor.key()), bytes(cursor.value())))
+                    found = cursor.next()
+            if not page:
+                return
+            first = page[-1][0] + b"\0"
+            yield live_entries(self._reader, (stored for _, stored in page))
 
     def sweep(self) -> int:
         end, swept = _expiry_key(int(self._clock() * 1000) + 1), 0

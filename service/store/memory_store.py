@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 from moka_py import Moka
 
 from models.errors import NoRoom
@@ -18,7 +20,7 @@ from service.store.interface import ENTRY_BYTES, memory_of
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    content: Content
+    content: Content | bytes
     expires: float
     bytes: int
 
@@ -26,8 +28,9 @@ class _Entry:
 class MemoryTextStore:
     """See `interface.TextStore`. `clock` gives seconds since the epoch."""
 
-    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.time, *, compress: bool = False) -> None:
         self._max_bytes = max_bytes
+        self._compress = compress
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._bytes = 0
@@ -37,12 +40,12 @@ class MemoryTextStore:
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
         now = self._clock()
         found = map(self._entries.get, ids)
-        return [entry.content if entry and entry.expires > now else None for entry in found]
+        return [_content(entry) if entry and entry.expires > now else None for entry in found]
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
         now = self._clock()
         expires = float("inf") if ttl_s is None else now + ttl_s
-        fresh = {name: _Entry(content, expires, memory_of(name, content)) for name, content in entries.items()}
+        fresh = {name: self._entry(name, content, expires) for name, content in entries.items()}
         with self._lock:
             if self._growth(fresh) > self._max_bytes - self._bytes:
                 self._drop_expired(now)
@@ -50,6 +53,21 @@ class MemoryTextStore:
                 raise NoRoom("the store has no room for all entries")
             self._bytes += self._growth(fresh)
             self._entries.update(fresh)
+
+    def _entry(self, name: str, content: Content, expires: float) -> _Entry:
+        if not self._compress:
+            return _Entry(content, expires, memory_of(name, content))
+        raw = zlib.compress(orjson.dumps(content), 6)
+        return _Entry(raw, expires, memory_of(name, None) + len(raw))
+
+    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+        """See `interface.TextStore`. The ids are those at the beginning."""
+        with self._lock:
+            ids = list(self._entries)
+        for start in range(0, len(ids), size):
+            page = ids[start : start + size]
+            found = zip(page, self.get_many(page), strict=True)
+            yield [(name, content) for name, content in found if content is not None]
 
     def delete(self, candidate_id: str) -> bool:
         with self._lock:
@@ -77,6 +95,13 @@ class MemoryTextStore:
         expired = [name for name, entry in self._entries.items() if entry.expires <= now]
         self._bytes -= sum(self._entries.pop(name).bytes for name in expired)
         return len(expired)
+
+
+def _content(entry: _Entry) -> Content:
+    if not isinstance(entry.content, bytes):
+        return entry.content
+    content: Content = orjson.loads(zlib.decompress(entry.content))
+    return content
 
 
 class MemorySlotStore:

@@ -21,9 +21,9 @@ from models.slots.codec import MODEL_KEY_BYTES, Slots, Usage
 from models.slots.codec import pack as pack_slots
 from models.slots.codec import unpack as unpack_slots
 from models.template import Content
-from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, pack
+from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, live_entries, pack
 
-TEXTS, SLOTS = b"fitscore:t:", b"fitscore:s:"
+TEXTS, SLOTS, KEPT = b"fitscore:t:", b"fitscore:s:", b"fitscore:k:"
 _SCAN_BATCH = 1000
 
 
@@ -48,7 +48,16 @@ def _store_errors() -> Iterator[None]:
 class RedisTextStore:
     """See `interface.TextStore`. `clock` gives seconds since the epoch. `usage` is the server's, at the last sweep."""
 
-    def __init__(self, client: redis.Redis, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        clock: Callable[[], float] = time.time,
+        *,
+        prefix: bytes = TEXTS,
+        compress: bool = False,
+    ) -> None:
+        self._prefix = prefix
+        self._compress = compress
         self._client = client
         self._clock = clock
         self._usage = Usage(0, 0)
@@ -60,7 +69,7 @@ class RedisTextStore:
 
     def get_many(self, ids: Sequence[str]) -> list[Content | None]:
         with _store_errors():
-            stored = _values(self._client, [_text_key(each) for each in ids])
+            stored = _values(self._client, [self._key(each) for each in ids])
         return self._reader.contents(ids, stored)
 
     def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
@@ -68,14 +77,30 @@ class RedisTextStore:
         expires = expires_ms(self._clock(), ttl_s)
         with _store_errors(), self._client.pipeline(transaction=True) as pipeline:
             for each, content in entries.items():
-                stored = pack(StoredRecord(each, content, expires))
-                pipeline.set(_text_key(each), stored, pxat=None if expires == NEVER else expires)
+                stored = pack(StoredRecord(each, content, expires), compress=self._compress)
+                pipeline.set(self._key(each), stored, pxat=None if expires == NEVER else expires)
             pipeline.execute()
 
     def delete(self, candidate_id: str) -> bool:
         with _store_errors():
-            stored = cast("bytes | None", self._client.getdel(_text_key(candidate_id)))
+            stored = cast("bytes | None", self._client.getdel(self._key(candidate_id)))
         return self._reader.is_live(self._reader.read(stored))
+
+    def _key(self, candidate_id: str) -> bytes:
+        return self._prefix + key_of(candidate_id).hex().encode()
+
+    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+        """See `interface.TextStore`. Redis may return an entry twice."""
+        place = 0
+        while True:
+            with _store_errors():
+                place, keys = cast(
+                    "tuple[int, list[bytes]]", self._client.scan(place, match=self._prefix + b"*", count=size)
+                )
+                stored = _values(self._client, keys)
+            yield live_entries(self._reader, stored)
+            if not place:
+                return
 
     def sweep(self) -> int:
         """Redis deletes expired entries itself. Only reads the usage, so that `usage` never waits for the network."""
@@ -134,10 +159,6 @@ class RedisSlotStore:
 
 def _values(client: redis.Redis, keys: list[bytes]) -> list[bytes | None]:
     return cast("list[bytes | None]", client.mget(keys)) if keys else []
-
-
-def _text_key(candidate_id: str) -> bytes:
-    return TEXTS + key_of(candidate_id).hex().encode()
 
 
 def _slots_key(key: bytes) -> bytes:

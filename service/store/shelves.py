@@ -6,12 +6,13 @@ need no such names: their keys contain the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.slots.codec import Usage
 from models.template import Content
 from service.store.interface import SlotStore, TextStore
+from service.store.kept_texts import KeptTexts
 
 MARK = "\0"
 """Begins every id that is not stored as it is. Names of products do not begin with it."""
@@ -24,6 +25,15 @@ def prefix_of(product: str, candidate_id: str) -> str:
     if product == DEFAULT:
         return MARK if candidate_id.startswith(MARK) else ""
     return f"{MARK}{product}{MARK}"
+
+
+def own_id(product: str, stored: str) -> str | None:
+    """The id that is stored as this, or None if it belongs to another product."""
+    if product == DEFAULT:
+        escaped = stored.removeprefix(MARK)
+        return escaped if escaped == stored or escaped.startswith(MARK) else None
+    prefix = f"{MARK}{product}{MARK}"
+    return stored[len(prefix) :] if stored.startswith(prefix) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,11 @@ class ProductTexts:
     def delete(self, candidate_id: str) -> bool:
         return self.back.delete(*self._stored([candidate_id]))
 
+    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+        for page in self.back.pages(size):
+            own = ((own_id(self.product, stored), content) for stored, content in page)
+            yield [(name, content) for name, content in own if name is not None]
+
     def sweep(self) -> int:
         return self.back.sweep()
 
@@ -61,7 +76,13 @@ class ProductTexts:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """What one product sees of the store."""
+    """What one product sees of the store.
+
+    `bulk` are the slots without the memory in front of them: reading or writing very many must not push out what
+    requests use. `kept` are the texts beside the slots, if they are kept.
+    """
 
     texts: TextStore
     slots: SlotStore
+    bulk: SlotStore
+    kept: KeptTexts | None = None

@@ -114,6 +114,15 @@ class GuardedTexts:
         with self._breakers.writing():
             return self._back.delete(candidate_id)
 
+    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+        pages = self._back.pages(size)
+        while True:
+            with self._breakers.reads.guard():
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
     def sweep(self) -> int:
         with self._breakers.writing():
             return self._back.sweep()

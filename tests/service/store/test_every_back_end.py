@@ -93,6 +93,8 @@ class AsADictionary(RuleBasedStateMachine):
     def holds_what_the_dictionary_holds(self) -> None:
         live = {name: content for name, (content, expires) in self._texts.items() if expires > self._clock.now}
         assert self._store.texts.get_many([*IDS, "never"]) == [*map(live.get, IDS), None]
+        pages = list(self._store.texts.pages(2))
+        assert dict(entry for page in pages for entry in page) == live
         keys = [content_key(model, text) for model in MODELS for text in TEXTS]
         for found, expected in zip(self._store.slots.get_many(keys), map(self._slots.get, keys), strict=True):
             assert (found is None) == (expected is None)
