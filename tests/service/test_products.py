@@ -122,7 +122,7 @@ def test_versions_and_rollouts_belong_to_one_product(running: Running, shelf: Pa
     assert [scored(running, name)["model"]["version"] for name in (JOBS, GOODS)] == ["2", "1"]
     assert scores(scored(running, JOBS)) == alone(shelf / JOBS / "v2")
     assert act(running, f"{GOODS}/2:activate").json() == {
-        "name": GOODS, "version": "2", "policy": "tiny-policy@1", "live": True, "rollout": None,
+        "name": GOODS, "version": "2", "policy": "tiny-policy@1", "live": True, "rollout": None, "fill": None,
     }  # fmt: skip
     assert act(running, f"{JOBS}/2:rollback").json()["version"] == "1"
     listed = running.client.get("/v1/models").json()["models"]
