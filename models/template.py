@@ -19,6 +19,9 @@ Fields = Mapping[str, FieldValue]
 Content = str | Fields
 """A member or a candidate: a text that is already rendered, or fields."""
 
+NO_NAME = ""
+"""The name of a value that is a text of its own: it is rendered without a name before it."""
+
 Layout = Literal["pair", "texts"]
 """Where the special tokens of a pair are.
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from models.errors import FieldError as UnreadableField
 from models.errors import StoreDown
-from models.template import Content
+from models.template import NO_NAME, Content
 from models.text import Pair, ReadText, TokenCounts, Window
 from service.batching.engine import Engine
 from service.batching.jobs import CostEstimate, Operation
@@ -165,7 +165,8 @@ def readings_of(
     unknown_fields: dict[int, Sequence[str]] = {}
     for place, content in enumerate(contents):
         if isinstance(content, dict) and not known.issuperset(content):
-            unknown_fields[place] = sorted(content.keys() - known)
+            if names := sorted(content.keys() - known - {NO_NAME}):
+                unknown_fields[place] = names
     own = member.content.keys() - template.member_names if isinstance(member.content, dict) else ()
     return Readings(member_counts, sorted(own), counts, unknown_fields, faults)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from models.template import Content, FieldValue
+from models.template import NO_NAME, Content, FieldValue
 from service.errors import FieldError, Invalid
 from service.http.compat.schemas import Document, RerankRequest
 from service.request import Item
@@ -53,8 +53,10 @@ def _content(document: Document, rank_fields: Sequence[str] | None) -> Content:
     if rank_fields is not None:
         if document.fields is not None:
             values = {**values, **document.fields}
-        values = {**values, "text": document.text}
-        return _read({name: values[name] for name in rank_fields if name in values}, "")
+        chosen = {name: values[name] for name in rank_fields if name in values}
+        if document.text is not None and "text" in rank_fields:
+            chosen[NO_NAME] = document.text
+        return _read(chosen, "")
     if media := sorted(MEDIA & values.keys()):
         raise _Refused(f"/{media[0]}", _MEDIA_FAULT)
     if document.text is not None:
