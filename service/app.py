@@ -26,6 +26,7 @@ from service.encoding.parts import EncodingParts
 from service.encoding.tokenization import TokenizerThread
 from service.http.answers.warnings import Code
 from service.http.api_keys import ApiKeys, parse_list, watch
+from service.http.compat.routes import router as compat_router
 from service.http.connection_limits import CUT_REASONS
 from service.http.context import AppContext
 from service.http.guard import METHODS, OPERATIONS, PROBES, RequestGuard
@@ -256,7 +257,8 @@ def _api(
             await asyncio.to_thread(close)
 
     app = Api(
-        routes=[*router.routes, *browsed],  # if they were included, each request would pass two more layers
+        # If routers were included, each request would pass two more layers.
+        routes=[*router.routes, *compat_router.routes, *browsed],
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it could record texts with an error
         title="Fitscore",
         summary="Scores candidate-member pairs for ranking.",

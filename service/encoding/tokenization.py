@@ -164,9 +164,10 @@ def readings_of(
     template, known = model.template, model.template.candidate_names
     unknown_fields: dict[int, Sequence[str]] = {}
     for place, content in enumerate(contents):
-        if isinstance(content, dict) and not known.issuperset(content):
-            if names := sorted(content.keys() - known - {NO_NAME}):
-                unknown_fields[place] = names
+        if not isinstance(content, dict) or known.issuperset(content):
+            continue
+        if names := sorted(content.keys() - known - {NO_NAME}):
+            unknown_fields[place] = names
     own = member.content.keys() - template.member_names if isinstance(member.content, dict) else ()
     return Readings(member_counts, sorted(own), counts, unknown_fields, faults)
 

@@ -29,12 +29,16 @@ from service.observability.requests import UNWATCHED, AnsweredRequest, parse_tra
 from service.observability.timings import Timings
 from service.settings import LimitSettings
 
-PROBES = frozenset({"/livez", "/readyz", "/startupz"})
+PROBES = frozenset({"/livez", "/readyz", "/startupz", "/health"})
 OPERATIONS = PROBES | {"/metrics"}
 OPEN = OPERATIONS | {"/openapi.json"}
-PATHS = {"/v1/rerank": "/rerank", "/v2/rerank": "/rerank"}
+PATHS = dict.fromkeys(
+    ("/v1/rerank", "/v2/rerank", "/voyage/v1/rerank", "/infinity/rerank", "/v1/reranking", "/v1/score", "/predict"),
+    "/rerank",
+)
+"""Further paths of the same route. So is `POST /`, whose GET is a page."""
 # Paths without parameters; a slash too many does not change them.
-PLAIN_PATHS = OPEN | PATHS.keys() | {"/score", "/rerank", "/candidates", "/candidates:progress", "/v1/models"}
+PLAIN_PATHS = OPEN | PATHS.keys() | {"/score", "/rerank", "/candidates", "/candidates:progress", "/v1/models", "/info"}
 SCOPES = {"/score": "score", "/rerank": "score", "/candidates": "candidates", "/v1/models": "admin"}
 SCORING = frozenset({"/score", "/rerank"})
 WITH_BODY = frozenset({("POST", "/score"), ("POST", "/rerank"), ("PUT", "/candidates")})
@@ -82,7 +86,7 @@ class RequestGuard:
         path = plain_path(scope["path"], PLAIN_PATHS)
         if path != scope["path"]:
             scope = {**scope, "path": path}
-        route = route_of(path)
+        route = "/rerank" if path == "/" and scope["method"] == "POST" else route_of(path)
         if self.gzip_min_bytes and accepts_gzip(headers.get(b"accept-encoding", b"")) and scope["method"] != "HEAD":
             send = CompressedSend(send, self.gzip_min_bytes).send
         exchange = _Exchange(request_id(headers), route, send, close=self.draining.is_set())

@@ -14,11 +14,29 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from service import errors
 from service.errors import Incomplete, Internal, Invalid, MethodNotAllowed, NotFound, Overloaded, ServiceError
 from service.http.answers.places import faults_of
-from service.http.compat.schemas import Document, RerankRequest
+from service.http.compat.schemas import (
+    Document,
+    PairScoreRequest,
+    PredictRequest,
+    RerankingRequest,
+    RerankRequest,
+    Sentences,
+    SimilarityRequest,
+)
 from service.http.context import NotedResponse, ResponseNote
-from service.http.schemas import Candidate, Member, Problem, PutCandidates, ScoreRequest, Share, StoredCandidate
+from service.http.schemas import (
+    MAX_DEADLINE_MS,
+    Candidate,
+    Member,
+    Problem,
+    PutCandidates,
+    ScoreRequest,
+    Share,
+    StoredCandidate,
+)
 from service.registry.loading import LiveModel
 
 PROBLEM_JSON = "application/problem+json"
@@ -82,7 +100,21 @@ async def _render(request: Request, error: Exception) -> Response:
 # Names of the contract, which a problem may repeat beside those of the model's template and heads.
 NAMES = frozenset(
     name
-    for contract in (ScoreRequest, Member, Candidate, RerankRequest, Document, PutCandidates, StoredCandidate, Share)
+    for contract in (
+        ScoreRequest,
+        Member,
+        Candidate,
+        PutCandidates,
+        StoredCandidate,
+        Share,
+        RerankRequest,
+        Document,
+        RerankingRequest,
+        PairScoreRequest,
+        PredictRequest,
+        SimilarityRequest,
+        Sentences,
+    )
     for name in contract.model_fields
 )
 
@@ -130,6 +162,26 @@ KEYS = {
 
 def _group(path: str) -> str:
     return next((tag for start, tag in TAGS.items() if path.startswith(start)), ANOTHER_API)
+
+
+# The errors of every operation that the guard protects, and of those with a body.
+GUARDED = (
+    errors.BadRequest, errors.Unauthorized, errors.Forbidden, errors.TooSlow, errors.TooLarge, errors.Misdirected,
+    errors.HeadersTooLarge, errors.Internal, errors.Crowded,
+)  # fmt: skip
+WITH_BODY = (errors.NotJson, errors.Invalid, *GUARDED)
+# The guard reads the header; the routes only document it.
+DEADLINE: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": DEADLINE_HEADER,
+            "in": "header",
+            "required": False,
+            "description": "Deadline in milliseconds from arrival. If the body has one too, the earlier one counts.",
+            "schema": {"type": "integer", "minimum": 1, "maximum": MAX_DEADLINE_MS},
+        }
+    ]
+}
 
 
 class Api(FastAPI):

@@ -16,6 +16,10 @@ class RequestLimits:
         self._settings = settings
 
     @property
+    def max_candidates(self) -> int:
+        return self._settings.max_candidates
+
+    @property
     def max_text_chars(self) -> int:
         return self._settings.max_text_chars
 

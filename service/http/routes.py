@@ -5,63 +5,30 @@ Scoring itself is behind `AppContext.score`; models, rollouts and the process ar
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from dataclasses import replace
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.types import Receive
 
 from models.bundle.manifest import Manifest
 from models.template import Content
 from service import errors
 from service.http import schemas
 from service.http.answers.score import score_answer
-from service.http.answers.warnings import Warnings, count_texts, warnings_of
-from service.http.compat.documents import items_of
-from service.http.compat.rerank import about_model, header_of, relocated, request_of, response_of, sentences_of
-from service.http.compat.schemas import RerankRequest, RerankResponse, TeiRank
-from service.http.context import AppContext, NotedResponse, RequestContext, ResponseNote
-from service.http.guard import ClientDisconnected
-from service.http.problems import DEADLINE_HEADER, problems
+from service.http.answers.serving import answered, contexts, scored
+from service.http.context import AppContext
+from service.http.problems import DEADLINE, GUARDED, WITH_BODY, problems
 from service.http.strict_json import StrictJsonRoute
 from service.products.filling import FillProgress
 from service.products.product import Product
 from service.registry.loading import LiveModel
 from service.request import Item, ScoringRequest
-from service.scoring.blending import ScoringResult
 
-JSON = "application/json"
-# The errors of every operation that the guard protects, and of those with a body.
-GUARDED = (
-    errors.BadRequest, errors.Unauthorized, errors.Forbidden, errors.TooSlow, errors.TooLarge, errors.Misdirected,
-    errors.HeadersTooLarge, errors.Internal, errors.Crowded,
-)  # fmt: skip
-WITH_BODY = (errors.NotJson, errors.Invalid, *GUARDED)
 SCORING = problems(
     errors.NotFound, errors.UnsupportedMedia, errors.QuotaSpent, errors.NotReady, errors.Overloaded, errors.NotRecorded,
     errors.DeadlinePassed, *WITH_BODY,
 )  # fmt: skip
-RERANKING = problems(
-    errors.UnsupportedMedia, errors.QuotaSpent, errors.NotReady, errors.Overloaded, errors.NotRecorded,
-    errors.DeadlinePassed, errors.TooMany, errors.Incomplete, *WITH_BODY,
-)  # fmt: skip
 ROLLING_OUT = problems(errors.NotFound, errors.Conflict, *WITH_BODY)
 NOT_YET: dict[int | str, dict[str, Any]] = {503: {"model": schemas.Probe, "description": "Not yet, or no longer"}}
-# The guard reads the header; the routes only document it.
-DEADLINE: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": DEADLINE_HEADER,
-            "in": "header",
-            "required": False,
-            "description": "Deadline in milliseconds from arrival. If the body has one too, the earlier one counts.",
-            "schema": {"type": "integer", "minimum": 1, "maximum": schemas.MAX_DEADLINE_MS},
-        }
-    ]
-}
 router = APIRouter(route_class=StrictJsonRoute)
 
 
@@ -76,15 +43,15 @@ Context = Annotated[AppContext, Depends(_app_context)]
 @router.post("/score", response_model=schemas.ScoreResponse, responses=SCORING, openapi_extra=DEADLINE)
 async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     """Score candidates for one member. The scores are in the order of the candidates."""
-    app, context = _contexts(request)
+    app, context = contexts(request)
     product = app.products.named(body.model)
     candidates = [Item(each.id, _content(each, place)) for place, each in enumerate(body.candidates)]
     member = Item(body.member.id or "", body.member.text if body.member.fields is None else body.member.fields)
     app.limits.check(candidates, "/candidates")
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
     scoring_request = ScoringRequest(member, candidates, body.blend, deadline, body.priority, strict=body.strict)
-    result, warnings = await _score(scoring_request, request.receive, product, app, context)
-    return _response(score_answer(candidates, result, warnings), result, context, app)
+    result, warnings = await scored(scoring_request, request.receive, product, app, context)
+    return answered(score_answer(candidates, result, warnings), result, context, app)
 
 
 def _content(candidate: schemas.Candidate, place: int) -> Content | None:
@@ -96,76 +63,6 @@ def _content(candidate: schemas.Candidate, place: int) -> Content | None:
         fault = errors.FieldError(f"/candidates/{place}", "has fields and a text; give one of them")
         raise errors.Invalid(errors=[fault])
     return candidate.fields
-
-
-RERANK_ANSWER = RerankResponse | list[TeiRank]
-
-
-@router.post("/rerank", response_model=RERANK_ANSWER, responses=RERANKING, openapi_extra=DEADLINE)
-@router.post("/v1/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
-@router.post("/v2/rerank", response_model=RERANK_ANSWER, include_in_schema=False)
-async def rerank(request: Request, body: RerankRequest) -> Response:
-    """Rank documents for a query, in the shape of Cohere and Jina (`documents`) or of TEI (`texts`).
-
-    The scores are the model's default blend. Each document is scored, or the answer is 503: a retry after
-    `Retry-After` finds the rest encoded. Options that have no effect are named in `meta.warnings`, and texts that are
-    cut; TEI's shape has the header X-Fitscore-Warnings instead.
-    """
-    app, context = _contexts(request)
-    candidates = items_of(body)
-    app.limits.check(candidates, "/texts" if body.documents is None else "/documents")
-    deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
-    try:
-        scoring_request = request_of(body, candidates, deadline)
-        product = app.products.named_or_default(body.model)
-        result, warnings = await _score(scoring_request, request.receive, product, app, context)
-    except errors.Invalid as error:
-        raise relocated(error, body) from None
-    sentences = sentences_of(body, result, warnings)
-    if len(app.products.names) > 1:
-        sentences += about_model(body.model, result)
-    response = _response(response_of(body, result, sentences, context.id), result, context, app)
-    response.headers.update(header_of(sentences) if body.documents is None else {})
-    return response
-
-
-def _contexts(request: Request) -> tuple[AppContext, RequestContext]:  # a dependency of FastAPI would cost time
-    return request.app.state.context, request.state.context
-
-
-async def _score(
-    request: ScoringRequest, receive: Receive, product: Product, app: AppContext, context: RequestContext
-) -> tuple[ScoringResult, Warnings]:
-    """Score. Raises ClientDisconnected, and cancels the work, if the client disconnects."""
-    request = replace(request, id=context.id, caller=context.caller.name)
-    context.timings.lap("parse")
-    scoring = asyncio.ensure_future(product.score(request, context.timings))
-    disconnect = asyncio.ensure_future(receive())
-    try:
-        await asyncio.wait((scoring, disconnect), return_when=asyncio.FIRST_COMPLETED)
-        if not scoring.done():
-            raise ClientDisconnected
-        result = scoring.result()
-    finally:
-        disconnect.cancel()
-        scoring.cancel()
-    warnings = warnings_of(result.readings, request.member, request.candidates, app.limits.max_text_chars)
-    count_texts(app.metrics, result.readings, warnings)
-    return result, warnings
-
-
-def _response(body: object, result: ScoringResult, context: RequestContext, app: AppContext) -> Response:
-    raw = orjson.dumps(body)
-    context.timings.lap("answer")
-    response = NotedResponse(raw, media_type=JSON, headers={"Server-Timing": context.timings.header()})
-    app.metrics.scored(Counter[str](result.statuses), context.timings.stages)
-    app.head_scores.add(result)
-    response.note = ResponseNote(
-        partial=result.degraded,
-        model=f"{result.model.name}@{result.model.version}",
-        num_pairs=len(result.statuses),
-    )
-    return response
 
 
 @router.put(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from service.http.guard import PATHS
 from tests.platform.helm import ROOT
 from tests.platform.programs import answers, free_ports
 from tests.support.bundles import write_tiny_bundle
@@ -159,12 +160,25 @@ def test_the_proxy_takes_its_configuration_and_not_a_spoilt_one(name: str, tmp_p
         assert (done.returncode == 0) == (wrong is None), done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", ["/score", "/rerank", "/v1/rerank", "/v2/rerank"])
+RERANK: dict[str, object] = {"query": "data engineer", "documents": ["python"]}
+BODIES: dict[str, dict[str, object]] = {
+    "/score": {"member": MEMBER, "candidates": CANDIDATES},
+    "/v1/reranking": {"query": "data engineer", "input": ["python"]},
+    "/v1/score": {"text_1": "data engineer", "text_2": "python"},
+    "/predict": {"inputs": ["data engineer", "python"]},
+    "/": {"inputs": {"source_sentence": "data engineer", "sentences": ["python"]}},
+}
+
+
+@pytest.mark.parametrize("path", ["/score", "/rerank", "/", *PATHS])
 def test_callers_are_served(path: str, proxy: Proxy) -> None:
-    body: dict[str, object] = {"query": "data engineer", "documents": ["python"]}
-    if path == "/score":
-        body = {"member": MEMBER, "candidates": CANDIDATES}
-    assert proxy.ask("POST", path, body).status == 200
+    assert proxy.ask("POST", path, BODIES.get(path, RERANK)).status == 200
+
+
+def test_tei_clients_read_the_description_of_the_model(proxy: Proxy) -> None:
+    assert proxy.ask("GET", "/info").status == 200
+    assert proxy.ask("POST", "/info", {}).status in (403, 404, 405)
+    assert proxy.ask("GET", "/").status in (403, 404, 405)
 
 
 def test_candidates_are_stored_and_deleted(proxy: Proxy) -> None:

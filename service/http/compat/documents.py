@@ -1,6 +1,7 @@
 """Documents of a rerank request -> candidates: what is read of each, and what is refused.
 
-Raises Invalid with pointers into the caller's body; a fault never repeats a name or a value that the caller chose.
+Raises Invalid with the pointers of `POST /score`, which the shapes translate. A fault never repeats a name or a value
+that the caller chose.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def items_of(body: RerankRequest) -> list[Item]:
         try:
             content = document if isinstance(document, str) else _content(document, body.rank_fields)
         except _Refused as refused:
-            faults.append(FieldError(f"/documents/{index}{refused.below}", refused.fault))
+            faults.append(FieldError(f"/candidates/{index}{refused.below}", refused.fault))
         else:
             items.append(Item(str(index), content))
     if faults:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from models.text import Window
 from service.errors import Invalid
@@ -36,52 +36,47 @@ def request_of(body: RerankRequest, candidates: Sequence[Item], deadline: float)
     )
 
 
-def relocated(error: Invalid, body: RerankRequest) -> Invalid:
-    """The error with pointers into this body instead of that of `POST /score`."""
-    documents = "/texts" if body.documents is None else "/documents"
-    places = {"/member": "/query", "/candidates": documents}
+def relocated(error: Invalid, places: Mapping[str, str]) -> Invalid:
+    """The error with pointers into another body: `places` are its members, by those of `POST /score`."""
     faults = []
     for fault in error.errors:
         first, *rest = fault.place.removeprefix("/").split("/")
         below = "".join(f"/{part}" for part in rest)
-        faults.append(replace(fault, place=places.get(f"/{first}", f"/{first}") + below))
+        faults.append(replace(fault, place=places.get(first, f"/{first}") + below))
     return Invalid(errors=faults)
 
 
-def response_of(body: RerankRequest, result: ScoringResult, warnings: Sequence[str], request_id: str) -> object:
-    """The response in the shape of the request: best first, equal scores in the order of the request."""
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A scored rerank request, from which every shape is made.
+
+    `scores` in the order of the documents, 0 or the least log odds without a score; `order` are their indexes, best
+    first, equal scores in the order of the request, as many as were asked for.
+    """
+
+    body: RerankRequest
+    id: str
+    model: str
+    scores: Sequence[float]
+    order: Sequence[int]
+    tokens: int
+    warnings: Sequence[str]
+
+
+def ranking_of(body: RerankRequest, result: ScoringResult, warnings: Sequence[str], request_id: str) -> Ranking:
     scores = [0.0 if math.isnan(score) else score for score in result.scores.tolist()]
     unscored = [status is not ItemStatus.scored for status in result.statuses]
     order = sorted(range(len(scores)), key=lambda index: (unscored[index], -scores[index], index))
-    best = [(index, log_odds(scores[index]) if body.raw_scores else scores[index]) for index in order]
-    best = best[: body.top_n or body.top_k]
-    if body.texts is not None:
-        return [_tei_rank(body, body.texts, index, score) for index, score in best]
     counts = (result.readings.member, *result.readings.candidates.values())
-    response: dict[str, object] = {
-        "id": request_id,
-        "model": f"{result.model.name}-v{result.model.version}",
-        "results": [_result(body, index, score) for index, score in best],
-        "usage": {"total_tokens": sum(each.read for each in counts)},
-    }
-    return {**response, "meta": {"warnings": list(warnings)}} if warnings else response
-
-
-def _tei_rank(body: RerankRequest, texts: Sequence[str], index: int, score: float) -> dict[str, object]:
-    rank: dict[str, object] = {"index": index, "score": score}
-    return {**rank, "text": texts[index]} if body.return_text else rank
-
-
-def _result(body: RerankRequest, index: int, score: float) -> dict[str, object]:
-    result: dict[str, object] = {"index": index, "relevance_score": score}
-    if body.return_documents and body.documents is not None:
-        document = body.documents[index]
-        result["document"] = {"text": document} if isinstance(document, str) else _echo(document)
-    return result
-
-
-def _echo(document: Document) -> dict[str, object]:
-    return {"text": document.text} if document.text is not None else document.model_dump(exclude_unset=True)
+    return Ranking(
+        body=body,
+        id=request_id,
+        model=f"{result.model.name}-v{result.model.version}",
+        scores=list(map(log_odds, scores)) if body.raw_scores else scores,
+        order=order[: body.top_n or body.top_k],
+        tokens=sum(each.read for each in counts),
+        warnings=warnings,
+    )
 
 
 def log_odds(probability: float) -> float:

@@ -116,3 +116,58 @@ class TeiRank(Strict):
     index: int
     score: float
     text: str | None = None
+
+
+class RerankingRequest(BaseModel):
+    """Mixedbread's request."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    query: Annotated[str, StringConstraints(min_length=1)]
+    input: Annotated[list[str | Document], Field(min_length=1)]
+    top_k: Count | None = None
+    rank_fields: Annotated[list[StrictStr], Field(min_length=1)] | None = None
+    return_input: StrictBool | None = None
+    model: str | None = None
+
+
+class PairScoreRequest(BaseModel):
+    """vLLM's request: one text, and one or several to score with it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    text_1: Annotated[str, StringConstraints(min_length=1)] | Annotated[list[str], Field(min_length=1, max_length=1)]
+    text_2: str | Annotated[list[str], Field(min_length=1)]
+    model: str | None = None
+
+
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class PredictRequest(BaseModel):
+    """TEI's request of a cross-encoder: one pair of texts, or several with the same first text."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    inputs: Pair | Annotated[list[Pair], Field(min_length=1)]
+    raw_scores: StrictBool | None = None
+    truncate: StrictBool | None = None
+    truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
+
+
+class Sentences(BaseModel):
+    """What the Hub's client sends as `inputs`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    source_sentence: Annotated[str, StringConstraints(min_length=1)]
+    sentences: Annotated[list[str], Field(min_length=1)]
+
+
+class SimilarityRequest(BaseModel):
+    """The request of the Hub's client for sentence similarity."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    inputs: Sentences
+    parameters: dict[str, Any] | None = None
