@@ -24,6 +24,7 @@ from training.evaluation.decision.lines import Line, View, line
 from training.evaluation.decision.scoring import Scored, score_set
 from training.evaluation.systems.baselines import bm25, chance
 from training.evaluation.systems.interface import Cost, System
+from training.evaluation.systems.stored import Stated
 from training.files import write_json
 from training.metrics.bootstrap import Interval
 from training.policy.markdown import table
@@ -103,8 +104,9 @@ def measure(recipe: Recipe, data: SourceFiles, plan: PromptingPlan, out: Path) -
 
 
 def _products(recipe: Recipe, policy: Policy, data: SourceFiles, plan: PromptingPlan, out: Path) -> PromptingReport:
+    agreed, _ = with_people(human_judged(data, policy), policy)
     human = human_judged(data, policy, plan.lists)
-    agreed, judge = with_people(human, policy)
+    _, judge = with_people(human, policy)
     rows = (*_rows(recipe, human.lists, plan, out), _row(human.lists, judge))
     return _report(recipe, policy, plan, rows, with_people=(agreed,))
 
@@ -147,22 +149,22 @@ def _prompted_row(
     prompted = PromptedScores(lambda: model.read, PROMPTS[recipe.name], recipe.text.template, method, kept)
     scores = prompted.score(measured.lists)[OVERALL]
     tokens, pace = prompted.cost(measured.lists)
-    _write_scores(out / f"scores-{method}.parquet", measured, scores)
     by_list = np.split(scores, np.cumsum([len(each.candidates) for each in measured.lists])[:-1])
     cost = Cost(tokens_per_pair=tokens, dollars_per_million_pairs=tokens * plan.dollars_per_million_tokens)
+    _write_scores(out / f"scores-{method}.parquet", measured, scores, cost)
     name = f"{plan.model.name}, {method}"
     return _row(measured, Scored(name, "prompted", 1, False, {OVERALL: [each[None] for each in by_list]}, cost, pace))
 
 
-def _write_scores(path: Path, measured: MeasuredSet, scores: np.ndarray) -> None:
-    """Scores under the held-out set's own names and places, in [0, 1] by rank: a likelihood is no probability."""
+def _write_scores(path: Path, measured: MeasuredSet, scores: np.ndarray, cost: Cost) -> None:
+    """Scores under the held-out set's own names and places, and beside them that they are no probabilities."""
     keys = [
         (one.list_id, place) for one, places in zip(measured.lists, measured.places, strict=True) for place in places
     ]
     frame = pl.DataFrame(keys, schema={"list_id": pl.String, "place": pl.Int64}, orient="row")
-    frame = frame.with_columns(pl.Series("score", scores))
-    rank = (pl.col("score").rank("average").over("list_id") - 0.5) / pl.len().over("list_id")
-    frame.with_columns(rank.alias(OVERALL)).drop("score").write_parquet(path)
+    frame.with_columns(pl.Series(OVERALL, scores)).write_parquet(path)
+    stated = Stated(False, cost.tokens_per_pair, cost.dollars_per_million_pairs)
+    write_json(path.with_suffix(".json"), dataclasses.asdict(stated))
 
 
 def _row(measured: MeasuredSet, scored: Scored) -> Row:

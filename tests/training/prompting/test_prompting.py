@@ -177,7 +177,13 @@ def test_the_command_writes_figures_and_scores_that_the_report_reads(
     assert "| role | 826 |" in capsys.readouterr().out
     scores = pl.read_parquet(out / "scores-likelihood.parquet")
     assert scores["list_id"][0].startswith("judged/")
-    stored_system(out / "scores-likelihood.parquet", "prompted", "prompted")
+    system = stored_system(out / "scores-likelihood.parquet", "prompted", "prompted")
+    assert not system.is_calibrated
+    assert system.cost.tokens_per_pair == prompted["tokens_per_pair"]
+    beside = out / "scores-likelihood.json"
+    beside.write_text('{"calibrated": false}')
+    with pytest.raises(DataError, match=r"scores-likelihood\.json: must be an object with is_calibrated"):
+        stored_system(out / "scores-likelihood.parquet", "prompted", "prompted")
 
 
 def test_the_command_names_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

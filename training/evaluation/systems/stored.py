@@ -2,11 +2,14 @@
 
 One Parquet file: list_id str | place i64 (of the candidate in its list, from 0) | overall f64 | DIMENSION f64 ...
 Null: no answer. Lists that the file does not name have no score. `training.evaluation.systems` writes such files too.
+A JSON file of the same name may say what the scores are: {"is_calibrated": false, "tokens_per_pair": 180.0,
+"dollars_per_million_pairs": 18.0}, each of them optional.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +18,39 @@ import polars as pl
 from training.data.lists import FieldList
 from training.data.tables import DataError, check_columns, empty, read_table
 from training.evaluation.systems.interface import Cost, HeadScores, Kind, System
+from training.files import read_json
 from training.policy.policy import OVERALL
 
 KEYS = ("list_id", "place")
 
 
-def stored_system(path: Path, name: str, kind: Kind, *, seed: int = 0, is_calibrated: bool = True) -> System:
-    """Raises DataError with file, row and column for a table that is not as above."""
-    table = read_table(path)
+@dataclass(frozen=True)
+class Stated:
+    """How a file of scores describes itself, in the JSON file beside it."""
+
+    is_calibrated: bool = True
+    tokens_per_pair: float | None = None
+    dollars_per_million_pairs: float | None = None
+
+
+def read_stated(path: Path) -> Stated:
+    """Of the scores in `path`. Raises DataError for a file that says anything else."""
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        return Stated()
+    try:
+        return Stated(**read_json(beside))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{beside}: must be an object with {', '.join(vars(Stated()))} at most") from error
+
+
+def stored_system(path: Path, name: str, kind: Kind, *, seed: int = 0, is_calibrated: bool | None = None) -> System:
+    """Raises DataError with file, row and column for a table that is not as above.
+
+    `is_calibrated` None: as the JSON file beside says.
+    """
+    table, stated = read_table(path), read_stated(path)
+    is_calibrated = stated.is_calibrated if is_calibrated is None else is_calibrated
     problems = {"list_id": empty("list_id"), "place": (pl.col("place").is_null(), "empty")}
     heads = [column for column in table.columns if column not in KEYS]
     if OVERALL not in heads:
@@ -43,7 +71,8 @@ def stored_system(path: Path, name: str, kind: Kind, *, seed: int = 0, is_calibr
         columns = np.array(found, dtype=np.float64).reshape(-1, len(heads)).T
         return dict(zip(heads, columns, strict=True))
 
-    return System(name, kind, score, seed, is_calibrated=is_calibrated, cost=Cost())
+    cost = Cost(None, stated.tokens_per_pair, stated.dollars_per_million_pairs)
+    return System(name, kind, score, seed, is_calibrated=is_calibrated, cost=cost)
 
 
 def write_scores(path: Path, lists: Sequence[FieldList], scores: HeadScores) -> None:
