@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from models.bundle.signature import BadSigner, TrustedSigner
+from service.admission.body_costs import BodyCosts
 from service.admission.early_rejection import EarlyRejection
 from service.admission.fair_share import FairShares
 from service.batching.deadline_queue import DeadlineQueue
@@ -162,6 +163,7 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
         engine=engine,
         tokenizer=TokenizerThread(engine),
         shares=FairShares(),
+        costs=BodyCosts(),
         load=load or functools.partial(load_model, settings=model, caps=caps, signer=_signer(model)),
         try_out=try_out if model.trial_s else lambda _: None,
         audit=_audit(settings.audit, metrics),

@@ -70,6 +70,7 @@ class ScoringRequest:
     priority_penalty_s: float = 0.0
     id: str = ""
     caller: str = ""
+    body_bytes: int = 0
     window: Window = USUAL_WINDOW
     whole: bool = False
     strict: bool = False

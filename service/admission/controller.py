@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from service.admission.body_costs import BodyCosts
 from service.admission.fair_share import FairShares, Share
 from service.batching.jobs import CostEstimate
 from service.errors import DeadlinePassed, Overloaded
@@ -37,7 +38,9 @@ class Admission:
         backlog_seconds: Callable[[], float],
         event_loop: RuntimeProbe,
         share: Share | None = None,
+        costs: BodyCosts | None = None,
     ) -> None:
+        self.costs = costs or BodyCosts()
         self.share = share or FairShares().of("")
         self._max_backlog_s = max_backlog_s
         self._backlog_seconds = backlog_seconds
@@ -47,16 +50,20 @@ class Admission:
         """Raise DeadlinePassed or Overloaded unless the request can finish in time."""
         if request.deadline <= now:
             raise DeadlinePassed
+        self.costs.note(request.body_bytes, estimate.work_s, now)
         allowed_s = self.allowed_s(request.priority, request.deadline - now)
         self._check_wait(allowed_s, estimate)
         excess_s = self.share.excess_s(estimate.work_s, allowed_s, now)
         if excess_s:
             raise Overloaded(retry_after_s=excess_s, allowed_s=allowed_s)
 
-    def check_unread(self, priority: Priority, deadline_s: float) -> float:
-        """Raise Overloaded if the wait alone is too long for a request; returns its `allowed_s`."""
+    def check_unread(self, priority: Priority, deadline_s: float, cost_s: float = 0.0) -> float:
+        """Raise Overloaded if the wait is too long for a request that may cost this much; returns its `allowed_s`.
+
+        A request that could not finish even without a wait passes: only its own estimate decides that.
+        """
         allowed_s = self.allowed_s(priority, deadline_s)
-        self._check_wait(allowed_s, NO_COST)
+        self._check_wait(allowed_s, CostEstimate(0.0, 0.0, cost_s) if cost_s <= allowed_s else NO_COST)
         return allowed_s
 
     def allowed_s(self, priority: Priority, deadline_s: float) -> float:

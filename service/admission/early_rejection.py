@@ -63,8 +63,12 @@ class EarlyRejection:
         self._admission.check_unread(Priority.critical, deadline_s)
 
     def before_parsing(self, deadline_s: float, body: bytes) -> None:
-        """Raise Overloaded if the backlog is too long for this request, or one that needs no more was just rejected."""
-        allowed_s = self._admission.check_unread(priority_in(body), deadline_s)
+        """Raise Overloaded if the backlog is too long for this request, or one that needs no more was just rejected.
+
+        Its cost is what requests with a body of its length have cost.
+        """
+        cost_s = self._admission.costs.of(len(body), self._clock())
+        allowed_s = self._admission.check_unread(priority_in(body), deadline_s, cost_s)
         claim = self.claim(allowed_s, body)
         left_s = self._until.get(claim.product, -math.inf) - self._clock()
         if left_s > 0 and claim.needs_no_less_than(self._rejected[claim.product]):

@@ -40,6 +40,7 @@ class RequestContext:
     id: str
     caller: Caller
     deadline_ms: int | None = None
+    body_bytes: int = 0
     arrived: float = field(default_factory=time.monotonic)
     timings: Timings = field(default_factory=Timings)
 

@@ -129,7 +129,7 @@ class RequestGuard:
         if route in SCORING:
             self.early_rejection.before_parsing(latest_s, body)
         exchange.timings.lap("read")
-        context = RequestContext(exchange.id, caller, deadline_ms, exchange.arrived, exchange.timings)
+        context = RequestContext(exchange.id, caller, deadline_ms, len(body), exchange.arrived, exchange.timings)
         scope["state"] = {**scope.get("state", {}), "context": context}
         unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

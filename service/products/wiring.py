@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.admission.body_costs import BodyCosts
 from service.admission.controller import Admission
 from service.admission.fair_share import FairShares
 from service.admission.quotas import Quotas
@@ -45,6 +46,7 @@ class SharedParts:
     engine: Engine
     tokenizer: TokenizerThread
     shares: FairShares
+    costs: BodyCosts
     load: Load
     try_out: TryOut
     audit: AuditLog | None
@@ -75,7 +77,7 @@ def _product(
 ) -> Product:
     settings, engine, current = shared.settings, shared.engine, CurrentModel()
     max_backlog_s, event_loop = settings.limits.max_backlog_s, shared.metrics.runtime
-    admission = Admission(max_backlog_s, engine.backlog_seconds, event_loop, shared.shares.of(name))
+    admission = Admission(max_backlog_s, engine.backlog_seconds, event_loop, shared.shares.of(name), shared.costs)
     encoding = _encoding(shared, shelf, num_products)
     router = RolloutRouter(ScoringPipeline(current, admission, encoding, engine), current, settings.rollout)
     models = ModelRegistry(current, engine, bundle=bundle, load=shared.load, try_out=shared.try_out, loading=loading)

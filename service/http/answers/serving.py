@@ -28,7 +28,7 @@ async def scored(
     request: ScoringRequest, receive: Receive, product: Product, app: AppContext, context: RequestContext
 ) -> tuple[ScoringResult, Warnings]:
     """Score. Raises ClientDisconnected, and cancels the work, if the client disconnects."""
-    request = replace(request, id=context.id, caller=context.caller.name)
+    request = replace(request, id=context.id, caller=context.caller.name, body_bytes=context.body_bytes)
     context.timings.lap("parse")
     scoring = asyncio.ensure_future(product.score(request, context.timings))
     disconnect = asyncio.ensure_future(receive())
