@@ -147,14 +147,25 @@ def graded_field_list(
     return FieldList(list_id, source, split, member, [fields for fields, _ in graded], gains)
 
 
+def void_of(policy: Policy, grades: Iterable[Answers]) -> frozenset[str]:
+    """Dimensions that a judged pair has no answer to at all, not even null: their section has changed since."""
+    return frozenset(name for each in grades for name in policy.dimension_names if name not in each)
+
+
 def teaching_list(
-    policy: Policy, list_id: str, source: str, split: Split, member: Fields, graded: Sequence[tuple[Fields, Answers]]
+    policy: Policy,
+    list_id: str,
+    source: str,
+    split: Split,
+    member: Fields,
+    graded: Sequence[tuple[Fields, Answers]],
+    void: Collection[str] = (),
 ) -> FieldList:
     """What a policy teacher learns: relevance and each dimension, and whether a dimension could be answered: 1 or 0.
 
     Relevance is the overall grade. A dimension that was not asked has neither label.
     """
-    one = graded_field_list(policy, list_id, source, split, member, graded)
+    one = graded_field_list(policy, list_id, source, split, member, graded, void)
     labels = {RELEVANCE: one.labels[OVERALL]}
     for name in policy.dimension_names:
         labels[name] = one.labels[name]
@@ -168,7 +179,8 @@ def job_lists(document: Path, folder: Path, _: SourceFiles) -> Iterator[FieldLis
     policy = read_policy(document)
     for one in judged_jobs(policy, folder):
         graded = [(pair.fields, pair.grades) for pair in one.pairs]
-        yield teaching_list(policy, f"judged/{one.list_id}", JUDGED, one.split, one.member, graded)
+        void = void_of(policy, (grades for _, grades in graded))
+        yield teaching_list(policy, f"judged/{one.list_id}", JUDGED, one.split, one.member, graded, void)
 
 
 def job_second_opinions(document: Path, folder: Path, _: SourceFiles) -> Iterator[FieldList]:
@@ -178,7 +190,8 @@ def job_second_opinions(document: Path, folder: Path, _: SourceFiles) -> Iterato
     for one in judged_jobs(policy, folder):
         graded = [(p.fields, second[key]) for p in one.pairs if (key := (one.list_id, p.candidate_id)) in second]
         if graded:
-            yield teaching_list(policy, f"second/{one.list_id}", JUDGED, one.split, one.member, graded)
+            void = void_of(policy, (grades for _, grades in graded))
+            yield teaching_list(policy, f"second/{one.list_id}", JUDGED, one.split, one.member, graded, void)
 
 
 def product_lists(document: Path, folder: Path, data: SourceFiles) -> Iterator[FieldList]:
@@ -186,7 +199,8 @@ def product_lists(document: Path, folder: Path, data: SourceFiles) -> Iterator[F
     policy = read_policy(document)
     for one in judged_products(data.path(CATALOGUE), policy, folder):
         graded = [(pair.fields, pair.grades) for pair in one.pairs]
-        yield teaching_list(policy, f"judged/{one.list_id}", JUDGED, one.split, one.member, graded)
+        void = void_of(policy, (grades for _, grades in graded))
+        yield teaching_list(policy, f"judged/{one.list_id}", JUDGED, one.split, one.member, graded, void)
 
 
 def constructed_job_lists(

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from models.template import Fields
+from training.data.source_files import SourceFiles
 from training.data.tables import DataError
 from training.policy.parser import parse_policy, read_policy
 from training.policy.policy import Policy, PolicyMismatch
@@ -17,6 +18,7 @@ from training.sources.judged import (
     Answers,
     JudgedList,
     graded_field_list,
+    job_lists,
     judged_jobs,
     judged_products,
     occupation_splits,
@@ -155,6 +157,17 @@ class TestJobs:
         foreign = write_set(tmp_path, grades=answers(policy=[*own[:3], "products-policy:kind#123"]))
         with pytest.raises(PolicyMismatch, match=r"grades\.parquet: row 3, column 'policy': the grade of 'role' was"):
             judged_jobs(policy, foreign)
+
+    def test_a_changed_section_leaves_no_overall_grade_and_a_changed_rule_makes_new_ones(self, tmp_path: Path) -> None:
+        text = (POLICIES / "jobs.md").read_text(encoding="utf-8")
+        document = tmp_path / "jobs.md"
+        for edit, is_known in (("| role | 0 | 0 |", True), ("what is done all day", False)):
+            document.write_text(text.replace(edit, edit.replace("0 | 0", "0 | 1").replace("all day", "daily")))
+            one = next(iter(job_lists(document, DATASETS / "judged_jobs", SourceFiles(tmp_path))))
+            assert all((gain is not None) == is_known for gain in one.labels["relevance"])
+            assert all((gain is not None) == is_known for gain in one.labels["role"])
+            assert all(gain is not None for gain in one.labels["skills"])
+            assert set(one.labels["role_answerable"]) == ({1.0} if is_known else {None})
 
     def test_no_overall_grade_follows_while_a_dimension_is_void(self, policy: Policy) -> None:
         one = graded_field_list(policy, "m1", "judged", "train", {}, [({}, {"role": 3})], void={"skills"})

@@ -17,6 +17,7 @@ from training.sources.judged import (
     judged_jobs,
     judged_products,
     second_opinions,
+    void_of,
 )
 from training.sources.minimal_pairs import minimal_job_pairs
 
@@ -99,7 +100,8 @@ def judged_products_set(products: Path, policy: Policy, split: Split) -> HeldOut
 def field_list(policy: Policy, each: JudgedList, source: str) -> FieldList:
     """A judged list with gains of all dimensions and of the overall grade."""
     graded = [(pair.fields, pair.grades) for pair in each.pairs]
-    return graded_field_list(policy, f"{source}/{each.list_id}", source, each.split, each.member, graded)
+    void = void_of(policy, (grades for _, grades in graded))
+    return graded_field_list(policy, f"{source}/{each.list_id}", source, each.split, each.member, graded, void)
 
 
 def minimal_pairs_set(policy: Policy, path: Path = DATASETS / "minimal_pairs_jobs.jsonl") -> HeldOutSet:
