@@ -21,7 +21,6 @@ from service.store.interface import DurableSlotStore, SlotStore, TextStore
 from service.store.kept_texts import KeptTexts
 from service.store.lmdb_store import LmdbTextStore
 from service.store.memory_store import MemorySlotStore, MemoryTextStore
-from service.store.redis_store import KEPT, RedisSlotStore, RedisTextStore, connect
 from service.store.shelves import DEFAULT, ProductTexts, Shelf
 from service.store.tiering import Breakers, GuardedTexts, TieredSlots
 
@@ -140,6 +139,8 @@ def open_store(
         kept = LmdbTextStore(Path(folder) / "kept", keep, clock, compress=True) if keep else None
         slots = SlotFile(Path(folder) / IN_STORE, settings.slots_file_bytes)
         return Store(texts, memory, slots, products=products, kept=kept)
+    from service.store.redis_store import KEPT, RedisSlotStore, RedisTextStore, connect  # a tenth of the start
+
     client = connect(settings.url, REDIS_TIMEOUT_S)
     kept = RedisTextStore(client, clock, prefix=KEPT, compress=True) if keep else None
     return Store(RedisTextStore(client, clock), memory, RedisSlotStore(client), products=products, kept=kept)
