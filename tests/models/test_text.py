@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import BertProcessing
 
 from models.template import FieldFormat, Template, collapsed
-from models.text import Pair, TextEncoder
+from models.text import Pair, TextEncoder, TokenCounts, Window
 from tests.support.bundles import tokenizer_json
 
 TEMPLATE = Template(
@@ -95,6 +95,37 @@ def test_each_side_alone_equals_the_tokenizers_own_encoding(text: str) -> None:
     expected = _library().encode(text).ids
     assert encoder.member(text).tolist() == expected
     assert encoder.candidates([text])[0].tolist() == expected
+
+
+def test_a_text_says_what_is_read_cut_and_unknown(encoder: TextEncoder) -> None:
+    def counts(text: str) -> tuple[int, int, int]:
+        own = encoder.read_candidates([text])[0].counts
+        return own.read, own.cut, own.unknown
+
+    assert [counts("chef"), counts("chef " * 9), counts("chef 无"), counts("\u200b"), counts("")] == [
+        (1, 0, 0), (6, 3, 0), (2, 0, 1), (0, 0, 0), (0, 0, 0),
+    ]  # fmt: skip
+    assert not encoder.read_candidates(["无 无"])[0].counts.readable
+    assert encoder.read_member("chef " * 9).counts == TokenCounts(8, 1, 0)
+
+
+@given(text=TEXTS, most=st.one_of(st.none(), st.integers(1, 9)), from_end=st.booleans())
+def test_a_window_is_a_part_of_the_tokens_at_one_end(text: str, most: int | None, from_end: bool) -> None:
+    encoder, whole = TextEncoder(tokenizer_json(), 8, 6), TextEncoder(tokenizer_json(), 8, 1000)
+    every = whole.candidates([text])[0][1:-1].tolist()
+    room = min(6, most or 6)
+    read = encoder.read_candidates([text], Window(most, from_end))[0]
+    assert read.ids[1:-1].tolist() == (every[-room:] if from_end else every[:room])
+    assert (read.counts.read, read.counts.cut) == (len(every[:room]), len(every[room:]))
+    effective = encoder.effective(Window(most, from_end))
+    assert encoder.read_candidates([text], effective)[0].ids.tolist() == read.ids.tolist()
+
+
+def test_equal_readings_have_equal_tags_and_others_do_not(encoder: TextEncoder) -> None:
+    windows = [Window(), Window(5), Window(4), Window(None, True), Window(5, True)]
+    assert len({window.tag for window in windows}) == len(windows)
+    assert {encoder.effective(Window(most)).tag for most in (None, 6, 7, 10**30)} == {b""}
+    assert all(len(window.tag) <= 16 for window in windows)  # what a hash can be personalised with
 
 
 def test_text_that_is_not_unicode_is_a_value_error(encoder: TextEncoder) -> None:

@@ -259,6 +259,20 @@ def test_replay_reproduces_the_service_scores_bit_for_bit(
     assert "5 pairs identical, 0 different" in capsys.readouterr().out
 
 
+def test_replay_reads_the_part_of_a_document_that_was_read(
+    serve: Serve, tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, folder = audited(serve, tmp_path, audit_texts="sealed")
+    asked = {"query": "chef", "documents": ["bake pastry " * 12 + "hotel", "nurse ward chef"]}
+    for options in ({"truncation_direction": "Left"}, {"max_tokens_per_doc": 2}):
+        assert running.client.post("/rerank", json={**asked, **options}).status_code == 200
+    eventually(lambda: read(running)["fitscore_audit_written"] >= 2)
+    lines = [json.loads(line) for line in segments(folder)[0].read_bytes().splitlines()]
+    assert [line["window"] for line in lines] == [[None, True], [2, False]]
+    assert main(["replay", str(folder), "--key", str(tmp_path / "secret"), "--models", str(bundle.parent)]) == 0
+    assert "4 pairs identical, 0 different" in capsys.readouterr().out
+
+
 def test_replay_detects_a_score_changed_by_the_owner_of_the_key(
     folder: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
