@@ -131,7 +131,7 @@ class TeacherPlan:
     tokens: tuple[int, int] = (128, 128)
     """Limits of member and candidate."""
     backbone: FindModel | None = None
-    """The pretrained encoder of a cross-encoder; None: that of the student."""
+    """The pretrained encoder of a cross-encoder; None: the encoder of step `start`."""
     decoder: DecoderPlan | None = None
     """A language model in its place."""
     seeds: int = 1

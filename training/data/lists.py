@@ -161,6 +161,9 @@ def some_of_each(lists: Sequence[CandidateList], count: int | None, seed: int) -
 
 
 def read_lists(folder: Path, heads: Sequence[str], split: Split, name: str = "pairs") -> list[CandidateList]:
-    """All lists of one split from a file of the folder that step `data` wrote."""
-    pairs = read_pairs(folder / f"{name}.parquet", heads)
+    """All lists of one split from a file of the folder that step `data` wrote; only `pairs` must have any."""
+    path = folder / f"{name}.parquet"
+    if name != "pairs" and not read_table(path).height:
+        return []
+    pairs = read_pairs(path, heads)
     return list(candidate_lists(pairs.filter(pl.col("split") == split), heads))

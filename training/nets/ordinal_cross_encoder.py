@@ -130,16 +130,19 @@ def _mean(states_NTD: Tensor, mask_NT: Tensor) -> Tensor:
 
 
 def new_ordinal_cross_encoder(
-    backbone: str, heads: Sequence[str], tokens: tuple[int, int], seed: int = 0
+    backbone: str, heads: Sequence[str], tokens: tuple[int, int], seed: int = 0, *, tokenizer: str | None = None
 ) -> OrdinalCrossEncoder:
-    """Initialize from a Hugging Face encoder's folder, on the GPU where there is one."""
+    """Initialize from a Hugging Face encoder's folder, on the GPU where there is one.
+
+    `tokenizer` is the folder with its tokenizer.json, where that is another.
+    """
     encoder: Any = AutoModel.from_pretrained(backbone, dtype=torch.float32)
     if hasattr(encoder, "pooler"):
         encoder.pooler = None
-    tokenizer = PairTokenizer((Path(backbone) / "tokenizer.json").read_text(encoding="utf-8"), tokens)
+    reads = PairTokenizer((Path(tokenizer or backbone) / "tokenizer.json").read_text(encoding="utf-8"), tokens)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = OrdinalCrossEncoder(encoder, heads, tokenizer)
+        model = OrdinalCrossEncoder(encoder, heads, reads)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -40,7 +40,7 @@ def product_recipe(folder: Path) -> Recipe:
     template = Template(member=text.member, candidate=text.candidate)
     pool = PoolPlan(members=500, hard=5, near=5, far=5)
     teacher = minilm.teacher_plan(training.teacher_steps, constructed_steps=0, pool=pool)
-    # The encoder of the product's settings: a product names one model, and has no other on its disk.
+    # From the encoder of step `start`: a product names one model, and has no other on its disk.
     teacher = replace(teacher, backbone=None)
     return Recipe(
         name=settings.name,

@@ -10,7 +10,7 @@ from training.errors import UserError
 if TYPE_CHECKING:
     from training.recipe import Recipe
 
-RECIPES = ("demo", "jobs", "jobs-7b", "products")
+RECIPES = ("demo", "jobs", "jobs-135m", "jobs-7b", "products")
 
 
 def find_recipe(name: str) -> Recipe:

@@ -13,12 +13,17 @@ from training.recipe import Lever, StartPlan, StudentPlan, TeacherPlan, Training
 from training.trainer.schedule import Phases, Schedule
 
 TRAINING = TrainingPlan(calibration_lists=40)
+BUNDLES = Path(__file__).parents[2] / "models"
 ALL_LEVERS: tuple[Lever, ...] = get_args(Lever)
 
 
-def backbone(data: SourceFiles, _: Path) -> str:
-    """The folder of all-MiniLM-L6-v2 beside the sources."""
-    return str(data.path("minilm_l6_v2"))
+def backbone(data: SourceFiles, folder: Path) -> str:
+    """The folder of all-MiniLM-L6-v2 beside the sources; without it, the encoder that a shipped bundle carries."""
+    if data.has("minilm_l6_v2"):
+        return str(data.path("minilm_l6_v2"))
+    from training.compression.bundle_encoder import write_bundle_encoder  # it imports torch
+
+    return write_bundle_encoder(data.path(str(next(iter(sorted(BUNDLES.glob("*-v*")))))), folder)
 
 
 def start_plan(steps: int) -> StartPlan:
@@ -27,9 +32,10 @@ def start_plan(steps: int) -> StartPlan:
     return StartPlan(schedule=schedule, backbone_share=0.5)
 
 
-def teacher_backbone(data: SourceFiles, _: Path) -> str:
-    """The folder of all-mpnet-base-v2 beside the sources, or of all-MiniLM-L6-v2 where it is not."""
-    return str(data.path("all_mpnet_base_v2" if data.has("all_mpnet_base_v2") else "minilm_l6_v2"))
+def teacher_backbone(data: SourceFiles, folder: Path) -> str:
+    """The folder of all-mpnet-base-v2 beside the sources, or the student's backbone where it is not."""
+    mpnet = "all_mpnet_base_v2"
+    return str(data.path(mpnet)) if data.has(mpnet) else backbone(data, folder)
 
 
 def teacher_plan(steps: int, *, constructed_steps: int, pool: PoolPlan) -> TeacherPlan:

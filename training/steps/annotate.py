@@ -150,7 +150,7 @@ def label(run: Run, pairs: Path | None, store: Path | None) -> str:
         replace(recipe, teacher=replace(recipe.teacher, trained=recipe.teacher.trained or run.folder("teach")))
     )
     heads = GradedLists.read(recipe.head_names.graded, policy, run.folder("data")).heads
-    model = trained_teacher(teach, heads, resources)
+    model = trained_teacher(teach, heads, run.folder("start"), resources)
     teacher = Teacher(model.heads, model, {})
     table = read_table(pairs) if pairs else pairs_to_label(plan, run.folder("data"))
     folder = store or resources.shared / "soft_labels"

@@ -60,6 +60,7 @@ class TeachPlan:
 class TeachInputs:
     policy: Path
     data: Path
+    start: Path
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,12 @@ def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources)
     lists = GradedLists.read(plan.heads, policy, inputs.data)
     encoder = text_encoder(plan.text, resources)
     if plan.teacher.trained:
-        model = trained_teacher(plan, lists.heads, resources)
+        model = trained_teacher(plan, lists.heads, inputs.start, resources)
     elif plan.teacher.seeds == 1:
-        model = _trained(plan, lists, policy, out, resources, plan.seed)
+        model = _trained(plan, lists, inputs, out, resources, plan.seed)
     else:
         seeds = range(plan.seed, plan.seed + plan.teacher.seeds)
-        members = [_trained(plan, lists, policy, out / f"seed-{seed}", resources, seed) for seed in seeds]
+        members = [_trained(plan, lists, inputs, out / f"seed-{seed}", resources, seed) for seed in seeds]
         model = Ensemble([each for each in members if isinstance(each, OrdinalCrossEncoder)])
 
     valid = some_of_each(lists.valid, plan.calibration_lists, plan.seed)
@@ -118,37 +119,42 @@ def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources)
         write_stamp(out, policy)
 
 
-def trained_teacher(plan: TeachPlan, heads: Sequence[str], resources: Resources) -> PolicyTeacher:
+def trained_teacher(plan: TeachPlan, heads: Sequence[str], start: Path, resources: Resources) -> PolicyTeacher:
     """The plan's trained teacher: a folder that this step wrote, or a checkpoint of a cross-encoder for these heads."""
     path = plan.teacher.trained
     assert path is not None
     if path.is_dir():
         return load_policy_teacher(path)
-    return read_weights(path, _new_cross_encoder(plan, heads, resources, plan.seed))
+    return read_weights(path, _new_cross_encoder(plan, heads, start, resources, plan.seed))
 
 
-def _new_cross_encoder(plan: TeachPlan, heads: Sequence[str], resources: Resources, seed: int) -> OrdinalCrossEncoder:
-    backbone = resources.model(plan.teacher.backbone or plan.text.backbone)
-    return new_ordinal_cross_encoder(backbone, heads, plan.teacher.tokens, seed)
+def _new_cross_encoder(
+    plan: TeachPlan, heads: Sequence[str], start: Path, resources: Resources, seed: int
+) -> OrdinalCrossEncoder:
+    """From the plan's backbone, or from the encoder of step `start`, which knows the product's words."""
+    if plan.teacher.backbone:
+        return new_ordinal_cross_encoder(resources.model(plan.teacher.backbone), heads, plan.teacher.tokens, seed)
+    backbone, words = str(start / "model"), resources.model(plan.text.backbone)
+    return new_ordinal_cross_encoder(backbone, heads, plan.teacher.tokens, seed, tokenizer=words)
 
 
 def untrained_teacher(
-    plan: TeachPlan, heads: Sequence[str], policy: Policy, resources: Resources, seed: int
+    plan: TeachPlan, heads: Sequence[str], inputs: TeachInputs, resources: Resources, seed: int
 ) -> PolicyTeacher:
     """The cross-encoder, or the decoder with the policy's questions in its prompt."""
     decoder = plan.teacher.decoder
     if decoder is None:
-        return _new_cross_encoder(plan, heads, resources, seed)
-    base = resources.model(decoder.base)
+        return _new_cross_encoder(plan, heads, inputs.start, resources, seed)
+    base, policy = resources.model(decoder.base), read_policy(inputs.policy / "policy.md")
     return new_decoder(base, pair_prompt(base, policy, plan.teacher.tokens), decoder.lora, heads, seed)
 
 
 def _trained(
-    plan: TeachPlan, lists: GradedLists, policy: Policy, out: Path, resources: Resources, seed: int
+    plan: TeachPlan, lists: GradedLists, inputs: TeachInputs, out: Path, resources: Resources, seed: int
 ) -> PolicyTeacher:
     """A teacher of one seed, with its best weights; a run that was cut off resumes in `out`."""
     teacher, processes = plan.teacher, resources.processes or SINGLE_PROCESS
-    model = untrained_teacher(plan, lists.heads, policy, resources, seed)
+    model = untrained_teacher(plan, lists.heads, inputs, resources, seed)
     reads = model.pair_encoder(text_encoder(plan.text, resources))
     loss = ordinal_loss(lists.heads, teacher.weights, teacher.answerable_weight, teacher.listwise_weight)
     fit(

@@ -63,6 +63,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     run_step(load_step("policy"), run)
     run_step(load_step("data"), run)
+    run_step(load_step("start"), run)
     with pytest.MonkeyPatch.context() as patched, in_fp32():
         patched.setattr(teach, "pair_objective", cutting)
         with pytest.raises(KeyboardInterrupt):
@@ -115,7 +116,7 @@ def joined(lists: list[CandidateList]) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 def test_its_soft_labels_are_calibrated_and_teach_a_student(alone: Run) -> None:
-    for name in ("log", "start", "teach-engagement", "annotate"):
+    for name in ("log", "teach-engagement", "annotate"):
         run_step(load_step(name), alone)
     policy = read_policy(alone.recipe.data.policy)
     soft = SoftLabels.of(joined(read_soft_labels(alone.folder("annotate"), ["relevance"], policy)), "relevance")
@@ -163,7 +164,7 @@ def test_half_of_each_step_gives_other_gradients(alone: Run, tmp_path: Path) -> 
     """The control: what a process learns from its own part alone."""
     policy, plan = read_policy(alone.recipe.data.policy), teach.TEACH.plan(alone.recipe)
     lists = teach.GradedLists.read(plan.heads, policy, alone.folder("data"))
-    decoder = teach.untrained_teacher(plan, lists.heads, policy, alone.resources(), 0)
+    decoder = teach.untrained_teacher(plan, lists.heads, alone.inputs_of(teach.TEACH), alone.resources(), 0)
     loss = ordinal_loss(lists.heads, plan.teacher.weights, plan.teacher.answerable_weight, plan.teacher.listwise_weight)
     objective = pair_objective(decoder, decoder.encoder, loss)
     fit(decoder, lists.train, lambda some: objective(some[::2]), plan.teacher.schedule, tmp_path)

@@ -68,6 +68,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch, module: object, cut_at: int) -> list
 def test_an_ensemble_that_was_cut_off_trains_no_member_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run_step(load_step("policy"), run)
     run_step(load_step("data"), run)
+    run_step(load_step("start"), run)
     folders = fitted(monkeypatch, teach, cut_at=2)
     with pytest.raises(KeyboardInterrupt):
         run_step(load_step("teach"), run)
