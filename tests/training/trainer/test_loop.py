@@ -18,7 +18,7 @@ from training.data.lists import CandidateList
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import predict_lists
 from training.objectives.pairwise import pair_objective
-from training.trainer.loop import TrainingStopped, fit
+from training.trainer.loop import Mixture, TrainingStopped, Validation, fit, mixed
 from training.trainer.schedule import Schedule
 
 LISTS = [
@@ -109,3 +109,65 @@ def test_only_matrices_decay(backbone: str, tmp_path: Path) -> None:
 
 def sum_of_parameters(model: CrossEncoder) -> torch.Tensor:
     return torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
+
+
+def weight_of(model: torch.nn.Linear) -> float:
+    return float(model.weight.item())
+
+
+def test_training_stops_without_a_new_best_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    model, seen = torch.nn.Linear(1, 1), []
+    qualities = iter([0.1, 0.5, 0.4, 0.3, 0.2])
+
+    def measure() -> float:
+        seen.append(weight_of(model))
+        return next(qualities)
+
+    schedule = Schedule(steps=40, lists_per_step=4, learning_rate=0.1, added_learning_rate=0.1)
+    validation = Validation(measure, every=3, patience=2, after=2)
+    fit(model, LISTS, lambda _: model.weight.sum(), schedule, tmp_path, validation=validation)
+    assert len(seen) == 4  # two without a new best
+    assert weight_of(model) == seen[1]
+    assert weight_of(model) != seen[-1]
+    steps = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] + 1 for line in steps if "valid" in line] == [3, 6, 9, 12]
+
+
+def test_a_stopped_training_is_over_when_it_is_called_again(tmp_path: Path) -> None:
+    model = torch.nn.Linear(1, 1)
+    schedule = Schedule(steps=40, lists_per_step=4, learning_rate=0.1, added_learning_rate=0.1)
+    falling = iter(range(0, -90, -1))
+    once = Validation(lambda: float(next(falling)), every=1, patience=2)
+    fit(model, LISTS, lambda _: model.weight.sum(), schedule, tmp_path, validation=once)
+    kept = weight_of(model)
+    fit(model, LISTS, lambda _: pytest.fail("trained again"), schedule, tmp_path, validation=once)
+    assert weight_of(model) == kept
+
+
+def test_a_mixture_comes_first_and_then_by_chance() -> None:
+    schedule = Schedule(steps=200, lists_per_step=2, learning_rate=0.1)
+    others = [dataclasses.replace(each, source="other") for each in LISTS]
+    batches = mixed(LISTS, Mixture(others, first=20, share=0.3), schedule)
+    kinds = [{each.source for each in next(batches)} for _ in range(200)]
+    assert all(kind == {"other"} for kind in kinds[:20])
+    share = sum(kind == {"other"} for kind in kinds[20:]) / 180
+    assert 0.2 < share < 0.4
+    assert {"s"} in kinds
+
+
+def test_the_rate_is_constant_and_falls_at_the_end(tmp_path: Path) -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    rates: list[float] = []
+    before = [weight_of(model)]
+
+    def objective(_: Sequence[CandidateList]) -> torch.Tensor:
+        rates.append(before[0] - weight_of(model))
+        before[0] = weight_of(model)
+        return model.weight.sum()
+
+    schedule = Schedule(
+        steps=40, lists_per_step=4, learning_rate=0.1, added_learning_rate=0.1, weight_decay=0.0, decay_share=0.25
+    )
+    fit(model, LISTS, objective, schedule, tmp_path)
+    assert rates[10] == pytest.approx(rates[25], rel=0.01)
+    assert rates[-1] < 0.5 * rates[25]
