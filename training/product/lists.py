@@ -18,14 +18,13 @@ from training.data.lists import FieldList, Split, split_of
 from training.data.source_files import SourceFiles
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 from training.policy.parser import read_policy
-from training.policy.policy import GRADES, OVERALL, Policy
+from training.policy.policy import GRADES, OVERALL, RELEVANCE, Policy
 from training.product.reading.columns import contents, has_side, ids, need
 from training.product.reading.log import Known, ShownCandidate, read_log
 from training.product.reading.pairs import GradedRow, read_graded
 from training.product.reading.tables import Table, read
 from training.product.settings import Files, Log, ProductSettings
 
-RELEVANCE = "relevance"
 PAIRS, LOGGED, UNLABELLED = "pairs", "log", "catalogue"
 """Sources of lists, as reports name them."""
 

@@ -278,5 +278,6 @@ def _steps(
     graded = sum(-(-count // CANDIDATES_PER_LIST) for count in per_member.values()) or logged
     length = min(CANDIDATES_PER_LIST, (len(rows) or len(shown)) / max(graded, 1))
     lists = max(1, int(train * graded))
-    size = Size(lists, tokens[0] + length * tokens[1], lists if has_catalogue else 0, logged)
+    apart, in_pairs = tokens[0] + length * tokens[1], length * sum(tokens)
+    size = Size(lists, apart, in_pairs, lists if has_catalogue else 0, logged)
     return allowed_steps(size, order.hours, speed)

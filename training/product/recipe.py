@@ -9,8 +9,8 @@ from pathlib import Path
 from models.template import Template
 from training.data.pool import PoolPlan
 from training.policy.parser import read_policy
-from training.policy.policy import Policy
-from training.product.lists import RELEVANCE, DataSettings, adapters
+from training.policy.policy import RELEVANCE, Policy
+from training.product.lists import DataSettings, adapters
 from training.product.settings import ProductSettings, read_settings
 from training.product.start import start_encoder
 from training.recipe import (
@@ -38,10 +38,16 @@ def product_recipe(folder: Path) -> Recipe:
     text = settings.text
     training = settings.training
     template = Template(member=text.member, candidate=text.candidate)
-    pool = PoolPlan(members=500, hard=5, near=5, far=5)
-    teacher = minilm.teacher_plan(training.teacher_steps, constructed_steps=0, pool=pool)
-    # From the encoder of step `start`: a product names one model, and has no other on its disk.
-    teacher = replace(teacher, backbone=None)
+    pool = PoolPlan(members=training.pool_members, hard=5, near=5, far=5)
+    teacher = replace(
+        minilm.teacher_plan(training.teacher_steps, constructed_steps=0, pool=pool),
+        # From the encoder of step `start`: a product names one model, and has no other on its disk.
+        backbone=None,
+        tokens=(text.member_tokens, text.candidate_tokens),
+        validated_every=max(10, training.teacher_steps // 5),
+        validation_lists=settings.evaluation.lists,
+        pool=pool if training.pool_members else None,
+    )
     return Recipe(
         name=settings.name,
         version=settings.version,
@@ -54,7 +60,7 @@ def product_recipe(folder: Path) -> Recipe:
         ),
         data=DataPlan(policy=folder / settings.files.policy, human_grades=human, lists=lists),
         training=minilm.TRAINING,
-        start=minilm.start_plan(training.teacher_steps),
+        start=minilm.start_plan(training.start_steps),
         teacher=teacher,
         student=minilm.student_plan(
             training.student_steps, lists=training.annotated_lists, annotated_lists=training.annotated_lists

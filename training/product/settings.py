@@ -68,11 +68,13 @@ class Training(_Part):
     """How long each model learns, and from how much."""
 
     hours: Annotated[float, Field(gt=0)] = 1.0
+    start_steps: Count = 40
     teacher_steps: Count = 100
     student_steps: Count = 80
     engagement_steps: Count = 30
     candidates_per_list: Annotated[int, Field(ge=2, le=100)] = 8
     annotated_lists: Count = 400
+    pool_members: Annotated[int, Field(ge=0)] = 0
     unlabelled_lists: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
 

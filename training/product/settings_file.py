@@ -85,14 +85,19 @@ test = {test}
 [training]
 # What the steps below were computed from. Changing it changes nothing: change the steps, or make the product again.
 hours = {hours}
-# Steps of {lists_per_step} lists each. At most four passes over the data.
+# Steps of the encoder that the student starts from, of 16 lists each. At most four passes over the data.
+start_steps = {start_steps}
+# Steps of the policy teacher, which reads one list at a time in pairs. At most four passes.
 teacher_steps = {teacher_steps}
+# Steps of the student, and of the teacher of actions.
 student_steps = 80
 engagement_steps = {engagement_steps}
 # Training lists are cut to this length, in random order.
 candidates_per_list = {candidates_per_list}
 # Lists that the teacher labels for the student.
 annotated_lists = {annotated_lists}
+# Training members for whom the teacher labels 15 candidates more, of the training lists.
+pool_members = {pool_members}
 # Lists of training members with candidates of the catalogue that have no grade: the teacher labels them.
 unlabelled_lists = {unlabelled_lists}
 seed = 0
@@ -140,7 +145,8 @@ def settings_text(found: Findings) -> str:
         valid=found.valid,
         test=found.test,
         hours=found.hours,
-        lists_per_step=16,
+        start_steps=found.steps.start,
+        pool_members=found.steps.pool_members,
         teacher_steps=found.steps.teacher,
         engagement_steps=found.steps.engagement,
         candidates_per_list=found.candidates_per_list,
