@@ -120,6 +120,8 @@ def lists(settings: DataSettings, data: SourceFiles) -> Iterator[FieldList]:
     rows = graded_rows(settings, data)
     policy = read_policy(data.path(settings.files.policy))
     gains = _gains(rows, settings, policy)
+    # The teacher learns every dimension that is graded, also one without a head of its own.
+    heads = dict.fromkeys([RELEVANCE, *(name for each in rows for name in each.grades if name != OVERALL)])
     pairs = {(each.member_id, each.candidate_id): each for each in rows}
     by_member: dict[str, list[GradedRow]] = {}
     for each in pairs.values():
@@ -128,7 +130,7 @@ def lists(settings: DataSettings, data: SourceFiles) -> Iterator[FieldList]:
         for split, some in _parts(of_member, settings):
             for number, part in enumerate(some):
                 keys = [(each.member_id, each.candidate_id) for each in part]
-                labels = {head: [gains[key].get(head) for key in keys] for head in (RELEVANCE, *settings.dimensions)}
+                labels = {head: [gains[key].get(head) for key in keys] for head in heads}
                 yield FieldList(
                     f"{member_id}/{split}/{number}",
                     PAIRS,
@@ -191,7 +193,7 @@ def _gains(
     found: dict[tuple[str, str], dict[str, float | None]] = {}
     for key, grades in decided.items():
         overall = grades.get(OVERALL, policy.overall(grades))
-        by_head = {RELEVANCE: overall, **{name: grades.get(name) for name in settings.dimensions}}
+        by_head = {RELEVANCE: overall, **{name: grade for name, grade in grades.items() if name != OVERALL}}
         found[key] = {head: None if grade is None else grade / max(GRADES) for head, grade in by_head.items()}
     return found
 
