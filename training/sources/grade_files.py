@@ -7,9 +7,11 @@ grades.parquet   member_id str | candidate_id str | dimension str | rater str | 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from models.template import Fields
 from training.data.tables import DataError, check_columns, empty, read_table
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 
@@ -43,5 +45,6 @@ def read_human_grades(
     )
 
 
-def _fields(row: dict[str, object], prefix: str) -> dict[str, str]:
-    return {name.removeprefix(prefix): str(text) for name, text in row.items() if name.startswith(prefix) and text}
+def _fields(row: dict[str, Any], prefix: str) -> Fields:
+    """Values as they are: the template that renders them knows what has a text, and what is an error."""
+    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}

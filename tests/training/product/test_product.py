@@ -229,3 +229,34 @@ def test_a_file_without_a_recipe_is_refused(source: str, words: str, tmp_path: P
         load_recipe_file(tmp_path / "mine.py")
     with pytest.raises(UserError, match="there is no such file"):
         load_recipe_file(tmp_path / "none.py")
+
+
+def test_grades_of_a_parquet_file_render_as_the_service_renders(tmp_path: Path) -> None:
+    pairs = {
+        "member_id": [1, 2],
+        "member.headline": ["baker", "nurse"],
+        "candidate_id": [10, 11],
+        "candidate.skills": [["a", None, "b"], None],
+        "candidate.years": [0, None],
+        "candidate.title": ["cook", "ward"],
+        "candidate.rate": pl.Series([0.1, 2.5], dtype=pl.Float32),
+        "grade": ["4 ", "0"],
+    }
+    pl.DataFrame(pairs).write_parquet(tmp_path / "pairs.parquet")
+    new_product(Order(tmp_path / "shop", None, tmp_path / "pairs.parquet", None, None, {}, 1.0, None), lambda _: 1000.0)
+    run = prepared(tmp_path / "shop", "policy", "golden")
+    golden = pl.read_parquet(run.folder("golden") / "golden.parquet").sort("member_id")
+    assert golden["candidate"].to_list() == ["skills: a, b. years: 0. cook. rate: 0.1", "ward. rate: 2.5"]
+    assert golden.select("member_id", "candidate_id", "grade").rows() == [("1", "10", 4), ("2", "11", 0)]
+
+
+def test_a_text_side_is_the_text_that_a_caller_sends(tmp_path: Path) -> None:
+    path = write_table(
+        tmp_path / "p.csv", ("member", "candidate", "grade"), [[" two  spaces. ", "a\tb.", "1"], ["m", "c", "2"]]
+    )
+    new_product(Order(tmp_path / "shop", None, path, None, None, {}, 1.0, None), lambda _: 1000.0)
+    run = prepared(tmp_path / "shop", "policy", "data")
+    frame = pl.read_parquet(run.folder("data") / "pairs.parquet")
+    template = run.recipe.text.template
+    assert set(frame["member"]) == {template.render_member(" two  spaces. "), "m"} == {"two  spaces.", "m"}
+    assert set(frame["candidate"]) == {template.render_candidate("a\tb."), "c"}
