@@ -14,6 +14,7 @@ from models.template import Fields, Template
 from training.data.held_out import HeldOutSet
 from training.data.lists import FieldList, Split
 from training.data.pool import PoolPlan
+from training.data.soft_labels import SoftColumns
 from training.data.source_files import SourceFiles
 from training.judging.golden_set import HumanGrades
 from training.judging.llm_judge import JudgePlan
@@ -41,6 +42,8 @@ class HeadPlan:
     """What its probability means, in a sentence."""
     blend: float
     """Its weight in the default score."""
+    answerable: bool = False
+    """Whether a pair's texts may leave it open: the student then says whether they do."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,18 @@ class HeadNames:
 
     graded: tuple[str, ...]
     actions: tuple[str, ...] = ()
+    answerable: tuple[str, ...] = ()
+    """Those that a pair's texts may leave open."""
 
     @property
     def all(self) -> tuple[str, ...]:
         """Graded heads, then actions."""
         return (*self.graded, *self.actions)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a student with slots of items puts out: all heads, then whether each open one can be answered."""
+        return (*self.all, *(SoftColumns.of(head).answerable for head in self.answerable))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +220,13 @@ class StudentPlan:
     """What the student is, and how it learns from soft labels."""
 
     phases: Phases
+    """For slots of items: first with the encoder frozen, then with its last layers."""
     gold_anchor: float
     """Weight of the gold grades beside the teachers' soft labels."""
+    trained_layers: int = 3
+    """How many of the encoder's last layers learn; for slots of items."""
+    output_weights: Mapping[str, float] = field(default_factory=dict)
+    """Weights of outputs in the loss, 1 where none is given; for slots of items."""
     layers: tuple[int, ...] = ()
     """Layers of the teacher that a flat student keeps."""
     split: SplitShape | None = None
@@ -230,6 +245,9 @@ class Sweep:
 
     shapes: tuple[SplitShape, ...]
     schedule: Schedule
+    trained_layers: int | None = None
+    """How many of the encoder's last layers learn with each shape; None: it is frozen, and the joint part alone learns.
+    """
 
 
 @dataclass(frozen=True)
@@ -358,6 +376,13 @@ class Recipe:
             raise ValueError(f"heads {names} must be graded ones, then the actions {self.head_names.actions}")
 
     @property
+    def start_heads(self) -> tuple[str, ...]:
+        """What the small encoder learns to rank by. A student with slots of items learns the other heads itself."""
+        graded = self.head_names.graded
+        return graded[:1] if self.student.split and self.student.split.width is not None else graded
+
+    @property
     def head_names(self) -> HeadNames:
         actions = self.engagement.actions if self.engagement else ()
-        return HeadNames(tuple(head.name for head in self.heads if head.name not in actions), actions)
+        graded = tuple(head.name for head in self.heads if head.name not in actions)
+        return HeadNames(graded, actions, tuple(head.name for head in self.heads if head.answerable))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 MARKS = (".", ",", ";", "!", "?", "|", "•", "·", "\u2013", "\u2014")
@@ -35,6 +36,11 @@ class Encoding:
     vector: Tensor
     states: Tensor
     is_in: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+def separators_in(tokenizer_json: str) -> tuple[int, ...]:
+    """`separator_ids` of a tokenizer's file."""
+    return separator_ids(Tokenizer.from_str(tokenizer_json).token_to_id)
 
 
 class Items(nn.Module):

@@ -114,6 +114,13 @@ class SplitStudent(nn.Module):
     def num_heads(self) -> int:
         return len(self.scorer.bias)
 
+    @property
+    def state_bytes(self) -> int:
+        """Size of a stored candidate: i8 with slots of items, else f16."""
+        if isinstance(self.scorer, ItemScorer):
+            return sum(self.scorer.rows) * self.scorer.slot.out_features
+        return 2 * (self.shape.pooled + 1) * int(self.backbone.config.hidden_size)
+
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Encoding:
         """Texts i64[N, T] of either side."""
         out = self.backbone(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)

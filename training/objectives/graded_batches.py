@@ -8,10 +8,12 @@ outputs, S rows of a state of D numbers.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,6 +30,8 @@ from training.objectives.pairwise import ListLabels, label_lists
 from training.trainer.distributed import Objective
 from training.trainer.precision import autocast
 
+KEPT_TEXTS = 20_000
+"""A text of 100 tokens by MiniLM takes 150 KB."""
 GAIN_STEPS = 4
 """Grades above 0: the gain of a grade g is 2^g - 1."""
 
@@ -137,6 +141,18 @@ def score_batch(
     return logits_LUH, torch.tensor(columns, device=device)
 
 
+@torch.inference_mode()
+def predict_batches(student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
+    """Logits f32[pairs of all lists, H], in order. Each distinct text is encoded once."""
+    student.eval()
+    read = remembering(student, encoder)
+    found = []
+    for each in lists:
+        logits_1UH, columns_1C = score_batch(student, encoder, [each], read)
+        found.append(logits_1UH[0, columns_1C[0]].cpu().numpy())
+    return np.concatenate(found)
+
+
 def reader(student: SplitStudent, encoder: TextEncoder) -> Read:
     """Encodes with the student's encoder, so that it may learn."""
     device = student.scorer.bias.device
@@ -150,7 +166,9 @@ def reader(student: SplitStudent, encoder: TextEncoder) -> Read:
 
 
 def remembering(student: SplitStudent, encoder: TextEncoder) -> Read:
-    """Encodes each text once and keeps it in f16: for a frozen encoder, whose passes then cost a hundredth."""
+    """Encodes each text once and keeps it in f16, the first KEPT_TEXTS of them: for a frozen encoder, whose passes then
+    cost a small part.
+    """
     fresh, kept = reader(student, encoder), dict[bytes, tuple[Tensor, Tensor]]()
 
     @torch.no_grad()
@@ -160,12 +178,12 @@ def remembering(student: SplitStudent, encoder: TextEncoder) -> Read:
         return [(vector, states[: len(ids)].half()) for ids, vector, states in rows]
 
     def read(sides: list[TokenIds]) -> tuple[Encoding, Tensor]:
-        missing = list({ids.tobytes(): ids for ids in sides if ids.tobytes() not in kept}.values())
-        if missing:
-            found = in_length_order(missing, encode, tokens=8192)
-            kept.update(zip([ids.tobytes() for ids in missing], found, strict=True))
+        wanted = [ids.tobytes() for ids in sides]
+        missing = {key: ids for key, ids in zip(wanted, sides, strict=True) if key not in kept}
+        found = dict(zip(missing, in_length_order(list(missing.values()), encode, tokens=8192), strict=True))
+        kept.update(itertools.islice(found.items(), KEPT_TEXTS - len(kept)))
         inputs = to_tensors(encoder.collate_sides(sides), student.scorer.bias.device)
-        vectors, states = zip(*(kept[ids.tobytes()] for ids in sides), strict=True)
+        vectors, states = zip(*(found[key] if key in found else kept[key] for key in wanted), strict=True)
         encoding = Encoding(torch.stack(vectors).float(), pad_sequence(list(states), batch_first=True).float())
         if student.shape.width is not None:
             encoding = replace(encoding, is_in=student.scorer.items(**inputs))

@@ -12,7 +12,6 @@ from training.data.lists import FieldList, cut
 from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
 from training.judging.golden_set import NO_GRADES, HumanGrades
-from training.nets.shapes import SplitShape
 from training.policy.documents import POLICIES
 from training.recipe import (
     Card,
@@ -22,9 +21,7 @@ from training.recipe import (
     EvaluationPlan,
     ExportPlan,
     HeadPlan,
-    PruningPlan,
     Recipe,
-    Sweep,
     TextPlan,
 )
 from training.recipes import minilm
@@ -34,7 +31,6 @@ from training.sources.crosswalk_grades import crosswalk_grades
 from training.sources.judged import DATASETS, constructed_job_lists, job_lists, job_second_opinions
 from training.sources.simulated_clicks import ACTIONS, attractiveness_of_texts, power_law, simulated_log
 from training.sources.taxonomies import read_taxonomies
-from training.trainer.schedule import Schedule
 
 SOURCES = ("onet", "esco_v111", "esco_onet_crosswalk", "usajobs_questionnaires", "esci", "evaluation_only/career_moves")
 POLICY, JUDGED_JOBS = POLICIES / "jobs.md", DATASETS / "judged_jobs"
@@ -166,13 +162,24 @@ def human_grades(data: SourceFiles) -> HumanGrades:
 
 
 def recipe() -> Recipe:
-    """MPNet reads pairs and teaches; the student is a dot product of MiniLM-L6's sides."""
+    """MPNet reads pairs and teaches; the student compares items and levels of MiniLM-L6's sides."""
     return Recipe(
         name="jobs",
-        version="1",
+        version="2",
         # Heads of actions learnt from a simulation: no ranking should follow them unless a caller asks for it.
         heads=(
-            HeadPlan("relevance", "how well the job fits what the member has done and can do", 1.0),
+            HeadPlan("relevance", "how well the job fits by the policy: the expected overall grade / 4", 1.0),
+            HeadPlan("role", "whether it is the member's work or a usual next step: the expected grade / 4", 0.0),
+            HeadPlan("skills", "whether the member has what the job needs: the expected grade / 4", 0.0),
+            HeadPlan("seniority", "whether the level is the member's: the expected grade / 4", 0.0),
+            HeadPlan("domain", "whether the member knows the industry: the expected grade / 4", 0.0),
+            HeadPlan(
+                "constraints",
+                "whether the job's terms meet what the member asks for: the expected grade / 4, null where the texts do"
+                " not say",
+                0.0,
+                answerable=True,
+            ),
             HeadPlan("click", "chance that a simulated member clicks, once they look", 0.0),
             HeadPlan("apply", "chance that a simulated member applies, once they look", 0.0),
             HeadPlan("dismiss", "chance that a simulated member dismisses the job, once they look", 0.0),
@@ -192,27 +199,8 @@ def recipe() -> Recipe:
             steps=2000, constructed_steps=200, pool=PoolPlan(members=1500, hard=10, near=10, far=10)
         ),
         engagement=EngagementPlan(actions=ACTIONS, log=log, teacher=ClickModelPlan(places=8, rare=("apply",))),
-        student=minilm.student_plan(steps=240, lists=1200, annotated_lists=600),
-        ablated=minilm.ALL_LEVERS,
-        sweep=Sweep(
-            shapes=(
-                SplitShape(pooled=0, joint_layers=0),
-                SplitShape(pooled=1, joint_layers=1),
-                SplitShape(pooled=2, joint_layers=1),
-                SplitShape(pooled=2, joint_layers=1, feed_forward=384),
-                SplitShape(pooled=2, joint_layers=1, pooling="firsts"),
-                SplitShape(pooled=2, joint_layers=1, pooling="queries"),
-                SplitShape(pooled=8, joint_layers=1),
-                SplitShape(pooled=2, joint_layers=2),
-            ),
-            schedule=Schedule(steps=100, lists_per_step=16, learning_rate=1e-3, added_learning_rate=1e-3),
-        ),
-        pruning=PruningPlan(
-            shares=(0.5,),
-            schedule=Schedule(steps=60, lists_per_step=8, learning_rate=1e-4, checkpoint_every=20),
-            tokens=(48, 32),
-            lists=30,
-        ),
+        student=minilm.item_student_plan(steps=2500, constructed=800, annotated_lists=600),
+        sweep=minilm.sweep(steps=300),
         evaluation=EvaluationPlan(
             floors={
                 "relevance/crosswalk/ndcg@10": 0.85,

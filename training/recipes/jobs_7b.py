@@ -43,12 +43,12 @@ def recipe() -> Recipe:
         ),
         constructed_steps=150,
     )
-    student_sides = Schedule(steps=1000, lists_per_step=16, learning_rate=5e-5, added_learning_rate=1e-3)
+    upper = replace(small.student.phases.pairs, steps=20_000, lists_per_step=16)
     return replace(
         small,
         name="jobs-7b",
         teacher=teacher,
-        student=replace(small.student, phases=replace(small.student.phases, sides=student_sides), annotated_lists=8000),
+        student=replace(small.student, phases=replace(small.student.phases, pairs=upper), annotated_lists=8000),
         evaluation=replace(small.evaluation, teacher_lists=None),
         export=replace(small.export, card=card),
     )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
 from training.nets.shapes import SplitShape
 from training.policy.policy import RELEVANCE
-from training.recipe import Lever, StartPlan, StudentPlan, TeacherPlan, TrainingPlan
+from training.recipe import StartPlan, StudentPlan, Sweep, TeacherPlan, TrainingPlan
 from training.trainer.schedule import Phases, Schedule
 
 TRAINING = TrainingPlan(calibration_lists=40)
+<<<<<<< HEAD
 BUNDLES = Path(__file__).parents[2] / "models"
 ALL_LEVERS: tuple[Lever, ...] = get_args(Lever)
+=======
+>>>>>>> 9c0eb66 (Train the student with slots of items by the recipes)
 
 
 def backbone(data: SourceFiles, folder: Path) -> str:
@@ -69,3 +72,42 @@ def student_plan(steps: int, *, lists: int, annotated_lists: int) -> StudentPlan
         annotated_lists=annotated_lists,
         gold_anchor=0.1,
     )
+
+
+ITEMS = SplitShape(pooled=16, joint_layers=1, pooling="items", width=128)
+"""A state of 3,968 bytes: with its header it fits a page of the store."""
+FROZEN = Schedule(
+    steps=1000, lists_per_step=4, learning_rate=0.0, added_learning_rate=1e-3, weight_decay=0.05, checkpoint_every=50
+)
+
+
+def item_student_plan(steps: int, *, constructed: int | None, annotated_lists: int) -> StudentPlan:
+    """Slots of items, on the encoder of step `start`: first frozen, then `steps` with its upper half.
+
+    It learns from all judged lists, from so many `constructed` ones, and from soft labels.
+    """
+    upper = Schedule(
+        steps=steps,
+        lists_per_step=4,
+        learning_rate=1e-4,
+        added_learning_rate=5e-4,
+        weight_decay=0.05,
+        checkpoint_every=25,
+    )
+    return StudentPlan(
+        phases=Phases(sides=FROZEN, pairs=upper),
+        split=ITEMS,
+        lists=constructed,
+        annotated_lists=annotated_lists,
+        gold_anchor=1.0,
+        output_weights={RELEVANCE: 2.0, "seniority": 1.5, "constraints": 1.5},
+    )
+
+
+def sweep(steps: int) -> Sweep:
+    """From a dot product to the shipped shape, each with the encoder's upper half trained for as long."""
+    schedule = Schedule(
+        steps=steps, lists_per_step=4, learning_rate=1e-4, added_learning_rate=1e-3, checkpoint_every=25
+    )
+    shapes = (SplitShape(pooled=0, joint_layers=0), replace(ITEMS, pooled=1), replace(ITEMS, pooled=4), ITEMS)
+    return Sweep(shapes=shapes, schedule=schedule, trained_layers=3)

@@ -116,13 +116,17 @@ def log(data: SourceFiles) -> Iterator[FieldList]:
 
 
 def recipe() -> Recipe:
-    """MiniLM-L6 as the flat teacher; a dot product of its sides as the student."""
+    """MPNet reads pairs and teaches; the student compares items of MiniLM-L6's sides."""
     return Recipe(
         name="products",
-        version="1",
+        version="2",
         # The head of an action learnt from a simulation: no ranking should follow it unless a caller asks for it.
         heads=(
-            HeadPlan("relevance", "how well the product answers the query", 1.0),
+            HeadPlan("relevance", "how well the product answers the query: the expected overall grade / 4", 1.0),
+            HeadPlan("kind", "whether it is what the query names: the expected grade / 4", 0.0),
+            HeadPlan("attributes", "whether its properties are those asked for: the expected grade / 4", 0.0),
+            HeadPlan("exclusions", "whether it is free of what the query rules out: the expected grade / 4", 0.0),
+            HeadPlan("purpose", "whether it serves the use that the query has in mind: the expected grade / 4", 0.0),
             HeadPlan("click", "chance that a simulated shopper clicks, once they look", 0.0),
         ),
         text=TextPlan(template=TEMPLATE, member_tokens=32, candidate_tokens=128, backbone=minilm.backbone),
@@ -138,8 +142,8 @@ def recipe() -> Recipe:
             steps=1000, constructed_steps=0, pool=PoolPlan(members=500, hard=10, near=10, far=10)
         ),
         engagement=EngagementPlan(actions=("click",), log=log, teacher=ClickModelPlan(places=8)),
-        student=minilm.student_plan(steps=140, lists=1000, annotated_lists=200),
-        ablated=minilm.ALL_LEVERS,
+        student=minilm.item_student_plan(steps=1500, constructed=None, annotated_lists=200),
+        sweep=minilm.sweep(steps=200),
         evaluation=EvaluationPlan(
             floors={"relevance/judged/ndcg@10": 0.8, "relevance/mixed/auc": 0.92},
             audited_lists=0,

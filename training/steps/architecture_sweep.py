@@ -16,6 +16,7 @@ import numpy as np
 from models.text import TextEncoder
 from training.compression.onnx_inference import measured_once, open_graphs, write_graphs
 from training.data.lists import CandidateList, read_lists, some_drawn
+from training.distillation.item_student import start_student
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.figures import quality
 from training.evaluation.report import ShapePoint, to_json
@@ -24,12 +25,12 @@ from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import new_split_student
+from training.objectives.graded_batches import graded_batches, predict_batches, train_upper_layers
 from training.objectives.late_interaction import contrast_jointly, encode_sides, score_lists
 from training.recipe import Sweep, TextPlan
 from training.step_runner import Resources, Step
 from training.steps.start import text_encoder
 from training.trainer.loop import fit
-from training.trainer.schedule import Schedule
 
 FLAT = "flat"
 """The model that all shapes start from, as a cross-encoder."""
@@ -45,13 +46,14 @@ class PointCost:
 
 @dataclass(frozen=True)
 class SweepData:
-    """What all models share: the text encoder, training lists, validation lists, and the folder of cached encodings."""
+    """What all models share: text encoder, lists, the folder of cached encodings, the folder of the backbone."""
 
     encoder: TextEncoder
     heads: tuple[str, ...]
     train: list[CandidateList]
     valid: list[CandidateList]
     cache: Path
+    backbone: str
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,13 @@ def sweep_architectures(plan: SweepPlan, inputs: SweepInputs, out: Path, resourc
     rows: list[ShapePoint] = []
     if sweep := plan.sweep:
         encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
-        train = some_drawn(read_lists(inputs.data, plan.heads, "train"), plan.lists, plan.seed)
-        data = SweepData(encoder, plan.heads, train, read_lists(inputs.data, plan.heads, "valid"), resources.embeddings)
+        judged = read_lists(inputs.data, plan.heads, "train", "judged") if sweep.trained_layers is not None else []
+        train = judged or some_drawn(read_lists(inputs.data, plan.heads, "train"), plan.lists, plan.seed)
+        valid, tokenizer = read_lists(inputs.data, plan.heads, "valid"), resources.model(plan.text.backbone)
+        data = SweepData(encoder, plan.heads, train, valid, resources.embeddings, tokenizer)
         model = load_cross_encoder(inputs.start / "model")
         found = {
-            name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep.schedule, data))
+            name_of(shape): _measured(out / name_of(shape), partial(_student, model, shape, sweep, data))
             for shape in sweep.shapes
         }
         found[FLAT] = _measured(out / FLAT, partial(_flat, model, data))
@@ -114,15 +118,28 @@ def name_of(shape: SplitShape) -> str:
 
 
 def _student(
-    teacher: CrossEncoder, shape: SplitShape, schedule: Schedule, data: SweepData, folder: Path
+    teacher: CrossEncoder, shape: SplitShape, sweep: Sweep, data: SweepData, folder: Path
 ) -> tuple[PointCost, np.ndarray]:
+    if sweep.trained_layers is not None:
+        return _trained_whole(teacher, shape, sweep, data, folder)
     student = new_split_student(teacher, shape).eval()
     if shape.joint_layers:
         sides = encode_sides(student, data.encoder, data.train, data.cache)
-        fit(student.scorer, data.train, contrast_jointly(student, sides, data.heads), schedule, folder)
+        fit(student.scorer, data.train, contrast_jointly(student, sides, data.heads), sweep.schedule, folder)
     logits = score_lists(student, encode_sides(student, data.encoder, data.valid, data.cache), data.valid)
-    width = student.backbone.config.hidden_size
-    return PointCost(_pairs_per_second(student, data, folder), 2 * (shape.pooled + 1) * width), logits
+    return PointCost(_pairs_per_second(student, data, folder), student.state_bytes), logits
+
+
+def _trained_whole(
+    start: CrossEncoder, shape: SplitShape, sweep: Sweep, data: SweepData, folder: Path
+) -> tuple[PointCost, np.ndarray]:
+    """A student that learnt all heads together with the last layers of its encoder."""
+    texts = [text for each in data.train for text in (each.member, each.candidates[0])]
+    student = start_student(start, data.backbone, shape, data.heads, texts)
+    train_upper_layers(student, sweep.trained_layers or 0)
+    fit(student, data.train, graded_batches(student, data.encoder, data.heads), sweep.schedule, folder)
+    logits = predict_batches(student, data.encoder, data.valid)
+    return PointCost(_pairs_per_second(student, data, folder), student.state_bytes), logits
 
 
 def _flat(teacher: CrossEncoder, data: SweepData, folder: Path) -> tuple[PointCost, np.ndarray]:

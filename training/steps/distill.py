@@ -18,6 +18,7 @@ from models.text import TextEncoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, labelled_for, read_lists, some_drawn, some_of_each
 from training.data.soft_labels import read_soft_labels
+from training.distillation.item_student import judged_kappas, learn, lists_to_learn, start_student
 from training.distillation.loss_weight_sweep import sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.distillation.student_trainers import AnyTrainer, FlatTrainer, SplitTrainer
@@ -26,7 +27,8 @@ from training.files import write_json
 from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import Calibrations, Student, made_once, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
-from training.nets.split_student import new_split_student
+from training.nets.split_student import SplitStudent, new_split_student
+from training.objectives.graded_batches import predict_batches
 from training.objectives.in_batch_negatives import contrast
 from training.objectives.late_interaction import encode_sides
 from training.objectives.position_bias import calibrate_attractiveness
@@ -35,6 +37,7 @@ from training.recipe import ActionHeadsPlan, HeadNames, Recipe, StudentPlan, Tex
 from training.step_runner import Resources, Step
 from training.steps.start import text_encoder
 from training.steps.train_engagement_teacher import read_examination
+from training.steps.train_policy_teacher import GradedLists
 from training.trainer.loop import fit
 from training.trainer.schedule import Schedule
 
@@ -145,6 +148,9 @@ def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Reso
 
     Raises DataError or PolicyMismatch for soft labels that cannot be used.
     """
+    if plan.student.split and plan.student.split.width is not None:
+        save_model(out, *_with_items(plan, inputs, resources, out))
+        return
     distillation = Distillation.read(plan, inputs, resources, out)
     student = relevance = distillation.learn_relevance(out)
     if plan.action_heads:
@@ -153,6 +159,35 @@ def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Reso
         write_json(out / "shares.json", to_json(LossWeightSweep, shares))
     curve = read_examination(inputs.teach_engagement) if plan.heads.actions else None
     save_model(out, student, distillation.calibrate(student, curve))
+
+
+def _with_items(
+    plan: DistillPlan, inputs: DistillInputs, resources: Resources, out: Path
+) -> tuple[SplitStudent, Calibrations]:
+    """A student with slots of items, which learns all heads at once; calibrated on what the judge graded."""
+    assert plan.student.split
+    heads, policy = plan.heads, read_policy(inputs.policy / "policy.md")
+    encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
+    grades = GradedLists.read(heads.graded, policy, inputs.data)
+    graded = [*grades.train, *some_drawn(grades.constructed, plan.student.lists, plan.seed)]
+    lists = lists_to_learn(graded, read_soft_labels(inputs.annotate, heads.all, policy), heads)
+    texts = [text for each in lists for text in (each.member, each.candidates[0])]
+    tokenizer = resources.model(plan.text.backbone)
+    start = load_cross_encoder(inputs.start / "model")
+    student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts)
+    learn(student, encoder, lists, heads.outputs, plan.student, out)
+    logits = predict_batches(student, encoder, grades.valid)
+    names = [name for name in heads.outputs if name not in heads.actions]
+    columns_of_graded = [heads.outputs.index(name) for name in names]
+    found = fit_calibrations(names, logits[:, columns_of_graded], grades.valid)
+    if heads.actions:
+        logged = read_impressions(inputs.log / "impressions.parquet", heads.actions, "valid")
+        columns = [heads.outputs.index(name) for name in heads.actions]
+        of_actions = predict_batches(student, encoder, logged)[:, columns]
+        curve = read_examination(inputs.teach_engagement)
+        found |= calibrate_attractiveness(heads.actions, of_actions, logged, curve)
+    write_json(out / "kappa.json", judged_kappas(names, logits[:, columns_of_graded], found, grades.valid))
+    return student, found
 
 
 def _new_trainer(

@@ -18,6 +18,7 @@ from models.heads import Head, calibrate
 from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced
+from training.data.soft_labels import SoftColumns
 from training.evaluation.model_card import model_card
 from training.files import read_json
 from training.fingerprint import commit
@@ -68,7 +69,15 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
     check_model_stamp(inputs.teach, policy)
     model, calibrations = load_student(inputs.distill)
     model.cpu().eval()
-    heads = tuple(Head(name=h.name, meaning=h.meaning, calibration=calibrations[h.name]) for h in plan.heads)
+    heads = tuple(
+        Head(
+            name=each.name,
+            meaning=each.meaning,
+            calibration=calibrations[each.name],
+            answerable=calibrations[SoftColumns.of(each.name).answerable] if each.answerable else None,
+        )
+        for each in plan.heads
+    )
     card, text = plan.export.card, plan.text
     manifest = Manifest(
         format=1,
@@ -98,8 +107,9 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
     contents = {name: (inputs.compress / name).read_bytes() for name in {graph.file for graph in manifest.graphs}}
     contents["tokenizer.json"] = read_tokenizer(resources.model(text.backbone)).encode()
     bundle = f"`{plan.name}`, version {plan.version}"
+    kappas = read_json(inputs.distill / "kappa.json") if (inputs.distill / "kappa.json").exists() else {}
     contents["card.md"] = model_card(
-        bundle, card, plan.heads, policy, (inputs.evaluate / "report.md").read_text(encoding="utf-8")
+        bundle, card, plan.heads, policy, (inputs.evaluate / "report.md").read_text(encoding="utf-8"), kappas
     ).encode()
     saved = save_bundle(resources.bundle, manifest, contents, overwrite=True)
     check_known_answers(saved, open_scorer(saved, "cpu", threads=2), open_encoder(saved), "cpu")

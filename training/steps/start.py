@@ -54,7 +54,7 @@ def train_start(plan: EncoderPlan, inputs: EncoderInputs, out: Path, resources: 
 
 START = Step(
     "start",
-    lambda recipe: EncoderPlan(recipe.head_names.graded, recipe.text, recipe.start, recipe.training.train_embeddings),
+    lambda recipe: EncoderPlan(recipe.start_heads, recipe.text, recipe.start, recipe.training.train_embeddings),
     EncoderInputs,
     train_start,
 )

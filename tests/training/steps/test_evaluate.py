@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -11,15 +12,15 @@ from models.bundle.files import Bundle
 from training.dag import load_step, run_all
 from training.evaluation.promotion_gate import NotPromoted
 from training.judging.llm_judge import JudgePlan
-from training.recipe import EvaluationPlan, PruningPlan, StartPlan, TeacherPlan
+from training.recipe import EvaluationPlan, Lever, PruningPlan, StartPlan, TeacherPlan
 from training.recipes import find_recipe
-from training.recipes.minilm import ALL_LEVERS
 from training.sources.market import market_lists
 from training.step_runner import Run, run_step
 from training.steps.evaluate import FloorBroken
 from training.trainer.schedule import Phases, Schedule
 
 pytestmark = pytest.mark.slow
+ALL_LEVERS = get_args(Lever)
 SHORT = Phases(*(Schedule(steps=2, lists_per_step=2, learning_rate=1e-3) for _ in range(2)))
 
 

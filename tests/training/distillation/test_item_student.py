@@ -1,0 +1,63 @@
+"""The student with slots of items learns from grades and soft labels of all heads together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.text import TextEncoder
+from tests.support.two_questions import HEADS, labelled
+from training.data.lists import CandidateList
+from training.distillation.item_student import learn, lists_to_learn, start_student
+from training.nets.cross_encoder import new_cross_encoder
+from training.nets.shapes import SplitShape
+from training.objectives.graded_batches import predict_batches
+from training.recipe import HeadNames, StudentPlan
+from training.trainer.schedule import Phases, Schedule
+
+NAMES = HeadNames(("relevance",), ("click",), ("relevance",))
+SHAPES = [SplitShape(0, 0), SplitShape(3, 1, pooling="items", width=16)]
+
+
+def with_answerable(each: CandidateList, chance: float) -> CandidateList:
+    return replace(each, labels={**each.labels, "relevance_answerable": np.full(len(each), chance)})
+
+
+def test_outputs_are_the_heads_and_then_whether_open_ones_can_be_answered() -> None:
+    assert NAMES.outputs == ("relevance", "click", "relevance_answerable")
+
+
+def test_grades_and_soft_labels_become_lists_with_the_same_labels() -> None:
+    graded = [CandidateList("g", "s", "baker", ("oven",), {"relevance": np.array([1.0])})]
+    first, second = lists_to_learn(graded, [with_answerable(labelled(("relevance",))[0], 0.25)], NAMES)
+    assert set(first.labels) == set(second.labels)
+    assert first.labels["relevance"].tolist() == [1.0]
+    assert np.isnan(first.labels["relevance_soft"]).all()
+    assert second.labels["relevance"].tolist() == [1.0, 0.0, 0.0]
+    assert second.labels["relevance_soft"][0] == pytest.approx(1 / (1 + np.exp(-3)))
+    assert np.isnan(second.labels["click"]).all()  # an action has no grade
+    assert second.labels["relevance_answerable_soft"].tolist() == [0.25] * 3
+
+
+# A dot product has no more than a weight a head while the encoder is frozen.
+@pytest.mark.parametrize(("shape", "error"), [(SHAPES[0], 0.3), (SHAPES[1], 0.15)], ids=["dot", "items"])
+def test_a_student_of_any_shape_learns_all_heads(
+    backbone: str, encoder: TextEncoder, tmp_path: Path, shape: SplitShape, error: float
+) -> None:
+    torch.manual_seed(0)
+    lists = lists_to_learn([], [with_answerable(each, 0.9) for each in labelled(("relevance",))], NAMES)
+    texts = [text for each in lists for text in (each.member, each.candidates[0])]
+    student = start_student(new_cross_encoder(backbone, 1), backbone, shape, NAMES.outputs, texts)
+    schedule = Schedule(steps=60, lists_per_step=6, learning_rate=3e-3, added_learning_rate=3e-3)
+    plan = StudentPlan(phases=Phases(schedule, schedule), gold_anchor=1.0, split=shape, trained_layers=1)
+    logits = predict_batches(learn(student, encoder, lists, NAMES.outputs, plan, tmp_path), encoder, lists)
+    for index, head in enumerate(HEADS):
+        wanted = np.concatenate([each.labels[f"{head}_soft"] for each in lists])
+        assert np.abs(1 / (1 + np.exp(-logits[:, index])) - wanted).mean() < error
+    assert 1 / (1 + np.exp(-logits[:, 2].mean())) == pytest.approx(0.9, abs=0.1)
+    assert (tmp_path / "frozen" / "log.jsonl").exists()
+    assert (tmp_path / "upper" / "log.jsonl").exists()

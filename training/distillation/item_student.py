@@ -1,0 +1,118 @@
+"""The student with slots of items, from grades and soft labels together: all heads at once, encoder and all.
+
+Grades of judged lists and of constructed ones count as they are, and where a teacher labelled a pair its soft label
+counts too. Actions have soft labels only. First the encoder is frozen, and every text encoded once; then its last
+layers learn.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.heads import Calibration
+from models.text import TextEncoder
+from training.data.lists import CandidateList
+from training.data.soft_labels import TOP_GRADE, SoftColumns, SoftLabels
+from training.metrics.kappa import quadratic_kappa
+from training.nets.cross_encoder import CrossEncoder, read_tokenizer
+from training.nets.inference import to_tensors
+from training.nets.items import separators_in
+from training.nets.shapes import SplitShape
+from training.nets.split_student import SplitStudent, new_split_student
+from training.objectives.graded_batches import Weights, graded_batches, remembering, train_upper_layers
+from training.recipe import HeadNames, StudentPlan
+from training.trainer.loop import fit
+
+DIRECTION_TEXTS = 120
+"""Texts whose states give the directions that matching starts with."""
+
+
+def lists_to_learn(
+    graded: Sequence[CandidateList], soft: Sequence[CandidateList], heads: HeadNames
+) -> list[CandidateList]:
+    """Lists with grades and lists with soft labels (`training.data.soft_labels`), with the same labels."""
+    found = [*graded, *(_with_soft_labels(each, heads) for each in soft)]
+    names = [name for output in heads.outputs for name in (output, f"{output}_soft")]
+    return [
+        replace(each, labels={name: each.labels.get(name, np.full(len(each), np.nan)) for name in names})
+        for each in found
+    ]
+
+
+def _with_soft_labels(each: CandidateList, heads: HeadNames) -> CandidateList:
+    labels: dict[str, np.ndarray] = {}
+    for head in heads.all:
+        soft = SoftLabels.of(each.labels, head)
+        labels |= {head: soft.gold, f"{head}_soft": soft.probability}
+        if head in heads.answerable:
+            labels[f"{SoftColumns.of(head).answerable}_soft"] = soft.answerable
+    return replace(each, labels=labels)
+
+
+def start_student(
+    start: CrossEncoder, tokenizer: str, shape: SplitShape, outputs: Sequence[str], texts: Sequence[str]
+) -> SplitStudent:
+    """A student with the encoder of `start`, whose cosine scores all heads. Some `texts` give matching its directions.
+
+    `tokenizer` is the backbone's folder. Whether a head can be answered starts at a half.
+    """
+    tokenizer_json = read_tokenizer(tokenizer)
+    model = CrossEncoder(copy.deepcopy(start.backbone), len(outputs))
+    with torch.no_grad():
+        for index, name in enumerate(outputs):
+            is_gate = name.endswith(SoftColumns.of("").answerable)
+            model.weight[index] = 0 if is_gate else start.weight[0]
+            model.bias[index] = 0 if is_gate else start.bias[0]
+    student = new_split_student(model, shape, separators_in(tokenizer_json))
+    if shape.width is not None:
+        encoder = TextEncoder(tokenizer_json, 128, 128)
+        inputs = to_tensors(encoder.collate_sides(encoder.candidates(texts[:DIRECTION_TEXTS])), torch.device("cpu"))
+        with torch.inference_mode():
+            states = student.backbone(**inputs).last_hidden_state
+        student.scorer.start_from(states[inputs["attention_mask"] == 1].float())
+    return student
+
+
+def learn(
+    student: SplitStudent,
+    encoder: TextEncoder,
+    lists: Sequence[CandidateList],
+    outputs: Sequence[str],
+    plan: StudentPlan,
+    out: Path,
+) -> SplitStudent:
+    """Train in place: in `out/frozen` all but the encoder, then in `out/upper` its last layers too."""
+    weights = Weights(outputs=plan.output_weights, soft=1 / plan.gold_anchor)
+    train_upper_layers(student, 0)
+    frozen = graded_batches(student, encoder, outputs, weights, remembering(student, encoder))
+    fit(student, lists, frozen, plan.phases.sides, out / "frozen")
+    train_upper_layers(student, plan.trained_layers)
+    fit(student, lists, graded_batches(student, encoder, outputs, weights), plan.phases.pairs, out / "upper")
+    return student
+
+
+def judged_kappas(
+    names: Sequence[str], logits: np.ndarray, calibrations: Mapping[str, Calibration], lists: Sequence[CandidateList]
+) -> dict[str, float]:
+    """Quadratic kappa of each head's rounded expected grade with the judge's grades, from logits f32[pairs, names].
+
+    Heads without two different grades have none, nor has what is 0 or 1.
+    """
+    found = {}
+    for index, name in enumerate(names):
+        gains = np.concatenate([each.labels[name] for each in lists])
+        known = ~np.isnan(gains)
+        grades = np.rint(gains[known] * TOP_GRADE).astype(int)
+        stated = np.rint(calibrations[name].apply(logits[known, index]) * TOP_GRADE).astype(int)
+        counts = np.zeros((TOP_GRADE + 1, TOP_GRADE + 1))
+        np.add.at(counts, (grades, stated), 1)
+        kappa = float(quadratic_kappa(counts))
+        if not np.isnan(kappa) and not name.endswith(SoftColumns.of("").answerable):
+            found[name] = round(kappa, 3)
+    return found
