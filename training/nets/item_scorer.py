@@ -51,6 +51,7 @@ class Pools(nn.Module):
         self.side = nn.Parameter(torch.randn(2, inner) * 0.02)
         self.query = nn.Linear(inner, QUESTIONS * POOLS, bias=False)
         self.value = nn.Linear(inner, POOLED)
+        self.even = nn.LayerNorm(POOLS * POOLED)  # pools of many tokens are small beside what slots found
         self.drop = nn.Dropout(DROPOUT)
         nn.init.normal_(self.query.weight, std=0.05)
 
@@ -60,7 +61,7 @@ class Pools(nn.Module):
         never_NT1 = ((1 - mask_NT) * NEVER).unsqueeze(-1).to(inner_NTI.dtype)
         weights_NTX = torch.softmax(self.query(inner_NTI) + never_NT1, dim=1)
         pooled_NXV = weights_NTX.transpose(1, 2) @ self.value(inner_NTI)
-        pools_NQV: Tensor = torch.tanh(pooled_NXV).unflatten(1, (QUESTIONS, POOLS)).flatten(2)
+        pools_NQV: Tensor = torch.tanh(self.even(pooled_NXV.unflatten(1, (QUESTIONS, POOLS)).flatten(2)))
         return pools_NQV
 
 

@@ -13,11 +13,7 @@ from training.recipe import StartPlan, StudentPlan, Sweep, TeacherPlan, Training
 from training.trainer.schedule import Phases, Schedule
 
 TRAINING = TrainingPlan(calibration_lists=40)
-<<<<<<< HEAD
 BUNDLES = Path(__file__).parents[2] / "models"
-ALL_LEVERS: tuple[Lever, ...] = get_args(Lever)
-=======
->>>>>>> 9c0eb66 (Train the student with slots of items by the recipes)
 
 
 def backbone(data: SourceFiles, folder: Path) -> str:

@@ -37,7 +37,10 @@ def test_the_bundle_has_a_head_for_each_dimension_and_int8_slots(tmp_path_factor
         engagement=replace(demo.engagement, teacher=replace(demo.engagement.teacher, phases=SHORT)),
         data=replace(
             demo.data,
-            lists=lambda _: market_lists(lists=sizes, candidates=6, seed=0),
+            lists=lambda _: (
+                *market_lists(lists=sizes, candidates=6, seed=0),
+                *market_judged_lists(policy, lists=sizes, candidates=6, seed=4),
+            ),
             judged=lambda _: market_judged_lists(policy, lists=sizes, candidates=6, seed=4),
         ),
         start=StartPlan(schedule=SHORT.sides),
