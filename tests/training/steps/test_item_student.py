@@ -14,6 +14,7 @@ from models.loading import open_encoder, open_scorer
 from models.scorers.split import SplitScorer
 from models.text import Pair
 from training.dag import run_all
+from training.data.lists import Split
 from training.nets.shapes import SplitShape
 from training.recipe import EvaluationPlan, HeadPlan, StartPlan, StudentPlan, Sweep, TeacherPlan
 from training.recipes import find_recipe
@@ -30,7 +31,8 @@ def test_the_bundle_has_a_head_for_each_dimension_and_int8_slots(tmp_path_factor
     folder = tmp_path_factory.mktemp("items")
     demo = find_recipe("demo")
     assert demo.engagement is not None
-    policy, sizes = demo.data.policy, {"train": 8, "valid": 8, "test": 8}
+    policy = demo.data.policy
+    sizes: dict[Split, int] = {"train": 8, "valid": 8, "test": 8}
     recipe = replace(
         demo,
         heads=(demo.heads[0], HeadPlan("seniority", "the level fits", 0.0, answerable=True), *demo.heads[1:]),
