@@ -29,6 +29,8 @@ from training.objectives.graded_batches import Weights, graded_batches, remember
 from training.recipe import HeadNames, StudentPlan
 from training.trainer.loop import fit
 
+COSINE_SHARE = 0.3
+"""Of the logits that a cosine would have: a full one drowns what a pair's level and terms say."""
 DIRECTION_TEXTS = 120
 """Texts whose states give the directions that matching starts with."""
 
@@ -58,17 +60,18 @@ def _with_soft_labels(each: CandidateList, heads: HeadNames) -> CandidateList:
 def start_student(
     start: CrossEncoder, tokenizer: str, shape: SplitShape, outputs: Sequence[str], texts: Sequence[str]
 ) -> SplitStudent:
-    """A student with the encoder of `start`, whose cosine scores all heads. Some `texts` give matching its directions.
+    """A student with the encoder of `start`, a part of whose cosine scores all heads.
 
-    `tokenizer` is the backbone's folder. Whether a head can be answered starts at a half.
+    Some `texts` give matching its directions. `tokenizer` is the backbone's folder. Whether a head can be answered
+    starts near a half.
     """
     tokenizer_json = read_tokenizer(tokenizer)
     model = CrossEncoder(copy.deepcopy(start.backbone), len(outputs))
     with torch.no_grad():
         for index, name in enumerate(outputs):
             is_gate = name.endswith(SoftColumns.of("").answerable)
-            model.weight[index] = 0 if is_gate else start.weight[0]
-            model.bias[index] = 0 if is_gate else start.bias[0]
+            model.weight[index] = 0 if is_gate else COSINE_SHARE * start.weight[0]
+            model.bias[index] = 0 if is_gate else COSINE_SHARE * start.bias[0]
     student = new_split_student(model, shape, separators_in(tokenizer_json))
     if shape.width is not None:
         encoder = TextEncoder(tokenizer_json, 128, 128)

@@ -10,7 +10,7 @@ embedding and of items, and pools in (-1, 1), without scales. Attention starts a
 the cosine of embeddings.
 
 N texts, M members, C candidates of a member, T tokens, D width, E width of the states (two layers), K width of a slot,
-P slots of items (S rows in all), R readers, Q questions, V numbers of a question's pools, H heads.
+P slots of items (S rows in all), R readers, Q questions, V numbers of a question's pools, H heads, G steps of a grade.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ EVIDENCE = 32
 HIDDEN = 128
 LARGEST = 127.0
 DROPOUT = 0.1
+STEPS = 4
+"""A head has a logit for each grade from 1, of being at least that: one logit of the mean does not learn level."""
 
 
 class Pools(nn.Module):
@@ -68,9 +70,9 @@ class Pools(nn.Module):
 class ItemScorer(nn.Module):
     """What is computed per pair, and what it needs from a member and from a candidate.
 
-    logit_h = SCALE * (sum_d weight_hd * u_d * v_d + late_h * mean over slots of the best cosine) + bias_h + readout_h
+    logit_hg = SCALE * (sum_d weight_hd * u_d * v_d + late_h * mean over slots of the best cosine) + bias_h + readout_hg
 
-    u and v are the embeddings. `late` and the readout start at zero.
+    g is a grade's step; u and v are the embeddings. `late` and the readout start at zero.
     """
 
     def __init__(
@@ -101,7 +103,7 @@ class ItemScorer(nn.Module):
         inputs = 4 * POOLS * POOLED + 2 * LEVELS + slot_width + 2 * EVIDENCE + READERS
         self.answers = nn.ModuleList(nn.Linear(inputs, HIDDEN) for _ in range(QUESTIONS))
         self.drop = nn.Dropout(DROPOUT)
-        last = nn.Linear(QUESTIONS * HIDDEN, num_heads)
+        last = nn.Linear(QUESTIONS * HIDDEN, num_heads * STEPS)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.readout = nn.Sequential(nn.GELU(), self.drop, last)
@@ -143,7 +145,11 @@ class ItemScorer(nn.Module):
         return torch.stack([torch.stack(keys, 1), torch.stack(values, 1)], dim=1).unsqueeze(1)
 
     def forward(self, member_MX: Tensor, slots_MCSK: Tensor, keys_values: Tensor | None, mask_MT: Tensor) -> Tensor:
-        """Logits [M, C, H]."""
+        """Logits of the expected gain, [M, C, H]."""
+        return expected_logits(self.steps(member_MX, slots_MCSK, keys_values, mask_MT))
+
+    def steps(self, member_MX: Tensor, slots_MCSK: Tensor, keys_values: Tensor | None, mask_MT: Tensor) -> Tensor:
+        """Logits of "the grade is at least 1, 2, 3, 4", [M, C, H, G]."""
         assert keys_values is not None
         width, dtype = self.weight.shape[1], self.compare.weight.dtype
         vector, pools, asked = slots_MCSK.float().split(self.rows, dim=2)
@@ -154,13 +160,13 @@ class ItemScorer(nn.Module):
         of_items = (*self._weigh(found_MCPK, is_used_MCP), mean_MCR)
         own_M1QV = member_MX[:, None, width:].unflatten(-1, (QUESTIONS, -1)).to(dtype)
         other_MCQV = (pools.flatten(2) / LARGEST).unflatten(-1, (QUESTIONS, -1)).to(dtype)
-        joint_MCH = self.readout(self._answer(own_M1QV.expand_as(other_MCQV), other_MCQV, of_items))
+        joint_MCX = self.readout(self._answer(own_M1QV.expand_as(other_MCQV), other_MCQV, of_items))
         product_MCD = member_MX[:, None, :width].float() * _unit(vector.flatten(2))
         # Not a matrix product, and in fp32: cosines are close.
         cosine_MCH = SCALE * (product_MCD.unsqueeze(-2) * self.weight.float()).sum(-1) + self.bias.float()
         late_MCH = SCALE * self.late.float() * mean_MCR.float().mean(-1, keepdim=True)
-        logits_MCH: Tensor = cosine_MCH + late_MCH + joint_MCH.float()
-        return logits_MCH
+        logits_MCHG: Tensor = (cosine_MCH + late_MCH).unsqueeze(-1) + joint_MCX.float().unflatten(-1, (-1, STEPS))
+        return logits_MCHG
 
     def _answer(self, own: Tensor, other: Tensor, of_items: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Each question's comparison of both sides' pools [M, C, Q, V] and of items: [M, C, Q * HIDDEN]."""
@@ -199,6 +205,12 @@ class ItemScorer(nn.Module):
         # Clamped, because a text may have no item.
         extremes = ((evidence - never_MCP1).amin(2).clamp_max(1), (evidence + never_MCP1).amax(2).clamp_min(-1))
         return weights_MCPQ.transpose(2, 3) @ found_MCPK, torch.cat(extremes, dim=-1)
+
+
+def expected_logits(steps: Tensor) -> Tensor:
+    """Logits of "the grade is at least 1, 2, ..." in the last dimension -> the logit of the expected gain."""
+    steps = steps.float()  # log of the mean chance less log of the mean of its complement: exact in both tails
+    return torch.logsumexp(functional.logsigmoid(steps), -1) - torch.logsumexp(functional.logsigmoid(-steps), -1)
 
 
 def _unit(states: Tensor) -> Tensor:

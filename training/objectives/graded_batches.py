@@ -3,7 +3,7 @@ candidate of it, and each text is encoded once.
 
 Labels of a list by head: `<head>` the grade / 4, `<head>_answerable` 1 or 0, and the same names with `_soft` what a
 teacher says; NaN where unknown. L lists, U distinct candidate texts of a batch, C candidates of the longest list, H
-outputs, S rows of a state of D numbers.
+outputs, G steps of a grade, S rows of a state of D numbers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from torch.nn.utils.rnn import pad_sequence
 from models.text import TextEncoder, TokenIds
 from training.data.lists import CandidateList
 from training.nets.inference import MULTIPLE, in_length_order, to_tensors
+from training.nets.item_scorer import ItemScorer, expected_logits
 from training.nets.items import Encoding
 from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import distinct_candidates
 from training.objectives.losses import list_kl
+from training.objectives.ordinal import cumulative_loss
 from training.objectives.pairwise import ListLabels, label_lists
 from training.trainer.distributed import Objective
 from training.trainer.precision import autocast
@@ -62,7 +64,7 @@ def graded_batches(
     weights: Weights | None = None,
     read: Read | None = None,
 ) -> Objective:
-    """Mean over outputs of cross-entropy to grades and soft labels, plus the ranking terms of `weights`.
+    """Mean over outputs of the cumulative loss to grades and soft labels, plus the ranking terms of `weights`.
 
     `outputs` names the student's heads in order; the first one ranks. `read` is how texts are encoded: by the student's
     own encoder, or from what `remembering` keeps of a frozen one.
@@ -70,27 +72,27 @@ def graded_batches(
     weights, read = weights or Weights(), read or reader(student, encoder)
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
-        logits_LUH, columns_LC = score_batch(student, encoder, lists, read)
-        logits_LCH = logits_LUH.take_along_dim(columns_LC.unsqueeze(-1), dim=1)
-        labels = label_lists(lists, logits_LUH.device)
-        total = logits_LCH.new_zeros(())
+        steps_LUHG, columns_LC = _score_steps(student, encoder, lists, read)
+        steps_LCHG = steps_LUHG.take_along_dim(columns_LC[:, :, None, None], dim=1)
+        labels = label_lists(lists, columns_LC.device)
+        total = steps_LCHG.new_zeros(())
         share = sum(weights.outputs.get(name, 1.0) for name in outputs)
         for index, name in enumerate(outputs):
-            term = _output_loss(logits_LCH[..., index], labels, name, weights)
+            term = _output_loss(steps_LCHG[:, :, index], labels, name, weights)
             total = total + term * (weights.outputs.get(name, 1.0) / share)
-        return total + _list_loss(logits_LUH[..., 0], columns_LC, labels, outputs[0], weights)
+        return total + _list_loss(expected_logits(steps_LUHG[:, :, 0]), columns_LC, labels, outputs[0], weights)
 
     return objective
 
 
-def _output_loss(logits_LC: Tensor, labels: ListLabels, name: str, weights: Weights) -> Tensor:
+def _output_loss(steps_LCG: Tensor, labels: ListLabels, name: str, weights: Weights) -> Tensor:
     target_LC, known_LC = labels.targets[name], labels.masks[name]
-    loss = _cross_entropy(logits_LC, target_LC, known_LC)
+    loss = cumulative_loss(steps_LCG, target_LC, known_LC)
     soft = f"{name}_soft"
     if soft in labels.targets:
-        loss = loss + weights.soft * _cross_entropy(logits_LC, labels.targets[soft], labels.masks[soft])
+        loss = loss + weights.soft * cumulative_loss(steps_LCG, labels.targets[soft], labels.masks[soft])
     if not name.endswith("_answerable"):
-        loss = loss + weights.pairs * in_order(logits_LC, target_LC, known_LC)
+        loss = loss + weights.pairs * in_order(expected_logits(steps_LCG), target_LC, known_LC)
     return loss
 
 
@@ -100,11 +102,6 @@ def in_order(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
     weight_LCC = gap_LCC.clamp_min(0) * (mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1))
     surprise_LCC = functional.softplus(logits_LC.unsqueeze(1) - logits_LC.unsqueeze(2))
     return (surprise_LCC * weight_LCC).sum() / weight_LCC.sum().clamp_min(1e-6)
-
-
-def _cross_entropy(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
-    each_LC = functional.binary_cross_entropy_with_logits(logits_LC, targets_LC, reduction="none")
-    return (each_LC * mask_LC).sum() / mask_LC.sum().clamp_min(1)
 
 
 def _list_loss(logits_LU: Tensor, columns_LC: Tensor, labels: ListLabels, head: str, weights: Weights) -> Tensor:
@@ -120,7 +117,14 @@ def score_batch(
     student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList], read: Read | None = None
 ) -> tuple[Tensor, Tensor]:
     """Logits f32[L, U, H] of every member with every candidate; and the columns of each list's own, i64[L, C]."""
-    read = read or reader(student, encoder)
+    steps_LUHG, columns_LC = _score_steps(student, encoder, lists, read or reader(student, encoder))
+    return expected_logits(steps_LUHG), columns_LC
+
+
+def _score_steps(
+    student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList], read: Read
+) -> tuple[Tensor, Tensor]:
+    """As `score_batch`, but the logits of each step of a grade, [L, U, H, G]; G is 1 where the student has no steps."""
     texts, device = distinct_candidates(lists), student.scorer.bias.device
 
     def slots_of(batch: list[TokenIds]) -> Tensor:
@@ -134,11 +138,15 @@ def score_batch(
         member_LX, keys_values = student.member(encoding, mask_LT), student.keys_values(encoding, mask_LT)
     state = None if keys_values is None else keys_values.float()
     slots_LUSD = slots_USD.unsqueeze(0).expand(len(lists), -1, -1, -1)
-    logits_LUH = student.scorer(member_LX.float(), slots_LUSD, state, mask_LT)
+    scorer = student.scorer
+    if isinstance(scorer, ItemScorer):
+        steps_LUHG = scorer.steps(member_LX.float(), slots_LUSD, state, mask_LT)
+    else:
+        steps_LUHG = scorer(member_LX.float(), slots_LUSD, state, mask_LT).unsqueeze(-1)
     column = {text: index for index, text in enumerate(texts)}
     longest = max(map(len, lists))
     columns = [[column[text] for text in each.candidates] + [0] * (longest - len(each)) for each in lists]
-    return logits_LUH, torch.tensor(columns, device=device)
+    return steps_LUHG, torch.tensor(columns, device=device)
 
 
 @torch.inference_mode()
@@ -173,7 +181,10 @@ def remembering(student: SplitStudent, encoder: TextEncoder) -> Read:
 
     @torch.no_grad()
     def encode(batch: list[TokenIds]) -> list[tuple[Tensor, Tensor]]:
+        is_training = student.backbone.training
+        student.backbone.eval()  # what is kept has no dropout
         encoding, _ = fresh(batch)
+        student.backbone.train(is_training)
         rows = zip(batch, encoding.vector, encoding.states, strict=True)
         return [(vector, states[: len(ids)].half()) for ids, vector, states in rows]
 

@@ -12,26 +12,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.data.soft_labels import OUTPUTS, TOP_GRADE, SoftColumns
+from training.nets.item_scorer import expected_logits
 from training.objectives.losses import list_kl
 from training.objectives.pairwise import ListLabels, ListLoss
 from training.policy.policy import RELEVANCE
 
 
-def cumulative_loss(logits_LC4: Tensor, gains_LC: Tensor, mask_LC: Tensor) -> Tensor:
-    """Cross-entropy of "the grade is at least 1, 2, 3, 4", summed over the four, the mean over graded places.
+def cumulative_loss(logits_LCG: Tensor, gains_LC: Tensor, mask_LC: Tensor) -> Tensor:
+    """Cross-entropy of "the grade is at least 1, 2, ... G", summed over the steps, the mean over graded places.
 
     The cumulative (proportional odds) form of ordinal regression, with logits of their own for each step. `gains_LC`
-    are grades / 4; a gain between two grades asks for a part of its step. A place without a grade adds nothing.
+    are grades / G; a gain between two grades asks for a part of its step, and one step is plain cross-entropy. A place
+    without a grade adds nothing.
     """
-    steps_4 = torch.arange(TOP_GRADE, device=gains_LC.device)
-    targets_LC4 = (gains_LC.unsqueeze(-1) * TOP_GRADE - steps_4).clamp(0, 1)
-    losses_LC = functional.binary_cross_entropy_with_logits(logits_LC4, targets_LC4, reduction="none").sum(-1)
+    count = logits_LCG.shape[-1]
+    targets_LCG = (gains_LC.unsqueeze(-1) * count - torch.arange(count, device=gains_LC.device)).clamp(0, 1)
+    losses_LC = functional.binary_cross_entropy_with_logits(logits_LCG, targets_LCG, reduction="none").sum(-1)
     return (losses_LC * mask_LC).sum() / mask_LC.sum().clamp_min(1)
-
-
-def expected_logits(logits_LC4: Tensor) -> Tensor:
-    """The logit of the expected gain, [L, C]."""
-    return torch.logit(logits_LC4.sigmoid().mean(-1), eps=1e-4)
 
 
 def ordinal_loss(

@@ -68,6 +68,29 @@ def test_a_student_of_any_shape_learns(backbone: str, encoder: TextEncoder, shap
     assert [row[order].argmax().item() for row, order in zip(logits[..., 0], columns, strict=True)] == [0, 0]
 
 
+def test_grades_move_the_logits_of_their_own_steps(backbone: str, encoder: TextEncoder) -> None:
+    student = new_student(backbone, SHAPES[1])
+    middling = one("baker", ("oven", "steel"), relevance=[0.5, 0.5])
+    losses(student, encoder, [middling])
+    read = remembering(student.eval(), encoder)
+    member, mask = read([encoder.member("baker")])
+    slots = student.slots(*read(encoder.candidates(["oven", "steel"]))).unsqueeze(0)
+    steps = student.scorer.steps(student.member(member, mask), slots, student.keys_values(member, mask), mask)
+    assert (steps[..., 0, :2] > 1).all()  # a grade of 2 is at least 1 and 2
+    assert (steps[..., 0, 2:] < -1).all()  # and not 3 or 4
+
+
+def test_what_is_remembered_has_no_dropout(backbone: str, encoder: TextEncoder) -> None:
+    student = new_student(backbone, SHAPES[1]).train()
+    for module in student.backbone.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    trained, _ = remembering(student, encoder)([encoder.member("baker")])
+    assert student.backbone.training
+    judged, _ = remembering(student.eval(), encoder)([encoder.member("baker")])
+    assert torch.equal(trained.states, judged.states)
+
+
 def test_soft_labels_alone_teach(backbone: str, encoder: TextEncoder) -> None:
     found = losses(new_student(backbone, SHAPES[1]), encoder, [SOFT])
     assert found[-1] < found[0] - 0.3

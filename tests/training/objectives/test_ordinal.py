@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from training.data.lists import CandidateList
-from training.objectives.ordinal import cumulative_loss, expected_logits, ordinal_loss
+from training.nets.item_scorer import expected_logits
+from training.objectives.ordinal import cumulative_loss, ordinal_loss
 from training.objectives.pairwise import ListLabels, label_lists
 
 CPU = torch.device("cpu")
@@ -82,3 +83,9 @@ def test_a_heavier_head_counts_more() -> None:
     given = labels([1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [nan] * 3)
     light, heavy = (ordinal_loss(HEADS, {"role": weight}, 0.0, 0.0)(outputs, given) for weight in (1.0, 9.0))
     assert heavy > light
+
+
+def test_expected_logits_are_exact_in_both_tails() -> None:
+    far = torch.tensor([[30.0, 30.0, 30.0, 30.0], [-30.0, -30.0, -30.0, -30.0]])
+    assert expected_logits(far).tolist() == pytest.approx([30, -30])
+    assert expected_logits(torch.tensor([[7.5]])).item() == pytest.approx(7.5)
