@@ -18,6 +18,8 @@ from training.__main__ import main
 from training.data.source_files import SourceFiles
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
+from training.policy.policy import OVERALL
+from training.policy.stamps import section_stamps
 from training.recipe import EvaluationPlan
 from training.recipes import demo
 
@@ -125,8 +127,9 @@ def test_the_card_and_the_manifest_say_where_the_model_comes_from(bundle: Path) 
 def test_the_policy_travels_from_its_document_to_every_answer(runs: Path, bundle: Path, serve: Serve) -> None:
     policy = read_policy(POLICIES / "demo.md")
     assert json.loads((runs / "policy" / "policy.json").read_text())["stamp"] == policy.stamp
-    for labels in (runs / "golden" / "golden.parquet", runs / "annotate" / "soft-00000.parquet"):
-        assert set(pl.read_parquet(labels)["policy"]) == {policy.stamp}
+    sections = {stamp for name, stamp in section_stamps(policy).items() if name != OVERALL}
+    assert set(pl.read_parquet(runs / "golden" / "golden.parquet")["policy"]) == sections
+    assert set(pl.read_parquet(runs / "annotate" / "soft-00000.parquet")["policy"]) == {policy.stamp}
     assert (runs / "teach" / "policy.txt").read_text().strip() == policy.stamp
     manifest = Bundle.load(bundle).manifest
     assert (manifest.policy, manifest.training["policy"]["sha256"]) == (policy.label, policy.sha256)

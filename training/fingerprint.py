@@ -151,8 +151,10 @@ def _defined_by(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name
         return
+    loops = (each.target for each in ast.walk(node) if isinstance(each, ast.comprehension))
+    inner = {id(name) for target in loops for name in ast.walk(target)}  # bound within a comprehension only
     for each in ast.walk(node):
-        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and id(each) not in inner:
             yield each.id
         elif isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield each.name

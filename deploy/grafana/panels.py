@@ -153,6 +153,34 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
     ),
+    "Products": (
+        Panel(
+            "Requests by product",
+            "reqps",
+            ((rate("fitscore_model_requests_total", "model, outcome"), "{{model}}: {{outcome}}"),),
+        ),
+        Panel(
+            "Candidates by product",
+            "cps",
+            ((rate("fitscore_model_pairs_total", "model, status"), "{{model}}: {{status}}"),),
+        ),
+        Panel(
+            "Model time by product",
+            "percentunit",
+            ((rate("fitscore_model_run_seconds_total", "model"), "{{model}}"),),
+            "Share of a second of model time that each second brings.",
+        ),
+        Panel("Backlog by product", "s", ((gauge("fitscore_model_unfinished_seconds", "model"), "{{model}}"),)),
+        Panel(
+            "Encoding ahead, and fills of a new version",
+            "short",
+            (
+                (gauge("fitscore_model_ahead_waiting", "model"), "waiting: {{model}}"),
+                (gauge("fitscore_fill_candidates", "model, result", "max"), "fill, {{result}}: {{model}}"),
+                (gauge("fitscore_fill_running", "model", "max"), "fill running: {{model}}"),
+            ),
+        ),
+    ),
     "Store": (
         Panel(
             "Stored",

@@ -100,7 +100,7 @@ def test_a_folder_for_runs_that_is_a_file_is_named(tmp_path: Path, capsys: pytes
 
 
 def test_missing_sources_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["data", "jobs", "--data", str(tmp_path / "nowhere"), "--runs", str(tmp_path)]
+    words = ["data", "products", "--data", str(tmp_path / "nowhere"), "--runs", str(tmp_path)]
     assert main(words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "does not exist: see the sources of the recipe, and --data" in line

@@ -97,7 +97,7 @@ def _engagement(settings: ProductSettings, log: partial) -> EngagementPlan | Non
         return None
     steps, places = settings.training.engagement_steps, settings.log.places
     phases = Phases(
-        sides=Schedule(steps=400, lists_per_step=64, learning_rate=3e-2, added_learning_rate=3e-2),
+        sides=Schedule(steps=400, lists_per_step=16, learning_rate=3e-2, added_learning_rate=3e-2),
         pairs=Schedule(steps=steps, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
     )
     return EngagementPlan(

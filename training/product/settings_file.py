@@ -96,7 +96,7 @@ engagement_steps = {engagement_steps}
 candidates_per_list = {candidates_per_list}
 # Lists that the teacher labels for the student.
 annotated_lists = {annotated_lists}
-# Training members for whom the teacher labels 15 candidates more, of the training lists.
+# Training members that get 15 more candidates of the training lists, labelled by the teacher.
 pool_members = {pool_members}
 # Lists of training members with candidates of the catalogue that have no grade: the teacher labels them.
 unlabelled_lists = {unlabelled_lists}

@@ -142,7 +142,7 @@ def test_the_recipe_is_complete_without_data() -> None:
     recipe = find_recipe("products")
     assert read_policy(recipe.data.policy).label == "products-policy@1.0.0"
     assert recipe.export.card.licence == "Apache-2.0"
-    assert {floor.split("/")[0] for floor in recipe.evaluation.floors} == set(recipe.head_names.graded)
+    assert {floor.split("/")[0] for floor in recipe.evaluation.floors} <= set(recipe.head_names.graded)
     for member, candidate in recipe.export.examples:
         assert recipe.text.template.render_member(member) == member["query"]
         assert recipe.text.template.render_candidate(candidate).startswith(candidate["title"])

@@ -53,6 +53,7 @@ def test_the_ablation_measures_what_a_lever_is_worth(
     torch.manual_seed(0)
     (tmp_path / "sides").mkdir()
     new_cross_encoder(backbone, 1).save(tmp_path / "sides" / "model")
+    new_cross_encoder(backbone, 1).save(tmp_path / "model")
     trainer = FlatTrainer(plan.student, encoder, tmp_path, material.labelled, train_embeddings=True)
     distillation = Distillation(plan, material, trainer)
     (tmp_path / "whole").mkdir()

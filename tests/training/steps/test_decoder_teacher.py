@@ -155,7 +155,7 @@ def together(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 @pytest.mark.cluster
 def test_two_processes_learn_what_one_does(alone: Run, together: tuple[Path, Path]) -> None:
     for root in together:
-        assert losses(root) == pytest.approx(losses(alone.data), rel=1e-3)
+        assert losses(root) == pytest.approx(losses(alone.data), rel=3e-3)
         found = gradients(root / "runs" / "demo" / "teach")
         assert distance(found, gradients(alone.folder("teach"))) < 0.01
 

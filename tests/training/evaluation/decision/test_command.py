@@ -55,7 +55,12 @@ def test_a_file_of_scores_is_a_system_and_needs_nothing_but_the_repository(
     code, found = run(tmp_path, "--student", str(scores), str(scores))
     assert code == 0
     assert "3 of 3 gates pass; only the test split decides" in capsys.readouterr().out
-    assert [each["name"] for each in found["systems"]] == ["random", "bm25", "student"]  # type: ignore[attr-defined]
+    assert [each["name"] for each in found["systems"]] == [  # type: ignore[attr-defined]
+        "random",
+        "bm25",
+        "cosine",
+        "student",
+    ]
     assert found["split"] == "valid"
     assert not (tmp_path / "runs" / "jobs" / "report-looks.jsonl").exists()
 
