@@ -60,18 +60,19 @@ def _with_soft_labels(each: CandidateList, heads: HeadNames) -> CandidateList:
 def start_student(
     start: CrossEncoder, tokenizer: str, shape: SplitShape, outputs: Sequence[str], texts: Sequence[str]
 ) -> SplitStudent:
-    """A student with the encoder of `start`, a part of whose cosine scores all heads.
+    """A student with the encoder of `start`, whose cosine scores all heads; where there are items, a part of it.
 
     Some `texts` give matching its directions. `tokenizer` is the backbone's folder. Whether a head can be answered
     starts near a half.
     """
     tokenizer_json = read_tokenizer(tokenizer)
     model = CrossEncoder(copy.deepcopy(start.backbone), len(outputs))
+    share = 1.0 if shape.width is None else COSINE_SHARE
     with torch.no_grad():
         for index, name in enumerate(outputs):
             is_gate = name.endswith(SoftColumns.of("").answerable)
-            model.weight[index] = 0 if is_gate else COSINE_SHARE * start.weight[0]
-            model.bias[index] = 0 if is_gate else COSINE_SHARE * start.bias[0]
+            model.weight[index] = 0 if is_gate else share * start.weight[0]
+            model.bias[index] = 0 if is_gate else share * start.bias[0]
     student = new_split_student(model, shape, separators_in(tokenizer_json))
     if shape.width is not None:
         encoder = TextEncoder(tokenizer_json, 128, 128)

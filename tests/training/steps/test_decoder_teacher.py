@@ -157,7 +157,7 @@ def test_two_processes_learn_what_one_does(alone: Run, together: tuple[Path, Pat
     for root in together:
         assert losses(root) == pytest.approx(losses(alone.data), rel=3e-3)
         found = gradients(root / "runs" / "demo" / "teach")
-        assert distance(found, gradients(alone.folder("teach"))) < 0.01
+        assert distance(found, gradients(alone.folder("teach"))) < 0.02  # sums in another order, in bf16
 
 
 def test_half_of_each_step_gives_other_gradients(alone: Run, tmp_path: Path) -> None:
