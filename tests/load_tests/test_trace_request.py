@@ -11,7 +11,7 @@ from tests.support.split_bundles import write_split_bundle
 from tests.support.waiting import PATIENCE_S
 
 MOST_FILES, MOST_CHANGES = 47, 150
-"""Of a warm request: 46 and 144. Before several products, warnings about texts and gzip bodies: 36 and 105."""
+"""Of a warm request: 46 or 47, and 144 to 146. Before several products, warnings about texts and gzip: 35 and 91."""
 
 
 @pytest.mark.process
