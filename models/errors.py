@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 
+class UserError(Exception):
+    """Input, settings or surroundings are wrong. The sentence says what and where. Any other exception is a bug."""
+
+
+class DataError(UserError):
+    """A row that cannot be used; the message names file, row and column."""
+
+
 class BundleError(Exception):
     """The bundle must not be served; the sentence names the file or field."""
 

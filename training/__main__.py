@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import BundleError, StoreError
+from models.executors import LOCAL, Executor, RayExecutor
 from training.dag import STEPS, load_step, run_all
 from training.errors import UserError, surroundings
 from training.evaluation.decision.options import add_report_options, report_options
-from training.executors import LOCAL, Executor, RayExecutor
 from training.judging.llm_client import Endpoint
 from training.policy.lint import lint, lint_markdown
 from training.policy.parser import read_policy

@@ -7,10 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 
-
-class UserError(Exception):
-    """Input, settings or surroundings are wrong. The sentence says what and where. Any other exception is a bug."""
-
+from models.errors import UserError as UserError
 
 _SURROUNDINGS = {
     errno.ENOSPC: "free some space",

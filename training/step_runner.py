@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from models.executors import LOCAL, Executor
 from training.data.source_files import SourceFiles
 from training.errors import UserError
-from training.executors import LOCAL, Executor
 from training.files import digest, read_json, write_json
 from training.fingerprint import code_digest, describe, hash_json
 from training.recipe import Recipe

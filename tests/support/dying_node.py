@@ -11,8 +11,8 @@ from typing import Any
 
 import ray
 
+from models.executors import Item, Key, RayExecutor, Result
 from tests.support.waiting import eventually
-from training.executors import Item, Key, RayExecutor, Result
 
 
 def gated(

@@ -21,17 +21,17 @@ import polars as pl
 import pytest
 import torch
 
+from models import executors
 from models.bundle.files import Bundle
+from models.executors import LOCAL, Executor, ExecutorError, Item, Key, LocalExecutor, RayExecutor, Result, import_ray
 from models.heads import Calibration
 from models.loading import graph_key, graphs_for
 from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.text import TextEncoder
 from tests.support.split_bundles import write_split_bundle
-from training import executors
 from training.__main__ import main
 from training.distillation.teachers import Teacher
-from training.executors import LOCAL, Executor, ExecutorError, Item, Key, LocalExecutor, RayExecutor, Result, import_ray
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.steps import annotate as annotating
 from training.steps import bulk_encode as encoding
@@ -114,7 +114,7 @@ def test_without_ray_its_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["annotate", "demo", "--engine", "ray", "--data", str(tmp_path), "--runs", str(tmp_path)]) == 1
-    assert "pip install 'fitscore[training,ray]'" in capsys.readouterr().err
+    assert "pip install 'fitscore[ray]'" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from models.tables.columns import contents, has_side, ids, need
+from models.tables.table import Table, read
 from models.template import Content, Fields
 from training.data.impressions import POSITION
 from training.data.lists import FieldList, Split, split_of
@@ -19,10 +21,8 @@ from training.data.source_files import SourceFiles
 from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
 from training.policy.parser import read_policy
 from training.policy.policy import GRADES, OVERALL, RELEVANCE, Policy
-from training.product.reading.columns import contents, has_side, ids, need
 from training.product.reading.log import Known, ShownCandidate, read_log
 from training.product.reading.pairs import GradedRow, read_graded
-from training.product.reading.tables import Table, read
 from training.product.settings import Files, Log, ProductSettings
 
 PAIRS, LOGGED, UNLABELLED = "pairs", "log", "catalogue"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.tables.columns import Side, fields_of, has_side, whole_numbers
+from models.tables.table import Table, read
 from models.template import Content, FieldFormat, Template
 from training.data.source_files import SourceFiles
 from training.data.tables import DataError
@@ -23,10 +25,8 @@ from training.policy.policy import OVERALL
 from training.product.budget import Size, Steps, allowed_steps
 from training.product.lists import DataSettings, catalogue, graded_rows, shown_candidates
 from training.product.policy_template import policy_template
-from training.product.reading.columns import Side, fields_of, has_side, whole_numbers
 from training.product.reading.log import LOG_COLUMNS, LOG_PREFIXES, ShownCandidate, actions_of
 from training.product.reading.pairs import PAIR_COLUMNS, PAIR_PREFIXES, GradedRow, graded_dimensions
-from training.product.reading.tables import Table, read
 from training.product.settings import SETTINGS, Files, Log
 from training.product.settings_file import Findings, settings_text
 from training.product.start import shipped_bundle, start_attributions

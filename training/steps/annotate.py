@@ -17,6 +17,7 @@ import polars as pl
 import torch
 from tqdm import tqdm
 
+from models.executors import Executor
 from models.text import TextEncoder
 from training.data.label_store import LabelStore, label_bytes
 from training.data.lists import KEYS, read_pairs, some_lists
@@ -24,7 +25,6 @@ from training.data.pool import PoolPlan, draw_pool
 from training.data.soft_labels import SoftLabels, shard_bytes, shard_path
 from training.data.tables import read_table
 from training.distillation.teachers import Teacher, read_teachers
-from training.executors import Executor
 from training.files import write_whole
 from training.nets.checkpoints import check_model_stamp
 from training.nets.inference import encode_pairs, predict

@@ -20,13 +20,13 @@ from tqdm import tqdm
 
 from models.bundle.files import Bundle
 from models.errors import BundleError, FieldError
+from models.executors import LOCAL, Executor
 from models.loading import graph_key, graphs_for, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
 from models.slots.codec import Slots, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.template import Template
 from training.data.tables import READ_ERRORS, DataError, short_decimals
-from training.executors import LOCAL, Executor
 from training.nets.inference import length_batches
 
 ROWS = 4096

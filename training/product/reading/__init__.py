@@ -1,1 +1,1 @@
-"""Tables of CSV, JSON lines and Parquet: their formats, their columns, and what each row means."""
+"""Tables of graded pairs and of logs: what each row means."""

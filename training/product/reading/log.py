@@ -13,9 +13,9 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from models.tables.columns import Side, contents, has_side, ids, need, whole_numbers, words
+from models.tables.table import Table, shown
 from models.template import Content
-from training.product.reading.columns import Side, contents, has_side, ids, need, whole_numbers, words
-from training.product.reading.tables import Table, shown
 
 NO_ACTION = ("none", "no", "view", "viewed", "impression", "shown", "seen", "skip", "null")
 """Words of an action column that mean that the member did nothing."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from models.tables.columns import contents, has_side, ids, need, whole_numbers, words
+from models.tables.table import Table
 from models.template import Content
 from training.data.lists import SPLITS, Split
 from training.policy.policy import GRADES, OVERALL
-from training.product.reading.columns import contents, has_side, ids, need, whole_numbers, words
-from training.product.reading.tables import Table
 
 RATER = "rater"
 GRADE_PREFIX = "grade."

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from training.data.tables import DataError
+from models.errors import DataError
 
 MAX_CELL = 1_000_000
 """Characters of one cell or value. No model reads that much; an unclosed quote swallows more."""

@@ -12,8 +12,8 @@ from typing import TextIO
 
 import polars as pl
 
-from training.data.tables import DataError
-from training.product.reading.text_file import MAX_CELL, check_head, open_text
+from models.errors import DataError
+from models.tables.text_file import MAX_CELL, check_head, open_text
 
 CHUNK = 50_000
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeVar
 
-from training.errors import UserError
+from models.errors import UserError
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
@@ -145,7 +145,7 @@ def import_ray(address: str | None) -> ModuleType:
     try:
         import ray
     except ImportError as error:
-        raise ExecutorError("the engine ray is not installed: pip install 'fitscore[training,ray]'") from error
+        raise ExecutorError("the engine ray is not installed: pip install 'fitscore[ray]'") from error
     module: ModuleType = ray
     return module
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import polars as pl
 
-from training.data.tables import DataError, read_table, short_decimals
-from training.product.reading.csv_file import read_csv
-from training.product.reading.json_lines import read_json_lines
+from models.errors import DataError
+from models.tables.csv_file import read_csv
+from models.tables.json_lines import read_json_lines
+from models.tables.parquet_file import read_table, short_decimals
 
 LINE = "line of the file"
 """The column of line numbers that the readers of text files add."""

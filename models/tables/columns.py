@@ -14,10 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from models.errors import FieldError
+from models.errors import DataError, FieldError
+from models.tables.table import Table, shown
 from models.template import Content, Template
-from training.data.tables import DataError
-from training.product.reading.tables import Table, shown
 
 Side = Literal["member", "candidate"]
 _WHOLE = re.compile(r"\s*[+-]?\d{1,15}(\.0*)?\s*")

@@ -1,0 +1,1 @@
+"""Scores of many pairs without the service: a file of them, or lists in Python."""
