@@ -33,7 +33,10 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz", "/health"})
 OPERATIONS = PROBES | {"/metrics"}
 OPEN = OPERATIONS | {"/openapi.json"}
 PATHS = dict.fromkeys(
-    ("/v1/rerank", "/v2/rerank", "/voyage/v1/rerank", "/infinity/rerank", "/v1/reranking", "/v1/score", "/predict"),
+    (
+        "/v1/rerank /v2/rerank /voyage/v1/rerank /infinity/rerank /v1/reranking /v1/score /predict"
+        " /vllm/rerank /vllm/v1/rerank /vllm/v2/rerank /vllm/score /vllm/v1/score"
+    ).split(),
     "/rerank",
 )
 """Further paths of the same route. So is `POST /`, whose GET is a page."""

@@ -161,10 +161,13 @@ def test_the_proxy_takes_its_configuration_and_not_a_spoilt_one(name: str, tmp_p
 
 
 RERANK: dict[str, object] = {"query": "data engineer", "documents": ["python"]}
+PAIR: dict[str, object] = {"text_1": "data engineer", "text_2": "python"}
 BODIES: dict[str, dict[str, object]] = {
     "/score": {"member": MEMBER, "candidates": CANDIDATES},
     "/v1/reranking": {"query": "data engineer", "input": ["python"]},
-    "/v1/score": {"text_1": "data engineer", "text_2": "python"},
+    "/v1/score": PAIR,
+    "/vllm/score": PAIR,
+    "/vllm/v1/score": PAIR,
     "/predict": {"inputs": ["data engineer", "python"]},
     "/": {"inputs": {"source_sentence": "data engineer", "sentences": ["python"]}},
 }

@@ -56,6 +56,8 @@ def _content(document: Document, rank_fields: Sequence[str] | None) -> Content:
             values = {**values, **document.fields}
         chosen = {name: values[name] for name in rank_fields if name in values}
         if document.text is not None and "text" in rank_fields:
+            if not chosen:  # read as the text alone
+                return document.text
             chosen[NO_NAME] = document.text
         return _read(chosen, "")
     if media := sorted(MEDIA & values.keys()):

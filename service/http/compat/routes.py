@@ -22,6 +22,7 @@ from service.http.compat.schemas import (
     RerankResponse,
     SimilarityRequest,
     TeiRank,
+    VllmRerankRequest,
 )
 from service.http.context import AppContext
 from service.http.problems import DEADLINE, NAMES, WITH_BODY, problems
@@ -37,7 +38,6 @@ router = APIRouter(route_class=StrictJsonRoute)
 
 
 @router.post("/rerank", response_model=ANSWER, responses=RERANKING, openapi_extra=DEADLINE)
-@router.post("/v1/rerank", response_model=None, include_in_schema=False)
 @router.post("/v2/rerank", response_model=None, include_in_schema=False)
 async def rerank(request: Request, body: RerankRequest) -> Response:
     """Rank documents for a query, in the shape of Cohere and Jina (`documents`) or of TEI (`texts`).
@@ -46,7 +46,12 @@ async def rerank(request: Request, body: RerankRequest) -> Response:
     `Retry-After` finds the rest encoded. Options that have no effect are named in `meta.warnings`, and texts that are
     cut; TEI's shape has the header X-Fitscore-Warnings instead.
     """
-    return await _ranked(request, body, shapes.COMMON)
+    return await _ranked(request, body, shapes.COHERE_2)
+
+
+@router.post("/v1/rerank", response_model=None, include_in_schema=False)
+async def rerank_v1(request: Request, body: RerankRequest) -> Response:
+    return await _ranked(request, body, shapes.COHERE_1)
 
 
 @router.post("/voyage/v1/rerank", response_model=None, include_in_schema=False)
@@ -64,9 +69,18 @@ async def mixedbread(request: Request, body: RerankingRequest) -> Response:
     return await _ranked(request, body, shapes.MIXEDBREAD)
 
 
-@router.post("/v1/score", response_model=None, include_in_schema=False)
-async def vllm(request: Request, body: PairScoreRequest) -> Response:
+@router.post("/vllm/rerank", response_model=None, include_in_schema=False)
+@router.post("/vllm/v1/rerank", response_model=None, include_in_schema=False)
+@router.post("/vllm/v2/rerank", response_model=None, include_in_schema=False)
+async def vllm(request: Request, body: VllmRerankRequest) -> Response:
     return await _ranked(request, body, shapes.VLLM)
+
+
+@router.post("/v1/score", response_model=None, include_in_schema=False)
+@router.post("/vllm/score", response_model=None, include_in_schema=False)
+@router.post("/vllm/v1/score", response_model=None, include_in_schema=False)
+async def vllm_score(request: Request, body: PairScoreRequest) -> Response:
+    return await _ranked(request, body, shapes.VLLM_SCORE)
 
 
 @router.post("/predict", response_model=None, include_in_schema=False)
@@ -122,8 +136,9 @@ async def _ranked(request: Request, body: Body, shape: shapes.Shape[Body]) -> Re
     if len(app.products.names) > 1:
         sentences += about_model(common.model, result)
     ranking = ranking_of(common, result, sentences, context.id)
-    response = answered(shape.answer(ranking, body), result, context, app)
-    if shape is not shapes.COMMON or common.documents is None:  # the answer has no place for warnings
+    answer = shape.answer(ranking, body)
+    response = answered(answer, result, context, app)
+    if not isinstance(answer, dict) or "meta" not in answer:  # it has no place for warnings
         response.headers.update(header_of(sentences))
     return response
 

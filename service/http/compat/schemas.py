@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -21,12 +22,21 @@ from service.request import Priority
 
 RERANK: JsonValue = {"query": "data engineer", "documents": ["Data platform lead", "Chef"], "top_n": 1}
 RERANKED: JsonValue = {
+    "object": "list",
     "id": "9f2c51d07b3e4a68",
     "model": "jobs-v1",
     "results": [{"index": 0, "relevance_score": 0.71}],
     "usage": {"total_tokens": 6},
+    "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
 }
 Count = Annotated[StrictInt, Field(ge=1)]
+
+
+def _in_words(priority: object) -> object:
+    """A priority as a number, of which a smaller one is more urgent, as one of Fitscore's words."""
+    if type(priority) is not int:
+        return priority
+    return Priority.default if priority == 0 else Priority.sheddable if priority > 0 else Priority.critical
 
 
 class Document(BaseModel):
@@ -65,7 +75,11 @@ class RerankRequest(BaseModel):
         None, description="Name of the bundle. The default one answers for any other name, with a warning."
     )
     deadline_ms: DeadlineMs | None = Field(None, description="Deadline in milliseconds from arrival.")
-    priority: Priority | None = Field(None, description="Under overload, `sheddable` is rejected first.")
+    priority: Annotated[Priority | None, BeforeValidator(_in_words)] = Field(
+        None,
+        description="Under overload, `sheddable` is rejected first. A number is Cohere's and vLLM's: 0 is `default`,"
+        " a greater one `sheddable`, a smaller one `critical`.",
+    )
 
     @model_validator(mode="after")
     def _agrees(self) -> RerankRequest:
@@ -86,10 +100,24 @@ class RerankResult(Strict):
     document: dict[str, Any] | None = None
 
 
-class RerankMeta(Strict):
-    """Present only if there are warnings."""
+class ApiVersion(Strict):
+    """The version of Cohere's API whose path was called."""
 
-    warnings: list[str]
+    version: Literal["1", "2"]
+
+
+class BilledUnits(Strict):
+    """Cohere's count of work: a query with up to 100 documents is one unit. Nothing is billed."""
+
+    search_units: int
+
+
+class RerankMeta(Strict):
+    """Cohere's description of an answer. `warnings` only if there are any."""
+
+    api_version: ApiVersion
+    billed_units: BilledUnits
+    warnings: list[str] | None = None
 
 
 class RerankUsage(Strict):
@@ -103,11 +131,12 @@ class RerankResponse(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [RERANKED]})
 
+    object: Literal["list"]
     id: str
     model: str
     results: list[RerankResult]
     usage: RerankUsage
-    meta: RerankMeta | None = None
+    meta: RerankMeta
 
 
 class TeiRank(Strict):
@@ -131,6 +160,18 @@ class RerankingRequest(BaseModel):
     model: str | None = None
 
 
+class VllmRerankRequest(BaseModel):
+    """vLLM's rerank request. `top_n` 0 is all documents; without `use_activation`, scores are log odds."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    query: Annotated[str, StringConstraints(min_length=1)]
+    documents: str | Annotated[list[str | Document], Field(min_length=1)]
+    top_n: Annotated[StrictInt, Field(ge=0)] | None = None
+    use_activation: StrictBool | None = None
+    model: str | None = None
+
+
 class PairScoreRequest(BaseModel):
     """vLLM's request: one text, and one or several to score with it."""
 
@@ -138,6 +179,7 @@ class PairScoreRequest(BaseModel):
 
     text_1: Annotated[str, StringConstraints(min_length=1)] | Annotated[list[str], Field(min_length=1, max_length=1)]
     text_2: str | Annotated[list[str], Field(min_length=1)]
+    use_activation: StrictBool | None = None
     model: str | None = None
 
 

@@ -5,6 +5,7 @@ A shape has two functions: its body -> the common request, and a ranking -> its 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +19,14 @@ from service.http.compat.schemas import (
     RerankingRequest,
     RerankRequest,
     SimilarityRequest,
+    VllmRerankRequest,
 )
 
 Body = TypeVar("Body")
 LABEL = "LABEL_0"
 """The name of a cross-encoder's one output, as TEI has it."""
+DOCUMENTS_PER_UNIT = 100
+"""What Cohere counts as one search unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,20 @@ def _usage(ranking: Ranking) -> dict[str, int]:
 # Cohere and Jina, or TEI, by what the body has.
 
 
-def _common(ranking: Ranking, _: object) -> object:
-    return _cohere(ranking) if ranking.body.texts is None else _tei(ranking)
+def _of_version(version: str) -> Shape[RerankRequest]:
+    """The shape of Cohere's and Jina's `documents` or of TEI's `texts`. `version` is that of Cohere's path."""
+    return Shape(
+        lambda body: body,
+        lambda ranking, _: _cohere(ranking, version) if ranking.body.texts is None else _tei(ranking),
+        _documents,
+    )
 
 
-def _cohere(ranking: Ranking) -> dict[str, object]:
-    answer: dict[str, object] = {
+def _cohere(ranking: Ranking, version: str) -> dict[str, object]:
+    units = math.ceil(len(ranking.scores) / DOCUMENTS_PER_UNIT)
+    meta: dict[str, object] = {"api_version": {"version": version}, "billed_units": {"search_units": units}}
+    return {
+        "object": "list",
         "id": ranking.id,
         "model": ranking.model,
         "results": [
@@ -62,8 +74,8 @@ def _cohere(ranking: Ranking) -> dict[str, object]:
             for index in ranking.order
         ],
         "usage": {"total_tokens": ranking.tokens},
+        "meta": {**meta, "warnings": list(ranking.warnings)} if ranking.warnings else meta,
     }
-    return {**answer, "meta": {"warnings": list(ranking.warnings)}} if ranking.warnings else answer
 
 
 def _tei(ranking: Ranking) -> list[dict[str, object]]:
@@ -132,13 +144,41 @@ def _mixedbread(ranking: Ranking, _: object) -> dict[str, object]:
     return {"object": "list", "data": data, "model": ranking.model, "usage": _usage(ranking), **asked}
 
 
+# vLLM.
+
+
+def _vllm_rerank(body: VllmRerankRequest) -> RerankRequest:
+    return _request(
+        _options(body.model_extra, body.use_activation),
+        query=body.query,
+        documents=[body.documents] if isinstance(body.documents, str) else body.documents,
+        top_n=body.top_n or None,
+        return_documents=True,
+        model=body.model,
+    )
+
+
+def _options(extra: Mapping[str, Any] | None, use_activation: bool | None) -> dict[str, Any]:
+    """The options of vLLM's request that are not its own. A score without its activation is the log odds."""
+    return {**(extra or {}), **({} if use_activation is None else {"raw_scores": not use_activation})}
+
+
+def _vllm_ranked(ranking: Ranking, _: object) -> dict[str, object]:
+    results = [
+        {"index": index, **_document(ranking, index, as_text=False), "relevance_score": ranking.scores[index]}
+        for index in ranking.order
+    ]
+    return {"id": ranking.id, "model": ranking.model, "usage": _usage(ranking), "results": results}
+
+
 # Scores in the order of the texts: vLLM, TEI's /predict, and the Hub's sentence similarity.
 
 
 def _pair_scores(body: PairScoreRequest) -> RerankRequest:
     query = body.text_1 if isinstance(body.text_1, str) else body.text_1[0]
     texts = [body.text_2] if isinstance(body.text_2, str) else body.text_2
-    return _request(body.model_extra, query=query, texts=texts, model=body.model)
+    extra = _options(body.model_extra, body.use_activation)
+    return _request(extra, query=query, texts=texts, model=body.model)
 
 
 def _vllm(ranking: Ranking, _: object) -> dict[str, object]:
@@ -180,13 +220,19 @@ def _documents(body: RerankRequest) -> Mapping[str, str]:
     return {"member": "/query", "candidates": "/texts" if body.documents is None else "/documents"}
 
 
-COMMON: Shape[RerankRequest] = Shape(lambda body: body, _common, _documents)
+COHERE_1 = _of_version("1")
+COHERE_2 = _of_version("2")
 VOYAGE: Shape[RerankRequest] = Shape(lambda body: body, _voyage, _documents)
 INFINITY: Shape[RerankRequest] = Shape(lambda body: body, _infinity, _documents)
 MIXEDBREAD: Shape[RerankingRequest] = Shape(
     _reranking, _mixedbread, lambda _: {"member": "/query", "candidates": "/input"}
 )
-VLLM: Shape[PairScoreRequest] = Shape(_pair_scores, _vllm, lambda _: {"member": "/text_1", "candidates": "/text_2"})
+VLLM: Shape[VllmRerankRequest] = Shape(
+    _vllm_rerank, _vllm_ranked, lambda _: {"member": "/query", "candidates": "/documents"}
+)
+VLLM_SCORE: Shape[PairScoreRequest] = Shape(
+    _pair_scores, _vllm, lambda _: {"member": "/text_1", "candidates": "/text_2"}
+)
 PREDICT: Shape[PredictRequest] = Shape(_predict, _predicted, lambda _: {"member": "/inputs", "candidates": "/inputs"})
 SIMILARITY: Shape[SimilarityRequest] = Shape(
     _similarity,

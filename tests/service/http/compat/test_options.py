@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from service.http.compat.rerank import request_of
+from service.http.compat.schemas import RerankRequest
+from service.request import Priority
 from tests.support.service import Running
 
 QUERY = "data engineer python"
@@ -25,7 +28,7 @@ def score(running: Running, document: object, **options: object) -> float:
 
 
 def warnings(running: Running, **body: object) -> list[str]:
-    found: list[str] = rerank(running, **{"documents": ["chef"], **body}).get("meta", {"warnings": []})["warnings"]
+    found: list[str] = rerank(running, **{"documents": ["chef"], **body})["meta"].get("warnings", [])
     return found
 
 
@@ -40,6 +43,8 @@ def test_of_documents_with_rank_fields_these_alone_are_read(usual: Running) -> N
     document = {"title": "pastry chef", "keywords": "data engineer", "text": "python spark"}
     assert score(usual, document, rank_fields=["title"]) == score(usual, {"title": "pastry chef"})
     assert score(usual, document, rank_fields=["text"]) == score(usual, "python spark")
+    sentence = {"text": "python. spark.", "id": "7"}
+    assert score(usual, sentence, rank_fields=["text"]) == score(usual, "python. spark.")
     assert score(usual, document, rank_fields=["title", "text"]) == score(usual, "pastry chef. python spark")
     assert warnings(usual, documents=[document], rank_fields=["title", "text"]) == []
     assert score(usual, {"fields": document}, rank_fields=["title"]) == score(usual, {"title": "pastry chef"})
@@ -151,5 +156,26 @@ def test_a_deadline_and_a_priority_in_the_body_count(usual: Running) -> None:
     limits = usual.app.context.limits
     answer = usual.client.post("/rerank", json={"query": QUERY, "documents": ["chef"], "deadline_ms": 1})
     assert answer.status_code in (503, 504) or limits.deadline(0.0, 1) == 0.001
-    for name, value in (("deadline_ms", 0), ("deadline_ms", "soon"), ("priority", "urgent")):
+    for name, value in (("deadline_ms", 0), ("deadline_ms", "soon"), ("priority", "urgent"), ("priority", True)):
         assert fault(usual, documents=["chef"], **{name: value}) == (422, [f"/{name}"])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (0, Priority.default),
+        (1, Priority.sheddable),
+        (999, Priority.sheddable),
+        (-1, Priority.critical),
+        ("sheddable", Priority.sheddable),
+        (None, Priority.default),
+    ],
+)
+def test_a_priority_may_be_a_number_as_cohere_and_vllm_have_it(
+    usual: Running, given: object, expected: Priority
+) -> None:
+    body = RerankRequest.model_validate({"query": QUERY, "documents": ["chef"], "priority": given})
+    assert request_of(body, [], deadline=1.0).priority is expected
+    for path in ("/v2/rerank", "/vllm/rerank"):
+        asked = {"query": QUERY, "documents": ["chef"], "priority": given}
+        assert usual.client.post(path, json=asked).status_code == 200

@@ -16,10 +16,19 @@ def test_cohere_and_jina_clients_get_results_best_first(usual: Running, path: st
     body = {"model": "any", "query": QUERY, "documents": DOCUMENTS, "top_n": 2, "max_tokens_per_doc": 512}
     answer = usual.client.post(path, json=body).json()
     results = answer["results"]
-    assert set(answer) == {"id", "model", "results", "usage"}
+    assert set(answer) == {"object", "id", "model", "results", "usage", "meta"}
     assert len(results) == 2
     assert results[0]["relevance_score"] >= results[1]["relevance_score"]
     assert all("document" not in each for each in results)
+
+
+@pytest.mark.parametrize(("path", "version"), [("/rerank", "2"), ("/v1/rerank", "1"), ("/v2/rerank", "2")])
+def test_the_meta_of_cohere_has_the_version_of_the_path_and_a_unit_for_100_documents(
+    usual: Running, path: str, version: str
+) -> None:
+    for num, units in ((1, 1), (100, 1), (101, 2)):
+        answer = usual.client.post(path, json={"query": QUERY, "documents": ["chef"] * num, "top_n": 1}).json()
+        assert answer["meta"] == {"api_version": {"version": version}, "billed_units": {"search_units": units}}
 
 
 def test_documents_are_returned_on_request(usual: Running) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from service.http.compat.rerank import log_odds
+from service.http.guard import PATHS
 from tests.support.service import Running, Serve
 
 QUERY, TEXTS = "data engineer python", ["pastry chef", "senior data engineer", "nurse ward"]
@@ -64,11 +66,36 @@ def test_mixedbread(usual: Running, scores: list[float]) -> None:
     assert [each["score"] for each in chosen["data"]] == [scores[index] for index in ordered(scores)]
 
 
-def test_vllm(usual: Running, scores: list[float]) -> None:
-    answer = post(usual, "/v1/score", model="x", text_1=QUERY, text_2=TEXTS)
+@pytest.mark.parametrize("path", ["/vllm/rerank", "/vllm/v1/rerank", "/vllm/v2/rerank"])
+def test_vllm_rerank(usual: Running, scores: list[float], path: str) -> None:
+    for top_n, num in ((0, 3), (None, 3), (2, 2), (9, 3)):
+        answer = post(usual, path, model="x", query=QUERY, documents=TEXTS, top_n=top_n)
+        assert set(answer) == {"id", "model", "usage", "results"}
+        assert answer["usage"] == {"prompt_tokens": 10, "total_tokens": 10}
+        assert [(each["index"], each["relevance_score"], each["document"]) for each in answer["results"]] == [
+            (index, scores[index], {"text": TEXTS[index]}) for index in ordered(scores)[:num]
+        ]
+    (one,) = post(usual, path, query=QUERY, documents=TEXTS[1])["results"]
+    assert one["relevance_score"] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_a_score_of_vllm_without_its_activation_is_the_log_odds(usual: Running, scores: list[float]) -> None:
+    odds = [pytest.approx(log_odds(score), abs=1e-6) for score in scores]
+    ranked = post(usual, "/vllm/rerank", query=QUERY, documents=TEXTS, use_activation=False)["results"]
+    assert {each["index"]: each["relevance_score"] for each in ranked} == dict(enumerate(odds))
+    scored = post(usual, "/vllm/score", text_1=QUERY, text_2=TEXTS, use_activation=False)["data"]
+    assert [each["score"] for each in scored] == odds
+    for active in (True, None):
+        scored = post(usual, "/vllm/score", text_1=QUERY, text_2=TEXTS, use_activation=active)["data"]
+        assert [each["score"] for each in scored] == scores
+
+
+@pytest.mark.parametrize("path", ["/v1/score", "/vllm/score", "/vllm/v1/score"])
+def test_vllm_score(usual: Running, scores: list[float], path: str) -> None:
+    answer = post(usual, path, model="x", text_1=QUERY, text_2=TEXTS)
     assert answer["object"] == "list"
     assert answer["data"] == [{"index": index, "object": "score", "score": score} for index, score in enumerate(scores)]
-    one = post(usual, "/v1/score", text_1=[QUERY], text_2=TEXTS[1])
+    one = post(usual, path, text_1=[QUERY], text_2=TEXTS[1])
     assert [each["score"] for each in one["data"]] == [pytest.approx(scores[1], abs=1e-6)]
 
 
@@ -103,7 +130,7 @@ def test_tei_info_and_health(usual: Running, serve: Serve) -> None:
     guarded = serve(api_keys="web:s3cret:score")
     assert guarded.client.get("/health").status_code == 200
     assert guarded.client.get("/info").status_code == 401
-    for path in ("/", "/predict", "/v1/score", "/v1/reranking", "/voyage/v1/rerank", "/infinity/rerank"):
+    for path in ("/", *PATHS):
         assert guarded.client.post(path, json={}).status_code == 401
 
 
@@ -117,6 +144,12 @@ FAULTS: list[tuple[str, dict[str, object], str]] = [
     ("/v1/score", {"text_1": [QUERY, "chef"], "text_2": TEXTS[:2]}, "/text_1"),
     ("/v1/score", {"text_1": QUERY, "text_2": ["chef"] * 1001}, "/text_2"),
     ("/v1/score", {"text_1": QUERY, "text_2": [5]}, "/text_2/0"),
+    ("/vllm/rerank", {"query": QUERY, "documents": TEXTS, "top_n": -1}, "/top_n"),
+    ("/vllm/rerank", {"query": QUERY, "documents": TEXTS, "top_n": True}, "/top_n"),
+    ("/vllm/rerank", {"query": " ", "documents": TEXTS}, "/query"),
+    ("/vllm/rerank", {"query": QUERY, "documents": [{"image": "x"}]}, "/documents/0/image"),
+    ("/vllm/rerank", {"query": QUERY, "documents": []}, "/documents"),
+    ("/vllm/score", {"text_1": QUERY, "text_2": []}, "/text_2"),
     ("/predict", {"inputs": "chef"}, "/inputs"),
     ("/predict", {"inputs": [[QUERY, "chef"], ["other", "chef"]]}, "/inputs/1/0"),
     ("/predict", {"inputs": [QUERY, "chef " * 40], "truncate": False}, "/inputs/0"),
