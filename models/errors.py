@@ -38,7 +38,15 @@ class DamagedEntry(Exception):
 class FieldError(Exception):
     """A value of a field that cannot become a text. The message has the name and the problem, not the value."""
 
+    kind = "field"
+
     def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"field {field!r} {problem}")
+        super().__init__(f"{self.kind} {field!r} {problem}")
         self.field = field
         self.problem = problem
+
+
+class FeatureError(FieldError):
+    """A feature that is no number: the candidate cannot be scored."""
+
+    kind = "feature"

@@ -12,6 +12,7 @@ import numpy as np
 from models.bundle.files import MANIFEST, Bundle
 from models.bundle.manifest import PARTS, Graph, Part
 from models.errors import BundleError
+from models.features import Features
 from models.runtime.buckets import BatchLimits
 from models.runtime.io_binding import open_runner
 from models.runtime.providers import RunMode
@@ -93,7 +94,11 @@ def open_scorer(
     heads = bundle.manifest.heads
     if bundle.manifest.kind == "cross":
         return CrossEncoderScorer(runners["pair"], encoder, heads)
-    return SplitScorer(runners["member"], runners["candidate"], runners["score"], encoder, heads)
+    features = Features(bundle.manifest.features)
+    if ("features" in runners["score"].input_names) != bool(features):
+        said = "no features, which its score graph needs" if not features else "features that its score graph lacks"
+        raise BundleError(f"{bundle.path / MANIFEST} declares {said}")
+    return SplitScorer(runners["member"], runners["candidate"], runners["score"], encoder, heads, features)
 
 
 def check_known_answers(bundle: Bundle, scorer: Scorer, encoder: TextEncoder, device: Device) -> None:
@@ -105,7 +110,10 @@ def check_known_answers(bundle: Bundle, scorer: Scorer, encoder: TextEncoder, de
     if not known:
         return
     candidates = encoder.candidates([each.candidate for each in known])
-    pairs = [Pair(encoder.member(each.member), ids) for each, ids in zip(known, candidates, strict=True)]
+    features = Features(bundle.manifest.features).read([each.features for each in known]).values
+    pairs = [
+        Pair(encoder.member(each.member), ids, row) for each, ids, row in zip(known, candidates, features, strict=True)
+    ]
     found = scorer.score(pairs)
     expected = np.array([each.probabilities for each in known])
     if found.shape == expected.shape:

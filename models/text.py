@@ -22,11 +22,13 @@ Inputs = dict[str, NDArray[np.int64]]
 class Pair:
     """A member and a candidate as token ids, i32[length] each, with special tokens.
 
-    Pairs of one request share the member's array, so that a scorer may compute it once.
+    Pairs of one request share the member's array, so that a scorer may compute it once. `features` are the model's
+    inputs f32[features] of a candidate that has some.
     """
 
     member: TokenIds
     candidate: TokenIds
+    features: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Tokens that the model sees."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from models.features import Sent
 from models.template import Fields
 from models.text import USUAL_WINDOW, Window
 
@@ -39,13 +40,14 @@ def num_chars(content: str | Fields | None, *, with_names: bool = False) -> int:
 
 @dataclass(slots=True)
 class Item:
-    """A member or a candidate as sent: a text, fields, or (candidates only) an id alone.
+    """A member or a candidate as sent: a text, fields, or (candidates only) an id alone; with features, if it has some.
 
     `num_chars` is counted once, for the limits and for the cost estimate. Not frozen: a request makes up to 1,000.
     """
 
     id: str
     content: str | Fields | None
+    features: Sent | None = None
     num_chars: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +61,8 @@ class ScoringRequest:
     `priority_penalty_s` delays its turn in the queue, not its deadline. `id` and `caller` are for the audit log.
 
     `whole`: scores of some candidates only are of no use. `strict`: a field that the template lacks is an error, and
-    `refuse_cut`: so is a candidate that is longer than its window.
+    `refuse_cut`: so is a candidate that is longer than its window. `heads` are those that the caller wants to see, None
+    for all. `explain`: the caller wants to know what the features change.
     """
 
     member: Item
@@ -75,3 +78,5 @@ class ScoringRequest:
     whole: bool = False
     strict: bool = False
     refuse_cut: bool = False
+    heads: Sequence[str] | None = None
+    explain: bool = False

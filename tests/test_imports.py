@@ -42,6 +42,7 @@ ROOMS = (
     room("models.heads", 1, "numpy pydantic"),
     room("models.tables", 2, "polars"),
     room("models.executors", 1, "ray"),
+    room("models.features", 1, "numpy pydantic"),
     room("models.bundle", 2, "pydantic cryptography"),
     room("models.slots", 2, "numpy lmdb"),
     room("models.runtime", 3, "numpy onnxruntime"),

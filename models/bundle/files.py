@@ -107,6 +107,11 @@ def _check_references(path: Path, manifest: Manifest) -> None:
     heads = [head.name for head in manifest.heads]
     if not heads or len(set(heads)) != len(heads):
         raise BundleError(f"{path / MANIFEST}: heads need distinct names")
+    features = [each.name for each in manifest.features]
+    if len(set(features)) != len(features):
+        raise BundleError(f"{path / MANIFEST}: features need distinct names")
+    if features and manifest.kind != "split":
+        raise BundleError(f"{path / MANIFEST}: only a split model reads features")
     if not set(manifest.default_blend) <= set(heads) or not sum(manifest.default_blend.values()) > 0:
         raise BundleError(f"{path / MANIFEST}: default_blend must weight some of the heads {', '.join(heads)}")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from models.features import Feature
 from models.heads import Head
 from models.template import Layout, Template
 
@@ -46,10 +47,11 @@ class Graph(_Part):
 
 
 class KnownAnswer(_Part):
-    """A pair as texts, and the model's probabilities at export, one for each head."""
+    """A pair as texts and features, and the model's probabilities at export, one for each head."""
 
     member: str
     candidate: str
+    features: dict[str, float] = Field({}, exclude_if=lambda value: not value)
     probabilities: tuple[float, ...]
 
 
@@ -61,7 +63,7 @@ class FileEntry(_Part):
 
 
 class Manifest(_Part):
-    """A model's identity, text handling, heads, graphs, provenance and files."""
+    """A model's identity, text handling, features, heads, graphs, provenance and files."""
 
     format: Literal[1]
     kind: Kind
@@ -73,6 +75,8 @@ class Manifest(_Part):
     attributions: tuple[str, ...]
     score_meaning: str
     text: TextSpec
+    features: tuple[Feature, ...] = Field((), exclude_if=lambda value: not value)
+    """Numbers of candidates, in the order of the score graph's input `features`."""
     heads: tuple[Head, ...]
     default_blend: dict[str, float]
     graphs: tuple[Graph, ...]

@@ -73,6 +73,10 @@ class BoundSession:
         self._capturing_thread: int | None = None
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self._inputs)
+
+    @property
     def bytes(self) -> int:
         """Size of the buffers on the device."""
         return sum(each.bytes for each in self._buffers.values())

@@ -33,6 +33,11 @@ NO_GRAPH = -1
 class Runner(Protocol):
     """Runs a graph on any shape (`Session`) or in buckets (`BoundSession`)."""
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The graph's inputs."""
+        ...
+
     def run(self, feeds: Feeds) -> NDArray[Any]:
         """The graph's first output."""
         ...
@@ -93,6 +98,10 @@ class Session:
         if granted[: len(wanted)] != [name for name, _ in wanted]:
             raise DeviceError(f"device {chosen!r} was requested, but onnxruntime gave {', '.join(granted)}")
         return cls(runtime, chosen, cuda_graphs=any(each.get("enable_cuda_graph") == "1" for _, each in wanted))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(self._inputs)
 
     def run(self, feeds: Feeds) -> NDArray[Any]:
         """The graph's first output; see `run_all`."""

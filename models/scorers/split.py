@@ -2,7 +2,7 @@
 
     member ids  -> MemberState                      once a request
     candidate ids -> slots [S, d]                   once a candidate; the caller may cache them
-    state, slots of C candidates -> heads [C, h]    for each pair
+    state, slots of C candidates -> heads [C, h]    for each pair; with the candidates' features [C, f] if it has some
 
 Does not know caches or stores.
 """
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.features import NO_FEATURES, Features
 from models.heads import Head, calibrate
 from models.runtime.session import Runner
 from models.slots.codec import Slots
@@ -40,26 +41,38 @@ class MemberState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """One member against C candidates: `slots` [C, S, d]."""
+    """One member against C candidates: `slots` [C, S, d], and `features` f32[C, f]; without those, the defaults."""
 
     member: MemberState
     slots: Slots
+    features: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.slots)
+
+    def part(self, rows: slice) -> Block:
+        """The block of some of its candidates."""
+        return Block(self.member, self.slots[rows], None if self.features is None else self.features[rows])
 
 
 class SplitScorer:
     """The three graphs of a split model. For one thread at a time."""
 
     def __init__(
-        self, member: Runner, candidate: Runner, score: Runner, encoder: TextEncoder, heads: tuple[Head, ...]
+        self,
+        member: Runner,
+        candidate: Runner,
+        score: Runner,
+        encoder: TextEncoder,
+        heads: tuple[Head, ...],
+        features: Features = NO_FEATURES,
     ) -> None:
         self._member = member
         self._candidate = candidate
         self._score = score
         self._encoder = encoder
         self._heads = heads
+        self._features = features
         self.heads = tuple(head.name for head in heads)
 
     def warm_up(self) -> None:
@@ -83,7 +96,10 @@ class SplitScorer:
 
     def block_logits(self, blocks: Sequence[Block]) -> NDArray[np.float32]:
         """Raw outputs f32[blocks, longest, heads]; rows beyond a block's candidates are padding."""
-        return self._score.run(_collate(blocks)).astype(np.float32)
+        feeds = _collate(blocks)
+        if self._features:
+            feeds["features"] = _collate_features(blocks, self._features.defaults)
+        return self._score.run(feeds).astype(np.float32)
 
     def score_blocks(self, blocks: Sequence[Block]) -> list[NDArray[np.float32]]:
         """Calibrated probabilities f32[candidates, heads] of each block."""
@@ -101,12 +117,22 @@ class SplitScorer:
         rows = _rows_by_member(pairs)
         states = self.encode_members([pairs[places[0]].member for places in rows])
         slots = self.encode_candidates([pair.candidate for pair in pairs])
-        blocks = [Block(state, slots[places]) for state, places in zip(states, rows, strict=True)]
+        features = self._features_of(pairs)
+        blocks = [
+            Block(state, slots[places], None if features is None else features[places])
+            for state, places in zip(states, rows, strict=True)
+        ]
         found = self.block_logits(blocks)
         out = np.empty((len(pairs), found.shape[-1]), dtype=np.float32)
         for logits, places in zip(found, rows, strict=True):
             out[places] = logits[: len(places)]
         return out
+
+    def _features_of(self, pairs: Sequence[Pair]) -> NDArray[np.float32] | None:
+        if not self._features:
+            return None
+        defaults = self._features.defaults
+        return np.stack([defaults if pair.features is None else pair.features for pair in pairs])
 
 
 def _rows_by_member(pairs: Sequence[Pair]) -> list[list[int]]:
@@ -128,6 +154,15 @@ def _collate(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
         feeds = {"vector": vector, "slots": slots}
     states = [block.member.keys_values for block in blocks if block.member.keys_values is not None]
     return {**feeds, **_collate_states(states)} if states else feeds
+
+
+def _collate_features(blocks: Sequence[Block], defaults: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`features` f32[M, C, f]; the defaults where there are none."""
+    features = np.broadcast_to(defaults, (len(blocks), max(map(len, blocks)), len(defaults))).copy()
+    for row, block in enumerate(blocks):
+        if block.features is not None:
+            features[row, : len(block)] = block.features
+    return features
 
 
 def _collate_states(states: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:

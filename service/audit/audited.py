@@ -6,13 +6,14 @@ import asyncio
 from dataclasses import replace
 
 from models.errors import StoreDown
+from models.features import merged
 from service.audit.log import AuditLog
 from service.audit.record import AuditRecord
 from service.observability.timings import Timings
 from service.request import Item, ScoringRequest
 from service.scoring.blending import ScoringResult
 from service.scoring.pipeline import Score
-from service.store.interface import TextStore
+from service.store.interface import Featured, Stored, TextStore
 
 
 class AuditedScoring:
@@ -37,8 +38,15 @@ class AuditedScoring:
         if not ids:
             return request
         try:
-            contents = iter(await asyncio.to_thread(self._store.get_many, ids))
+            stored = iter(await asyncio.to_thread(self._store.get_many, ids))
         except StoreDown:  # scoring will find the same, and give each candidate its status
             return request
-        items = [Item(each.id, next(contents)) if each.content is None else each for each in request.candidates]
+        items = [_known(each, next(stored)) if each.content is None else each for each in request.candidates]
         return replace(request, candidates=items)
+
+
+def _known(sent: Item, stored: Stored | None) -> Item:
+    """A candidate that came with its id alone, with what is stored of it."""
+    if isinstance(stored, Featured):
+        return Item(sent.id, stored.content, merged(stored.features, sent.features))
+    return Item(sent.id, stored, sent.features)

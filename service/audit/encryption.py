@@ -54,6 +54,9 @@ class LineEncoder:
         }
         if request.window != USUAL_WINDOW:
             line["window"] = [request.window.tokens, request.window.from_end]
+        features = result.readings.features
+        if features is not None and features.values.shape[1]:
+            line["features"] = features.values.tolist()
         if self._cipher is not None:
             line["sealed"] = _encrypt(request, self._cipher)
         return line

@@ -5,13 +5,14 @@ Texts come from the log's ciphertext, or, for a log of digests, from a file of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from models.bundle.files import Bundle
 from models.errors import BundleError
@@ -52,12 +53,19 @@ class Replayer:
         bundle = Bundle.load(path)
         return cls(bundle, open_scorer(bundle, "cpu", 1), open_encoder(bundle))
 
-    def rows(self, member: Content | None, candidates: list[Content | None], window: Window) -> np.ndarray:
-        """Probabilities f32[candidates, heads]."""
+    def rows(
+        self,
+        member: Content | None,
+        candidates: list[Content | None],
+        window: Window,
+        features: Sequence[NDArray[np.float32] | None],
+    ) -> np.ndarray:
+        """Probabilities f32[candidates, heads]. `features` are the model's inputs of each candidate that has some."""
         template = self.bundle.manifest.text.template
         ids = self.encoder.member(template.render_member(member))
         texts = [template.render_candidate(each) for each in candidates]
-        return self.scorer.score([Pair(ids, each.ids) for each in self.encoder.read_candidates(texts, window)])
+        read = self.encoder.read_candidates(texts, window)
+        return self.scorer.score([Pair(ids, each.ids, row) for each, row in zip(read, features, strict=True)])
 
 
 def texts_of(path: Path, keys: AuditKeys) -> dict[str, Content]:
@@ -114,7 +122,9 @@ def _compare(
     if not known:
         return
     window = Window(*cast("list[Any]", line.get("window", ())))
-    again = model.rows(member, [candidates[place] for place in known], window)
+    features = cast("list[list[float]]", line.get("features", [()] * len(statuses)))
+    inputs = [np.array(features[place], np.float32) if features[place] else None for place in known]
+    again = model.rows(member, [candidates[place] for place in known], window, inputs)
     before = np.array([recorded[place] for place in known], dtype=np.float32)
     same = (again.view(np.uint32) == before.view(np.uint32)).all(axis=1)
     done.identical += int(same.sum())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.errors import FieldError
+from models.features import FeatureRows
 from models.text import TokenCounts
 from service.batching.jobs import CostEstimate, NoResult, Operation
 from service.observability.timings import Timings
@@ -18,7 +19,7 @@ class Readings:
     """How the texts of a request are read: the member's tokens, and those of each candidate that has a text, by place.
 
     `unknown_fields` are names that the model's template lacks, by place, and `faults` say why a candidate cannot become
-    a text; both only of candidates that have such.
+    a text; both only of candidates that have such. `features` are the model's inputs, by place; None without any.
     """
 
     member: TokenCounts
@@ -26,6 +27,7 @@ class Readings:
     candidates: Mapping[int, TokenCounts]
     unknown_fields: Mapping[int, Sequence[str]]
     faults: Mapping[int, FieldError]
+    features: FeatureRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class Prepared:
     """Payloads of one operation: each with its length, and the places of the candidates that its result fills.
 
     `settled` are the outcomes of all other candidates, by place. `ready_in_s`: the predicted seconds until the cold
-    ones are encoded.
+    ones are encoded. `explained` are numbers of features: for each of them all payloads follow once more, with the
+    default of this feature.
     """
 
     operation: Operation
@@ -43,6 +46,7 @@ class Prepared:
     settled: Mapping[int, ItemStatus | NoResult]
     readings: Readings
     ready_in_s: float = 0.0
+    explained: Sequence[int] = ()
 
 
 class Inputs(Protocol):

@@ -97,7 +97,9 @@ class Lookup:
 
     def find(self, model: LiveModel, slot_format: SlotFormat, request: ScoringRequest) -> LookupResult:
         """Look up a request; slots have this format. Raises Invalid for a member that cannot be read."""
-        contents, unstored = self._texts.contents(request.candidates)
+        known = self._texts.contents(request.candidates)
+        features = known.feature_rows(model, request.candidates)
+        contents = known.contents
         member_key, member, member_counts = self._member(model, request.member)
         window = model.encoder.effective(request.window)
         found = self._look_up(model, slot_format, request.candidates, contents, window)
@@ -110,7 +112,7 @@ class Lookup:
         refused: dict[int, ItemStatus] = {}
         if len(found.places) < len(contents):
             for place in set(range(len(contents))).difference(found.places):
-                refused[place] = unstored if contents[place] is None else ItemStatus.invalid
+                refused[place] = known.unstored if contents[place] is None else ItemStatus.invalid
         return LookupResult(
             member_key=member_key,
             member=member,
@@ -119,17 +121,19 @@ class Lookup:
             places=found.places,
             missing=found.missing,
             refused=refused,
-            readings=readings_of(model, request.member, member_counts, contents, found.counts, found.faults),
+            readings=readings_of(model, request.member, member_counts, contents, found.counts, found.faults, features),
             store_failed=found.store_failed,
         )
 
     def missing(self, model: LiveModel, slot_format: SlotFormat, candidates: Sequence[Item]) -> dict[bytes, TokenIds]:
         """Token ids by key of the candidates whose slots are not cached."""
-        return self._look_up(model, slot_format, candidates, self._texts.contents(candidates)[0], USUAL_WINDOW).missing
+        return self._look_up(
+            model, slot_format, candidates, self._texts.contents(candidates).contents, USUAL_WINDOW
+        ).missing
 
     def unfilled(self, model: LiveModel, slot_format: SlotFormat, candidates: Sequence[Item]) -> Unfilled:
         """The candidates whose slots are not in the store, in the order of `missing`."""
-        contents, _ = self._texts.contents(candidates)
+        contents = self._texts.contents(candidates).contents
         found = self._look_up(model, slot_format, candidates, contents, USUAL_WINDOW)
         names: dict[bytes, list[str]] = {key: [] for key in found.missing}
         for key, place in zip(found.keys, found.places, strict=True):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.scorers.split import Block, MemberState
 from models.slots.codec import Slots
@@ -51,12 +52,17 @@ class SplitInputs:
         text_s = self.parts.tokenizer.text_s.factor(now)
         member_factor, score_factor = members.correction.factor(now), scores.correction.factor(now)
         tokens = estimate_tokens(request.member, self.model.encoder.longest_member)
+        runs = self._runs(request)
         return CostEstimate(
             prepare_s=text_s * (1 + num_candidates),
             encode_s=members.unit_cost(tokens) * member_factor,
-            score_s=scores.total_cost(scores.split_evenly(num_candidates)) * score_factor,
+            score_s=runs * scores.total_cost(scores.split_evenly(num_candidates)) * score_factor,
             turn_s=members.max_batch_s * member_factor,
         )
+
+    def _runs(self, request: ScoringRequest) -> int:
+        """How often each candidate is scored, at most."""
+        return 1 + len(self.model.features) * request.explain
 
     async def prepare(self, request: ScoringRequest, estimate: CostEstimate, timings: Timings) -> Prepared:
         """See `Inputs`. Blocks of the candidates whose slots are cached or encoded in time."""
@@ -82,13 +88,15 @@ class SplitInputs:
         timings.lap("encode")
         timings.split("encode", "model", encoded.model_s)
         prepared = self._blocks(found, member, encoded.results)
+        if request.explain:
+            prepared = self._with_explanations(prepared)
         if request.whole and ItemStatus.cold in prepared.settled.values():
             return replace(prepared, ready_in_s=parts.background.ready_in_s())
         return prepared
 
     async def _encode(self, request: ScoringRequest, found: LookupResult) -> tuple[MemberState | NoResult, Encoded]:
         """The member's state and the slots of the missing candidates, encoded side by side."""
-        latest = self._latest(len(found.keys), request.deadline)
+        latest = self._latest(len(found.keys) * self._runs(request), request.deadline)
         # The plan comes first: the member's job in the queue would count as backlog, although it runs beside.
         plan = self._plan(found.missing, latest)
         if isinstance(found.member, MemberState):
@@ -172,14 +180,42 @@ class SplitInputs:
                 found.slots[row] = slots
             rows.append(row)
         slots_of_rows = found.slots if len(rows) == len(found.keys) else found.slots[rows]
+        whole = Block(member, slots_of_rows, self._features(found, rows))
         lengths = operation.batch_policy.split_evenly(len(rows))
         ends = np.cumsum(lengths).tolist()
         spans = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
         return Prepared(
             operation,
-            [Block(member, slots_of_rows[span]) for span in spans],
+            [whole.part(span) for span in spans],
             lengths,
             [[found.places[row] for row in rows[span]] for span in spans],
             settled,
             found.readings,
         )
+
+    def _features(self, found: LookupResult, rows: list[int]) -> NDArray[np.float32] | None:
+        """Inputs f32[rows, features] of the candidates that have slots; None for a model that reads none."""
+        features = found.readings.features
+        if features is None or not self.model.features:
+            return None
+        return features.values[[found.places[row] for row in rows]]
+
+    def _with_explanations(self, prepared: Prepared) -> Prepared:
+        """Followed by all blocks again for each feature that is not at its default everywhere."""
+        blocks = [block for block in prepared.payloads if isinstance(block, Block)]
+        more: list[Block] = []
+        explained: list[int] = []
+        for index, default in enumerate(self.model.features.defaults.tolist()):
+            if any(block.features is not None and (block.features[:, index] != default).any() for block in blocks):
+                explained.append(index)
+                more += [_without(block, index, default) for block in blocks]
+        lengths = [*prepared.lengths, *map(len, more)]
+        return replace(prepared, payloads=[*blocks, *more], lengths=lengths, explained=explained)
+
+
+def _without(block: Block, index: int, default: float) -> Block:
+    """The block with one feature at its default."""
+    assert block.features is not None  # some of the request's candidates have features, so every block has them
+    features = block.features.copy()
+    features[:, index] = default
+    return replace(block, features=features)

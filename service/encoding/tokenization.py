@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from models.errors import FieldError as UnreadableField
 from models.errors import StoreDown
+from models.features import FeatureRows, merged
 from models.template import NO_NAME, Content
 from models.text import Pair, ReadText, TokenCounts, Window
 from service.batching.engine import Engine
@@ -20,7 +22,7 @@ from service.encoding.token_cache import TokenCache
 from service.errors import DeadlinePassed, FieldError, Invalid
 from service.registry.loading import LiveModel
 from service.request import Item, ItemStatus, ScoringRequest
-from service.store.interface import TextStore
+from service.store.interface import Featured, TextStore
 
 T = TypeVar("T")
 # Seconds to look up or tokenise one text, before any has been measured.
@@ -67,6 +69,33 @@ class TokenizerThread:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The content of each candidate; the status of those that came with an id alone and are not stored; and the
+    features that are stored with some, by place.
+    """
+
+    contents: list[Content | None]
+    unstored: ItemStatus
+    features: Mapping[int, Mapping[str, float]]
+
+    def feature_rows(self, model: LiveModel, candidates: Sequence[Item]) -> FeatureRows | None:
+        """The model's inputs: a value of the request counts before a stored one. None if there are no features at all.
+
+        The content of a candidate with a fault becomes empty, so that nothing is encoded for it.
+        """
+        if not (model.features or self.features or any(each.features for each in candidates)):
+            return None
+        sent = [each.features for each in candidates]
+        for place, stored in self.features.items():
+            sent[place] = merged(stored, sent[place])
+        rows = model.features.read(sent)
+        for place in rows.faults:
+            if self.contents[place] is not None:
+                self.contents[place] = ""
+        return rows
+
+
 class TextReader:
     """Looks up candidates by id, renders and tokenises. One thread at a time.
 
@@ -78,17 +107,24 @@ class TextReader:
         self._cache = cache
         self._max_chars = max_chars
 
-    def contents(self, candidates: Sequence[Item]) -> tuple[list[Content | None], ItemStatus]:
-        """The content of each candidate, and the status of those that came with an id alone and are not stored."""
+    def contents(self, candidates: Sequence[Item]) -> Contents:
+        """What is known of each candidate, from the request or from the store."""
         ids = [each.id for each in candidates if each.content is None]
         if not ids:
-            return [each.content for each in candidates], ItemStatus.unknown_candidate
+            return Contents([each.content for each in candidates], ItemStatus.unknown_candidate, {})
         try:
             found = iter(self._store.get_many(ids))
         except StoreDown:
-            return [each.content for each in candidates], ItemStatus.store_down
-        contents = [next(found) if each.content is None else each.content for each in candidates]
-        return contents, ItemStatus.unknown_candidate
+            return Contents([each.content for each in candidates], ItemStatus.store_down, {})
+        contents: list[Content | None] = []
+        features: dict[int, Mapping[str, float]] = {}
+        for place, each in enumerate(candidates):
+            stored = next(found) if each.content is None else each.content
+            if isinstance(stored, Featured):
+                features[place] = stored.features
+                stored = stored.content
+            contents.append(stored)
+        return Contents(contents, ItemStatus.unknown_candidate, features)
 
     def member_text(self, model: LiveModel, member: Item) -> str:
         """The text that the model reads of a member. Raises Invalid without one."""
@@ -107,7 +143,9 @@ class TextReader:
     def pairs(self, model: LiveModel, operation: Operation, request: ScoringRequest) -> Prepared:
         """Pairs of the member with each candidate that can be read. Raises Invalid for a member that cannot."""
         member = read_member(model, self.member_text(model, request.member))
-        contents, unstored = self.contents(request.candidates)
+        found = self.contents(request.candidates)
+        features = found.feature_rows(model, request.candidates)
+        contents = found.contents
         window = model.encoder.effective(request.window)
         texts, faults = self._texts(model, contents, window)
         places = [place for place, text in enumerate(texts) if text]
@@ -117,11 +155,11 @@ class TextReader:
         by_place = zip(places, encoded, strict=True)
         pairs = {place: Pair(member.ids, text.ids) for place, text in by_place if text.counts.readable}
         refused = {
-            place: unstored if content is None else ItemStatus.invalid
+            place: found.unstored if content is None else ItemStatus.invalid
             for place, content in enumerate(contents)
             if place not in pairs
         }
-        readings = readings_of(model, request.member, member.counts, contents, counts, faults)
+        readings = readings_of(model, request.member, member.counts, contents, counts, faults, features)
         lengths = [len(pair) for pair in pairs.values()]
         return Prepared(operation, list(pairs.values()), lengths, [[place] for place in pairs], refused, readings)
 
@@ -159,8 +197,9 @@ def readings_of(
     contents: Sequence[Content | None],
     counts: Mapping[int, TokenCounts],
     faults: Mapping[int, UnreadableField],
+    features: FeatureRows | None,
 ) -> Readings:
-    """How a request is read; `contents`, `counts` and `faults` are those of its candidates."""
+    """How a request is read; `contents`, `counts`, `faults` and `features` are those of its candidates."""
     template, known = model.template, model.template.candidate_names
     unknown_fields: dict[int, Sequence[str]] = {}
     for place, content in enumerate(contents):
@@ -169,7 +208,7 @@ def readings_of(
         if names := sorted(content.keys() - known - {NO_NAME}):
             unknown_fields[place] = names
     own = member.content.keys() - template.member_names if isinstance(member.content, dict) else ()
-    return Readings(member_counts, sorted(own), counts, unknown_fields, faults)
+    return Readings(member_counts, sorted(own), counts, unknown_fields, faults, features)
 
 
 def estimate_tokens(item: Item, longest: int) -> int:

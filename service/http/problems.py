@@ -123,7 +123,8 @@ def _invalid(error: RequestValidationError, live: LiveModel | None) -> Invalid:
     """Pydantic's errors as one problem."""
     names = NAMES
     if live is not None:
-        names = names.union(live.template.member_names, live.template.candidate_names, live.heads)
+        template = live.template
+        names = names.union(template.member_names, template.candidate_names, live.heads, live.features.names)
     return Invalid(errors=faults_of(error.errors(), error.body, names))
 
 

@@ -5,7 +5,7 @@ Scoring itself is behind `AppContext.score`; models, rollouts and the process ar
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -22,6 +22,7 @@ from service.products.filling import FillProgress
 from service.products.product import Product
 from service.registry.loading import LiveModel
 from service.request import Item, ScoringRequest
+from service.store.interface import Featured, Stored
 
 SCORING = problems(
     errors.NotFound, errors.UnsupportedMedia, errors.QuotaSpent, errors.NotReady, errors.Overloaded, errors.NotRecorded,
@@ -45,13 +46,22 @@ async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     """Score candidates for one member. The scores are in the order of the candidates."""
     app, context = contexts(request)
     product = app.products.named(body.model)
-    candidates = [Item(each.id, _content(each, place)) for place, each in enumerate(body.candidates)]
+    candidates = [Item(each.id, _content(each, place), each.features) for place, each in enumerate(body.candidates)]
     member = Item(body.member.id or "", body.member.text if body.member.fields is None else body.member.fields)
     app.limits.check(candidates, "/candidates")
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
-    scoring_request = ScoringRequest(member, candidates, body.blend, deadline, body.priority, strict=body.strict)
+    scoring_request = ScoringRequest(
+        member,
+        candidates,
+        body.blend,
+        deadline,
+        body.priority,
+        strict=body.strict,
+        heads=body.heads,
+        explain=body.explain,
+    )
     result, warnings = await scored(scoring_request, request.receive, product, app, context)
-    return answered(score_answer(candidates, result, warnings), result, context, app)
+    return answered(score_answer(scoring_request, result, warnings), result, context, app)
 
 
 def _content(candidate: schemas.Candidate, place: int) -> Content | None:
@@ -82,15 +92,27 @@ async def put_candidates(body: schemas.PutCandidates, app: Context) -> schemas.P
     A split model encodes them in the background. 503 if more candidates would wait for that than the queue holds:
     send at most `room` candidates at once, and follow `waiting`.
     """
-    candidates = [Item(each.id, each.text if each.fields is None else each.fields) for each in body.candidates]
+    candidates = [
+        Item(each.id, each.text if each.fields is None else each.fields, each.features) for each in body.candidates
+    ]
     app.limits.check(candidates, "/candidates")
     app.limits.check_lengths(candidates, "/candidates")
     product = app.products.named(body.model)
+    product.check_features(candidates)
     background = product.encoding.background
     background.check_room(len(candidates))
-    await product.store.put({each.id: each.content for each in candidates if each.content is not None}, body.ttl_s)
+    await product.store.put(dict(map(_stored, candidates)), body.ttl_s)
     await background.encode(candidates)
     return schemas.PutResponse(upserted=len(candidates), waiting=background.unfinished, room=background.room)
+
+
+def _stored(candidate: Item) -> tuple[str, Stored]:
+    """The id, and what to keep under it. A feature that is null is as one that is missing."""
+    assert candidate.content is not None  # its schema
+    features = {name: value for name, value in (candidate.features or {}).items() if value is not None}
+    return candidate.id, Featured(
+        candidate.content, cast("dict[str, float]", features)
+    ) if features else candidate.content
 
 
 @router.get("/candidates:progress", responses=problems(errors.NotFound, *GUARDED))

@@ -32,6 +32,9 @@ FieldsIn = Annotated[dict[str, FieldIn], Field(max_length=MAX_FIELDS)]
 _FIELDS_SCHEMA = TypeAdapter(FieldsIn).json_schema()
 CandidateFields = Annotated[dict[str, Any], WithJsonSchema(_FIELDS_SCHEMA)]
 CandidateText = Annotated[Any, WithJsonSchema({"type": "string"})]
+_FEATURES_SCHEMA = TypeAdapter(dict[str, float | None]).json_schema()
+# As with fields: a value that is no number makes this one candidate invalid.
+CandidateFeatures = Annotated[dict[str, Any], WithJsonSchema(_FEATURES_SCHEMA)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MAX_DEADLINE_MS = 600_000
 DeadlineMs = Annotated[int, Field(ge=1, le=MAX_DEADLINE_MS)]
@@ -107,6 +110,9 @@ class Candidate(Strict):
     id: Id
     fields: CandidateFields | None = None
     text: CandidateText | None = None
+    features: CandidateFeatures | None = Field(
+        None, description="Numbers that the model's bundle declares; they count before those of a stored candidate."
+    )
 
 
 class ScoreRequest(Strict):
@@ -121,6 +127,10 @@ class ScoreRequest(Strict):
     priority: Priority = Field(Priority.default, description="Under overload, `sheddable` is rejected first.")
     model: ProductName = None
     strict: StrictBool = Field(False, description="Refuse fields that the model's template does not have.")
+    heads: list[str] | None = Field(None, description="Heads to return; all without it. The score stays the same.")
+    explain: StrictBool = Field(
+        False, description="Return what each head changes when a feature falls back to its default."
+    )
 
 
 class ModelName(Strict):
@@ -132,9 +142,18 @@ class ModelName(Strict):
 
 
 class TextWarning(Strict):
-    """What to know about how a text is read. `code` is stable; `fields` are the names that it is about."""
+    """What to know about how a text and its features are read. `code` is stable; `fields` are the names it is about."""
 
-    code: Literal["bad_field", "unknown_field", "unknown_tokens", "unreadable", "too_long"]
+    code: Literal[
+        "bad_field",
+        "unknown_field",
+        "unknown_tokens",
+        "unreadable",
+        "too_long",
+        "bad_feature",
+        "clipped_feature",
+        "unused_feature",
+    ]
     detail: str
     fields: list[str] | None = None
 
@@ -150,13 +169,15 @@ class Reading(Strict):
 class Score(Reading):
     """The score of one candidate. `score` and `heads` are null unless `status` is `scored`.
 
-    A head is null where the texts do not say; the others make the score.
+    A head is null where the texts do not say; the others make the score. `explain`, if it was asked for, has for each
+    head and feature what the head changes when the feature falls back to its default. The parts need not add up.
     """
 
     id: str
     score: float | None
     heads: dict[str, float | None] | None
     status: ItemStatus
+    explain: dict[str, dict[str, float | None]] | None = None
 
 
 class ScoreResponse(Strict):
@@ -171,11 +192,12 @@ class ScoreResponse(Strict):
 
 
 class StoredCandidate(Strict):
-    """A candidate to store, with exactly one of `fields` and `text`."""
+    """A candidate to store, with exactly one of `fields` and `text`, and features of its own if it has some."""
 
     id: Id
     fields: FieldsIn | None = None
     text: str | None = None
+    features: dict[str, _Number | None] | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> StoredCandidate:

@@ -31,12 +31,12 @@ from service.errors import Conflict
 from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
 from service.request import Item
-from service.store.interface import SlotStore
+from service.store.interface import SlotStore, Stored, content_of
 from service.store.shelves import Shelf
 
 Source = Literal["stored", "catalogue"]
 State = Literal["running", "done", "failed", "stopped"]
-Entries = list[tuple[str, Content]]
+Entries = Sequence[tuple[str, Stored]]
 # So many candidates are read from the source at once.
 PAGE_SIZE = 256
 # Candidates that could not be filled: this many are listed, all are counted.
@@ -115,7 +115,7 @@ class Filler:
     async def _fill_group(
         self, model: LiveModel, operations: SplitOperations, group: Entries, progress: FillProgress
     ) -> None:
-        candidates = [Item(name, content) for name, content in group]
+        candidates = [Item(name, content_of(stored)) for name, stored in group]
         find = partial(self.lookup.unfilled, model, operations.slots, candidates)
         found = await self.tokenizer.run_in_background(find)
         missing = dict(sorted(found.missing.items(), key=lambda each: len(each[1])))

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from service.admission.controller import Admission
 from service.admission.quotas import Quotas
 from service.encoding.parts import EncodingParts
-from service.errors import DeadlinePassed, Incomplete, NotFound, QuotaSpent, ServiceError
+from service.errors import DeadlinePassed, Incomplete, NotFound, NotReady, QuotaSpent, ServiceError
 from service.observability.timings import Timings
 from service.products.counts import ProductCounts
 from service.products.filling import FillThenActivate, Source
 from service.registry.loading import LiveModel
 from service.registry.swap import ModelRegistry
-from service.request import ScoringRequest
+from service.request import Item, ScoringRequest
 from service.rollout.router import RolloutRouter
 from service.scoring.blending import ScoringResult
+from service.scoring.insistence import refuse_undeclared_features
 from service.scoring.pipeline import Score
 from service.store.writes import BoundedWriter
 
@@ -55,9 +56,21 @@ class Product:
         await self.filling.stop()
         return await self.models.roll_back(version)
 
+    def check_features(self, candidates: Sequence[Item]) -> None:
+        """Raise Invalid for features that no bundle of this product declares, NotReady as long as none is loaded."""
+        current = self.models.current
+        if current.live is None and any(each.features for each in candidates):
+            raise NotReady("no model is loaded yet", retry_after_s=1.0)
+        refuse_undeclared_features(current.feature_names, candidates)
+
+    def _runs(self, request: ScoringRequest) -> int:
+        """How often each candidate is scored: an explanation scores it again without each feature."""
+        live = self.models.current.live
+        return 1 + (len(live.features) if request.explain and live is not None else 0)
+
     async def score(self, request: ScoringRequest, timings: Timings) -> ScoringResult:
         """Charge the caller, score and count. A refused request is not charged. Raises the errors of `scoring`."""
-        num_pairs = len(request.candidates)
+        num_pairs = len(request.candidates) * self._runs(request)
         try:
             if self.quotas is not None:
                 self.quotas.take(request.caller, num_pairs, time.monotonic())

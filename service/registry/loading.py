@@ -14,6 +14,7 @@ from models.bundle.files import Bundle
 from models.bundle.manifest import Part
 from models.bundle.signature import TrustedSigner
 from models.errors import BundleError, DeviceError
+from models.features import NO_FEATURES, Features
 from models.loading import check_known_answers, graph_key, graphs_for, open_encoder, open_scorer
 from models.template import Template
 from models.text import TextEncoder
@@ -47,6 +48,7 @@ class LiveModel:
     precision: str
     digest: str
     warm_up: Operation | None = None
+    features: Features = NO_FEATURES
 
 
 def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: TrustedSigner | None = None) -> LiveModel:
@@ -80,6 +82,7 @@ def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: Tru
         precision=graph.precision,
         digest=bundle.digest,
         warm_up=warm_up_operation(scorer.warm_up) if run_mode == "graphs" else None,
+        features=Features(manifest.features),
     )
 
 

@@ -78,7 +78,7 @@ def score_operation(scorer: SplitScorer, policy: BatchPolicy) -> Operation:
 
     def divide(block: Block) -> Sequence[Block]:
         half = len(block) // 2
-        return [Block(block.member, block.slots[part]) for part in (slice(half), slice(half, None))] if half else ()
+        return [block.part(rows) for rows in (slice(half), slice(half, None))] if half else ()
 
     def join(halves: Sequence[Block], results: Sequence[Rows | NoResult]) -> Rows:
         parts = [

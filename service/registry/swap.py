@@ -43,6 +43,7 @@ class CurrentModel:
     def __init__(self) -> None:
         self.live: LiveModel | None = None
         self.rollout: Rollout | None = None
+        self._before: LiveModel | None = None
         self.fault: str | None = None
         """Why the last rollout was ended by the guardrails."""
         self._on_swap: list[Callable[[LiveModel], None]] = []
@@ -54,9 +55,15 @@ class CurrentModel:
     def swap(self, model: LiveModel) -> None:
         """Score new requests with this model; earlier ones keep the model that they began with."""
         self.rollout = None  # its candidate was compared with another model
-        self.live = model
+        self._before, self.live = self.live, model
         for callback in self._on_swap:
             callback(model)
+
+    @property
+    def feature_names(self) -> frozenset[str]:
+        """Features that callers may send: those of the live model, of a rollout's, and of the model before."""
+        models = (self.live, self._before, self.rollout.model if self.rollout else None)
+        return frozenset(name for model in models if model is not None for name in model.features.names)
 
     def begin(self, rollout: Rollout) -> None:
         """Try a candidate, in place of any other."""

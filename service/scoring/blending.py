@@ -28,7 +28,9 @@ class ScoringResult:
     """In the order of the candidates; NaN without a score, as the status states.
 
     `rows` f32[candidates, heads] are the heads' probabilities, UNANSWERED where the texts do not say. `scores`
-    f64[candidates] are their blend. `degraded`: a candidate that could have been scored was not.
+    f64[candidates] are their blend. `degraded`: a candidate that could have been scored was not. `changes`
+    f32[candidates, features, heads], if they were asked for: what a head changes when a feature falls back to its
+    default; NaN where unknown.
     """
 
     model: LiveModel
@@ -37,6 +39,17 @@ class ScoringResult:
     scores: NDArray[np.float64]
     degraded: bool
     readings: Readings
+    changes: NDArray[np.float32] | None = None
+
+
+def check_heads(model: LiveModel, heads: Sequence[str] | None) -> None:
+    """Raise Invalid for a head that the model does not have."""
+    sentence = f"names an unknown head; this model's heads are {', '.join(model.heads)}"
+    faults = [
+        FieldError(f"/heads/{place}", sentence) for place, each in enumerate(heads or ()) if each not in model.heads
+    ]
+    if faults:
+        raise Invalid(errors=faults)
 
 
 def blend_weights(model: LiveModel, blend: Mapping[str, float] | None) -> list[float]:
@@ -62,7 +75,8 @@ def blend(
     statuses = [ItemStatus.scored] * num
     for place, settled in prepared.settled.items():
         statuses[place] = STATUS_OF[settled] if isinstance(settled, NoResult) else settled
-    for places, outcome in zip(prepared.places, outcomes, strict=True):
+    num_blocks = len(prepared.places)
+    for places, outcome in zip(prepared.places, outcomes[:num_blocks], strict=True):
         if isinstance(outcome, NoResult):
             for place in places:
                 statuses[place] = STATUS_OF[outcome]
@@ -73,7 +87,24 @@ def blend(
         if statuses[place] is ItemStatus.scored:
             statuses[place] = ItemStatus.failed
     degraded = not _DEGRADED.isdisjoint(statuses)
-    return ScoringResult(model, statuses, rows, _blended(rows, weights), degraded, prepared.readings)
+    scores = _blended(rows, weights)
+    changes = _changes(prepared, rows, outcomes[num_blocks:], len(model.features)) if prepared.explained else None
+    return ScoringResult(model, statuses, rows, scores, degraded, prepared.readings, changes)
+
+
+def _changes(
+    prepared: Prepared, rows: Rows, outcomes: Sequence[Rows | NoResult], num_features: int
+) -> NDArray[np.float32]:
+    """What the rows with one feature at its default differ by. A feature that is at its default changes nothing."""
+    changes = np.zeros((len(rows), num_features, rows.shape[1]), np.float32)
+    repeated = [(index, places) for index in prepared.explained for places in prepared.places]
+    for (index, places), outcome in zip(repeated, outcomes, strict=True):
+        if isinstance(outcome, NoResult):
+            changes[places, index] = np.nan
+            continue
+        is_unanswered = (outcome == UNANSWERED) | (rows[places] == UNANSWERED)
+        changes[places, index] = np.where(is_unanswered, np.nan, outcome - rows[places])
+    return changes
 
 
 def _blended(rows: Rows, weights: Sequence[float]) -> NDArray[np.float64]:

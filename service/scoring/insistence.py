@@ -1,4 +1,5 @@
 """What a caller may insist on: that the model knows each field, and that no text is cut. Else the request is refused.
+So is a feature that no model of the product declares.
 
 Pointers are those of `POST /score`; other shapes translate them. A fault names fields of the template only.
 """
@@ -12,6 +13,9 @@ from models.template import Template
 from service.encoding.inputs import Readings
 from service.errors import FieldError, Invalid
 from service.request import Item, ScoringRequest
+
+MAX_FAULTS = 20
+MAX_NAME = 200
 
 
 def refuse_unknown_fields(template: Template, request: ScoringRequest) -> None:
@@ -29,6 +33,29 @@ def _unknown_fields(where: str, item: Item, known: Sequence[str]) -> Iterator[Fi
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
         yield FieldError(f"{where}/fields", f"has a name that is not in the model's template; {hint}")
+
+
+def refuse_undeclared_features(declared: frozenset[str], candidates: Sequence[Item]) -> None:
+    """Raise Invalid, with a pointer to each feature that is not among the `declared` ones.
+
+    Features are names of a bundle, not of people, so the pointer ends with the caller's own name.
+    """
+    faults = [
+        _undeclared(f"/candidates/{place}/features", name, sorted(declared))
+        for place, each in enumerate(candidates)
+        if each.features and not declared.issuperset(each.features)
+        for name in sorted(each.features.keys() - declared)
+    ]
+    if faults:
+        raise Invalid(errors=faults[:MAX_FAULTS])
+
+
+def _undeclared(where: str, name: str, declared: Sequence[str]) -> FieldError:
+    near = difflib.get_close_matches(name, declared, n=1)
+    known = f"it has {', '.join(declared)}" if declared else "it has none"
+    hint = f"did you mean {near[0]}?" if near else known
+    pointer = name[:MAX_NAME].replace("~", "~0").replace("/", "~1")
+    return FieldError(f"{where}/{pointer}", f"is not a feature of the model; {hint}")
 
 
 def refuse_cut_texts(readings: Readings) -> None:

@@ -18,8 +18,8 @@ from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
 from service.registry.swap import CurrentModel
 from service.request import ScoringRequest
-from service.scoring.blending import ScoringResult, blend, blend_weights, refuse_part
-from service.scoring.insistence import refuse_cut_texts, refuse_unknown_fields
+from service.scoring.blending import ScoringResult, blend, blend_weights, check_heads, refuse_part
+from service.scoring.insistence import refuse_cut_texts, refuse_undeclared_features, refuse_unknown_fields
 
 # What the pipeline and its wrappers (rollout, audit) offer.
 Score = Callable[[ScoringRequest, Timings], Awaitable[ScoringResult]]
@@ -44,6 +44,8 @@ class ScoringPipeline:
             raise NotReady("no model is loaded yet", retry_after_s=1.0)
         arrived = time.monotonic()
         weights = blend_weights(model, request.blend)
+        check_heads(model, request.heads)
+        refuse_undeclared_features(self._current.feature_names, request.candidates)
         if request.strict:
             refuse_unknown_fields(model.template, request)
         inputs: Inputs

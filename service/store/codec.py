@@ -1,4 +1,4 @@
-"""A candidate's text or fields as one entry of a store that outlives the process: id, expiry, checksum.
+"""A candidate's text or fields as one entry of a store that outlives the process: id, features, expiry, checksum.
 
 The id is part of the entry, so that two ids with the same key are not confused.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from models.errors import DamagedEntry
-from models.template import Content
+from service.store.interface import Featured, Stored
 
 _MAGIC = b"fst1"
 _COMPRESSED = b"fst2"
@@ -28,7 +29,7 @@ class StoredRecord:
     """What is stored of one candidate; `expires_ms` counts from the epoch."""
 
     id: str
-    content: Content
+    content: Stored
     expires_ms: int
 
 
@@ -44,7 +45,7 @@ def key_of(candidate_id: str) -> bytes:
 
 def pack(record: StoredRecord, *, compress: bool = False) -> bytes:
     """The bytes that are stored under the record's key."""
-    body, magic = orjson.dumps([record.id, record.content]), _MAGIC
+    body, magic = orjson.dumps([record.id, *parts_of(record.content)]), _MAGIC
     if compress:
         body, magic = zlib.compress(body, 6), _COMPRESSED
     return _HEADER.pack(magic, record.expires_ms, _checksum(record.expires_ms, body)) + body
@@ -58,8 +59,19 @@ def unpack(stored: bytes) -> StoredRecord:
     body = stored[_HEADER.size :]
     if magic not in (_MAGIC, _COMPRESSED) or _checksum(expires, body) != stated:
         raise DamagedEntry("an entry does not match its checksum")
-    candidate_id, content = orjson.loads(zlib.decompress(body) if magic == _COMPRESSED else body)
-    return StoredRecord(candidate_id, content, expires)
+    candidate_id, *parts = orjson.loads(zlib.decompress(body) if magic == _COMPRESSED else body)
+    return StoredRecord(candidate_id, stored_of(parts), expires)
+
+
+def parts_of(stored: Stored) -> list[object]:
+    """As plain values for JSON: the content, and the features if there are some."""
+    return [stored.content, dict(stored.features)] if isinstance(stored, Featured) else [stored]
+
+
+def stored_of(parts: Sequence[Any]) -> Stored:
+    """What `parts_of` wrote."""
+    content: Stored = parts[0]
+    return Featured(*parts) if len(parts) > 1 else content
 
 
 class RecordReader:
@@ -81,13 +93,13 @@ class RecordReader:
         """Whether there is a record that has not expired."""
         return record is not None and (record.expires_ms == NEVER or record.expires_ms > self._clock() * 1000)
 
-    def contents(self, ids: Iterable[str], stored: Iterable[bytes | None]) -> list[Content | None]:
+    def contents(self, ids: Iterable[str], stored: Iterable[bytes | None]) -> list[Stored | None]:
         """What is stored of each candidate; None where its entry is missing, damaged, expired or of another id."""
         records = zip(ids, map(self.read, stored), strict=True)
         return [r.content if r and r.id == each and self.is_live(r) else None for each, r in records]
 
 
-def live_entries(reader: RecordReader, stored: Iterable[bytes | None]) -> list[tuple[str, Content]]:
+def live_entries(reader: RecordReader, stored: Iterable[bytes | None]) -> list[tuple[str, Stored]]:
     """Id and content of each entry that is neither damaged nor expired."""
     return [(record.id, record.content) for record in map(reader.read, stored) if record and reader.is_live(record)]
 

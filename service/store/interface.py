@@ -7,6 +7,7 @@ allows it: a back end may wait for a disk or a network.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from models.slots.codec import Slots, Usage
@@ -17,9 +18,28 @@ ENTRY_BYTES = 200
 """Estimated memory of an entry beside its content: key, dictionary slot, object headers."""
 
 
-def memory_of(candidate_id: str, content: Content | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Featured:
+    """The content of a candidate, with the features that are kept with it."""
+
+    content: Content
+    features: Mapping[str, float]
+
+
+Stored = Content | Featured
+"""What is stored of a candidate. Most candidates have no features."""
+
+
+def content_of(stored: Stored) -> Content:
+    """The text or fields alone."""
+    return stored.content if isinstance(stored, Featured) else stored
+
+
+def memory_of(candidate_id: str, stored: Stored | None) -> int:
     """Estimated bytes of a candidate in memory."""
-    return ENTRY_BYTES + len(candidate_id) + num_chars(content, with_names=True)
+    if isinstance(stored, Featured):
+        return memory_of(candidate_id, stored.content) + num_chars(stored.features, with_names=True)
+    return ENTRY_BYTES + len(candidate_id) + num_chars(stored, with_names=True)
 
 
 class TextStore(Protocol):
@@ -29,16 +49,16 @@ class TextStore(Protocol):
     def damaged(self) -> int:
         """Entries that failed their checksum when read; they counted as missing."""
 
-    def get_many(self, ids: Sequence[str]) -> list[Content | None]:
-        """The text or fields under each id; None where the id is unknown or expired. Raises StoreDown."""
+    def get_many(self, ids: Sequence[str]) -> list[Stored | None]:
+        """What is stored under each id; None where the id is unknown or expired. Raises StoreDown."""
 
-    def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
+    def put(self, entries: Mapping[str, Stored], ttl_s: float | None = None) -> None:
         """Insert or replace all entries; None: they never expire. Raises NoRoom or StoreDown: then none is stored."""
 
     def delete(self, candidate_id: str) -> bool:
         """Delete an id; False when it was unknown or expired. Raises StoreDown."""
 
-    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+    def pages(self, size: int) -> Iterator[list[tuple[str, Stored]]]:
         """All entries with their ids, at most `size` at a time; one that changes meanwhile may be missing or old.
 
         Raises StoreDown. A page may be empty.

@@ -14,7 +14,7 @@ import orjson
 
 from models.errors import NoRoom, StoreDown
 from models.template import Content
-from service.store.interface import TextStore
+from service.store.interface import TextStore, content_of
 
 log = logging.getLogger("fitscore")
 _MAX_WAITING = 5000
@@ -54,7 +54,7 @@ class KeptTexts:
     def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
         """All kept texts with the ids that they came with, at most `size` at a time. Raises StoreDown."""
         for page in self._store.pages(size):
-            yield [(name.partition(":")[2], content) for name, content in page]
+            yield [(name.partition(":")[2], content_of(stored)) for name, stored in page]
 
 
 def _digest(content: Content) -> str:

@@ -14,8 +14,8 @@ import lmdb
 from models.errors import NoRoom
 from models.slots.codec import Usage
 from models.slots.lmdb_environment import open_environment
-from models.template import Content
 from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, live_entries, pack
+from service.store.interface import Stored
 
 FORM = "fitscore-texts-1"
 _SWEEP_BATCH = 1000
@@ -41,13 +41,13 @@ class LmdbTextStore:
     def damaged(self) -> int:
         return self._reader.damaged
 
-    def get_many(self, ids: Sequence[str]) -> list[Content | None]:
+    def get_many(self, ids: Sequence[str]) -> list[Stored | None]:
         with self._environment.reading() as txn:
             stored = [txn.get(key_of(each), db=self._texts) for each in ids]
             copies = [None if one is None else bytes(one) for one in stored]
         return self._reader.contents(ids, copies)
 
-    def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
+    def put(self, entries: Mapping[str, Stored], ttl_s: float | None = None) -> None:
         expires = expires_ms(self._clock(), ttl_s)
         try:
             self._put(entries, expires)
@@ -56,7 +56,7 @@ class LmdbTextStore:
                 raise
             self._put(entries, expires)
 
-    def _put(self, entries: Mapping[str, Content], expires: int) -> None:
+    def _put(self, entries: Mapping[str, Stored], expires: int) -> None:
         packed = {
             key_of(each): pack(StoredRecord(each, content, expires), compress=self._compress)
             for each, content in entries.items()
@@ -81,7 +81,7 @@ class LmdbTextStore:
             record = self._drop(txn, key_of(candidate_id))
         return self._reader.is_live(record)
 
-    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+    def pages(self, size: int) -> Iterator[list[tuple[str, Stored]]]:
         """See `interface.TextStore`. One short transaction for each page, in the order of the keys."""
         first = b"\0"
         while True:

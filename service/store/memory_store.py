@@ -14,13 +14,13 @@ from moka_py import Moka
 
 from models.errors import NoRoom
 from models.slots.codec import HEADER_BYTES, Slots, Usage
-from models.template import Content
-from service.store.interface import ENTRY_BYTES, memory_of
+from service.store.codec import parts_of, stored_of
+from service.store.interface import ENTRY_BYTES, Stored, memory_of
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    content: Content | bytes
+    content: Stored | bytes
     expires: float
     bytes: int
 
@@ -37,12 +37,12 @@ class MemoryTextStore:
         self._lock = threading.Lock()
         self.damaged = 0
 
-    def get_many(self, ids: Sequence[str]) -> list[Content | None]:
+    def get_many(self, ids: Sequence[str]) -> list[Stored | None]:
         now = self._clock()
         found = map(self._entries.get, ids)
         return [_content(entry) if entry and entry.expires > now else None for entry in found]
 
-    def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
+    def put(self, entries: Mapping[str, Stored], ttl_s: float | None = None) -> None:
         now = self._clock()
         expires = float("inf") if ttl_s is None else now + ttl_s
         fresh = {name: self._entry(name, content, expires) for name, content in entries.items()}
@@ -54,13 +54,13 @@ class MemoryTextStore:
             self._bytes += self._growth(fresh)
             self._entries.update(fresh)
 
-    def _entry(self, name: str, content: Content, expires: float) -> _Entry:
+    def _entry(self, name: str, content: Stored, expires: float) -> _Entry:
         if not self._compress:
             return _Entry(content, expires, memory_of(name, content))
-        raw = zlib.compress(orjson.dumps(content), 6)
+        raw = zlib.compress(orjson.dumps(parts_of(content)), 6)
         return _Entry(raw, expires, memory_of(name, None) + len(raw))
 
-    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+    def pages(self, size: int) -> Iterator[list[tuple[str, Stored]]]:
         """See `interface.TextStore`. The ids are those at the beginning."""
         with self._lock:
             ids = list(self._entries)
@@ -97,11 +97,10 @@ class MemoryTextStore:
         return len(expired)
 
 
-def _content(entry: _Entry) -> Content:
+def _content(entry: _Entry) -> Stored:
     if not isinstance(entry.content, bytes):
         return entry.content
-    content: Content = orjson.loads(zlib.decompress(entry.content))
-    return content
+    return stored_of(orjson.loads(zlib.decompress(entry.content)))
 
 
 class MemorySlotStore:

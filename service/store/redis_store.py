@@ -20,8 +20,8 @@ from models.errors import DamagedEntry, NoRoom, StoreDown
 from models.slots.codec import MODEL_KEY_BYTES, Slots, Usage
 from models.slots.codec import pack as pack_slots
 from models.slots.codec import unpack as unpack_slots
-from models.template import Content
 from service.store.codec import NEVER, RecordReader, StoredRecord, expires_ms, key_of, live_entries, pack
+from service.store.interface import Stored
 
 TEXTS, SLOTS, KEPT = b"fitscore:t:", b"fitscore:s:", b"fitscore:k:"
 _SCAN_BATCH = 1000
@@ -67,12 +67,12 @@ class RedisTextStore:
     def damaged(self) -> int:
         return self._reader.damaged
 
-    def get_many(self, ids: Sequence[str]) -> list[Content | None]:
+    def get_many(self, ids: Sequence[str]) -> list[Stored | None]:
         with _store_errors():
             stored = _values(self._client, [self._key(each) for each in ids])
         return self._reader.contents(ids, stored)
 
-    def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
+    def put(self, entries: Mapping[str, Stored], ttl_s: float | None = None) -> None:
         """See `interface.TextStore`. One MULTI stores all entries or none."""
         expires = expires_ms(self._clock(), ttl_s)
         with _store_errors(), self._client.pipeline(transaction=True) as pipeline:
@@ -89,7 +89,7 @@ class RedisTextStore:
     def _key(self, candidate_id: str) -> bytes:
         return self._prefix + key_of(candidate_id).hex().encode()
 
-    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+    def pages(self, size: int) -> Iterator[list[tuple[str, Stored]]]:
         """See `interface.TextStore`. Redis may return an entry twice."""
         place = 0
         while True:

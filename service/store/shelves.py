@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.slots.codec import Usage
-from models.template import Content
-from service.store.interface import SlotStore, TextStore
+from service.store.interface import SlotStore, Stored, TextStore
 from service.store.kept_texts import KeptTexts
 
 MARK = "\0"
@@ -47,16 +46,16 @@ class ProductTexts:
     def damaged(self) -> int:
         return self.back.damaged
 
-    def get_many(self, ids: Sequence[str]) -> list[Content | None]:
+    def get_many(self, ids: Sequence[str]) -> list[Stored | None]:
         return self.back.get_many(self._stored(ids))
 
-    def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
+    def put(self, entries: Mapping[str, Stored], ttl_s: float | None = None) -> None:
         self.back.put(dict(zip(self._stored(entries), entries.values(), strict=True)), ttl_s)
 
     def delete(self, candidate_id: str) -> bool:
         return self.back.delete(*self._stored([candidate_id]))
 
-    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+    def pages(self, size: int) -> Iterator[list[tuple[str, Stored]]]:
         for page in self.back.pages(size):
             own = ((own_id(self.product, stored), content) for stored, content in page)
             yield [(name, content) for name, content in own if name is not None]

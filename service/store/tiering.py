@@ -12,8 +12,7 @@ from contextlib import contextmanager
 
 from models.errors import NoRoom, StoreDown
 from models.slots.codec import Slots, Usage
-from models.template import Content
-from service.store.interface import DurableSlotStore, TextStore
+from service.store.interface import DurableSlotStore, Stored, TextStore
 from service.store.memory_store import MemorySlotStore
 
 log = logging.getLogger("fitscore")
@@ -100,13 +99,13 @@ class GuardedTexts:
     def damaged(self) -> int:
         return self._back.damaged
 
-    def get_many(self, ids: Sequence[str]) -> list[Content | None]:
+    def get_many(self, ids: Sequence[str]) -> list[Stored | None]:
         if not ids:
             return []
         with self._breakers.reads.guard():
             return self._back.get_many(ids)
 
-    def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
+    def put(self, entries: Mapping[str, Stored], ttl_s: float | None = None) -> None:
         with self._breakers.writing():
             self._back.put(entries, ttl_s)
 
@@ -114,7 +113,7 @@ class GuardedTexts:
         with self._breakers.writing():
             return self._back.delete(candidate_id)
 
-    def pages(self, size: int) -> Iterator[list[tuple[str, Content]]]:
+    def pages(self, size: int) -> Iterator[list[tuple[str, Stored]]]:
         pages = self._back.pages(size)
         while True:
             with self._breakers.reads.guard():

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from models.errors import NoRoom, StoreDown
-from models.template import Content
 from service.errors import StoreFull, StoreUnavailable
-from service.store.interface import TextStore
+from service.store.interface import Stored, TextStore
 
 T = TypeVar("T")
 # More concurrent writes would only wait for each other and for the disk.
@@ -25,7 +24,7 @@ class BoundedWriter:
         self._max_writes = max_writes
         self._num_writes = 0
 
-    async def put(self, contents: Mapping[str, Content], ttl_s: float | None) -> None:
+    async def put(self, contents: Mapping[str, Stored], ttl_s: float | None) -> None:
         """Store candidates, all or none. Raises StoreFull or StoreUnavailable."""
         await self._write(functools.partial(self._store.put, contents, ttl_s))
 

@@ -6,9 +6,10 @@ import pytest
 
 from models.bundle.files import Bundle, save_bundle
 from models.errors import BundleError, DeviceError
+from models.features import Feature
 from models.loading import check_known_answers, graphs_for, open_encoder, open_scorer
 from tests.support.bundles import graph_bytes, known_answers, manifest, tokenizer_json, write_tiny_bundle
-from tests.support.split_bundles import GRAPHS, write_split_bundle
+from tests.support.split_bundles import FEATURES, GRAPHS, write_split_bundle
 
 SHIPPED = Path(__file__).parents[2] / "models"
 
@@ -50,6 +51,34 @@ def test_other_weights_fail_the_known_answers_with_file_names(tmp_path: Path) ->
     other = Bundle(bundle.path, bundle.manifest.model_copy(update={"known_answers": right}), bundle.contents)
     with pytest.raises(BundleError, match=r"member\.onnx.*score\.onnx do not give their known answers"):
         check_known_answers(other, open_scorer(other, "cpu", 1), open_encoder(other), "cpu")
+
+
+def test_known_answers_are_of_texts_and_features(tmp_path: Path) -> None:
+    bundle = write_split_bundle(tmp_path / "split", features=FEATURES)
+    assert bundle.manifest.known_answers[0].features == {"price": 200}
+    scorer, encoder = open_scorer(bundle, "cpu", 1), open_encoder(bundle)
+    check_known_answers(bundle, scorer, encoder, "cpu")
+    without = tuple(each.model_copy(update={"features": {}}) for each in bundle.manifest.known_answers)
+    other = Bundle(bundle.path, bundle.manifest.model_copy(update={"known_answers": without}), bundle.contents)
+    with pytest.raises(BundleError, match="do not give their known answers"):
+        check_known_answers(other, scorer, encoder, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("in_graph", "declared", "sentence"),
+    [
+        (FEATURES, (), "declares no features, which its score graph needs"),
+        ((), FEATURES, "declares features that its score graph lacks"),
+    ],
+    ids=["not declared", "not in the graph"],
+)
+def test_the_score_graph_reads_features_if_and_only_if_the_manifest_declares_them(
+    tmp_path: Path, in_graph: tuple[Feature, ...], declared: tuple[Feature, ...], sentence: str
+) -> None:
+    bundle = write_split_bundle(tmp_path / "split", features=in_graph)
+    other = Bundle(bundle.path, bundle.manifest.model_copy(update={"features": declared}), bundle.contents)
+    with pytest.raises(BundleError, match=sentence):
+        open_scorer(other, "cpu", 1)
 
 
 def test_a_missing_part_is_named(tmp_path: Path) -> None:

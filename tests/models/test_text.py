@@ -70,7 +70,10 @@ def test_a_pair_equals_the_tokenizers_own_pair(member: str, candidate: str) -> N
 
 
 def test_padding_is_masked(encoder: TextEncoder) -> None:
-    short, long = Pair(encoder.member("a"), encoder.candidates(["b"])[0]), Pair(*[np.arange(4, dtype=np.int32)] * 2)
+    short, long = (
+        Pair(encoder.member("a"), encoder.candidates(["b"])[0]),
+        Pair(np.arange(4, dtype=np.int32), np.arange(4, dtype=np.int32)),
+    )
     arrays = encoder.collate([short, long])
     assert arrays["input_ids"].shape == (2, len(long))
     assert arrays["attention_mask"][0].tolist() == [1] * len(short) + [0] * (len(long) - len(short))

@@ -3,6 +3,7 @@
 member     vector = mean of rows, keys and values = the rows
 candidate  slots  = mean of rows, and half of it
 score      logits = (slot 0 * vector + attention of slot 1 over the member's tokens) @ weight
+           with features, + features @ FEATURE_WEIGHT
 """
 
 from __future__ import annotations
@@ -14,10 +15,17 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from models.bundle.files import Bundle, save_bundle
 from models.bundle.manifest import Graph, KnownAnswer
+from models.features import Feature, Features
 from models.text import TextEncoder, TokenIds
 from tests.support.bundles import HEADS, manifest, tokenizer_json
 
 WIDTH = 8
+FEATURES = (
+    Feature(name="price", unit="EUR", low=0, high=200, default=50),
+    Feature(name="km", unit="km", low=0, high=100, default=0),
+)
+# The logits [features, heads] at the top of each range.
+FEATURE_WEIGHT = np.array([[-2.0, 0.5], [1.0, -3.0]], np.float32)
 GRAPHS = (
     Graph(file="member.onnx", part="member", precision="fp32", device="cpu", tolerance=1e-3),
     Graph(file="candidate.onnx", part="candidate", precision="fp32", device="cpu", tolerance=1e-3),
@@ -26,25 +34,31 @@ GRAPHS = (
 
 
 def write_split_bundle(path: Path, *, seed: int = 0, **changes: object) -> Bundle:
-    """Save the tiny split bundle; `changes` replace fields of its manifest."""
-    described = manifest(kind="split", graphs=GRAPHS, known_answers=_known_answers(seed), **changes)
+    """Save the tiny split bundle; `changes` replace fields of its manifest. Features are the first of FEATURES."""
+    features = changes.get("features", ())
+    assert isinstance(features, tuple)
+    answers = _known_answers(seed, Features(features))
+    described = manifest(**{"kind": "split", "graphs": GRAPHS, "known_answers": answers, **changes})
     contents = {
         "member.onnx": _member(seed),
         "candidate.onnx": _candidate(seed),
-        "score.onnx": _score(seed),
+        "score.onnx": _score(seed, len(features)),
         "tokenizer.json": tokenizer_json().encode(),
     }
     return save_bundle(path, described, contents)
 
 
-def expected_logits(member: TokenIds, candidate: TokenIds, seed: int = 0) -> np.ndarray:
-    """The three graphs' formula in numpy, for one pair: f32[heads]."""
+def expected_logits(
+    member: TokenIds, candidate: TokenIds, seed: int = 0, inputs: np.ndarray | None = None
+) -> np.ndarray:
+    """The three graphs' formula in numpy, for one pair: f32[heads]. `inputs` f32[features] are from 0 to 1."""
     table, weight = _weights(seed)
     tokens = table[member]
     mean = table[candidate].mean(axis=0)
     attention = np.exp(tokens @ (mean / 2))
     attended = (attention / attention.sum()) @ tokens
-    return np.asarray((mean * tokens.mean(axis=0) + attended) @ weight)
+    of_features = 0 if inputs is None else inputs @ FEATURE_WEIGHT[: len(inputs)]
+    return np.asarray((mean * tokens.mean(axis=0) + attended) @ weight + of_features)
 
 
 def _weights(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,13 +67,15 @@ def _weights(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return table, random.normal(size=(WIDTH, len(HEADS))).astype(np.float32)
 
 
-def _known_answers(seed: int) -> tuple[KnownAnswer, ...]:
+def _known_answers(seed: int, features: Features) -> tuple[KnownAnswer, ...]:
     encoder = TextEncoder(tokenizer_json(), 16, 16)
     answers = []
+    sent = {each.name: each.high for each in features.declared[:1]}
     for member, candidate in (("data engineer python", "senior data engineer"), ("data engineer", "pastry chef")):
-        logits = expected_logits(encoder.member(member), encoder.candidates([candidate])[0], seed)
+        inputs = features.read([sent]).values[0]
+        logits = expected_logits(encoder.member(member), encoder.candidates([candidate])[0], seed, inputs)
         probabilities = tuple(float(h.calibration.apply(x)) for h, x in zip(HEADS, logits, strict=True))
-        answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=probabilities))
+        answers.append(KnownAnswer(member=member, candidate=candidate, features=sent, probabilities=probabilities))
     return tuple(answers)
 
 
@@ -107,7 +123,7 @@ def _candidate(seed: int) -> bytes:
     return _model(nodes, constants, {"input_ids": ["n", "t"], "attention_mask": ["n", "t"]}, {}, outputs)
 
 
-def _score(seed: int) -> bytes:
+def _score(seed: int, num_features: int) -> bytes:
     node = helper.make_node
     nodes = [
         node("Gather", ["slots", "zero"], ["first"], axis=2),  # [M, C, d]
@@ -126,8 +142,13 @@ def _score(seed: int) -> bytes:
         node("Unsqueeze", ["vector", "places"], ["vector3"]),
         node("Mul", ["first", "vector3"], ["product"]),
         node("Add", ["product", "attended"], ["joined"]),
-        node("MatMul", ["joined", "weight"], ["logits"]),
+        node("MatMul", ["joined", "weight"], ["of_texts" if num_features else "logits"]),
     ]
+    if num_features:
+        nodes += [
+            node("MatMul", ["features", "feature_weight"], ["of_features"]),
+            node("Add", ["of_texts", "of_features"], ["logits"]),
+        ]
     constants = {
         "weight": _weights(seed)[1],
         "unit": np.array(1, np.float32),
@@ -135,11 +156,13 @@ def _score(seed: int) -> bytes:
         "zero": np.array(0, np.int64),
         "one": np.array(1, np.int64),
         **_ints(inner=[1, 2], places=[1]),
+        **({"feature_weight": FEATURE_WEIGHT[:num_features]} if num_features else {}),
     }
     floats: dict[str, list[str | int]] = {
         "keys_values": ["m", 1, 2, 1, "t", WIDTH],
         "vector": ["m", WIDTH],
         "slots": ["m", "c", 2, WIDTH],
+        **({"features": ["m", "c", num_features]} if num_features else {}),
     }
     return _model(nodes, constants, {"member_mask": ["m", "t"]}, floats, {"logits": ["m", "c", len(HEADS)]})
 

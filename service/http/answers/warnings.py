@@ -1,4 +1,4 @@
-"""Warnings about the texts of a request: what the model does not know, or cannot read. Knows no HTTP shape.
+"""Warnings about texts and features: what the model does not know, or cannot read. Knows no HTTP shape.
 
 An answer may name fields that its caller chose. Metrics and logs get the codes alone.
 """
@@ -6,16 +6,26 @@ An answer may name fields that its caller chose. Metrics and logs get the codes 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from models.features import FeatureRows
 from models.text import TokenCounts
 from service.encoding.inputs import Readings
 from service.observability.metrics import Metrics
 from service.request import Item
 
-Code = Literal["bad_field", "unknown_field", "unknown_tokens", "unreadable", "too_long"]
+Code = Literal[
+    "bad_field",
+    "unknown_field",
+    "unknown_tokens",
+    "unreadable",
+    "too_long",
+    "bad_feature",
+    "clipped_feature",
+    "unused_feature",
+]
 # A text of which this share is unknown to the vocabulary is hardly read: another language, or no language.
 UNKNOWN_SHARE = 0.25
 MEMBER = -1
@@ -24,7 +34,7 @@ MEMBER = -1
 
 @dataclass(frozen=True, slots=True)
 class TextWarning:
-    """What to know about how one text is read. `fields` are the names that it is about."""
+    """What to know about how one text, or its features, are read. `fields` are the names that it is about."""
 
     code: Code
     detail: str
@@ -48,7 +58,22 @@ def warnings_of(readings: Readings, member: Item, candidates: Sequence[Item], ma
     for place in [place for place, item in enumerate((member, *candidates), MEMBER) if item.num_chars > max_chars]:
         detail = f"the text has more than {max_chars} characters; the model reads none of the others"
         found.setdefault(place, []).append(TextWarning("too_long", detail))
+    if readings.features is not None:
+        for place, warning in _about_features(readings.features):
+            found.setdefault(place, []).append(warning)
     return found
+
+
+def _about_features(features: FeatureRows) -> Iterator[tuple[int, TextWarning]]:
+    for place, fault in features.faults.items():
+        yield place, TextWarning("bad_feature", str(fault), [fault.field])
+    for place, names in features.clipped.items():
+        yield (
+            place,
+            TextWarning("clipped_feature", f"out of range, so the nearest bound counts: {', '.join(names)}", names),
+        )
+    for place, names in features.unused.items():
+        yield place, TextWarning("unused_feature", f"the model does not have the features {', '.join(names)}", names)
 
 
 def _unknown_field(names: Sequence[str]) -> TextWarning:

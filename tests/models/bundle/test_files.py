@@ -13,6 +13,7 @@ from models.bundle.files import MANIFEST, MANIFEST_DIGEST, Bundle, _digest_line,
 from models.errors import BundleError
 from tests.support.bundles import graph_bytes, manifest, write_tiny_bundle
 
+PRICE = {"name": "price", "unit": "EUR", "low": 0, "high": 9, "default": 1}
 FILES = ("manifest.json", "manifest.sha256", "tiny.onnx", "tokenizer.json")
 
 
@@ -100,9 +101,24 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
             "default_blend must weight some of the heads relevance",
         ),
         (lambda m: m["text"].update(tokenizer="other.json"), r"names other\.json, which is not among its files"),
+        (lambda m: m.update(features=[PRICE]), "only a split model reads features"),
+        (lambda m: m.update(features=[PRICE, PRICE]), "features need distinct names"),
+        (lambda m: m.update(features=[{**PRICE, "low": 9}]), r"manifest\.json: features\.0: .*low must be below high"),
         (lambda m: m["files"].update({"../x": m["files"]["tiny.onnx"]}), r"files\.\.\./x is not a plain file name"),
     ],
-    ids=["unknown field", "unknown field inside", "missing field", "format", "no heads", "blend", "tokenizer", "path"],
+    ids=[
+        "unknown field",
+        "unknown field inside",
+        "missing field",
+        "format",
+        "no heads",
+        "blend",
+        "tokenizer",
+        "cross",
+        "names",
+        "range",
+        "path",
+    ],
 )
 def test_an_inconsistent_manifest_is_rejected(
     path: Path, change: Callable[[dict[str, object]], object], sentence: str
@@ -115,3 +131,7 @@ def test_an_inconsistent_manifest_is_rejected(
 def test_saving_does_not_overwrite_by_default(path: Path) -> None:
     with pytest.raises(FileExistsError):
         save_bundle(path, manifest(), {})
+
+
+def test_a_manifest_without_features_does_not_mention_them(path: Path) -> None:
+    assert b"features" not in (path / MANIFEST).read_bytes()

@@ -11,7 +11,7 @@ from models.bundle.files import Bundle
 from models.loading import check_known_answers, open_encoder, open_scorer
 from models.scorers.split import Block, SplitScorer
 from models.text import Pair
-from tests.support.split_bundles import expected_logits, write_split_bundle
+from tests.support.split_bundles import FEATURES, expected_logits, write_split_bundle
 
 MEMBERS = ("data engineer python spark", "nurse")
 CANDIDATES = ("senior data engineer", "pastry chef hotel", "nurse ward", "platform")
@@ -57,6 +57,25 @@ def test_blocks_of_different_sizes_share_a_batch(bundle: Bundle, scorer: SplitSc
     assert [rows.shape for rows in together] == [(4, 2), (1, 2)]
     for rows, block in zip(together, blocks, strict=True):
         np.testing.assert_allclose(rows, scorer.score_blocks([block])[0], atol=1e-6)
+
+
+def test_features_belong_to_their_candidate_in_blocks_of_different_sizes(tmp_path: Path) -> None:
+    bundle = write_split_bundle(tmp_path / "with-features", features=FEATURES)
+    scorer = open_scorer(bundle, "cpu", 1)
+    assert isinstance(scorer, SplitScorer)
+    encoder, plain = open_encoder(bundle), pairs_of(bundle)
+    rows = np.random.default_rng(0).uniform(size=(len(plain), 2)).astype(np.float32)
+    pairs = [Pair(pair.member, pair.candidate, row) for pair, row in zip(plain, rows, strict=True)]
+    expected = [expected_logits(pair.member, pair.candidate, inputs=pair.features) for pair in pairs]
+    np.testing.assert_allclose(scorer.pair_logits(pairs), expected, rtol=0, atol=5e-3)
+    states = scorer.encode_members([encoder.member(text) for text in MEMBERS])
+    slots = scorer.encode_candidates(encoder.candidates(CANDIDATES))
+    blocks = [Block(states[0], slots, rows[:4]), Block(states[1], slots[:2])]
+    defaults = [expected_logits(pair.member, pair.candidate, inputs=np.array([0.25, 0])) for pair in plain[4:6]]
+    found = scorer.block_logits(blocks)
+    np.testing.assert_allclose(found[0], expected[:4], rtol=0, atol=5e-3)
+    np.testing.assert_allclose(found[1, :2], defaults, rtol=0, atol=5e-3)
+    np.testing.assert_array_equal(scorer.block_logits([blocks[0].part(slice(1, 3))])[0], found[0, 1:3])
 
 
 def test_a_member_state_has_no_padding(bundle: Bundle, scorer: SplitScorer) -> None:

@@ -25,6 +25,7 @@ from service.scoring.blending import ScoringResult
 from service.settings import AuditSettings, BadSetting
 from tests.support.metrics import read
 from tests.support.service import CANDIDATES, MEMBER, Running, Serve
+from tests.support.split_bundles import FEATURES, write_split_bundle
 from tests.support.waiting import PATIENCE_S, eventually
 
 SECRET = b"s" * 32
@@ -271,6 +272,25 @@ def test_replay_reads_the_part_of_a_document_that_was_read(
     assert [line["window"] for line in lines] == [[None, True], [2, False]]
     assert main(["replay", str(folder), "--key", str(tmp_path / "secret"), "--models", str(bundle.parent)]) == 0
     assert "4 pairs identical, 0 different" in capsys.readouterr().out
+
+
+def test_replay_reads_the_features_that_were_read(
+    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    write_split_bundle(models / "tiny-v1", features=FEATURES)
+    running, folder = audited(serve, tmp_path, bundle=models / "tiny-v1", audit_texts="sealed")
+    running.client.put(
+        "/candidates", json={"candidates": [{"id": "kept", "text": "nurse ward", "features": {"km": 9}}]}
+    )
+    sent = [{"id": "a", "text": "chef", "features": {"price": 120.1}}, {"id": "b", "text": "chef"}, {"id": "kept"}]
+    said = running.score(candidates=sent).json()["scores"]
+    assert said[0]["heads"] != said[1]["heads"]
+    eventually(lambda: read(running)["fitscore_audit_written"] >= 1)
+    line = json.loads(segments(folder)[0].read_bytes().splitlines()[0])
+    assert line["features"] == np.array([[0.6005, 0], [0.25, 0], [0.25, 0.09]], np.float32).tolist()
+    assert main(["replay", str(folder), "--key", str(tmp_path / "secret"), "--models", str(models)]) == 0
+    assert "3 pairs identical, 0 different" in capsys.readouterr().out
 
 
 def test_replay_detects_a_score_changed_by_the_owner_of_the_key(

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from models.slots.codec import Slots, content_key, model_key
-from models.template import Content
 from service.settings import StoreSettings
 from service.store.factory import Store, open_store
+from service.store.interface import Featured, Stored
 from tests.support.fakes import Clock
 from tests.support.redis_server import RedisServer
 
@@ -23,6 +23,8 @@ VALUES = st.one_of(
     st.text(max_size=20), st.lists(st.text(max_size=5), max_size=3), st.integers(-(2**53), 2**53), st.floats(-9, 9)
 )
 CONTENTS = st.one_of(st.text(max_size=40), st.dictionaries(st.sampled_from("title skills pay".split()), VALUES))
+NUMBERS = st.dictionaries(st.sampled_from(["price", "km"]), st.floats(-1e9, 1e9), min_size=1)
+STORED = st.one_of(CONTENTS, st.builds(Featured, CONTENTS, NUMBERS))
 MODELS = [model_key(b"old"), model_key(b"new")]
 TEXTS = ["nurse", "pastry chef", ""]
 FEW = settings(max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -40,7 +42,7 @@ class AsADictionary(RuleBasedStateMachine):
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
         self._clock = Clock()
-        self._texts: dict[str, tuple[Content, float]] = {}
+        self._texts: dict[str, tuple[Stored, float]] = {}
         self._slots: dict[bytes, Slots] = {}
         self._store = self._open()
 
@@ -49,10 +51,8 @@ class AsADictionary(RuleBasedStateMachine):
         sizes = {"store_bytes": 1 << 24, "slots_bytes": 1 << 20, "slots_file_bytes": 1 << 24}
         return open_store(StoreSettings.model_validate({"store": spec, **sizes}), self._clock)
 
-    @rule(
-        entries=st.dictionaries(st.sampled_from(IDS), CONTENTS, min_size=1), ttl_s=st.sampled_from([None, 0.5, 10, 60])
-    )
-    def put(self, entries: dict[str, Content], ttl_s: float | None) -> None:
+    @rule(entries=st.dictionaries(st.sampled_from(IDS), STORED, min_size=1), ttl_s=st.sampled_from([None, 0.5, 10, 60]))
+    def put(self, entries: dict[str, Stored], ttl_s: float | None) -> None:
         self._store.texts.put(entries, ttl_s)
         expires = float("inf") if ttl_s is None else self._clock.now + ttl_s
         self._texts.update({name: (content, expires) for name, content in entries.items()})

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from models.errors import StoreDown
-from models.template import Content
 from service.errors import StoreFull, StoreUnavailable
+from service.store.interface import Stored
 from service.store.memory_store import MemoryTextStore
 from service.store.writes import BoundedWriter
 from tests.support.waiting import PATIENCE_S, eventually_here
@@ -22,7 +22,7 @@ class GatedStore(MemoryTextStore):
         self.gate = threading.Event()
         self.num_begun = 0
 
-    def put(self, entries: Mapping[str, Content], ttl_s: float | None = None) -> None:
+    def put(self, entries: Mapping[str, Stored], ttl_s: float | None = None) -> None:
         self.num_begun += 1
         assert self.gate.wait(PATIENCE_S)
         super().put(entries, ttl_s)
