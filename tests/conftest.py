@@ -1,5 +1,7 @@
-"""Services with the tiny bundle; most tests need no socket."""
+"""Services with the tiny bundle; most tests need no socket. Every test and every fixture draws from the same seed."""
 
+import random
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +24,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") or item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.timeout(600))  # a mark of its own goes first
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """Weights that a fixture draws do not depend on the tests before it."""
+    _seed()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """Nor do those of a test."""
+    _seed()
+
+
+def _seed() -> None:
+    random.seed(0)
+    if "torch" in sys.modules:  # tests of the service run without it
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,22 @@ async def wait():
         "waits without a bound",
         "waits without a bound",
     ]
+
+
+FIRST_DRAWS: set[float] = set()
+
+
+@pytest.fixture
+def drawn() -> float:
+    torch = pytest.importorskip("torch")
+    return float(torch.rand(1)) + random.random()
+
+
+@pytest.mark.parametrize("_", range(2))
+def test_every_test_and_every_fixture_draws_from_the_same_seed(drawn: float, _: int) -> None:
+    torch = pytest.importorskip("torch")
+    FIRST_DRAWS.update([drawn, float(torch.rand(1)) + random.random()])
+    assert len(FIRST_DRAWS) == 1
 
 
 def collected(*folders: str) -> subprocess.CompletedProcess[str]:

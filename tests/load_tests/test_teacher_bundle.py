@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from load_tests.teacher_bundle import TOLERANCE, teacher_bundle
 from models.heads import Calibration
@@ -24,11 +23,10 @@ def test_a_teacher_bundle_gives_the_teachers_answers(tmp_path: Path) -> None:
     words = ["senior junior baker welder dough ovens steel cranes hills airport"]
     backbone = write_tiny_backbone(tmp_path / "backbone", words, layers=1, hidden=32)
     (tmp_path / "teach").mkdir()
-    torch.manual_seed(0)
     save_model(tmp_path / "teach", new_cross_encoder(backbone, 1).cpu(), CALIBRATIONS)
     bundle = teacher_bundle(recipe(), tmp_path / "teach", read_tokenizer(backbone), tmp_path / "bundle")
     assert bundle.manifest.kind == "cross"
     assert [(graph.part, graph.precision) for graph in bundle.manifest.graphs] == [("pair", "fp32")]
     assert [head.calibration for head in bundle.manifest.heads] == list(CALIBRATIONS.values())
     (one,), (other,) = (answer.probabilities for answer in bundle.manifest.known_answers)
-    assert abs(one - other) > TOLERANCE, "a graph that gave every pair the same answer would pass"
+    assert abs(one - other) > 100 * TOLERANCE, "a graph that gave every pair the same answer would pass"

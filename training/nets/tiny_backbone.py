@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
-from tokenizers.trainers import WordPieceTrainer
 from transformers import BertConfig, BertModel
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+VOCABULARY = 1000
 
 
 def write_tiny_backbone(folder: Path, texts: Iterable[str], *, layers: int = 2, hidden: int = 64, seed: int = 0) -> str:
-    """Write an untrained encoder to `folder` unless there is one; returns the folder's name, a backbone."""
+    """Write an untrained encoder to `folder` unless there is one; returns the folder's name, a backbone.
+
+    The same texts and seed give the same bytes.
+    """
     if (folder / "config.json").exists():
         return str(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = WordPieceTrainer(vocab_size=1000, special_tokens=SPECIALS, show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer = _tokenizer(texts)
     tokenizer.save(str(folder / "tokenizer.json"))
     torch.manual_seed(seed)
     config = BertConfig(
@@ -37,3 +37,19 @@ def write_tiny_backbone(folder: Path, texts: Iterable[str], *, layers: int = 2, 
     )
     BertModel(config).save_pretrained(folder)
     return str(folder)
+
+
+def _tokenizer(texts: Iterable[str]) -> Tokenizer:
+    """Characters and the most frequent words. The library's trainer numbers equally frequent pieces at random."""
+    normalizer, splitter = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    words = Counter(
+        word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)) if word
+    )
+    letters = sorted({letter for word in words for letter in word})
+    frequent = sorted(words, key=lambda word: (-words[word], word))
+    pieces = list(dict.fromkeys([*SPECIALS, *letters, *(f"##{letter}" for letter in letters), *frequent]))
+    vocabulary = {piece: number for number, piece in enumerate(pieces[:VOCABULARY])}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.add_special_tokens(SPECIALS)
+    return tokenizer
