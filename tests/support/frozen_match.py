@@ -49,7 +49,7 @@ def frozen_objective(model: FrozenMatch, embeddings: Embeddings, loss: ListLoss)
     """Score every member's own candidates and pass the logits to `loss`."""
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
-        return loss(model(*_sides(embeddings, lists)), label_lists(lists, model.bias.device))
+        return loss(model(*_sides(embeddings, lists)), label_lists(lists, model.bias.device)).value()
 
     return objective
 

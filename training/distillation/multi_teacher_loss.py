@@ -17,7 +17,7 @@ from training.data.soft_labels import SoftColumns
 from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder
 from training.objectives.losses import RANKING_TERMS, RankingTerm, binary_kl
-from training.objectives.pairwise import ListLabels, ListLoss
+from training.objectives.pairwise import ListLabels, ListLoss, Terms
 
 Model = TypeVar("Model", bound=Student)
 
@@ -35,18 +35,20 @@ def distillation_loss(
 
     `weights` are in the order of the student's outputs. Labels of a head: see `training.data.soft_labels`.
     """
-    rank_as = RANKING_TERMS[ranking_term]
+    rank_as, share = RANKING_TERMS[ranking_term], sum(weights.values())
 
-    def loss(logits_LCH: Tensor, labels: ListLabels) -> Tensor:
+    def loss(logits_LCH: Tensor, labels: ListLabels) -> Terms:
         terms = []
         for index, (head, weight) in enumerate(weights.items()):
             columns = SoftColumns.of(head)
             logits_LC, mask_LC = logits_LCH[..., index], labels.masks[columns.probability]
-            term = binary_kl(logits_LC, labels.targets[columns.probability], mask_LC)
-            term = term + listwise_weight * rank_as(logits_LC, labels.targets[columns.logit], mask_LC)
             gold_LC, known_LC = labels.targets[columns.gold], labels.masks[columns.gold]
-            terms.append(weight * (term + gold_anchor * binary_kl(logits_LC, gold_LC, known_LC)))
-        return torch.stack(terms).sum() / sum(weights.values())
+            terms += [
+                (weight / share, binary_kl(logits_LC, labels.targets[columns.probability], mask_LC)),
+                (weight / share * listwise_weight, rank_as(logits_LC, labels.targets[columns.logit], mask_LC)),
+                (weight / share * gold_anchor, binary_kl(logits_LC, gold_LC, known_LC)),
+            ]
+        return Terms(terms)
 
     return loss
 

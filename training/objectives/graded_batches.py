@@ -26,7 +26,7 @@ from training.nets.item_scorer import ItemScorer, expected_logits
 from training.nets.items import Encoding
 from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import distinct_candidates
-from training.objectives.losses import list_kl
+from training.objectives.losses import Mean, list_kl
 from training.objectives.ordinal import cumulative_loss
 from training.objectives.pairwise import ListLabels, label_lists
 from training.trainer.distributed import Objective
@@ -87,30 +87,30 @@ def graded_batches(
 
 def _output_loss(steps_LCG: Tensor, labels: ListLabels, name: str, weights: Weights) -> Tensor:
     target_LC, known_LC = labels.targets[name], labels.masks[name]
-    loss = cumulative_loss(steps_LCG, target_LC, known_LC)
+    loss = cumulative_loss(steps_LCG, target_LC, known_LC).value
     soft = f"{name}_soft"
     if soft in labels.targets:
-        loss = loss + weights.soft * cumulative_loss(steps_LCG, labels.targets[soft], labels.masks[soft])
+        loss = loss + weights.soft * cumulative_loss(steps_LCG, labels.targets[soft], labels.masks[soft]).value
     if not name.endswith("_answerable"):
-        loss = loss + weights.pairs * in_order(expected_logits(steps_LCG), target_LC, known_LC)
+        loss = loss + weights.pairs * in_order(expected_logits(steps_LCG), target_LC, known_LC).value
     return loss
 
 
-def in_order(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+def in_order(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
     """-log P(the better of two is ranked first), mean over pairs of unequal targets, weighted by their difference."""
     gap_LCC = targets_LC.unsqueeze(2) - targets_LC.unsqueeze(1)
     weight_LCC = gap_LCC.clamp_min(0) * (mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1))
     surprise_LCC = functional.softplus(logits_LC.unsqueeze(1) - logits_LC.unsqueeze(2))
-    return (surprise_LCC * weight_LCC).sum() / weight_LCC.sum().clamp_min(1e-6)
+    return Mean((surprise_LCC * weight_LCC).sum(), weight_LCC.sum())
 
 
 def _list_loss(logits_LU: Tensor, columns_LC: Tensor, labels: ListLabels, head: str, weights: Weights) -> Tensor:
     target_LC, known_LC = labels.targets[head], labels.masks[head]
     gains_LC = torch.where(known_LC, 2 ** (GAIN_STEPS * target_LC) - 1, torch.zeros_like(target_LC))
-    own = list_kl(logits_LU.gather(1, columns_LC), gains_LC, known_LC)
+    own = list_kl(logits_LU.gather(1, columns_LC), gains_LC, known_LC).value
     gains_LU = torch.zeros_like(logits_LU).scatter_reduce(1, columns_LC, gains_LC, "amax")
     everything_LU = torch.ones_like(logits_LU, dtype=torch.bool)
-    return weights.lists * own + weights.others * list_kl(logits_LU, gains_LU, everything_LU)
+    return weights.lists * own + weights.others * list_kl(logits_LU, gains_LU, everything_LU).value
 
 
 def score_batch(

@@ -41,7 +41,7 @@ def graded_info_nce(logits_LU: Tensor, gains_LU: Tensor, is_own_LU: Tensor) -> T
     In the second, candidates of other lists count as not fitting (in-batch negatives: InfoNCE with graded targets).
     """
     everything_LU = torch.ones_like(is_own_LU)
-    return list_kl(logits_LU, gains_LU, is_own_LU) + list_kl(logits_LU, gains_LU, everything_LU)
+    return list_kl(logits_LU, gains_LU, is_own_LU).value + list_kl(logits_LU, gains_LU, everything_LU).value
 
 
 def imitate(student: CrossEncoder, teacher: CrossEncoder, encoder: TextEncoder) -> Objective:
@@ -59,9 +59,8 @@ def imitate(student: CrossEncoder, teacher: CrossEncoder, encoder: TextEncoder) 
         found_LUH = _match_all(student, *found)
         distance = (1 - (torch.cat(found) * torch.cat(wanted)).sum(1)).mean()
         everything_LU = torch.ones(found_LUH.shape[:2], dtype=torch.bool, device=found_LUH.device)
-        divergences = [
-            list_kl(found_LUH[..., index], wanted_LUH[..., index], everything_LU) for index in range(student.num_heads)
-        ]
+        heads = range(student.num_heads)
+        divergences = [list_kl(found_LUH[..., each], wanted_LUH[..., each], everything_LU).value for each in heads]
         return distance + torch.stack(divergences).mean()
 
     return objective

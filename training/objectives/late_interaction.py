@@ -54,8 +54,9 @@ def contrast_jointly(student: SplitStudent, sides: EncodedSides, heads: Sequence
         terms = []
         for index, head in enumerate(heads):
             logits_MU, cosine_MU = logits_MUH[..., index], cosine_MUH[..., index]
-            keep = list_kl(logits_MU, torch.softmax(cosine_MU, dim=1), torch.ones_like(cosine_MU, dtype=torch.bool))
-            terms.append(graded_info_nce(logits_MU, *batch_gains(lists, head)) + keep)
+            everything_MU = torch.ones_like(cosine_MU, dtype=torch.bool)
+            keep = list_kl(logits_MU, torch.softmax(cosine_MU, dim=1), everything_MU)
+            terms.append(graded_info_nce(logits_MU, *batch_gains(lists, head)) + keep.value)
         return torch.stack(terms).mean()
 
     return objective
@@ -72,7 +73,7 @@ def list_objective(student: SplitStudent, sides: EncodedSides, loss: ListLoss) -
             [[column[text] for text in each.candidates] + [0] * (longest - len(each)) for each in lists]
         )
         logits_MCH = logits_MUH.take_along_dim(columns_MC.unsqueeze(-1), dim=1)
-        return loss(logits_MCH, label_lists(lists, logits_MCH.device))
+        return loss(logits_MCH, label_lists(lists, logits_MCH.device)).value()
 
     return objective
 

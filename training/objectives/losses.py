@@ -2,12 +2,14 @@
 
 Shapes: L lists, C candidates of a list (padded), H heads. A padded or unjudged place has `mask_LC` False; it
 adds nothing, and a batch without any judged place has loss 0. All losses are means over judged places
-(pointwise), over pairs of places (pairwise) or over lists (listwise).
+(pointwise), over pairs of places (pairwise) or over lists (listwise). Each is given as a sum and a count, since a
+batch may be a part of a step: the step's mean is the sum of the sums by the sum of the counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,7 +19,24 @@ from torch.nn import functional
 _MASKED = -1e9
 
 
-def binary_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Mean:
+    """A mean over places, pairs or lists: their sum, and their number or weight."""
+
+    total: Tensor
+    count: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """The mean over these lists alone; 0 where there is nothing."""
+        return self.over(self.count)
+
+    def over(self, count: Tensor) -> Tensor:
+        """What this part adds to the mean over `count` in all parts."""
+        return self.total / torch.where(count > 0, count, torch.ones_like(count))
+
+
+def binary_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
     """KL(target || student) between Bernoulli distributions; `targets_LC` are probabilities in [0, 1].
 
     Soft binary labels, as in "Semantic Search At LinkedIn" (arXiv 2602.07309). Equals binary cross-entropy less the
@@ -29,7 +48,7 @@ def binary_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
     return _mean(cross_entropy_LC - entropy_LC, mask_LC)
 
 
-def list_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+def list_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
     """KL(target || softmax(logits)) over each list; `targets_LC` are weights >= 0, normalised here to sum to 1.
 
     ListNet's top-one form (Cao et al., ICML 2007) with soft targets. A list whose weights are all 0 adds nothing.
@@ -42,7 +61,7 @@ def list_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
     return _mean(divergence_L, total_L > 0)
 
 
-def margin_mse(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+def margin_mse(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
     """Squared error of every difference between two candidates of a list; `targets_LC` are the teacher's logits.
 
     Margin-MSE (Hofstaetter et al., arXiv 2010.02666), over all pairs of a list: the student's level is
@@ -53,7 +72,7 @@ def margin_mse(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor
     return _mean(differences_LCC.square(), mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1))
 
 
-def examined_nll(logits_LC: Tensor, examination_LC: Tensor, actions_LC: Tensor, mask_LC: Tensor) -> Tensor:
+def examined_nll(logits_LC: Tensor, examination_LC: Tensor, actions_LC: Tensor, mask_LC: Tensor) -> Mean:
     """-log likelihood of actions f32[L, C] (0 or 1) with p = sigmoid(examination) * sigmoid(logit).
 
     The position-based model (Craswell et al., WSDM 2008), with both factors learnt together as in PAL (Guo et al.,
@@ -77,7 +96,7 @@ def rare_mask(actions_LC: Tensor, mask_LC: Tensor) -> Tensor:
     return mask_LC & ((actions_LC > 0) & mask_LC).any(1, keepdim=True)
 
 
-def ranknet(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+def ranknet(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
     """KL of the chance that one candidate ranks above another, over all pairs of a list; `targets_LC` are logits.
 
     RankNet (Burges et al., ICML 2005) with the teacher's own chance, sigmoid of its difference, in place of a hard
@@ -89,7 +108,7 @@ def ranknet(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
     return binary_kl(student_LCC, torch.sigmoid(teacher_LCC), is_pair_LCC)
 
 
-def info_nce(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+def info_nce(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
     """-log softmax of a list's best candidate among itself and all worse ones; targets may have any scale.
 
     InfoNCE (van den Oord et al., arXiv 1807.03748). Each of several equally best candidates competes with the worse
@@ -104,13 +123,13 @@ def info_nce(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
     return _mean(surprise_L, is_worse_LC.any(1))
 
 
-def softmax_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Tensor:
+def softmax_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
     """`list_kl` to the softmax of the teacher's logits `targets_LC`."""
     return list_kl(logits_LC, torch.softmax(targets_LC.masked_fill(~mask_LC, _MASKED), dim=1), mask_LC)
 
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Student's logits, targets and mask, each [L, C], to a scalar."""
+Loss = Callable[[Tensor, Tensor, Tensor], Mean]
+"""Student's logits, targets and mask, each [L, C], to a mean."""
 RankingTerm = Literal["softmax_kl", "margin_mse", "ranknet", "info_nce"]
 RANKING_TERMS: dict[RankingTerm, Loss] = {
     "softmax_kl": softmax_kl,
@@ -121,6 +140,6 @@ RANKING_TERMS: dict[RankingTerm, Loss] = {
 """Terms that make a student rank as its teacher; targets are the teacher's logits. A recipe names one."""
 
 
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
+def _mean(values: Tensor, mask: Tensor) -> Mean:
     kept = torch.where(mask, values, torch.zeros_like(values))
-    return kept.sum() / mask.sum().clamp_min(1)
+    return Mean(kept.sum(), mask.sum())

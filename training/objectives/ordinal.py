@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from training.data.soft_labels import OUTPUTS, TOP_GRADE, SoftColumns
 from training.nets.item_scorer import expected_logits
-from training.objectives.losses import list_kl
-from training.objectives.pairwise import ListLabels, ListLoss
+from training.objectives.losses import Mean, list_kl
+from training.objectives.pairwise import ListLabels, ListLoss, Terms
 from training.policy.policy import RELEVANCE
 
 
-def cumulative_loss(logits_LCG: Tensor, gains_LC: Tensor, mask_LC: Tensor) -> Tensor:
+def cumulative_loss(logits_LCG: Tensor, gains_LC: Tensor, mask_LC: Tensor) -> Mean:
     """Cross-entropy of "the grade is at least 1, 2, ... G", summed over the steps, the mean over graded places.
 
     The cumulative (proportional odds) form of ordinal regression, with logits of their own for each step. `gains_LC`
@@ -28,7 +28,7 @@ def cumulative_loss(logits_LCG: Tensor, gains_LC: Tensor, mask_LC: Tensor) -> Te
     count = logits_LCG.shape[-1]
     targets_LCG = (gains_LC.unsqueeze(-1) * count - torch.arange(count, device=gains_LC.device)).clamp(0, 1)
     losses_LC = functional.binary_cross_entropy_with_logits(logits_LCG, targets_LCG, reduction="none").sum(-1)
-    return (losses_LC * mask_LC).sum() / mask_LC.sum().clamp_min(1)
+    return Mean((losses_LC * mask_LC).sum(), mask_LC.sum())
 
 
 def ordinal_loss(
@@ -39,21 +39,22 @@ def ordinal_loss(
     One is cross-entropy of being answerable, over all heads whose lists say so. The other ranks the candidates of a
     list by relevance: listwise KL to gains of 2^grade - 1.
     """
-    weight_Q = torch.tensor([weights.get(head, 1.0) for head in heads])
+    share = sum(weights.get(head, 1.0) for head in heads)
 
-    def loss(outputs_LCH: Tensor, batch: ListLabels) -> Tensor:
+    def loss(outputs_LCH: Tensor, batch: ListLabels) -> Terms:
         outputs_LCQO = outputs_LCH.unflatten(-1, (len(heads), OUTPUTS))
         graded, asked = [], []
         for index, head in enumerate(heads):
             steps_LC4 = outputs_LCQO[..., index, :TOP_GRADE]
-            graded.append(cumulative_loss(steps_LC4, batch.targets[head], batch.masks[head]))
+            grades = cumulative_loss(steps_LC4, batch.targets[head], batch.masks[head])
+            graded.append((weights.get(head, 1.0) / share, grades))
             if (name := SoftColumns.of(head).answerable) in batch.targets:
                 found_LC, known_LC = outputs_LCQO[..., index, TOP_GRADE], batch.masks[name]
                 asked.append((found_LC[known_LC], batch.targets[name][known_LC]))
-        total = (torch.stack(graded) * weight_Q.to(outputs_LCH.device)).sum() / weight_Q.sum()
-        return total + answerable_weight * _answerable(asked, total) + listwise_weight * _ranking(outputs_LCQO, batch)
+        answerable, ranking = _answerable(asked, outputs_LCH), _ranking(outputs_LCQO, batch)
+        return Terms((*graded, (answerable_weight, answerable), (listwise_weight, ranking)))
 
-    def _ranking(outputs_LCQO: Tensor, batch: ListLabels) -> Tensor:
+    def _ranking(outputs_LCQO: Tensor, batch: ListLabels) -> Mean:
         steps_LC4 = outputs_LCQO[..., heads.index(RELEVANCE), :TOP_GRADE]
         gains_LC = 2 ** (TOP_GRADE * batch.targets[RELEVANCE]) - 1
         return list_kl(expected_logits(steps_LC4), gains_LC, batch.masks[RELEVANCE])
@@ -61,8 +62,8 @@ def ordinal_loss(
     return loss
 
 
-def _answerable(asked: Sequence[tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
-    found = torch.cat([logits for logits, _ in asked]) if asked else like.new_zeros(0)
-    if not len(found):
-        return like.new_zeros(())
-    return functional.binary_cross_entropy_with_logits(found, torch.cat([targets for _, targets in asked]))
+def _answerable(asked: Sequence[tuple[Tensor, Tensor]], like: Tensor) -> Mean:
+    found = torch.cat([like.new_zeros(0), *(logits for logits, _ in asked)])
+    targets = torch.cat([like.new_zeros(0), *(targets for _, targets in asked)])
+    total = functional.binary_cross_entropy_with_logits(found, targets, reduction="sum")
+    return Mean(total, torch.tensor(len(found), device=like.device))

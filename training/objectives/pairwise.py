@@ -15,7 +15,7 @@ from torch import Tensor
 from training.data.lists import CandidateList
 from training.nets.inference import MULTIPLE, encode_lists, to_tensors
 from training.nets.interfaces import PairEncoder, PairModel
-from training.trainer.distributed import Objective
+from training.objectives.losses import Mean
 from training.trainer.precision import autocast
 
 
@@ -41,8 +41,25 @@ class PairBatch(ListLabels):
         return out.index_copy(0, self.places, logits_NH[: len(self.places)]).view(*self.shape, -1)
 
 
-ListLoss = Callable[[Tensor, ListLabels], Tensor]
-"""Logits [L, C, H] and their labels to a scalar."""
+@dataclass(frozen=True)
+class Terms:
+    """A loss as a weighted sum of means. All parts of a step have the same terms, and the labels alone count them."""
+
+    weighted: Sequence[tuple[float, Mean]]
+
+    @property
+    def counts(self) -> Tensor:
+        """What each mean divides by, f32[terms]."""
+        return torch.stack([mean.count.float() for _, mean in self.weighted])
+
+    def value(self, counts: Tensor | None = None) -> Tensor:
+        """The loss of these lists; with the `counts` of a whole step, what these lists add to its loss."""
+        counts = self.counts if counts is None else counts
+        return torch.stack([weight * mean.over(counts[i]) for i, (weight, mean) in enumerate(self.weighted)]).sum()
+
+
+ListLoss = Callable[[Tensor, ListLabels], Terms]
+"""Logits [L, C, H] and their labels to a loss."""
 
 
 def make_batch(lists: Sequence[CandidateList], encoder: PairEncoder, device: torch.device) -> PairBatch:
@@ -74,14 +91,29 @@ def label_lists(lists: Sequence[CandidateList], device: torch.device) -> ListLab
     return ListLabels(targets, masks)
 
 
-def pair_objective(model: PairModel, encoder: PairEncoder, loss: ListLoss) -> Objective:
+@dataclass(frozen=True)
+class PairObjective:
+    """Scores every pair of the lists and passes the logits to `loss`. A step may be read in parts."""
+
+    model: PairModel
+    encoder: PairEncoder
+    loss: ListLoss
+
+    def __call__(self, lists: Sequence[CandidateList], counts: Tensor | None = None) -> Tensor:
+        """As `Terms.value`."""
+        batch = make_batch(lists, self.encoder, self.model.device)
+        with autocast(self.model.device):
+            logits_NH = self.model(**batch.inputs)
+        return self.loss(batch.unflatten(logits_NH.float()), batch).value(counts)
+
+    @torch.no_grad()
+    def counts(self, lists: Sequence[CandidateList]) -> Tensor:
+        """As `Terms.counts`, without the model: any logits give the same."""
+        labels = label_lists(lists, self.model.device)
+        shape = next(iter(labels.masks.values())).shape
+        return self.loss(torch.zeros(*shape, self.model.num_heads, device=self.model.device), labels).counts
+
+
+def pair_objective(model: PairModel, encoder: PairEncoder, loss: ListLoss) -> PairObjective:
     """Score every pair of the lists and pass the logits to `loss`."""
-    device = model.device
-
-    def objective(lists: Sequence[CandidateList]) -> Tensor:
-        batch = make_batch(lists, encoder, device)
-        with autocast(device):
-            logits_NH = model(**batch.inputs)
-        return loss(batch.unflatten(logits_NH.float()), batch)
-
-    return objective
+    return PairObjective(model, encoder, loss)

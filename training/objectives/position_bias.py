@@ -20,7 +20,7 @@ from training.data.impressions import POSITION
 from training.data.lists import CandidateList
 from training.metrics.calibration import fit_calibrations
 from training.objectives.losses import binary_kl, examined_nll, rare_mask
-from training.objectives.pairwise import ListLabels, ListLoss
+from training.objectives.pairwise import ListLabels, ListLoss, Terms
 
 ALWAYS = 30.0
 """Logit of position 1, which is always examined. Without this anchor only the product of both factors is identified."""
@@ -79,19 +79,19 @@ def engagement_loss(actions: Sequence[str], rare: Sequence[str], examination: Ex
     then absorbs the position bias.
     """
 
-    def loss(logits_LCH: Tensor, labels: ListLabels) -> Tensor:
-        terms = []
+    def loss(logits_LCH: Tensor, labels: ListLabels) -> Terms:
+        means = []
         for index, action in enumerate(actions):
             logits_LC, done_LC, mask_LC = logits_LCH[..., index], labels.targets[action], labels.masks[action]
             if action in rare:
                 mask_LC = rare_mask(done_LC, mask_LC)
             if examination is None:
-                terms.append(binary_kl(logits_LC, done_LC, mask_LC))
+                means.append(binary_kl(logits_LC, done_LC, mask_LC))
                 continue
             examined_LC = examination(labels.targets[POSITION])
             examined_LC = examined_LC.detach() if action in rare else examined_LC
-            terms.append(examined_nll(logits_LC, examined_LC, done_LC, mask_LC))
-        return torch.stack(terms).mean()
+            means.append(examined_nll(logits_LC, examined_LC, done_LC, mask_LC))
+        return Terms([(1 / len(means), mean) for mean in means])
 
     return loss
 

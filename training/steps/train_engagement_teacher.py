@@ -103,7 +103,8 @@ def _calibration_objective(
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
         known = [torch.from_numpy(relevance[each.list_id]) for each in lists]
-        return loss(calibration(pad_sequence(known, batch_first=True)), label_lists(lists, calibration.slope.device))
+        logits_LCH = calibration(pad_sequence(known, batch_first=True))
+        return loss(logits_LCH, label_lists(lists, logits_LCH.device)).value()
 
     return objective
 

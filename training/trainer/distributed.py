@@ -61,6 +61,11 @@ class ProcessGroup:
         """The mean of a scalar over the processes."""
         return float((self.accelerator.reduce(value, "mean") if self.accelerator else value).item())
 
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of a tensor over the processes."""
+        summed: Tensor = self.accelerator.reduce(values, "sum") if self.accelerator else values
+        return summed
+
     def prepare(self, model: nn.Module, objective: Objective, optimizer: Optimizer) -> Objective:
         """`objective` with gradients of `model` averaged over the processes in the backward pass.
 
@@ -88,15 +93,15 @@ def launched() -> ProcessGroup:
 class _ObjectiveModule(nn.Module):
     """The objective as the forward pass of a module, because DDP and FSDP2 wrap modules only."""
 
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
+    def __init__(self, model: nn.Module, objective: Callable[..., Tensor]) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
         # Each of these gets its own shard group; the model too, so that it can be called by itself.
         self._no_split_modules = [type(model).__name__, *getattr(model, "layer_classes", ())]
 
-    def forward(self, lists: Sequence[CandidateList]) -> Tensor:
-        return self.objective(lists)
+    def forward(self, *arguments: object) -> Tensor:
+        return self.objective(*arguments)
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:

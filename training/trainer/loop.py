@@ -35,6 +35,7 @@ from training.trainer.distributed import (
     load_optimizer,
     trained_state,
 )
+from training.trainer.parts import Parts
 from training.trainer.schedule import Schedule
 
 
@@ -107,7 +108,8 @@ def fit(
 
     Resumes from `folder/checkpoint.pt`, also where all steps are done. A non-finite loss raises TrainingStopped before
     the optimizer steps. Each of the `processes` takes an equal part of a step's lists and reads `lists_at_once` of them
-    (default: all). A step's loss is the mean over such parts, weighted by their numbers of lists.
+    (default: all). A step's loss is the same however it is divided. TypeError where `objective` is no PartObjective and
+    a step would be divided.
     """
     torch.manual_seed(schedule.seed)
     for some in (lists, *([mixture.lists] if mixture else [])):
@@ -118,7 +120,7 @@ def fit(
     state: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location="cpu") if checkpoint.exists() else {}
     if state:
         _load_model(model, state["model"])
-    prepared = processes.prepare(model, objective, optimizer)
+    parts = Parts(objective, processes.prepare(model, objective, optimizer), lists_at_once, processes)
     if state:
         load_optimizer(optimizer, state["optimiser"])
         scheduler.load_state_dict(state["scheduler"])
@@ -136,7 +138,7 @@ def fit(
         for step in progress:
             started = time.perf_counter()
             torch.manual_seed(schedule.seed + step)  # dropout draws the same in a resumed run
-            loss = _step(model, prepared, processes.part(next(batches)), optimizer, schedule, lists_at_once, processes)
+            loss = _step(model, parts, next(batches), optimizer, schedule)
             if not math.isfinite(loss):
                 raise TrainingStopped(f"the loss is {loss} at step {step}; the optimizer did not step")
             scheduler.step()
@@ -211,28 +213,14 @@ def _log(folder: Path, processes: ProcessGroup) -> TextIO:
 
 
 def _step(
-    model: nn.Module,
-    objective: Objective,
-    lists: Sequence[CandidateList],
-    optimizer: Optimizer,
-    schedule: Schedule,
-    lists_at_once: int | None,
-    processes: ProcessGroup,
+    model: nn.Module, parts: Parts, lists: Sequence[CandidateList], optimizer: Optimizer, schedule: Schedule
 ) -> float:
-    size = lists_at_once or len(lists)
     optimizer.zero_grad()
-    total = torch.zeros(())
-    for start in range(0, len(lists), size):
-        part = lists[start : start + size]
-        loss = objective(part) * (len(part) / len(lists))
-        if math.isfinite(loss.item()) or processes.size > 1:  # the other processes wait for its gradients
-            loss.backward()
-        total = total.to(loss.device) + loss.detach()
-    mean = processes.mean(total)
-    if math.isfinite(mean):
+    loss = parts.backward(lists)
+    if math.isfinite(loss):
         nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
         optimizer.step()
-    return mean
+    return loss
 
 
 def _optimizer(model: nn.Module, schedule: Schedule) -> tuple[Optimizer, LambdaLR]:

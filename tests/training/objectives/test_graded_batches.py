@@ -116,8 +116,8 @@ def test_pairs_in_order_count_by_the_difference_of_their_grades() -> None:
     mask = torch.ones_like(targets, dtype=torch.bool)
     better, worse, wrong = math.log1p(math.exp(-1)), math.log1p(math.exp(2)), math.log1p(math.exp(1))
     wanted = (0.5 * better + 0.5 * worse + 1.0 * wrong) / 2
-    assert in_order(logits, targets, mask).item() == pytest.approx(wanted, abs=1e-6)
-    assert in_order(logits, targets, torch.tensor([[True, False, False]])).item() == 0
+    assert in_order(logits, targets, mask).value.item() == pytest.approx(wanted, abs=1e-6)
+    assert in_order(logits, targets, torch.tensor([[True, False, False]])).value.item() == 0
 
 
 def test_other_lists_candidates_count_as_not_fitting_by_their_weight(backbone: str, encoder: TextEncoder) -> None:

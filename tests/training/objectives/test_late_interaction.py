@@ -21,7 +21,8 @@ from training.nets.cross_encoder import new_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.late_interaction import contrast_jointly, encode_sides, list_objective, score_lists
-from training.objectives.pairwise import ListLabels
+from training.objectives.losses import Mean
+from training.objectives.pairwise import ListLabels, Terms
 from training.recipe import EvaluationPlan, PruningPlan, StartPlan, Sweep, TeacherPlan
 from training.recipes import find_recipe
 from training.sources.market import market_lists
@@ -70,9 +71,9 @@ def test_list_logits_are_in_the_order_of_the_candidates(
     sides = encode_sides(student, encoder, some, tmp_path)
     seen: list[Tensor] = []
 
-    def note(logits: Tensor, _: ListLabels) -> Tensor:
+    def note(logits: Tensor, _: ListLabels) -> Terms:
         seen.append(logits)
-        return logits.sum()
+        return Terms([(1.0, Mean(logits.sum(), torch.ones(())))])
 
     list_objective(student, sides, note)(some)
     flat = torch.cat([seen[0][row, : len(each), 0] for row, each in enumerate(some)])

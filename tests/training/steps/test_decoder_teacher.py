@@ -155,9 +155,9 @@ def together(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 @pytest.mark.cluster
 def test_two_processes_learn_what_one_does(alone: Run, together: tuple[Path, Path]) -> None:
     for root in together:
-        assert losses(root) == pytest.approx(losses(alone.data), rel=3e-3)
+        assert losses(root) == pytest.approx(losses(alone.data), rel=1e-4)
         found = gradients(root / "runs" / "demo" / "teach")
-        assert distance(found, gradients(alone.folder("teach"))) < 0.02  # sums in another order, in bf16
+        assert distance(found, gradients(alone.folder("teach"))) < 1e-3  # sums in another order
 
 
 def test_half_of_each_step_gives_other_gradients(alone: Run, tmp_path: Path) -> None:
