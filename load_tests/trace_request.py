@@ -91,7 +91,7 @@ def serve(bundle: Path) -> int:
         server = import_module("service.__main__")
 
     settings = read_settings({"FITSCORE_BUNDLE": str(bundle), "FITSCORE_PORT": "0", "FITSCORE_THREADS": "1"})
-    listener: socket.socket = server.listen("127.0.0.1", 0)
+    listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(settings)
     old = not hasattr(app, "guard")
     config = server.uvicorn_config(*((app, settings) if old else (app.guard, settings, app.context.metrics)))

@@ -9,7 +9,8 @@ import sys
 from models.errors import StoreDown
 from service.app import create_app
 from service.http.api_keys import BadKeys
-from service.http.server import CannotListen, Server, SidecarServer, address, listen, uvicorn_config
+from service.http.server import Server, SidecarServer, uvicorn_config
+from service.http.wire.listening import CannotListen, address, listen
 from service.settings import BadSetting, Settings, read_settings
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from enum import Enum
 from typing import ClassVar, Literal, cast, get_args
 
@@ -27,7 +25,7 @@ from service.settings import Settings
 LINGER_S = 1.0
 # Requests that one client may send ahead of their responses.
 MAX_PIPELINED = 16
-# Turns of the event loop from accepting a client to its connection, and one to spare.
+# Turns of the event loop from accepting a client to its connection, and from a timer to reads; one to spare.
 TURNS = 4
 # Chunked encoding may double a body at most: a limit on its framing, which is otherwise unlimited.
 MAX_CHUNKED_OVERHEAD = 2
@@ -185,11 +183,20 @@ class Connection(UvicornConnection):
 
     def _time_out(self) -> None:
         if self._stage is _Stage.waiting:
-            self._abort("idle")
+            self._close_if_idle(self._turn, TURNS)
         elif self.read_paused:  # the delay is the app's
             self._arm()
         else:
             self._reject(TooSlow(), "slow_head" if self._stage is _Stage.head else "slow_body")
+
+    def _close_if_idle(self, since: int, turns: int) -> None:
+        """Close, unless a request is there that the event loop has not read yet: timers come first, reads after."""
+        if self._turn != since:
+            return
+        if turns:
+            self.loop.call_soon(self._close_if_idle, since, turns - 1)
+        else:
+            self._abort("idle")
 
     # Endings.
 
@@ -233,17 +240,6 @@ class Connection(UvicornConnection):
         self._enter(_Stage.ended)
         self.metrics.connection_cut(reason)
         self.transport.abort()
-
-
-def accept_waiting(listeners: Sequence[socket.socket]) -> list[socket.socket]:
-    """Accept every client in the kernel's backlog: a closing listener would reset them."""
-    clients = []
-    for listener in listeners:
-        listener.setblocking(False)
-        with suppress(OSError):  # the backlog is empty, or no descriptor is left
-            while True:
-                clients.append(listener.accept()[0])
-    return clients
 
 
 async def let_connections_start() -> None:

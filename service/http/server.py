@@ -14,12 +14,15 @@ from typing import Literal, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from service.http.connection_limits import Connection, accept_waiting, let_connections_start
+from service.http.connection_limits import Connection, let_connections_start
+from service.http.wire.listening import accept_waiting, let_no_client_begin
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
 # Open files that are not connections: the listener, the event loop's own, libraries while they load, bundle files.
 OWN_DESCRIPTORS = 48
+# A handshake that is under way when the service ends may take this long: the way to the client and back.
+HANDSHAKE_S = 0.1
 
 
 class SidecarServer(uvicorn.Server):
@@ -63,7 +66,10 @@ class Server(uvicorn.Server):
             await operations
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept every client that waits, and close the listeners in the same turn of the loop."""
+        """Let no further client connect, accept every one that has, and close the listeners."""
+        for listener in sockets or []:
+            let_no_client_begin(listener)
+        await asyncio.sleep(HANDSHAKE_S)
         clients = accept_waiting(sockets or [])
         for server in self.servers:
             server.close()
@@ -108,34 +114,3 @@ def uvicorn_config(
         proxy_headers=False,  # the client's address is not used
         timeout_graceful_shutdown=settings.server.grace_s,
     )
-
-
-class CannotListen(OSError):
-    """The address cannot be used; the sentence names it."""
-
-
-def address(host: str, port: int) -> str:
-    """A host and a port as a URL has them: an IPv6 address is in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. `host` may be an IPv6 address in brackets. Raises CannotListen."""
-    host = host.strip().removeprefix("[").removesuffix("]")
-    try:
-        return _listening(host, port)
-    except (OSError, UnicodeError) as error:  # the second is for what cannot be a host name
-        raise CannotListen(f"cannot listen on {address(host, port)}: {getattr(error, 'strerror', error)}") from None
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener

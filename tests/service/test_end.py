@@ -1,8 +1,11 @@
 """A shutdown loses no client that has connected, even one in the kernel's backlog or one that has sent nothing yet."""
 
+import errno
 import gc
 import json
+import select
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +17,9 @@ import uvicorn
 
 from service.app import create_app
 from service.http import connection_limits as connections
-from service.http.server import Server, listen, uvicorn_config
+from service.http import server as ending
+from service.http.server import Server, uvicorn_config
+from service.http.wire.listening import listen
 from service.lifecycle import Lifecycle
 from service.settings import Settings
 from tests.support.service import CANDIDATES, MEMBER, OPEN
@@ -135,6 +140,38 @@ def test_clients_in_the_kernels_backlog_are_answered(start: Start) -> None:
 def test_uvicorns_own_shutdown_resets_them(start: Start) -> None:
     answers = request_at_the_last_moment(start(Stock))
     assert not any(map(is_last, answers))
+
+
+def connected_after_the_last_accept(started: Started, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether a client can still connect then, and whether it ends up refused, which breaks no request."""
+    accept = ending.accept_waiting
+    with socket.socket() as late:
+        late.setblocking(False)
+        connected: list[bool] = []
+
+        def accept_then_connect(listeners: list[socket.socket]) -> list[socket.socket]:
+            clients = accept(listeners)
+            late.connect_ex(("127.0.0.1", started.port))  # on loopback the handshake ends within this call
+            connected.append(bool(select.select([], [late], [], 0)[1]))
+            return clients
+
+        monkeypatch.setattr(ending, "accept_waiting", accept_then_connect)
+        started.begin_to_end()
+        started.server.over.set()
+        eventually(lambda: connected)
+        assert select.select([], [late], [], PATIENCE_S)[1]
+        refused = late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+    return [*connected, refused]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels have no filters of this kind")
+def test_no_client_connects_after_the_last_one_was_accepted(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connected_after_the_last_accept(start(), monkeypatch) == [False, True]
+
+
+def test_without_the_filter_such_a_client_connects_and_is_reset(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "let_no_client_begin", lambda listener: None)
+    assert connected_after_the_last_accept(start(), monkeypatch) == [True, False]
 
 
 def test_a_client_that_has_just_connected_may_send_a_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

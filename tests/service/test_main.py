@@ -13,7 +13,7 @@ import pytest
 
 from service.__main__ import main, make_server
 from service.http.connection_limits import Connection
-from service.http.server import CannotListen, address, listen
+from service.http.wire.listening import CannotListen, address, listen
 from service.settings import read_settings
 from tests.support.bundles import flip_a_bit, write_tiny_bundle
 from tests.support.service import CANDIDATES, MEMBER

@@ -16,7 +16,8 @@ import uvloop
 from starlette.types import ASGIApp
 
 from service.app import App, create_app
-from service.http.server import listen, uvicorn_config
+from service.http.server import uvicorn_config
+from service.http.wire.listening import listen
 from service.registry.swap import Load
 from service.settings import Settings
 from tests.support.fakes import GatedScorer, loading

@@ -1,1 +1,1 @@
-"""How bytes and paths arrive and leave: compression, and spellings of a path."""
+"""How clients, bytes and paths arrive: the listening socket, compression, spellings of a path."""

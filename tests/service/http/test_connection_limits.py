@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -131,6 +132,18 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve_on_port: Serve
         assert status(rest(idle)) == b"200"  # and then, a second later, the end
         scorer.gate.set()
         assert status(busy.recv(1 << 16)) == b"200"
+
+
+def test_a_request_that_has_arrived_is_read_before_its_connection_closes_as_idle(hasty: Listening) -> None:
+    with connect(hasty) as client:
+        eventually(lambda: len(hasty.connections) == 2)  # that of the fixture's client as well
+        [connection] = [each for each in list(hasty.connections) if each.client[1] == client.getsockname()[1]]
+        gate = threading.Event()
+        connection.loop.call_soon_threadsafe(gate.wait, PATIENCE_S)
+        eventually(lambda: time.monotonic() > connection._closes_at())
+        client.sendall(HEAD + BODY)
+        gate.set()
+        assert status(client.recv(1 << 16)) == b"200"
 
 
 def test_a_client_that_does_not_read_its_response_is_disconnected(serve_on_port: ServeOnPort) -> None:
