@@ -19,7 +19,7 @@ from service.app import create_app
 from service.http import connection_limits as connections
 from service.http import server as ending
 from service.http.server import Server, uvicorn_config
-from service.http.wire.listening import listen
+from service.http.wire.listening import accept_waiting, listen
 from service.lifecycle import Lifecycle
 from service.settings import Settings
 from tests.support.service import CANDIDATES, MEMBER, OPEN
@@ -144,13 +144,12 @@ def test_uvicorns_own_shutdown_resets_them(start: Start) -> None:
 
 def connected_after_the_last_accept(started: Started, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether a client can still connect then, and whether it ends up refused, which breaks no request."""
-    accept = ending.accept_waiting
     with socket.socket() as late:
         late.setblocking(False)
         connected: list[bool] = []
 
         def accept_then_connect(listeners: list[socket.socket]) -> list[socket.socket]:
-            clients = accept(listeners)
+            clients = accept_waiting(listeners)
             late.connect_ex(("127.0.0.1", started.port))  # on loopback the handshake ends within this call
             connected.append(bool(select.select([], [late], [], 0)[1]))
             return clients

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 
-# Linux, not in the socket module: a classic BPF program that says of each packet to a socket how much of it to keep.
+# Linux, not in the socket module: a classic BPF program decides how much of each packet to a socket is kept.
 _SO_ATTACH_FILTER = 26
 # Load the flags of the TCP header; if SYN is among them keep nothing, else all.
 _DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
