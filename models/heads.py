@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,3 +60,41 @@ def calibrate(heads: Sequence[Head], logits: NDArray[Any]) -> NDArray[np.float32
     for place, (index, gate) in enumerate(gated, start=len(heads)):
         columns[index] = np.where(gate.apply(logits[..., place]) < 0.5, UNANSWERED, columns[index])
     return np.stack(columns, axis=-1).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class BestChunk:
+    """How the chunks of a text make one row: the chunk with the highest `lead`, a head's place, counts.
+
+    The best of n chunks is high by chance as well: the odds of `lead` are divided by n ** `discount`.
+    """
+
+    lead: int = 0
+    discount: float = 0.0
+
+    def rows(self, rows: NDArray[np.float32], counts: Sequence[int]) -> NDArray[np.float32]:
+        """One row for each text, f32[texts, heads]; it has `counts` of the `rows` of chunks, f32[chunks, heads].
+
+        A head that the best chunk leaves UNANSWERED is that of the next best one which answers. A text with a chunk
+        that failed (NaN) is NaN.
+        """
+        import numpy as np
+
+        if not len(counts):
+            return rows
+        texts = np.repeat(np.arange(len(counts)), counts)
+        ranked = rows[np.lexsort((-rows[:, self.lead], texts))]
+        starts = np.cumsum([0, *counts[:-1]])
+        best: NDArray[np.float32] = ranked[starts]
+        for text, head in np.argwhere(best == UNANSWERED).tolist():
+            own = ranked[starts[text] : starts[text] + counts[text], head]
+            best[text, head] = own[int((own != UNANSWERED).argmax())]
+        number = np.asarray(counts)
+        several = (number > 1) & (best[:, self.lead] != UNANSWERED)
+        chance = best[several, self.lead].astype(np.float64)
+        best[several, self.lead] = chance / (chance + (1 - chance) * number[several] ** self.discount)
+        best[np.unique(texts[~np.isfinite(rows).all(axis=1)])] = np.nan
+        return best
+
+
+FIRST_HEAD = BestChunk()

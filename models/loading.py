@@ -29,7 +29,8 @@ def open_encoder(bundle: Bundle) -> TextEncoder:
     text = bundle.manifest.text
     try:
         tokenizer = bundle.contents[text.tokenizer].decode()
-        return TextEncoder(tokenizer, text.member_tokens, text.candidate_tokens, layout=text.layout)
+        limits = (text.member_tokens, text.candidate_tokens)
+        return TextEncoder(tokenizer, *limits, layout=text.layout, chunks=text.chunks)
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"{bundle.path / text.tokenizer} is not a usable tokenizer") from error
 

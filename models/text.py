@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
+from models.chunks import border_ranks, chunk_spans, without_repeats
 from models.template import Layout
 
 TokenIds = NDArray[np.int32]
@@ -40,11 +41,13 @@ class TokenCounts:
     """How a text is read: tokens that are `read`, those that are `cut`, and how many of those read are `unknown`.
 
     Special tokens are not counted. An unknown token is one that the vocabulary lacks: the model learns nothing of it.
+    `chunks`: so many windows hold what is read. Tokens that several of them hold count once.
     """
 
     read: int
     cut: int
     unknown: int
+    chunks: int = 1
 
     @property
     def readable(self) -> bool:
@@ -54,10 +57,19 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadText:
-    """Token ids of a text, i32[tokens], with special tokens, and how the text is read."""
+    """Token ids of a text, i32[tokens], with special tokens, and how the text is read.
+
+    `further` are the ids of its second chunk and those after it.
+    """
 
     ids: TokenIds
     counts: TokenCounts
+    further: tuple[TokenIds, ...] = ()
+
+    @property
+    def chunks(self) -> tuple[TokenIds, ...]:
+        """Ids of every chunk."""
+        return (self.ids, *self.further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +92,19 @@ class TextEncoder:
     """Texts to token ids, and token ids to model inputs. Immutable, so several threads may call it."""
 
     def __init__(
-        self, tokenizer_json: str, member_tokens: int, candidate_tokens: int, *, layout: Layout = "texts"
+        self,
+        tokenizer_json: str,
+        member_tokens: int,
+        candidate_tokens: int,
+        *,
+        layout: Layout = "texts",
+        chunks: int = 1,
     ) -> None:
-        """Each side is truncated by itself, special tokens not counted: a member's ids never depend on a candidate."""
+        """Each side is truncated by itself, special tokens not counted: a member's ids never depend on a candidate.
+
+        A candidate is read in at most so many `chunks` of `candidate_tokens` each.
+        """
+        self.chunks = chunks
         self._tokenizer = _tokenizer(tokenizer_json)
         self._member_tokens, self._candidate_tokens = member_tokens, candidate_tokens
         opening = [_special(self._tokenizer, "[CLS]", "<s>")]
@@ -102,11 +124,11 @@ class TextEncoder:
         return self.read_member(text).ids
 
     def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Ids of candidates' texts within pairs, i32[tokens] each.
+        """Ids of candidates' texts within pairs, i32[tokens] each: of one window each.
 
         Raises ValueError for text that is not valid Unicode.
         """
-        return [each.ids for each in self.read_candidates(texts)]
+        return [each.ids for each in self._read(texts, Window(self._candidate_tokens), self._candidate_opening)]
 
     def read_member(self, text: str) -> ReadText:
         """A member's ids and counts. Raises ValueError for text that is not valid Unicode."""
@@ -114,6 +136,10 @@ class TextEncoder:
 
     def read_candidates(self, texts: Sequence[str], window: Window = USUAL_WINDOW) -> list[ReadText]:
         """Ids and counts of each candidate's text. Raises ValueError for text that is not valid Unicode."""
+        if self.chunks > 1:
+            whole = list(map(without_repeats, texts))
+            encodings = self._encode(whole, with_places=True)
+            return [self._in_chunks(*each, window) for each in zip(whole, encodings, strict=True)]
         most = self._candidate_tokens if window.tokens is None else min(self._candidate_tokens, window.tokens)
         return self._read(texts, Window(most, window.from_end), self._candidate_opening)
 
@@ -137,15 +163,35 @@ class TextEncoder:
 
     def effective(self, window: Window) -> Window:
         """The window as it counts for this model, so that equal readings of a text have equal tags."""
-        within = window.tokens is not None and window.tokens < self._candidate_tokens
+        within = window.tokens is not None and window.tokens < self.chunks * self._candidate_tokens
         return window if within else Window(None, window.from_end)
 
     def _read(self, texts: Sequence[str], window: Window, opening: list[int]) -> list[ReadText]:
+        return [self._windowed(each.ids, window, opening) for each in self._encode(texts, with_places=False)]
+
+    def _encode(self, texts: Sequence[str], *, with_places: bool) -> list[Encoding]:
+        encode = self._tokenizer.encode_batch if with_places else self._tokenizer.encode_batch_fast
         try:
-            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            return encode(list(texts), add_special_tokens=False)
         except (TypeError, UnicodeEncodeError) as error:  # lone surrogates
             raise ValueError("a text is not valid Unicode") from error
-        return [self._windowed(encoding.ids, window, opening) for encoding in encodings]
+
+    def _in_chunks(self, text: str, encoding: Encoding, window: Window) -> ReadText:
+        """The first chunks of a candidate's text, or the last ones."""
+        ids, ranks = encoding.ids, border_ranks(text, [start for start, _ in encoding.offsets])
+        most = len(ids) if window.tokens is None else window.tokens
+        skipped = max(0, len(ids) - most) if window.from_end else 0
+        part = ids[skipped : skipped + most]
+        opening, spans = chunk_spans(ranks[skipped : skipped + len(part) + 1], self._candidate_tokens)
+        kept = spans[-self.chunks :] if window.from_end else spans[: self.chunks]
+        arrays = [self._chunk([*part[:opening] * (start > 0), *part[start:end]]) for start, end in kept]
+        read = part[kept[0][0] : kept[-1][1]]
+        unknown = 0 if self._unknown is None else read.count(self._unknown)
+        counts = TokenCounts(len(read), len(ids) - len(read), unknown, len(kept))
+        return ReadText(arrays[0], counts, tuple(arrays[1:]))
+
+    def _chunk(self, ids: list[int]) -> TokenIds:
+        return np.array([*self._candidate_opening, *ids, *self._closing], dtype=np.int32)
 
     def _windowed(self, ids: list[int], window: Window, opening: list[int]) -> ReadText:
         cut = max(0, len(ids) - (window.tokens or 0))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.features import Feature
-from models.heads import Head
+from models.heads import BestChunk, Head
 from models.template import Layout, Template
+
+MAX_CHUNKS = 64
 
 
 class _Part(BaseModel):
@@ -18,6 +20,8 @@ class _Part(BaseModel):
 class TextSpec(_Part):
     """How fields become ids: the template, the tokenizer's file, each side's limit in tokens (special tokens not
     counted), and the layout of a pair's special tokens.
+
+    A candidate is read in at most `chunks` windows of its limit, and scored by the best of them.
     """
 
     tokenizer: str
@@ -25,6 +29,7 @@ class TextSpec(_Part):
     candidate_tokens: int
     layout: Layout
     template: Template
+    chunks: Annotated[int, Field(ge=1, le=MAX_CHUNKS, exclude_if=lambda chunks: chunks == 1)] = 1
 
 
 Kind = Literal["cross", "split"]
@@ -63,7 +68,10 @@ class FileEntry(_Part):
 
 
 class Manifest(_Part):
-    """A model's identity, text handling, features, heads, graphs, provenance and files."""
+    """A model's identity, text handling, features, heads, graphs, provenance and files.
+
+    `chunk_discount`: see `models.heads.BestChunk`.
+    """
 
     format: Literal[1]
     kind: Kind
@@ -79,8 +87,17 @@ class Manifest(_Part):
     """Numbers of candidates, in the order of the score graph's input `features`."""
     heads: tuple[Head, ...]
     default_blend: dict[str, float]
+    chunk_discount: Annotated[float, Field(ge=0, le=4, exclude_if=lambda discount: discount == 0)] = 0.0
     graphs: tuple[Graph, ...]
     known_answers: tuple[KnownAnswer, ...]
     training: dict[str, Any]
     figures: dict[str, Any]
     files: dict[str, FileEntry]
+
+    @property
+    def best_chunk(self) -> BestChunk:
+        """How a long text is scored: by the chunk that is best by the head that weighs most."""
+        names = [head.name for head in self.heads]
+        return BestChunk(
+            max(range(len(names)), key=lambda place: self.default_blend.get(names[place], 0.0)), self.chunk_discount
+        )

@@ -77,6 +77,12 @@ def content_key(model: bytes, text: str, window: bytes = b"") -> bytes:
     return model + digest.digest()
 
 
+def chunk_keys(key: bytes, chunks: int) -> list[bytes]:
+    """The keys of a text's chunks in order: the first is the text's own `content_key`."""
+    further = (hashlib.blake2b(key, digest_size=_CONTENT_BYTES, person=b"#%d" % n).digest() for n in range(1, chunks))
+    return [key, *(key[:MODEL_KEY_BYTES] + each for each in further)]
+
+
 def pack(key: bytes, slots: Slots) -> bytes:
     """The entry that is stored under `key`."""
     rows, width = slots.shape

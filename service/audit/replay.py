@@ -65,7 +65,10 @@ class Replayer:
         ids = self.encoder.member(template.render_member(member))
         texts = [template.render_candidate(each) for each in candidates]
         read = self.encoder.read_candidates(texts, window)
-        return self.scorer.score([Pair(ids, each.ids, row) for each, row in zip(read, features, strict=True)])
+        rows = self.scorer.score(
+            [Pair(ids, chunk, row) for each, row in zip(read, features, strict=True) for chunk in each.chunks]
+        )
+        return self.bundle.manifest.best_chunk.rows(rows, [len(each.chunks) for each in read])
 
 
 def texts_of(path: Path, keys: AuditKeys) -> dict[str, Content]:

@@ -34,6 +34,8 @@ class Readings:
 class Prepared:
     """Payloads of one operation: each with its length, and the places of the candidates that its result fills.
 
+    A candidate of several chunks has as many rows, one after another.
+
     `settled` are the outcomes of all other candidates, by place. `ready_in_s`: the predicted seconds until the cold
     ones are encoded. `explained` are numbers of features: for each of them all payloads follow once more, with the
     default of this feature.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import FieldError
 from models.scorers.split import MemberState
-from models.slots.codec import SlotFormat, Slots, content_key
+from models.slots.codec import SlotFormat, Slots, chunk_keys, content_key
 from models.template import Content
 from models.text import USUAL_WINDOW, ReadText, TokenCounts, TokenIds, Window
 from service.encoding.inputs import Readings
@@ -34,8 +34,9 @@ class LookupResult:
     """What the caches hold for a request.
 
     `member` is the member's state, or its token ids if the state is not cached. `slots` [C, S, d] belong to the
-    candidates at `places`, whose contents have `keys`. `missing` are token ids by key of the candidates whose slots
-    are not cached: their rows of `slots` are still empty. `refused` are statuses by place of the other candidates.
+    candidates at `places`, whose contents have `keys`; a candidate of several chunks has as many rows, one after
+    another. `missing` are token ids by key of the rows whose slots are not cached: their rows of `slots` are still
+    empty. `refused` are statuses by place of the other candidates.
     """
 
     member_key: bytes
@@ -51,7 +52,7 @@ class LookupResult:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Candidates that can be read: key, place, and slots if they are cached.
+    """Chunks of candidates that can be read: key, place, and slots if they are cached.
 
     `counts` of all that have a text, and `faults` of those that cannot become one, by place.
     """
@@ -67,10 +68,12 @@ class _Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Unfilled:
-    """Candidates without slots: token ids and names by key; and the names of those that cannot be read."""
+    """Token ids by key of what lacks slots; the names of the candidates that need them, each with their keys, and of
+    those that cannot be read.
+    """
 
     missing: dict[bytes, TokenIds]
-    names: dict[bytes, list[str]]
+    needs: list[tuple[str, list[bytes]]]
     unreadable: list[str]
 
 
@@ -110,7 +113,7 @@ class Lookup:
             if each is not None:
                 slots[row] = each
         refused: dict[int, ItemStatus] = {}
-        if len(found.places) < len(contents):
+        if model.encoder.chunks > 1 or len(found.places) < len(contents):
             for place in set(range(len(contents))).difference(found.places):
                 refused[place] = known.unstored if contents[place] is None else ItemStatus.invalid
         return LookupResult(
@@ -132,16 +135,16 @@ class Lookup:
         ).missing
 
     def unfilled(self, model: LiveModel, slot_format: SlotFormat, candidates: Sequence[Item]) -> Unfilled:
-        """The candidates whose slots are not in the store, in the order of `missing`."""
+        """The candidates whose slots are not in the store."""
         contents = self._texts.contents(candidates).contents
         found = self._look_up(model, slot_format, candidates, contents, USUAL_WINDOW)
-        names: dict[bytes, list[str]] = {key: [] for key in found.missing}
+        needs: dict[int, list[bytes]] = {}
         for key, place in zip(found.keys, found.places, strict=True):
-            if key in names:
-                names[key].append(candidates[place].id)
+            if key in found.missing:
+                needs.setdefault(place, []).append(key)
         readable = set(found.places)
         unreadable = [each.id for place, each in enumerate(candidates) if place not in readable]
-        return Unfilled(found.missing, names, unreadable)
+        return Unfilled(found.missing, [(candidates[place].id, keys) for place, keys in needs.items()], unreadable)
 
     def _member(self, model: LiveModel, member: Item) -> tuple[bytes, MemberState | TokenIds, TokenCounts]:
         text = self._texts.member_text(model, member)
@@ -162,25 +165,28 @@ class Lookup:
         window: Window,
     ) -> _Candidates:
         keys, faults = self._keys(model, candidates, contents, window)
-        ordered = list(keys.values())
-        cached, store_failed = self._cached(ordered, slot_format)
-        counts = list(map(self._counts.get, ordered))
-        unread = {
-            key: contents[place]
-            for (place, key), slots, own in zip(keys.items(), cached, counts, strict=True)
-            if own is None or (slots is None and own.read > own.unknown)
-        }
+        counts = list(map(self._counts.get, keys.values()))
+        unread = {key: contents[place] for (place, key), own in zip(keys.items(), counts, strict=True) if own is None}
         fresh = self._read(model, unread, window) if unread else {}
         known = {
             place: fresh[key].counts if own is None else own
             for (place, key), own in zip(keys.items(), counts, strict=True)
         }
-        if not all(own.read > own.unknown for own in known.values()):
-            rows = [row for row, own in enumerate(known.values()) if own.readable]
-            ordered, cached = [ordered[row] for row in rows], [cached[row] for row in rows]
         places = [place for place, own in known.items() if own.read > own.unknown]
-        missing = {key: fresh[key].ids for key, slots in zip(ordered, cached, strict=True) if slots is None}
-        return _Candidates(ordered, places, cached, missing, known, faults, store_failed)
+        if model.encoder.chunks == 1:
+            rows = list(keys.values()) if len(places) == len(keys) else [keys[place] for place in places]
+        else:
+            rows = [key for place in places for key in chunk_keys(keys[place], known[place].chunks)]
+            places = [place for place in places for _ in range(known[place].chunks)]
+        cached, store_failed = self._cached(rows, slot_format)
+        absent = {key: place for key, place, slots in zip(rows, places, cached, strict=True) if slots is None}
+        ids: dict[bytes, TokenIds] = {}
+        if absent:
+            again = {keys[place]: contents[place] for place in absent.values() if keys[place] not in fresh}
+            fresh |= self._read(model, again, window)
+            for key in {keys[place]: None for place in absent.values()}:
+                ids.update(zip(chunk_keys(key, fresh[key].counts.chunks), fresh[key].chunks, strict=True))
+        return _Candidates(rows, places, cached, {key: ids[key] for key in absent}, known, faults, store_failed)
 
     def _read(
         self, model: LiveModel, contents: Mapping[bytes, Content | None], window: Window

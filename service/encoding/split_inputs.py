@@ -22,7 +22,7 @@ from service.encoding.inputs import Prepared
 from service.encoding.lookup import LookupResult
 from service.encoding.parts import EncodingParts
 from service.encoding.single_flight import Encoded
-from service.encoding.tokenization import estimate_tokens
+from service.encoding.tokenization import estimate_chunks, estimate_tokens
 from service.observability.timings import Timings
 from service.registry.loading import LiveModel
 from service.registry.operations import SplitOperations
@@ -48,15 +48,18 @@ class SplitInputs:
     def estimate(self, request: ScoringRequest, now: float) -> CostEstimate:
         """See `Inputs`. All candidates count as cached, since the time left decides how many others are encoded."""
         members, scores = self.operations.members.batch_policy, self.operations.scores.batch_policy
-        num_candidates = len(request.candidates)
+        num_candidates, encoder = len(request.candidates), self.model.encoder
+        num_rows = num_candidates
+        if encoder.chunks > 1:
+            num_rows = sum(estimate_chunks(each, encoder) for each in request.candidates)
         text_s = self.parts.tokenizer.text_s.factor(now)
         member_factor, score_factor = members.correction.factor(now), scores.correction.factor(now)
-        tokens = estimate_tokens(request.member, self.model.encoder.longest_member)
+        tokens = estimate_tokens(request.member, encoder.longest_member)
         runs = self._runs(request)
         return CostEstimate(
             prepare_s=text_s * (1 + num_candidates),
             encode_s=members.unit_cost(tokens) * member_factor,
-            score_s=runs * scores.total_cost(scores.split_evenly(num_candidates)) * score_factor,
+            score_s=runs * scores.total_cost(scores.split_evenly(num_rows)) * score_factor,
             turn_s=members.max_batch_s * member_factor,
         )
 
@@ -179,6 +182,8 @@ class SplitInputs:
             if slots is not None:
                 found.slots[row] = slots
             rows.append(row)
+        if self.model.encoder.chunks > 1 and len(rows) < len(found.keys):
+            rows = [row for row in rows if found.places[row] not in settled]  # all of a candidate's chunks, or none
         slots_of_rows = found.slots if len(rows) == len(found.keys) else found.slots[rows]
         whole = Block(member, slots_of_rows, self._features(found, rows))
         lengths = operation.batch_policy.split_evenly(len(rows))

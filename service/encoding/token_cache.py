@@ -14,7 +14,7 @@ Digest = bytes
 
 
 def _size(text: ReadText) -> int:
-    return text.ids.nbytes + ENTRY_BYTES
+    return sum(ids.nbytes for ids in text.chunks) + ENTRY_BYTES
 
 
 class TokenCache:

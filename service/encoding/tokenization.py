@@ -13,7 +13,7 @@ from models.errors import FieldError as UnreadableField
 from models.errors import StoreDown
 from models.features import FeatureRows, merged
 from models.template import NO_NAME, Content
-from models.text import Pair, ReadText, TokenCounts, Window
+from models.text import Pair, ReadText, TextEncoder, TokenCounts, Window
 from service.batching.engine import Engine
 from service.batching.jobs import CostEstimate, Operation
 from service.batching.latency_correction import LatencyCorrection
@@ -152,16 +152,16 @@ class TextReader:
         read = model.encoder.read_candidates
         encoded = self._cache.read(model.text_key, [texts[place] for place in places], read, window)
         counts = {place: text.counts for place, text in zip(places, encoded, strict=True)}
-        by_place = zip(places, encoded, strict=True)
-        pairs = {place: Pair(member.ids, text.ids) for place, text in by_place if text.counts.readable}
+        readable = {place: text for place, text in zip(places, encoded, strict=True) if text.counts.readable}
+        pairs = [Pair(member.ids, ids) for text in readable.values() for ids in text.chunks]
         refused = {
             place: found.unstored if content is None else ItemStatus.invalid
             for place, content in enumerate(contents)
-            if place not in pairs
+            if place not in readable
         }
         readings = readings_of(model, request.member, member.counts, contents, counts, faults, features)
-        lengths = [len(pair) for pair in pairs.values()]
-        return Prepared(operation, list(pairs.values()), lengths, [[place] for place in pairs], refused, readings)
+        owners = [[place] for place, text in readable.items() for _ in text.chunks]
+        return Prepared(operation, pairs, list(map(len, pairs)), owners, refused, readings)
 
     def _texts(
         self, model: LiveModel, contents: Sequence[Content | None], window: Window
@@ -216,3 +216,10 @@ def estimate_tokens(item: Item, longest: int) -> int:
     if item.content is None:
         return longest
     return min(longest, 2 + int(item.num_chars / CHARS_PER_TOKEN))
+
+
+def estimate_chunks(item: Item, encoder: TextEncoder) -> int:
+    """Chunks of a candidate's text by its characters."""
+    if encoder.chunks == 1:
+        return 1
+    return -(-estimate_tokens(item, encoder.chunks * encoder.longest_candidate) // encoder.longest_candidate)

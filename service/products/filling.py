@@ -125,12 +125,11 @@ class Filler:
             await self.flight.encode(operations.background, batch, arrived=latest, deadline=latest)
         await self.flight.stored()
         kept = await asyncio.to_thread(self.slots.get_many, list(found.missing))
-        lost = [
-            name for (_, names), slots in zip(found.names.items(), kept, strict=True) if slots is None for name in names
-        ]
-        num_missing = sum(map(len, found.names.values()))
+        absent = {key for key, slots in zip(found.missing, kept, strict=True) if slots is None}
+        lost = [name for name, keys in found.needs if not absent.isdisjoint(keys)]
         unfilled = [*found.unreadable, *lost]
-        progress.count(len(group) - num_missing - len(found.unreadable), num_missing - len(lost), unfilled)
+        num_needed = len(found.needs)
+        progress.count(len(group) - num_needed - len(found.unreadable), num_needed - len(lost), unfilled)
 
 
 def _first_batch(operations: SplitOperations, missing: dict[bytes, TokenIds]) -> dict[bytes, TokenIds]:

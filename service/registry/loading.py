@@ -15,6 +15,7 @@ from models.bundle.manifest import Part
 from models.bundle.signature import TrustedSigner
 from models.errors import BundleError, DeviceError
 from models.features import NO_FEATURES, Features
+from models.heads import FIRST_HEAD, BestChunk
 from models.loading import check_known_answers, graph_key, graphs_for, open_encoder, open_scorer
 from models.template import Template
 from models.text import TextEncoder
@@ -49,6 +50,7 @@ class LiveModel:
     digest: str
     warm_up: Operation | None = None
     features: Features = NO_FEATURES
+    best_chunk: BestChunk = FIRST_HEAD
 
 
 def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: TrustedSigner | None = None) -> LiveModel:
@@ -83,6 +85,7 @@ def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: Tru
         digest=bundle.digest,
         warm_up=warm_up_operation(scorer.warm_up) if run_mode == "graphs" else None,
         features=Features(manifest.features),
+        best_chunk=manifest.best_chunk,
     )
 
 

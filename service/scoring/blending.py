@@ -15,6 +15,7 @@ from service.errors import DeadlinePassed, FieldError, Incomplete, Internal, Inv
 from service.registry.loading import LiveModel
 from service.registry.operations import Rows
 from service.request import ItemStatus
+from service.scoring.chunks import Outcomes, one_row_each
 
 STATUS_OF = {NoResult.failed: ItemStatus.failed, NoResult.late: ItemStatus.not_scored}
 # A later try, or more time, would change these: with one of them a result is degraded.
@@ -76,7 +77,7 @@ def blend(
     for place, settled in prepared.settled.items():
         statuses[place] = STATUS_OF[settled] if isinstance(settled, NoResult) else settled
     num_blocks = len(prepared.places)
-    for places, outcome in zip(prepared.places, outcomes[:num_blocks], strict=True):
+    for places, outcome in _by_candidate(model, prepared, outcomes[:num_blocks]):
         if isinstance(outcome, NoResult):
             for place in places:
                 statuses[place] = STATUS_OF[outcome]
@@ -88,22 +89,30 @@ def blend(
             statuses[place] = ItemStatus.failed
     degraded = not _DEGRADED.isdisjoint(statuses)
     scores = _blended(rows, weights)
-    changes = _changes(prepared, rows, outcomes[num_blocks:], len(model.features)) if prepared.explained else None
+    changes = _changes(model, prepared, rows, outcomes[num_blocks:]) if prepared.explained else None
     return ScoringResult(model, statuses, rows, scores, degraded, prepared.readings, changes)
 
 
+def _by_candidate(model: LiveModel, prepared: Prepared, outcomes: Sequence[Rows | NoResult]) -> Outcomes:
+    """Places of candidates, each with the outcome that fills them."""
+    found = list(zip(prepared.places, outcomes, strict=True))
+    return one_row_each(model, found) if model.encoder.chunks > 1 else found
+
+
 def _changes(
-    prepared: Prepared, rows: Rows, outcomes: Sequence[Rows | NoResult], num_features: int
+    model: LiveModel, prepared: Prepared, rows: Rows, outcomes: Sequence[Rows | NoResult]
 ) -> NDArray[np.float32]:
     """What the rows with one feature at its default differ by. A feature that is at its default changes nothing."""
-    changes = np.zeros((len(rows), num_features, rows.shape[1]), np.float32)
-    repeated = [(index, places) for index in prepared.explained for places in prepared.places]
-    for (index, places), outcome in zip(repeated, outcomes, strict=True):
-        if isinstance(outcome, NoResult):
-            changes[places, index] = np.nan
-            continue
-        is_unanswered = (outcome == UNANSWERED) | (rows[places] == UNANSWERED)
-        changes[places, index] = np.where(is_unanswered, np.nan, outcome - rows[places])
+    changes = np.zeros((len(rows), len(model.features), rows.shape[1]), np.float32)
+    num_blocks = len(prepared.places)
+    for number, index in enumerate(prepared.explained):
+        again = outcomes[number * num_blocks : (number + 1) * num_blocks]
+        for places, outcome in _by_candidate(model, prepared, again):
+            if isinstance(outcome, NoResult):
+                changes[places, index] = np.nan
+                continue
+            is_unanswered = (outcome == UNANSWERED) | (rows[places] == UNANSWERED)
+            changes[places, index] = np.where(is_unanswered, np.nan, outcome - rows[places])
     return changes
 
 

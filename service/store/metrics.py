@@ -21,7 +21,7 @@ class StoreMetrics(Collector):
         yield _gauge("candidate_store_up", "1 while the store answers, else 0", report.up)
         yield _gauge("candidate_store_entries", "Candidates stored", report.texts.entries)
         yield _gauge("candidate_store_bytes", "Bytes of stored candidates", report.texts.bytes)
-        yield _gauge("slots_entries", "Candidates with stored slots", report.slots.entries)
+        yield _gauge("slots_entries", "Candidates, or chunks of them, with stored slots", report.slots.entries)
         yield _gauge("slots_bytes", "Bytes of stored slots", report.slots.bytes)
         yield _gauge("slots_memory_bytes", "Bytes of slots in memory", report.memory.bytes)
         yield _counter("candidate_store_errors", "Failed calls to the store", report.errors)

@@ -133,5 +133,6 @@ def test_saving_does_not_overwrite_by_default(path: Path) -> None:
         save_bundle(path, manifest(), {})
 
 
-def test_a_manifest_without_features_does_not_mention_them(path: Path) -> None:
-    assert b"features" not in (path / MANIFEST).read_bytes()
+def test_a_manifest_without_features_and_chunks_does_not_mention_them(path: Path) -> None:
+    for name in (b"features", b"chunk"):
+        assert name not in (path / MANIFEST).read_bytes()

@@ -5,11 +5,13 @@ from unittest.mock import Mock
 
 import pytest
 
+from models.text import TextEncoder
 from service.batching.latency_correction import MIN_MEASUREMENTS
 from service.encoding.flat_inputs import FlatInputs, estimate_lengths
 from service.encoding.tokenization import DEFAULT_TEXT_S, TokenizerThread
 from service.registry.loading import LiveModel
 from service.request import Item, Priority, ScoringRequest
+from tests.support.bundles import tokenizer_json
 from tests.support.fakes import load_tiny, pair_operation_of
 
 
@@ -24,8 +26,15 @@ def request_of(*candidates: Item) -> ScoringRequest:
 
 def test_longer_texts_have_more_estimated_tokens_and_unknown_ones_the_most() -> None:
     candidates = [Item("a", "chef"), Item("b", {"title": "x" * 90}), Item("c", None), Item("d", "x" * 9000)]
-    lengths = estimate_lengths(request_of(*candidates), 64)
-    assert lengths[0] < lengths[1] < lengths[2] == lengths[3] == 64
+    encoder = TextEncoder(tokenizer_json(), 30, 30)
+    lengths = estimate_lengths(request_of(*candidates), encoder)
+    assert lengths[0] < lengths[1] < lengths[2] == lengths[3] == encoder.longest_pair
+
+
+def test_a_long_candidate_has_a_pair_for_each_of_its_chunks() -> None:
+    candidates = [Item("a", "chef"), Item("b", "x" * 9000), Item("c", None)]
+    encoder = TextEncoder(tokenizer_json(), 30, 30, chunks=3)
+    assert len(estimate_lengths(request_of(*candidates), encoder)) == 1 + 3 + 3
 
 
 def test_an_estimate_follows_the_correction_of_the_model(model: LiveModel) -> None:
