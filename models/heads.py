@@ -98,3 +98,21 @@ class BestChunk:
 
 
 FIRST_HEAD = BestChunk()
+
+
+def blended(rows: NDArray[np.float32], weights: Sequence[float]) -> NDArray[np.float64]:
+    """Scores f64[pairs]: the mean by weight of the heads [pairs, heads] that answer. The weights add up to 1.
+
+    It is 0 where no weighted head answers; NaN stays NaN. A score depends on its row alone, to the bit.
+    """
+    import numpy as np
+
+    weighted: NDArray[np.float64] = np.asarray(weights, np.float64)
+    total: NDArray[np.float64] | float = 1.0
+    is_unanswered = rows == UNANSWERED
+    if is_unanswered.any():
+        weighted = np.where(is_unanswered, 0.0, weighted)
+        known = np.where(is_unanswered.any(axis=1), weighted.sum(axis=1), 1.0)
+        total = np.where(known > 0, known, 1.0)
+    # No matrix product: how that adds up depends on the number of rows.
+    return np.asarray((rows.astype(np.float64) * weighted).sum(axis=1) / total)

@@ -50,6 +50,7 @@ ROOMS = (
     room("models.scorers", 4, "numpy"),
     room("models.loading", 5, "numpy"),
     room("models.bulk", 6, "numpy polars tqdm"),
+    room("models.__main__", 7),
     room("service.errors", 0),
     room("service.request", 0, "models"),
     room("service.cpu_quota", 0),

@@ -20,7 +20,7 @@ def read_table(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path)
     except READ_ERRORS as error:
-        raise DataError(_first_unreadable(path, type(error).__name__)) from error
+        raise DataError(first_unreadable(path, type(error).__name__)) from error
 
 
 def short_decimals(table: pl.DataFrame) -> pl.DataFrame:
@@ -31,7 +31,8 @@ def short_decimals(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.col(pl.Float32).cast(pl.String).cast(pl.Float64))
 
 
-def _first_unreadable(path: Path, kind: str) -> str:
+def first_unreadable(path: Path, kind: str) -> str:
+    """A sentence on the first row and column that cannot be read; `kind` is the name of the error."""
     try:
         schema, rows = pl.read_parquet_schema(path), pl.scan_parquet(path).select(pl.len()).collect().item()
     except READ_ERRORS:

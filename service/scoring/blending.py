@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import UNANSWERED
+from models.heads import UNANSWERED, blended
 from service.batching.jobs import NoResult
 from service.encoding.inputs import Prepared, Readings
 from service.errors import DeadlinePassed, FieldError, Incomplete, Internal, Invalid
@@ -88,7 +88,7 @@ def blend(
         if statuses[place] is ItemStatus.scored:
             statuses[place] = ItemStatus.failed
     degraded = not _DEGRADED.isdisjoint(statuses)
-    scores = _blended(rows, weights)
+    scores = blended(rows, weights)
     changes = _changes(model, prepared, rows, outcomes[num_blocks:]) if prepared.explained else None
     return ScoringResult(model, statuses, rows, scores, degraded, prepared.readings, changes)
 
@@ -114,16 +114,6 @@ def _changes(
             is_unanswered = (outcome == UNANSWERED) | (rows[places] == UNANSWERED)
             changes[places, index] = np.where(is_unanswered, np.nan, outcome - rows[places])
     return changes
-
-
-def _blended(rows: Rows, weights: Sequence[float]) -> NDArray[np.float64]:
-    """The mean by weight of the heads that answer; 0 where no weighted one does; NaN stays NaN."""
-    is_unanswered = rows == UNANSWERED
-    if not is_unanswered.any():
-        return np.asarray(rows.astype(np.float64) @ weights)
-    answered = np.where(is_unanswered, 0.0, np.asarray(weights, np.float64))
-    total = answered.sum(axis=1)
-    return np.asarray((rows.astype(np.float64) * answered).sum(axis=1) / np.where(total > 0, total, 1.0))
 
 
 def refuse_part(result: ScoringResult, ready_in_s: float, *, whole: bool) -> None:
