@@ -4,7 +4,8 @@ template.py  fields -> text               heads.py    outputs and their calibrat
 text.py      text -> token ids            errors.py   what can go wrong with models and stores
 bundle/      the folder on disk           runtime/    ONNX sessions: devices, buckets, CUDA graphs
 scorers/     cross-encoder, split model   slots/      encoded candidates, and a file of them
-loading.py   a bundle becomes a scorer
+loading.py   a bundle becomes a scorer    tables/     CSV, JSON lines, Parquet: members and candidates
+bulk/        many pairs, here or on Ray
 """
 
 import os

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.bulk.executors import LOCAL, Executor, RayExecutor
 from models.errors import BundleError, StoreError
-from models.executors import LOCAL, Executor, RayExecutor
 from training.dag import STEPS, load_step, run_all
 from training.errors import UserError, surroundings
 from training.evaluation.decision.options import add_report_options, report_options

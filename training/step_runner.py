@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from models.executors import LOCAL, Executor
+from models.bulk.executors import LOCAL, Executor
 from training.data.source_files import SourceFiles
 from training.errors import UserError
 from training.files import digest, read_json, write_json

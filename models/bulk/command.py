@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.bulk.executors import LOCAL, RayExecutor
 from models.bulk.run import Order, score_file
-from models.executors import LOCAL, RayExecutor
 
 PROGRAM = "python -m models score"
 

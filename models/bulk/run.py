@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.bulk.checkpoint import Checkpoint, open_checkpoint
+from models.bulk.executors import LOCAL, Executor
 from models.bulk.model import INVALID, BulkModel, Encoded, blend_weights, finite, opened
 from models.bulk.output import Scores, check_output, write_scores
 from models.bulk.pairs import Pairs, read_pairs, tables
 from models.bundle.files import Bundle
-from models.executors import LOCAL, Executor
 from models.features import Features
 from models.heads import blended
 from models.loading import graph_key, graphs_for

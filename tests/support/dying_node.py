@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from models.executors import Item, Key, RayExecutor, Result
+from models.bulk.executors import Item, Key, RayExecutor, Result
 from tests.support.waiting import eventually
 
 

@@ -21,9 +21,19 @@ import polars as pl
 import pytest
 import torch
 
-from models import executors
+from models.bulk import executors
+from models.bulk.executors import (
+    LOCAL,
+    Executor,
+    ExecutorError,
+    Item,
+    Key,
+    LocalExecutor,
+    RayExecutor,
+    Result,
+    import_ray,
+)
 from models.bundle.files import Bundle
-from models.executors import LOCAL, Executor, ExecutorError, Item, Key, LocalExecutor, RayExecutor, Result, import_ray
 from models.heads import Calibration
 from models.loading import graph_key, graphs_for
 from models.slots.codec import Slots, content_key

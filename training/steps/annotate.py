@@ -17,7 +17,7 @@ import polars as pl
 import torch
 from tqdm import tqdm
 
-from models.executors import Executor
+from models.bulk.executors import Executor
 from models.text import TextEncoder
 from training.data.label_store import LabelStore, label_bytes
 from training.data.lists import KEYS, read_pairs, some_lists

@@ -18,9 +18,9 @@ import polars as pl
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from models.bulk.executors import LOCAL, Executor
 from models.bundle.files import Bundle
 from models.errors import BundleError, FieldError
-from models.executors import LOCAL, Executor
 from models.loading import graph_key, graphs_for, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
 from models.slots.codec import Slots, content_key

@@ -22,11 +22,11 @@ import polars as pl
 from models.__main__ import main
 from models.bulk import run as module
 from models.bulk.checkpoint import Checkpoint
+from models.bulk.executors import RayExecutor
 from models.bulk.model import MAX_CHARS, BulkModel, open_model
 from models.bulk.run import Order, score_file
 from models.bundle.manifest import TextSpec
 from models.errors import DataError, UserError
-from models.executors import RayExecutor
 from models.features import Feature
 from models.slots.lmdb_file import SlotFile
 from service.settings import LimitSettings
