@@ -2,6 +2,7 @@
 
 RECIPE is a name of `training.recipes`, the folder of a product that `new` made, or a Python file by `--recipe`.
 `new NAME`, `check NAME` and `status NAME` make and inspect a product of your own files: see `new --help`.
+`promote NAME --to URL` rolls its bundle out on a running service.
 
 `python -m training policy lint RECIPE` (or a policy's Markdown file) runs the policy's rule over all combinations of
 grades: exit code 1 for a fault of the rule.
@@ -33,7 +34,9 @@ from training.policy.lint import lint, lint_markdown
 from training.policy.parser import read_policy
 from training.product.check.run import refuse_errors
 from training.product.command import WORDS
+from training.product.live import pin
 from training.product.run import is_product, load_recipe_file, product_run
+from training.product.settings import read_settings
 from training.recipe import Recipe
 from training.recipes import find_recipe
 from training.step_runner import Run, StepError, run_step
@@ -41,6 +44,16 @@ from training.steps.judge import add_pool_options, judge_pool, pool_options, wit
 
 if TYPE_CHECKING:
     from training.trainer.distributed import ProcessGroup
+
+
+def _promote(words: Sequence[str]) -> int:
+    from training.promotion.command import promote  # it imports torch
+
+    return promote(words)
+
+
+PRODUCT_WORDS = {**WORDS, "promote": _promote}
+"""Words about a product's folder, with arguments of their own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     called = " ".join(words[:2])
     try:
-        if words and words[0] in WORDS:
-            return WORDS[words[0]](words[1:])
+        if words and words[0] in PRODUCT_WORDS:
+            return PRODUCT_WORDS[words[0]](words[1:])
         _run(_options(words))
     except (UserError, BundleError, StoreError) as error:
         print(f"{called}: {error}", file=sys.stderr)
@@ -113,9 +126,10 @@ def _find_run(options: argparse.Namespace) -> Run:
     if options.recipe_file:
         recipe = _with_judge(load_recipe_file(options.recipe_file), options)
     elif is_product(Path(options.recipe)):
-        run = product_run(Path(options.recipe))
         if options.step == "all":
-            refuse_errors(run.data)
+            refuse_errors(Path(options.recipe))
+            pin(Path(options.recipe), read_settings(Path(options.recipe)))
+        run = product_run(Path(options.recipe))
         return dataclasses.replace(run, recipe=_with_judge(run.recipe, options), executor=executor, processes=processes)
     else:
         recipe = _with_judge(find_recipe(options.recipe), options)

@@ -57,6 +57,8 @@ class Resources:
     """Runs what many workers can share."""
     processes: ProcessGroup | None
     """The processes that train together; None where there is one."""
+    live: Path | None = None
+    """The live bundle, where it is known; None: the newest beside `bundle`."""
 
     @property
     def embeddings(self) -> Path:
@@ -106,7 +108,8 @@ class Step(Generic[Plan, Inputs]):
 class Run:
     """Where one recipe's steps are: `data` holds the sources, `root` the outputs, `bundles` what ships.
 
-    `bundle` names the folder that ships where it is not one of `bundles`; `called` is the recipe's word in commands.
+    `bundle` names the folder that ships where it is not one of `bundles`; `called` is the recipe's word in commands;
+    `live` is the bundle that the next one is compared with.
     """
 
     recipe: Recipe
@@ -117,6 +120,7 @@ class Run:
     processes: ProcessGroup | None = None
     bundle: Path | None = None
     called: str = ""
+    live: Path | None = None
 
     def folder(self, step: str) -> Path:
         return self.root / self.recipe.name / step
@@ -128,7 +132,8 @@ class Run:
         """What steps use; `on_read` gets name and digest of each source file that is handed out."""
         bundle = self.bundle or self.bundles / f"{self.recipe.name}-v{self.recipe.version}"
         sources = SourceFiles(self.data, on_read)
-        return Resources(sources, self.root / self.recipe.name / "shared", bundle, self.executor, self.processes)
+        shared = self.root / self.recipe.name / "shared"
+        return Resources(sources, shared, bundle, self.executor, self.processes, self.live)
 
     @property
     def is_main(self) -> bool:

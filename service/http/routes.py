@@ -146,11 +146,13 @@ def _entry(model: LiveModel | Manifest, product: Product) -> schemas.ModelEntry:
     named, current = (model.name, model.version), product.models.current
     live, rollout, fill = current.live, current.rollout, product.filling.progress
     tried = rollout is not None and (rollout.model.name, rollout.model.version) == named
+    is_live = live is not None and (live.name, live.version) == named
     return schemas.ModelEntry(
         name=model.name,
         version=model.version,
         policy=model.policy,
-        live=live is not None and (live.name, live.version) == named,
+        live=is_live,
+        digest=live.digest if live and is_live else None,
         rollout=schemas.Rollout(mode=rollout.mode, share=rollout.share) if rollout and tried else None,
         fill=_fill(fill) if fill is not None and fill.version == model.version else None,
     )

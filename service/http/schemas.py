@@ -272,6 +272,7 @@ class ModelEntry(Strict):
     version: str
     policy: str | None
     live: bool
+    digest: str | None = Field(None, description="SHA-256 of the manifest of the live model, and so of all its files.")
     rollout: Rollout | None = None
     fill: FillProgress | None = Field(None, description="The last fill of this version.")
 

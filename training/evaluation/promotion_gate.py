@@ -6,6 +6,7 @@ The margin is the smallest that the sample can decide: with it, an equal student
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy as np
 from training.errors import UserError
 from training.evaluation.decision.gates import decidable_margin, lists_to_decide
 from training.evaluation.report import Decision
-from training.metrics.bootstrap import bootstrap
+from training.metrics.cluster_bootstrap import clustered_interval
+from training.metrics.measures import ratio
 
 LEAST_MARGIN, WIDEST_MARGIN = 0.002, 0.02
 """What the lower bound of the difference in NDCG@10 may lose: at least and at most."""
@@ -23,10 +25,12 @@ class NotPromoted(UserError):
     """The new student may be worse than the live one; the message gives the difference with its interval."""
 
 
-def decide(live: str, new_values: np.ndarray, live_values: np.ndarray) -> Decision:
-    """Compare NDCG@10 list by list, f64[lists] each."""
+def decide(live: str, new_values: np.ndarray, live_values: np.ndarray, clusters: Sequence[str]) -> Decision:
+    """Compare NDCG@10 list by list, f64[lists] each; lists of one cluster (a member) are drawn together."""
     found = new_values - live_values
-    difference, lists = bootstrap(found), int((~np.isnan(found)).sum())
+    known = np.flatnonzero(~np.isnan(found))
+    sums = np.stack([found[known], np.ones(len(known))], axis=1)[None]
+    difference, lists = clustered_interval([sums], [clusters[int(row)] for row in known], ratio), len(known)
     margin = decidable_margin(difference, LEAST_MARGIN, WIDEST_MARGIN)
     promoted = difference.low >= -margin
     sentence = (

@@ -11,6 +11,7 @@ from training.data.pool import PoolPlan
 from training.policy.parser import read_policy
 from training.policy.policy import RELEVANCE, Policy
 from training.product.lists import DataSettings, adapters
+from training.product.live import training_of
 from training.product.settings import ProductSettings, read_settings
 from training.product.start import start_encoder
 from training.recipe import (
@@ -32,6 +33,7 @@ from training.trainer.schedule import Phases, Schedule
 def product_recipe(folder: Path) -> Recipe:
     """The recipe of a product's folder. Raises SettingsError or DocumentError."""
     settings = read_settings(folder)
+    next_one = training_of(folder, settings)
     policy = read_policy(folder / settings.files.policy)
     data = DataSettings.of(settings)
     human, lists, log = adapters(data)
@@ -50,13 +52,13 @@ def product_recipe(folder: Path) -> Recipe:
     )
     return Recipe(
         name=settings.name,
-        version=settings.version,
+        version=next_one.version,
         heads=_heads(settings, policy),
         text=TextPlan(
             template=template,
             member_tokens=text.member_tokens,
             candidate_tokens=text.candidate_tokens,
-            backbone=partial(start_encoder, settings.encoder),
+            backbone=partial(start_encoder, next_one.encoder),
         ),
         data=DataPlan(policy=folder / settings.files.policy, human_grades=human, lists=lists),
         training=minilm.TRAINING,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from training.errors import UserError
 from training.fingerprint import FILES
+from training.product.live import training_of
 from training.product.recipe import product_recipe
-from training.product.settings import SETTINGS
+from training.product.settings import SETTINGS, read_settings
 from training.recipe import Recipe
 from training.step_runner import Run
 
@@ -21,9 +22,9 @@ def is_product(path: Path) -> bool:
 
 def product_run(folder: Path) -> Run:
     """Steps in FOLDER/runs, the bundle in FOLDER/bundle. Raises SettingsError or DocumentError."""
-    recipe = product_recipe(folder)
-    root = folder / "runs"
-    return Run(recipe, folder, root, root, bundle=folder / "bundle", called=str(folder))
+    recipe, live = product_recipe(folder), training_of(folder, read_settings(folder)).live
+    root, bundle = folder / "runs", folder / "bundle"
+    return Run(recipe, folder, root, root, bundle=bundle, live=folder / live if live else None, called=str(folder))
 
 
 def load_recipe_file(path: Path) -> Recipe:

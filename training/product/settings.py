@@ -104,6 +104,7 @@ class ProductSettings(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     version: str = "1"
     encoder: str = ""
+    live: str = ""
     files: Files
     columns: dict[str, str] = {}
     text: TextSettings

@@ -42,6 +42,8 @@ name = {name}
 version = "1"
 # The encoder to start from: a bundle, or a folder as transformers saves it. "": the fp16 encoder of a shipped bundle.
 encoder = {encoder}
+# The bundle that is live: a further training starts from it and is compared with it. "": what `promote` made live last.
+live = ""
 
 [files]
 # From this folder, or absolute. "": there is no such file.

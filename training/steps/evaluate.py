@@ -102,7 +102,7 @@ def evaluate(plan: EvaluatePlan, inputs: EvaluateInputs, out: Path, resources: R
     encoder = text_encoder(plan.text, resources)
     evaluated = Evaluated(plan, encoder, inputs, lists, teachers, *load_student(inputs.distill))
     scores = _scores(evaluated, resources.model(plan.text.backbone), resources.embeddings)
-    report = _report(evaluated, scores, find_live(resources.bundle.parent, plan.name))
+    report = _report(evaluated, scores, resources.live or find_live(resources.bundle.parent, plan.name))
     write_json(out / "report.json", to_json(Report, report))
     (out / "report.md").write_text(markdown(report), encoding="utf-8")
     page = html(f"Evaluation of {plan.name}", report, _worst_errors(evaluated, scores))
@@ -190,7 +190,7 @@ def _compare(live: Path, head: str, lists: Sequence[CandidateList], scores: Mapp
     logits = graphs_of(open_scorer(bundle, "cpu", 2), open_encoder(bundle)).logits(lists)
     shipped = np.concatenate(scores[head][SHIPPED])
     new, old = (metric_by_list(ndcg_at_10, head, each, lists) for each in (shipped, logits[:, names.index(head)]))
-    return decide(live.name, new, old)
+    return decide(live.name, new, old, [each.member for each in lists])
 
 
 def _audit(evaluated: Evaluated) -> dict[str, SwapReport] | None:

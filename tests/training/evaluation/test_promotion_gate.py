@@ -6,10 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from training.evaluation.promotion_gate import decide, find_live
+from training.evaluation import promotion_gate
+from training.evaluation.promotion_gate import find_live
+from training.evaluation.report import Decision
 
 LISTS = np.random.default_rng(0).uniform(0.4, 0.9, 300)
 NOISE = np.random.default_rng(1).normal(0, 0.01, 300)
+
+
+def decide(live: str, new: np.ndarray, old: np.ndarray, members: int | None = None) -> Decision:
+    """With as many members as lists unless stated."""
+    return promotion_gate.decide(live, new, old, [f"m{row % (members or len(new))}" for row in range(len(new))])
 
 
 def test_an_equal_student_is_promoted() -> None:
@@ -43,6 +50,13 @@ def test_a_sample_that_cannot_decide_says_how_many_lists_it_takes() -> None:
     found = decide("jobs-v1", noisy, LISTS)
     assert "An equal student needs about" in found.sentence
     assert "needs about" not in decide("jobs-v1", LISTS, LISTS).sentence
+
+
+def test_lists_of_one_member_are_no_independent_lists() -> None:
+    by_member = np.tile(np.random.default_rng(4).normal(0, 0.05, 15), 20)
+    apart, together = decide("jobs-v1", LISTS + by_member, LISTS), decide("jobs-v1", LISTS + by_member, LISTS, 15)
+    widths = [each.difference.high - each.difference.low for each in (apart, together)]
+    assert widths[1] > 3 * widths[0]
 
 
 def test_most_equal_students_pass() -> None:

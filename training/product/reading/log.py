@@ -3,6 +3,8 @@
     list_id | member_id, or the member's columns | candidate_id, or the candidate's columns | position | time
     action             a word such as click, empty for none; two rows for two actions of one candidate
     or ACTION          0 or 1 in a column of its own; with `shown`, a column of counts, how often of `shown` times
+    propensity         the chance that the candidate was shown there, for estimates of what another ranking would get
+    policy_id          which policy, or which version of an interleaved list, placed it
 
 A side without columns of its own is looked up by its id among the pairs and the catalogue.
 """
@@ -13,7 +15,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from models.tables.columns import Side, contents, has_side, ids, need, whole_numbers, words
+from models.tables.columns import Side, as_number, contents, has_side, ids, need, whole_numbers, words
 from models.tables.table import Table, shown
 from models.template import Content
 
@@ -29,7 +31,10 @@ MANY = range(2**31)
 
 @dataclass(frozen=True)
 class ShownCandidate:
-    """A candidate of a list: its place from 1, how often it was shown, and how often each action was taken."""
+    """A candidate of a list: its place from 1, how often it was shown, and how often each action was taken.
+
+    `propensity`: the chance that the policy `policy_id` showed it there; None where the log does not say.
+    """
 
     row: int
     list_id: str
@@ -41,6 +46,8 @@ class ShownCandidate:
     shown: int
     actions: dict[str, int]
     time: str
+    propensity: float | None = None
+    policy_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,13 @@ def read_log(table: Table, actions: Sequence[str], known: Known) -> list[ShownCa
         candidates,
         _positions(table),
         _times(table),
+        _propensities(table),
+        words(table, "policy_id") if "policy_id" in table.columns else [""] * table.height,
         strict=True,
     )
     found: dict[tuple[str, str], ShownCandidate] = {}
     places: dict[str, int] = {}
-    for row, (list_id, member_id, member, candidate_id, candidate, position, time) in enumerate(rows):
+    for row, (list_id, member_id, member, candidate_id, candidate, position, time, chance, policy) in enumerate(rows):
         key = (list_id, candidate_id)
         if key in found:
             found[key] = _merged(table, found[key], row, position, taken)
@@ -76,8 +85,9 @@ def read_log(table: Table, actions: Sequence[str], known: Known) -> list[ShownCa
         places[list_id] = position or places.get(list_id, 0) + 1
         times_shown, done = taken[row]
         found[key] = ShownCandidate(
-            row, list_id, member_id, member, candidate_id, candidate, places[list_id], times_shown, done, time
-        )
+            row, list_id, member_id, member, candidate_id, candidate, places[list_id], times_shown, done, time,
+            chance, policy,
+        )  # fmt: skip
     _check_lists(table, found.values(), has_positions="position" in table.columns)
     return list(found.values())
 
@@ -162,6 +172,20 @@ def _times(table: Table) -> Iterator[str]:
             raise table.error(
                 row, "time", f"{shown(value)} is no time: write it as 2026-01-31 or 2026-01-31T09:30"
             ) from None
+
+
+def _propensities(table: Table) -> Iterator[float | None]:
+    """Chances above 0, up to 1; None for an empty cell."""
+    if "propensity" not in table.columns:
+        yield from [None] * table.height
+        return
+    for row, value in enumerate(table.values("propensity")):
+        chance = as_number(value)
+        is_empty = value is None or (isinstance(value, str) and not value.strip())
+        if not is_empty and (chance is None or not 0 < chance <= 1):
+            sentence = f"{shown(value)} is no chance of being shown: a number above 0, up to 1, is wanted"
+            raise table.error(row, "propensity", sentence)
+        yield chance
 
 
 def _merged(
