@@ -42,7 +42,8 @@ def test_the_page_shows_rows_that_the_readers_take() -> None:
 def test_every_command_of_the_page_is_run_by_the_test() -> None:
     assert [block.split()[:4][-1] for block in blocks("bash")[:4]] == ["new", "check", "all", "status"]
     assert blocks("bash")[4] == "BUNDLE=../shop/bundle make serve\n"
-    assert len(blocks("bash")) == 6
+    assert "promote ../shop --to http://127.0.0.1:8000\n" in blocks("bash")[6]
+    assert len(blocks("bash")) == 7
 
 
 @pytest.mark.slow
@@ -53,7 +54,7 @@ def test_the_commands_lead_from_three_files_to_scores(tmp_path: Path) -> None:
     write_table(tmp_path / "pairs.csv", PAIR_HEADER, pairs)
     write_table(tmp_path / "log.csv", LOG_HEADER, log)
     write_table(tmp_path / "catalogue.csv", ("candidate_id", "candidate.title", "candidate.brand"), products[:200])
-    new, check, train, status, _, curl = blocks("bash")
+    new, check, train, status, _, curl, promote = blocks("bash")
     assert "assumed: " in run(new, tmp_path)
     assert "0 errors, " in run(check, tmp_path)
     run(train, tmp_path)
@@ -61,7 +62,10 @@ def test_the_commands_lead_from_three_files_to_scores(tmp_path: Path) -> None:
         f"{path.name}: done" for path in (tmp_path / "shop" / "runs" / "shop").iterdir() if path.name != "shared"
     }
     with process(bundle=str(tmp_path / "shop" / "bundle")) as (_, client):
-        answer = run(curl.replace("http://127.0.0.1:8000", str(client.base_url).rstrip("/")), tmp_path)
+        address = str(client.base_url).rstrip("/")
+        answer = run(curl.replace("http://127.0.0.1:8000", address), tmp_path)
+        assert "version 1 is live" in run(promote.replace("http://127.0.0.1:8000", address), tmp_path)
+        assert (tmp_path / "shop" / "live" / "shop-v1" / "manifest.json").exists()
     scores = [float(each) for each in re.findall(r'"score":\s*([0-9.]+)', answer)]
     assert len(scores) == 2
     assert scores[0] > scores[1]

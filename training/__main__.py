@@ -2,7 +2,8 @@
 
 RECIPE is a name of `training.recipes`, the folder of a product that `new` made, or a Python file by `--recipe`.
 `new NAME`, `check NAME` and `status NAME` make and inspect a product of your own files: see `new --help`.
-`promote NAME --to URL` rolls its bundle out on a running service.
+`promote NAME --to URL` rolls its bundle out on a running service. `counterfactual NAME`, `positions NAME` and
+`interleaving NAME` read its log; `samples` says how much data a decision takes.
 
 `python -m training policy lint RECIPE` (or a policy's Markdown file) runs the policy's rule over all combinations of
 grades: exit code 1 for a fault of the rule.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,14 +48,14 @@ if TYPE_CHECKING:
     from training.trainer.distributed import ProcessGroup
 
 
-def _promote(words: Sequence[str]) -> int:
-    from training.promotion.command import promote  # it imports torch
-
-    return promote(words)
-
-
-PRODUCT_WORDS = {**WORDS, "promote": _promote}
-"""Words about a product's folder, with arguments of their own."""
+LATE_WORDS = {
+    "promote": "training.promotion.command:promote",
+    **{
+        name: f"training.counterfactual.command:{name}"
+        for name in ("counterfactual", "positions", "interleaving", "samples")
+    },
+}
+"""Further words about a product, with arguments of their own. Imported when they are called: they import torch."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,8 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     called = " ".join(words[:2])
     try:
-        if words and words[0] in PRODUCT_WORDS:
-            return PRODUCT_WORDS[words[0]](words[1:])
+        if words and words[0] in WORDS:
+            return WORDS[words[0]](words[1:])
+        if words and words[0] in LATE_WORDS:
+            return int(pkgutil.resolve_name(LATE_WORDS[words[0]])(words[1:]))
         _run(_options(words))
     except (UserError, BundleError, StoreError) as error:
         print(f"{called}: {error}", file=sys.stderr)

@@ -80,7 +80,7 @@ class OffPolicy:
             )
         elif self.effective < 0.02 * self.shown:
             found.append(
-                f"{self.effective / self.shown:.1%} of the log carries the weighted figures: the policies hardly overlap"
+                f"{self.effective / self.shown:.1%} of the log carries these figures: the policies hardly overlap"
             )
         if self.clipped_off:
             found.append(f"clipping lowers IPS by about {self.clipped_off:.2g}: it is biased by as much")
@@ -125,7 +125,7 @@ def estimate(slots: Slots, clip: float | None = None) -> OffPolicy:
 
 
 def _sums(slots: Slots, weight: np.ndarray, model: np.ndarray) -> np.ndarray:
-    """Of each list: actions, choices, weighted actions, weighted shown, DR, matching actions and shown, shown f64[L, 8]."""
+    """Of each list, f64[L, 8]: actions, choices, weighted actions and shown, DR, matching actions and shown, shown."""
     residual = weight * (slots.actions - slots.shown * model)
     matches = (slots.target > 0).astype(np.float64)
     of_slots = [

@@ -65,14 +65,18 @@ class Preference:
         decided = self.wins + self.losses
         if not decided:
             return f"no list prefers {self.first} or {self.second}: there is nothing to compare"
-        words = f"{self.first} wins {self.share:.3f} of {decided} lists with a winner ({self.ties} ties), p = {self.p:.2g}"
+        words = (
+            f"{self.first} wins {self.share:.3f} of {decided} lists with a winner ({self.ties} ties), p = {self.p:.2g}"
+        )
         if self.share.low > 0.5 or self.share.high < 0.5:
             return f"{words}: {self.first if self.share.low > 0.5 else self.second} is preferred"
         return f"{words}: neither is preferred; take more lists"
 
 
-def preference(credits: Sequence[Mapping[str, float]], clusters: Sequence[str], versions: tuple[str, str]) -> Preference:
-    """Actions of each list by version -> the preferred one; the interval is drawn over clusters, the sign test is exact."""
+def preference(
+    credits: Sequence[Mapping[str, float]], clusters: Sequence[str], versions: tuple[str, str]
+) -> Preference:
+    """Actions of each list by version -> the preferred one; the interval is drawn over clusters."""
     first, second = versions
     found = np.array([each.get(first, 0.0) - each.get(second, 0.0) for each in credits])
     won, lost = found > 0, found < 0

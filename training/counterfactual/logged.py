@@ -58,7 +58,9 @@ def read_logged(folder: Path, action: str, split: str, policy_id: str) -> Logged
         raise UserError(f"{action!r} is no action of the log; there are: {', '.join(settings.log.actions)}")
     kind: Kind = "arms" if "shown" in table.columns else "rankings"
     if kind == "rankings" and "position" not in table.columns:
-        raise UserError(f"{table.name}: there is no column `position` and no column `shown`: nothing says what was seen")
+        raise UserError(
+            f"{table.name}: there is no column `position` and no column `shown`: nothing says what was seen"
+        )
     stated = {each.member_id: each.split for each in graded_rows(plan, data)}
     by_list: dict[str, list[ShownCandidate]] = {}
     for each in shown_candidates(plan, data):

@@ -84,7 +84,9 @@ def _weighted(log: Shown) -> Examination:
             at = weight * (log.places == each)
             parts += [np.bincount(cluster, weights=at * by, minlength=len(names)) for by in (log.actions, log.shown)]
         curve[int(place)] = clustered_interval(
-            [np.stack(parts, axis=1)[None]], [str(each) for each in names], lambda t: ratio(t[..., :2]) / ratio(t[..., 2:])
+            [np.stack(parts, axis=1)[None]],
+            [str(each) for each in names],
+            lambda t: ratio(t[..., :2]) / ratio(t[..., 2:]),
         )
     return Examination("propensities", curve, (), (*warnings, *_wide(curve)))
 
@@ -113,14 +115,16 @@ def _fitted(log: Shown) -> Examination:
         found.append(_fit(cells, *counts))
     known = np.unique(cells[:, 0]).tolist()
     curve = {
-        int(place): Interval(float(found[0][k]), *np.nanpercentile([each[k] for each in found[1:]], [2.5, 97.5]).tolist())
+        int(place): Interval(
+            float(found[0][k]), *np.nanpercentile([each[k] for each in found[1:]], [2.5, 97.5]).tolist()
+        )
         for k, place in enumerate(known)
     }
     return Examination("candidates at several places", curve, unknown, (*warnings, *_wide(curve)))
 
 
 def _fit(cells: np.ndarray, shown: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """Examination of each place over that of the first, f64[P], by Poisson likelihood: consistent for any such rates."""
+    """Examination of each place over that of the first, f64[P], by Poisson likelihood, consistent for all rates."""
     _, place = np.unique(cells[:, 0], return_inverse=True)
     _, item = np.unique(cells[:, 1], return_inverse=True)
     examined = np.ones(place.max() + 1)

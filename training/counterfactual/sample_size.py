@@ -15,7 +15,7 @@ def _quantiles(power: float) -> float:
 def members_per_arm(rate: float, lift: float, power: float = 0.8, design: float = 1.0) -> int:
     """Requests of each arm of an A/B test that find a relative `lift` of `rate` (Fleiss, Levin and Paik, 2003).
 
-    `design` multiplies it where requests of one member resemble each other: 1 + (requests per member - 1) * correlation.
+    `design` multiplies it: 1 + (requests of a member - 1) * their correlation.
     """
     other = rate * (1 + lift)
     spread = rate * (1 - rate) + other * (1 - other)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from models.bundle.files import MANIFEST, Bundle
@@ -28,9 +28,11 @@ NEWEST = "newest"
 class Training:
     """One training of a product: its version, the encoder that it starts from as in `product.toml`, and what it read.
 
-    `live` is the bundle that the gate compares with, from the product's folder; "" where none is live.
+    `stated` is the version in `product.toml`, and `live` the bundle that the gate compares with, from the product's
+    folder; "" where none is live.
     """
 
+    stated: str
     version: str
     encoder: str
     live: str
@@ -77,17 +79,17 @@ def training_of(folder: Path, settings: ProductSettings) -> Training:
     """The training that `all` would run now. Reads files, writes none. Raises UserError."""
     live, now = live_bundle(folder, settings), _digest(folder, settings)
     pinned, promoted = _pinned(folder), _versions(folder, live)
-    if pinned and (pinned.read == now or (pinned.version not in promoted and pinned.live == _relative(folder, live))):
+    start = (settings.version, _relative(folder, live))
+    if pinned and (pinned.read == now or (pinned.version not in promoted and (pinned.stated, pinned.live) == start)):
         return pinned
     version = settings.version if settings.version not in promoted else _next(promoted)
     encoder = _relative(folder, live) if live and (live / GRAPH).exists() else settings.encoder
-    return Training(version, encoder, _relative(folder, live), now)
+    return Training(settings.version, version, encoder, _relative(folder, live), now)
 
 
 def pin(folder: Path, settings: ProductSettings) -> Training:
     """Begin the training: what it reads and starts from stays, until files or settings change."""
-    found = training_of(folder, settings)
-    current = Training(found.version, found.encoder, found.live, _digest(folder, settings))
+    current = replace(training_of(folder, settings), read=_digest(folder, settings))
     if _pinned(folder) != current:
         write_json(folder / PIN, asdict(current))
     return current

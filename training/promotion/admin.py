@@ -83,13 +83,10 @@ class Figures:
 class AdminRoutes:
     """A connection to one process of the service. `promotion` becomes the request id, which the service logs."""
 
-    def __init__(self, url: str, key: str | None, promotion: str) -> None:
-        """Raises UserError for what is no address."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"--to {url}: name an address, such as http://127.0.0.1:8000")
+    def __init__(self, url: str, key: str | None, promotion: str, metrics: str | None = None) -> None:
+        """`metrics` is the address of a port for metrics alone. Raises UserError for what is no address."""
+        self.address, self._metrics = _address("--to", url), _address("--metrics", metrics or url)
         headers = {"X-Request-Id": promotion, **({"Authorization": f"Bearer {key}"} if key else {})}
-        self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
         self._client = httpx2.Client(base_url=url.rstrip("/"), headers=headers, timeout=ASKING_S)
 
     def __enter__(self) -> AdminRoutes:
@@ -129,7 +126,7 @@ class AdminRoutes:
         """What the service counted so far. A service without a rollout has no figures of versions."""
         values: dict[str, dict[str, float]] = {}
         requests = failed = 0.0
-        for line in self._ask("GET", "/metrics").text.splitlines():
+        for line in self._scraped().splitlines():
             if not (found := _SERIES.match(line)):
                 continue
             series, value = found[1].removeprefix("fitscore_").removesuffix("_total"), float(found[3])
@@ -142,6 +139,17 @@ class AdminRoutes:
                 values.setdefault(who, {})[series] = value
         live, candidate = (_seen(values.get(who, {})) for who in ("live", "candidate"))
         return Figures(live, candidate, values.get("candidate", {}).get("rollout_psi"), requests, failed)
+
+    def _scraped(self) -> str:
+        if self._metrics == self.address:
+            try:
+                return self._ask("GET", "/metrics").text
+            except Refused as error:
+                raise Refused(error.status, f"{error}: name the address of its metrics with --metrics") from None
+        try:
+            return httpx2.get(f"{self._metrics}/metrics", timeout=ASKING_S).raise_for_status().text
+        except httpx2.HTTPError as error:
+            raise Unreachable(f"{self._metrics}/metrics cannot be read ({type(error).__name__})") from None
 
     def _post(self, name: str, version: str, verb: str, body: Mapping[str, float] | None = None) -> None:
         path = f"/v1/models/{quote(name, safe='')}/{quote(version, safe='')}:{verb}"
@@ -166,6 +174,14 @@ class AdminRoutes:
         if answer.status_code >= 400:
             raise Refused(answer.status_code, f"{self.address}: {_reason(answer)}")
         return answer
+
+
+def _address(option: str, url: str) -> str:
+    """The address without user and password."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"{option} {url}: name an address, such as http://127.0.0.1:8000")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
 
 
 def _seen(values: Mapping[str, float]) -> Seen:

@@ -26,7 +26,7 @@ from training.product.settings import read_settings
 from training.promotion.admin import AdminRoutes, Refused, Serving
 from training.promotion.delivery import deliver
 from training.promotion.gate import compare
-from training.promotion.record import RECORD, Record, only_one
+from training.promotion.record import RECORD, Record, never_live, only_one
 from training.promotion.rollout import Target, Watch, Withdrawn, check_free, roll_out
 from training.recipe import Recipe
 
@@ -38,6 +38,7 @@ class Order:
     folder: Path
     url: str
     key: str | None
+    metrics: str | None
     models: Path | None
     live: Path | None
     who: str
@@ -62,7 +63,7 @@ def promote_product(order: Order) -> Iterator[str]:
     bundle = Bundle.load(order.folder / "bundle")
     name, version = bundle.manifest.name, bundle.manifest.version
     promotion = f"promote-{secrets.token_hex(6)}"
-    with only_one(order.folder / ".promotion.lock"), AdminRoutes(order.url, order.key, promotion) as service:
+    with only_one(order.folder / ".promotion.lock"), _connected(order, promotion) as service:
         about = {"promotion": promotion, "product": name, "version": version, "digest": bundle.digest}
         about |= {"service": service.address, "who": order.who, "why": order.why}
         record = Record(order.folder / RECORD, about)
@@ -73,18 +74,26 @@ def promote_product(order: Order) -> Iterator[str]:
             yield f"version {version} is live at {service.address}; nothing was to be done"
             return
         check_free(service, Target(name, version))
-        live = order.live or kept_bundle(order.folder, settings, name, serving.live, order.models)
-        decision = compare(bundle.path, live, _lists(recipe, order.folder), recipe.head_names.graded[0])
+        live = Bundle.load(order.live or kept_bundle(order.folder, settings, name, serving.live, order.models))
+        if serving.digest != live.digest:
+            raise UserError(f"{live.path} is not the bundle that is live at {service.address}: name that with --live")
+        keep_live(order.folder, live)
+        decision = compare(bundle.path, live.path, _lists(recipe, order.folder), recipe.head_names.graded[0])
         yield decision.sentence
+        stale = never_live(record.path, service.address, version)
         _pass_gate(decision, order, record, serving)
-        if order.models:
-            yield f"the bundle is in {deliver(bundle, order.models)}"
         with _recorded(record):
+            if order.models:
+                yield f"the bundle is in {deliver(bundle, order.models, replace=stale)}"
             _roll_out(service, Target(name, version), order, record)
         kept = keep_live(order.folder, bundle)
         record.note("live", instead_of=serving.live)
         yield f"version {version} is live at {service.address} instead of {serving.live}; a copy is in {kept}"
         yield "a restart of the service loads its FITSCORE_BUNDLE: let that name the new bundle"
+
+
+def _connected(order: Order, promotion: str) -> AdminRoutes:
+    return AdminRoutes(order.url, order.key, promotion, order.metrics)
 
 
 def _is_live(serving: Serving, bundle: Bundle) -> bool:
@@ -160,6 +169,7 @@ def _order(arguments: Sequence[str]) -> Order:
     parser.add_argument("name", type=Path, metavar="NAME", help="a product's folder")
     parser.add_argument("--to", required=True, metavar="URL", help="the address of one process of the service")
     parser.add_argument("--key", help="a key with the scope admin, or @FILE that holds it")
+    parser.add_argument("--metrics", metavar="URL", help="where the service has a port for metrics alone")
     parser.add_argument(
         "--models", type=Path, metavar="FOLDER", help="where the service finds its bundles: copy it there"
     )
@@ -175,7 +185,18 @@ def _order(arguments: Sequence[str]) -> Order:
     given = parser.parse_args(arguments)
     watch = Watch(given.share, given.least_requests, given.minutes, given.after, max(given.every, 0.01))
     who = given.who or f"{getpass.getuser()}@{socket.gethostname()}"
-    return Order(given.name, given.to, _key(given.key), given.models, given.live, who, given.why, given.accept, watch)
+    return Order(
+        given.name,
+        given.to,
+        _key(given.key),
+        given.metrics,
+        given.models,
+        given.live,
+        who,
+        given.why,
+        given.accept,
+        watch,
+    )
 
 
 def _share(text: str) -> float:

@@ -14,13 +14,16 @@ from models.bundle.files import MANIFEST, Bundle
 from training.errors import UserError
 
 
-def deliver(bundle: Bundle, folder: Path) -> Path:
-    """The copy FOLDER/NAME-vVERSION. Raises UserError for a folder that is not there, or has another such bundle."""
+def deliver(bundle: Bundle, folder: Path, *, replace: bool = False) -> Path:
+    """The copy FOLDER/NAME-vVERSION. Raises UserError for a folder that is not there, or has another such bundle.
+
+    `replace`: that other one came from here and never was live, so it gives way.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: name the one that holds the service's bundles")
     manifest = bundle.manifest
     target = folder / f"{manifest.name}-v{manifest.version}"
-    if target.exists():
+    if target.exists() and not replace:
         if Bundle.load(target).digest != bundle.digest:
             raise UserError(
                 f"{target} holds another bundle of version {manifest.version}: a version never changes, so set"
@@ -36,5 +39,6 @@ def deliver(bundle: Bundle, folder: Path) -> Path:
             shutil.copyfileobj(source, copy)
             copy.flush()
             os.fsync(copy.fileno())
+    shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return target

@@ -53,6 +53,16 @@ def read_record(path: Path) -> list[dict[str, Any]]:
     return events
 
 
+def never_live(path: Path, service: str, version: str) -> bool:
+    """Whether the record has promotions of this version to the service, none of which made it live."""
+    events = [
+        each["event"]
+        for each in read_record(path)
+        if (each.get("service"), each.get("version")) == (service, version) and "event" in each
+    ]
+    return bool(events) and not {"activated", "live", "found live"} & {*events}
+
+
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
     """While a promotion of the product runs. Raises UserError if another one does; ends with the process."""

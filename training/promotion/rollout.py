@@ -83,10 +83,9 @@ def _try(service: AdminRoutes, target: Target, watch: Watch, note: Note) -> None
         if fault := fault_of(seen.live, seen.candidate):
             raise Withdrawn(f"version {target.version} {fault}: the live version stays")
     except BaseException:
-        # Also where the canary's answer was lost: the service may have begun it.
+        # Also where its answer was not waited for: the service loads one bundle at a time, so this comes after it.
         with suppress(Refused, Unreachable):
-            if service.serving(target.name).tried == target.version:
-                service.canary(target.name, target.version, 0)
+            service.canary(target.name, target.version, 0)
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -39,7 +40,7 @@ TEXT = TextSpec(tokenizer="tokenizer.json", member_tokens=48, candidate_tokens=4
 QUICK = ("--share", "0.5", "--least-requests", "10", "--after", "0.2", "--every", "0.05")
 LOOSE = {"ROLLOUT_DRIFT": "100", "ROLLOUT_SLOWNESS": "100"}
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 Run = Callable[..., int]
 
 
@@ -86,7 +87,7 @@ def traffic(client: httpx.Client) -> Iterator[None]:
         number = 0
         while not ended.is_set():
             number += 1
-            member = {"id": f"m{number}", "fields": {"query": f"{COLOURS[number % 7]} {THINGS[number % 10]}"}}
+            member = {"id": f"m{number}", "fields": {"query": f"{COLOURS[number % 6]} {THINGS[number % 10]}"}}
             candidates = [{"id": each, "fields": {"title": f"{each} {COLOURS[number % 5]}"}} for each in THINGS]
             body = {"member": member, "candidates": candidates}
             httpx.post(f"{client.base_url}/score", json=body, timeout=PATIENCE_S)
@@ -163,10 +164,14 @@ def test_the_guardrails_of_the_service_end_a_promotion(folder: Path, capsys: pyt
     own_bundle(folder, GOOD, "2")
     limits = {"ROLLOUT_MIN_SCORES": "200", "ROLLOUT_DRIFT": "0.01", "ROLLOUT_SLOWNESS": "100"}
     with process(BUNDLE=str(models / "shop-v1"), **limits) as (_, client), traffic(client):
+        write_bundle(models / "shop-v2", BAD, "2")
+        with (folder / "promotions.jsonl").open("w") as file:  # an earlier one, which never was live
+            about = {"service": str(client.base_url).rstrip("/"), "version": "2", "event": "ended"}
+            file.write(json.dumps(about) + "\n")
         assert main(words(folder, client, "--least-requests", "100000", "--minutes", "1")) == 1
         assert "the service ended it: canary of version 2 ended: it has other scores" in capsys.readouterr().err
         assert live(client) == "1"
-    assert events(folder) == ["began", "canary", "ended"]
+    assert events(folder) == ["ended", "began", "canary", "ended"]
 
 
 def test_what_the_service_refuses_is_said_and_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,6 +192,8 @@ def test_what_the_service_refuses_is_said_and_changes_nothing(folder: Path, caps
         assert "the key has no scope admin" in said("--key", "other")
         client.headers["Authorization"] = "Bearer secret"
         own = ("--key", "secret", "--live", str(alone))
+        other = ("--key", "secret", "--live", str(folder / "bundle"))
+        assert "is not the bundle that is live" in said(*other)
         assert "name that folder, as this machine sees it, with --models" in said(*own)
         shutil.copytree(folder / "bundle", models / "shop-v2")
         flip_a_bit(models / "shop-v2" / "tiny.onnx")
