@@ -94,4 +94,4 @@ def sign_test(wins: int, losses: int) -> float:
     if tosses > 2000:
         return math.erfc((abs(wins - losses) - 1) / math.sqrt(2 * tosses))
     below = sum(math.comb(tosses, each) for each in range(least + 1))
-    return min(1.0, 2 * below / 2**tosses)
+    return float(min(1.0, 2 * below / 2**tosses))
