@@ -75,7 +75,7 @@ def _weighted(log: Shown) -> Examination:
     warnings, weight = [], 1 / log.propensity
     places = np.unique(log.places).tolist()
     if float(log.propensity.min()) >= 1:
-        warnings.append("every propensity is 1: the order was never random, so places cannot be separated from candidates")
+        warnings.append("every propensity is 1: without random orders a place cannot be separated from its candidates")
     curve = {}
     names, cluster = np.unique(log.clusters, return_inverse=True)
     for place in places:
@@ -102,7 +102,7 @@ def _fitted(log: Shown) -> Examination:
     ]  # fmt: skip
     if unknown:
         named = ", ".join(map(str, unknown))
-        warnings.append(f"no candidate links place {named} with place 1: nothing can be known of it")
+        warnings.append(f"no candidate links place {named} with place 1: there is no figure for it")
     row = np.isin(log.places, list(linked))
     cells, cell = np.unique(np.stack([log.places[row], log.items[row]], axis=1), axis=0, return_inverse=True)
     names, cluster = np.unique(log.clusters[row], return_inverse=True)

@@ -53,7 +53,7 @@ def test_random_orders_give_the_curve_by_weights() -> None:
         assert found.curve[place].low <= CURVE[place - 1] <= found.curve[place].high
 
 
-def test_a_fixed_order_cannot_be_told_from_its_candidates() -> None:
+def test_a_fixed_order_cannot_be_separated_from_its_candidates() -> None:
     fixed = replace(log(2, noise=0.0), items=np.tile(np.arange(4), LISTS))
     found = examination(fixed)
     assert linked_places(fixed) == {1}
