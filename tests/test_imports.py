@@ -38,7 +38,6 @@ NONE = "nothing"
 ROOMS = (
     room("models.errors", 0),
     room("models.template", 1, "pydantic"),
-    room("models.chunks", 1, "numpy"),
     room("models.text", 2, "numpy tokenizers"),
     room("models.heads", 1, "numpy pydantic"),
     room("models.tables", 2, "polars"),

@@ -18,8 +18,9 @@ from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.loading import open_encoder, open_scorer
 from models.scorers.interface import Scorer
+from models.scorers.long_texts import score_texts
 from models.template import Content
-from models.text import Pair, TextEncoder, Window
+from models.text import TextEncoder, Window
 from service.audit.encryption import cipher, decrypt
 from service.audit.record import AuditKeys
 from service.audit.segments import segments
@@ -65,10 +66,7 @@ class Replayer:
         ids = self.encoder.member(template.render_member(member))
         texts = [template.render_candidate(each) for each in candidates]
         read = self.encoder.read_candidates(texts, window)
-        rows = self.scorer.score(
-            [Pair(ids, chunk, row) for each, row in zip(read, features, strict=True) for chunk in each.chunks]
-        )
-        return self.bundle.manifest.best_chunk.rows(rows, [len(each.chunks) for each in read])
+        return score_texts(self.scorer, self.bundle.manifest.best_chunk, [ids] * len(read), read, features)
 
 
 def texts_of(path: Path, keys: AuditKeys) -> dict[str, Content]:

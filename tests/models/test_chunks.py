@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.chunks import border_ranks, chunk_spans, without_repeats
 from models.heads import UNANSWERED, BestChunk
 from models.slots.codec import chunk_keys, content_key
 from models.text import TextEncoder, TokenCounts, Window
+from models.text.chunks import border_ranks, chunk_spans, without_repeats
 from tests.support.bundles import WORDS, tokenizer_json
 
 WINDOW = 16

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.bulk.executors import LOCAL, Executor
@@ -23,9 +22,10 @@ from models.bundle.files import Bundle
 from models.errors import BundleError, FieldError
 from models.loading import graph_key, graphs_for, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
-from models.slots.codec import Slots, content_key
+from models.slots.codec import Slots, chunk_keys, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from models.template import Template
+from models.text import TextEncoder
 from training.data.tables import READ_ERRORS, DataError, short_decimals
 from training.nets.inference import length_batches
 
@@ -66,7 +66,7 @@ def bulk_encode(
     if loaded.manifest.kind != "split":
         raise BundleError(f"{bundle} reads member and candidate together: it has nothing to store")
     file = SlotFile(store / IN_STORE, MAX_BYTES)
-    filling = _Filling(file, graph_key(loaded, graphs_for(loaded, "cpu")["candidate"]))
+    filling = _Filling(file, graph_key(loaded, graphs_for(loaded, "cpu")["candidate"]), open_encoder(loaded))
     try:
         batches = filling.missing(_shards(table, loaded.manifest.text.template, shard))
         for keys, slots in executor.map(partial(_encoding, loaded, threads), batches):
@@ -76,19 +76,27 @@ def bulk_encode(
     return filling.done
 
 
-def _encoding(bundle: Bundle, threads: int) -> Callable[[list[str]], NDArray[np.float16]]:
-    """Encodes a batch of texts in the process that calls this."""
+def _encoding(bundle: Bundle, threads: int) -> Callable[[list[str]], list[Slots]]:
+    """Encodes a batch of texts in the process that calls this: slots [chunks, S, d] of each."""
     scorer, encoder = open_scorer(bundle, "cpu", threads), open_encoder(bundle)
     assert isinstance(scorer, SplitScorer)
-    return lambda texts: scorer.encode_candidates(encoder.candidates(texts))
+
+    def encode(texts: list[str]) -> list[Slots]:
+        read = encoder.read_candidates(texts)
+        ids = [chunk for each in read for chunk in each.chunks]
+        slots = np.concatenate([scorer.encode_candidates(ids[row : row + BATCH]) for row in range(0, len(ids), BATCH)])
+        return np.split(slots, np.cumsum([each.counts.chunks for each in read])[:-1])
+
+    return encode
 
 
 class _Filling:
     """The store's one reader and writer: hands out missing candidates in batches, and writes their slots."""
 
-    def __init__(self, file: SlotFile, model: bytes) -> None:
+    def __init__(self, file: SlotFile, model: bytes, encoder: TextEncoder) -> None:
         self._file = file
         self._model = model
+        self._encoder = encoder
         self._under_way: set[bytes] = set()
         self.done = Done()
 
@@ -97,19 +105,31 @@ class _Filling:
         for texts in shards:
             self.done = replace(self.done, rows=self.done.rows + len(texts), empty=self.done.empty + texts.count(""))
             wanted = {content_key(self._model, text): text for text in texts if text}
-            keys = self._absent(list(wanted))
+            keys = self._absent(wanted)
             for rows in length_batches([wanted[key] for key in keys], BATCH):
                 batch = [keys[row] for row in rows]
                 self._under_way.update(batch)
                 yield batch, [wanted[key] for key in batch]
 
-    def _absent(self, keys: list[bytes]) -> list[bytes]:
-        found = self._file.get_many(keys)
-        return [key for key, slots in zip(keys, found, strict=True) if slots is None and key not in self._under_way]
+    def _absent(self, wanted: dict[bytes, str]) -> list[bytes]:
+        """Keys of the texts that lack the slots of a chunk. A text is read to know its chunks."""
+        found = self._file.get_many(list(wanted))
+        present = [key for key, slots in zip(wanted, found, strict=True) if slots is not None]
+        if self._encoder.chunks > 1:
+            read = self._encoder.read_candidates([wanted[key] for key in present])
+            further = [chunk_keys(key, text.counts.chunks)[1:] for key, text in zip(present, read, strict=True)]
+            known = iter(self._file.get_many([key for keys in further for key in keys]))
+            whole = [all([next(known) is not None for _ in keys]) for keys in further]
+            present = [key for key, is_whole in zip(present, whole, strict=True) if is_whole]
+        skipped = self._under_way.union(present)
+        return [key for key in wanted if key not in skipped]
 
     def put(self, keys: list[bytes], slots: Iterable[Slots]) -> None:
-        """Write a batch, in one transaction."""
-        self._file.put_many(dict(zip(keys, slots, strict=True)))
+        """Write a batch of texts, in one transaction."""
+        entries: dict[bytes, Slots] = {}
+        for key, rows in zip(keys, slots, strict=True):
+            entries.update(zip(chunk_keys(key, len(rows)), rows, strict=True))
+        self._file.put_many(entries)
         self._under_way.difference_update(keys)
         self.done = replace(self.done, encoded=self.done.encoded + len(keys))
 

@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from models.bundle.files import MANIFEST, Bundle
-from models.text import Pair
+from models.scorers.long_texts import score_texts
 from training.judging.answer_cache import AnswerCache, Spending
 from training.judging.golden_set import read_golden
 from training.judging.label_report import label_markdown
@@ -176,7 +176,7 @@ def present_scores(path: Path, pool: Sequence[TextPair]) -> np.ndarray:
     found = []
     for start in range(0, len(pool), 256):
         some = pool[start : start + 256]
-        candidates = encoder.candidates([pair.candidate for pair in some])
-        pairs = [Pair(members[pair.member], ids) for pair, ids in zip(some, candidates, strict=True)]
-        found.append(scorer.score(pairs)[:, 0])
+        candidates = encoder.read_candidates([pair.candidate for pair in some])
+        rows = score_texts(scorer, bundle.manifest.best_chunk, [members[pair.member] for pair in some], candidates)
+        found.append(rows[:, 0])
     return np.concatenate(found).astype(np.float64)

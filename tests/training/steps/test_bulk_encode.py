@@ -13,7 +13,7 @@ from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.loading import graph_key, graphs_for, open_encoder, open_scorer
 from models.scorers.split import SplitScorer
-from models.slots.codec import content_key
+from models.slots.codec import chunk_keys, content_key
 from models.slots.lmdb_file import IN_STORE, MAX_BYTES, SlotFile
 from tests.support.bundles import write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
@@ -59,6 +59,30 @@ def test_each_candidate_is_stored_as_the_service_stores_it(table: Path, bundle: 
     done = bulk_encode(table, bundle, tmp_path / "store", threads=1)
     assert (done.rows, done.encoded, done.empty) == (40, 40, 0)
     assert kept(tmp_path / "store", bundle, TEXTS) == 40
+
+
+def test_each_chunk_of_a_long_candidate_is_stored_as_the_service_stores_it(table: Path, tmp_path: Path) -> None:
+    plain = write_split_bundle(tmp_path / "plain").manifest.text
+    bundle = tmp_path / "chunks-v1"
+    loaded = write_split_bundle(bundle, text=plain.model_copy(update={"chunks": 4}))
+    long = " ".join(f"{one} {other}" for one in WORDS for other in WORDS[:3])
+    scorer, encoder = open_scorer(loaded, "cpu"), open_encoder(loaded)
+    ids = encoder.read_candidates([long])[0].chunks
+    model = graph_key(loaded, graphs_for(loaded, "cpu")["candidate"])
+    keys = chunk_keys(content_key(model, long), 4)
+    pl.DataFrame({"id": ["a", "b"], "text": [long, "chef"]}).write_parquet(table)
+    assert isinstance(scorer, SplitScorer)
+    assert len(ids) == 4
+    file = SlotFile(tmp_path / "store" / IN_STORE, MAX_BYTES)
+    file.put_many({keys[0]: scorer.encode_candidates(ids[:1])[0]})  # a text with some of its chunks is not done
+    file.close()
+    assert bulk_encode(table, bundle, tmp_path / "store", threads=1).encoded == 2
+    file = SlotFile(tmp_path / "store" / IN_STORE, MAX_BYTES)
+    stored, usage = file.get_many(keys), file.usage()
+    file.close()
+    np.testing.assert_allclose(np.stack([each for each in stored if each is not None]), scorer.encode_candidates(ids))
+    assert usage.entries == 4 + 1
+    assert bulk_encode(table, bundle, tmp_path / "store", threads=1).encoded == 0
 
 
 def test_fields_are_rendered_and_rows_without_a_text_are_counted(bundle: Path, tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from models.bundle.files import Bundle
+from models.heads import BestChunk
 from models.loading import open_encoder, open_scorer
+from models.scorers.interface import Scorer
+from models.scorers.long_texts import score_texts
 from models.scorers.split import Block, SplitScorer
-from models.text import Pair, TextEncoder
+from models.text import TextEncoder
 from training.data.lists import CandidateList, FieldList
 from training.evaluation.systems.baselines import rendered
 from training.evaluation.systems.interface import Cost, HeadScores, Kind, System
@@ -33,15 +36,15 @@ def bundle_system(path: Path, name: str, kind: Kind, *, seed: int = 0, threads: 
     """The bundle's CPU graphs. Raises BundleError where it cannot be opened."""
     bundle = Bundle.load(path)
     encoder, scorer = open_encoder(bundle), open_scorer(bundle, "cpu", threads)
-    template = bundle.manifest.text.template
+    template, best = bundle.manifest.text.template, bundle.manifest.best_chunk
 
     def score(lists: Sequence[FieldList]) -> HeadScores:
         as_texts = rendered(lists, template)
         if isinstance(scorer, SplitScorer):
-            found = _split_scores(scorer, encoder, as_texts, name)
+            found = _split_scores(scorer, encoder, best, as_texts, name)
         else:
             shown = tqdm(as_texts, desc=name, mininterval=5, leave=False)
-            found = [scorer.score(encode_pairs(encoder, each)) for each in shown]
+            found = [_pair_scores(scorer, encoder, best, each) for each in shown]
         columns = np.concatenate(found).astype(np.float64).T
         return {head_name(head): column for head, column in zip(scorer.heads, columns, strict=True)}
 
@@ -49,21 +52,25 @@ def bundle_system(path: Path, name: str, kind: Kind, *, seed: int = 0, threads: 
     return System(name, kind, score, seed, is_calibrated=True, identity=digest(path), cost=Cost(kept))
 
 
-def encode_pairs(encoder: TextEncoder, each: CandidateList) -> list[Pair]:
-    member = encoder.member(each.member)
-    return [Pair(member, ids) for ids in encoder.candidates(each.candidates)]
+def _pair_scores(scorer: Scorer, encoder: TextEncoder, best: BestChunk, each: CandidateList) -> np.ndarray:
+    read = encoder.read_candidates(each.candidates)
+    return score_texts(scorer, best, [encoder.member(each.member)] * len(read), read)
 
 
 def _split_scores(
-    scorer: SplitScorer, encoder: TextEncoder, lists: Sequence[CandidateList], name: str
+    scorer: SplitScorer, encoder: TextEncoder, best: BestChunk, lists: Sequence[CandidateList], name: str
 ) -> list[np.ndarray]:
     """Each distinct candidate is encoded once, in batches of similar length, as a service with a store does."""
     texts = list(dict.fromkeys(text for each in lists for text in each.candidates))
-    row = {text: index for index, text in enumerate(texts)}
-    ids = encoder.candidates(texts)
+    read = encoder.read_candidates(texts)
+    ids = [chunk for each in read for chunk in each.chunks]
     slots = np.stack(in_length_order(ids, scorer.encode_candidates, size=BATCH, progress=name))
+    ends = np.cumsum([each.counts.chunks for each in read]).tolist()
+    rows = {text: range(end - own.counts.chunks, end) for text, own, end in zip(texts, read, ends, strict=True)}
     found = []
     for each in lists:
         state = scorer.encode_members([encoder.member(each.member)])[0]
-        found.append(scorer.score_blocks([Block(state, slots[[row[text] for text in each.candidates]])])[0])
+        own = [rows[text] for text in each.candidates]
+        scores = scorer.score_blocks([Block(state, slots[[row for span in own for row in span]])])[0]
+        found.append(best.rows(scores, list(map(len, own))))
     return found

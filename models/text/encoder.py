@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from models.chunks import border_ranks, chunk_spans, without_repeats
 from models.template import Layout
+from models.text.chunks import border_ranks, chunk_spans, without_repeats
 
 TokenIds = NDArray[np.int32]
 Inputs = dict[str, NDArray[np.int64]]
