@@ -22,9 +22,10 @@ GPU := $(VENV)/gpu
 DOCS := $(VENV)/docs
 PLATFORM := $(VENV)/platform
 CLIENTS := $(VENV)/clients
+MATRIX := $(VENV)/matrix
 RELEASE := $(VENV)/release
 
-.PHONY: help serve serve-env test test-service test-all test-platform test-clients clients-check check format train-demo load open-loop bench bench-gpu store-bench peers autoscaling fire docs pictures image image-gpu image-here deploy-files release-check pins
+.PHONY: help serve serve-env test test-service test-all test-platform test-clients clients clients-check check format train-demo load open-loop bench bench-gpu store-bench peers autoscaling fire docs pictures image image-gpu image-here deploy-files release-check pins
 
 help: ## show these commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +50,9 @@ test-platform: $(PLATFORM)/.tools ## test deploy/ with Helm, Prometheus, proxies
 test-clients: serve-env $(CLIENTS)/.installed ## test the Python client in an environment of its own, also against the service
 	@cd clients/python && exec $(abspath $(CLIENTS))/bin/python -m mypy
 	@cd clients/python && SERVE_PYTHON='$(abspath $(SERVE))/bin/python' exec $(abspath $(CLIENTS))/bin/python -m pytest $(ARGS)
+
+clients: serve-env ## test clients of other rerank APIs against the service, each with its versions; ARGS='--only node'
+	@exec $(PYTHON) -m tests.matrix --folder '$(MATRIX)' --serve '$(SERVE)/bin/python' $(ARGS)
 
 clients-check: serve-env ## compile the clients in Java and Go, and run them against the service
 	@PYTHON='$(abspath $(SERVE))/bin/python' exec clients/check.sh

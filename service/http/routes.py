@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import WithJsonSchema
 
 from models.bundle.manifest import Manifest
 from models.template import Content
@@ -39,6 +40,8 @@ async def _app_context(request: Request) -> AppContext:  # async, because FastAP
 
 
 Context = Annotated[AppContext, Depends(_app_context)]
+Name = Annotated[str | None, WithJsonSchema({"type": "string"})]
+"""A bundle's name where the path has one. A path is never null, so neither is this in the contract."""
 
 
 @router.post("/score", response_model=schemas.ScoreResponse, responses=SCORING, openapi_extra=DEADLINE)
@@ -176,7 +179,7 @@ async def activate_model(
     version: str,
     app: Context,
     response: Response,
-    name: str | None = None,
+    name: Name = None,
     body: schemas.Activation | None = None,
 ) -> schemas.ModelEntry:
     """Load another version of the live model, verify it, warm it up, and make it live.
@@ -192,7 +195,7 @@ async def activate_model(
 
 @router.post("/v1/models/{version}:shadow", responses=ROLLING_OUT)
 @router.post("/v1/models/{name}/{version}:shadow", responses=ROLLING_OUT)
-async def shadow_model(version: str, body: schemas.Share, app: Context, name: str | None = None) -> schemas.ModelEntry:
+async def shadow_model(version: str, body: schemas.Share, app: Context, name: Name = None) -> schemas.ModelEntry:
     """Score a share of the requests with this version as well, after they were answered, and compare the scores.
 
     Callers do not see its scores. The rollout stops by itself if the version fails more often, is slower, or scores
@@ -204,7 +207,7 @@ async def shadow_model(version: str, body: schemas.Share, app: Context, name: st
 
 @router.post("/v1/models/{version}:canary", responses=ROLLING_OUT)
 @router.post("/v1/models/{name}/{version}:canary", responses=ROLLING_OUT)
-async def canary_model(version: str, body: schemas.Share, app: Context, name: str | None = None) -> schemas.ModelEntry:
+async def canary_model(version: str, body: schemas.Share, app: Context, name: Name = None) -> schemas.ModelEntry:
     """Answer a share of the requests with this version. The rollout stops by itself, as a shadow does."""
     product = app.products.named(name)
     return _entry(await product.models.roll_out(version, "canary", body.share), product)
@@ -212,7 +215,7 @@ async def canary_model(version: str, body: schemas.Share, app: Context, name: st
 
 @router.post("/v1/models/{version}:rollback", responses=ROLLING_BACK)
 @router.post("/v1/models/{name}/{version}:rollback", responses=ROLLING_BACK)
-async def roll_back_model(version: str, app: Context, name: str | None = None) -> schemas.ModelEntry:
+async def roll_back_model(version: str, app: Context, name: Name = None) -> schemas.ModelEntry:
     """Return from this version, the live one, to the previous one, which is still in memory.
 
     409 if this version is not live, so a repeated request changes nothing.

@@ -30,7 +30,7 @@ def request_of(body: RerankRequest, candidates: Sequence[Item], deadline: float)
         blend=None,
         deadline=deadline,
         priority=body.priority or Priority.default,
-        window=Window(body.max_tokens_per_doc, from_end=(body.truncation_direction or "right").lower() == "left"),
+        window=Window(body.max_tokens_per_doc, from_end=body.truncation_direction == "Left"),
         whole=True,
         refuse_cut=False in (body.truncate, body.truncation),
     )

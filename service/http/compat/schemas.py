@@ -30,6 +30,10 @@ RERANKED: JsonValue = {
     "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
 }
 Count = Annotated[StrictInt, Field(ge=1)]
+Side = Annotated[
+    Literal["Left", "Right"], BeforeValidator(lambda side: side.capitalize() if isinstance(side, str) else side)
+]
+"""Values that differ in case alone would break generated clients, so the contract has TEI's spelling."""
 
 
 def _in_words(priority: object) -> object:
@@ -66,8 +70,8 @@ class RerankRequest(BaseModel):
     raw_scores: StrictBool | None = Field(None, description="Return log odds instead of probabilities.")
     truncate: StrictBool | None = Field(None, description="False: a text that is longer than the model reads is a 422.")
     truncation: StrictBool | None = Field(None, description="Another name for `truncate` (Voyage).")
-    truncation_direction: Literal["Left", "Right", "left", "right"] | None = Field(
-        None, description="TEI: the side of a long document where tokens are cut. Right without it."
+    truncation_direction: Side | None = Field(
+        None, description="TEI: the side of a long document where tokens are cut, in any case. Right without it."
     )
     max_tokens_per_doc: Count | None = Field(None, description="Cohere: read at most this many tokens of a document.")
     max_chunks_per_doc: Count | None = Field(None, description="Not supported: a warning says so.")
@@ -194,7 +198,7 @@ class PredictRequest(BaseModel):
     inputs: Pair | Annotated[list[Pair], Field(min_length=1)]
     raw_scores: StrictBool | None = None
     truncate: StrictBool | None = None
-    truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
+    truncation_direction: Side | None = None
 
 
 class Sentences(BaseModel):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -53,6 +54,28 @@ def test_each_operation_describes_the_problems_that_it_can_answer_with(document:
     assert codes(document, "post", "/v1/models/{version}:rollback")["409"] == ["conflict"]
     assert codes(document, "get", "/v1/models")["400"] == ["bad-request"]
     assert "422" not in codes(document, "get", "/v1/models")
+
+
+def schemas_within(found: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a document, at any depth."""
+    if isinstance(found, dict):
+        yield found
+    for each in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
+        yield from schemas_within(each)
+
+
+def test_no_two_values_of_an_enumeration_differ_in_case_alone(document: dict[str, Any]) -> None:
+    """They would get one name in a generated client, and some generators end there."""
+    enumerations = [each["enum"] for each in schemas_within(document) if isinstance(each.get("enum"), list)]
+    assert len(enumerations) > 5
+    for values in enumerations:
+        assert len({str(value).lower() for value in values}) == len(values), values
+
+
+def test_a_parameter_of_a_path_has_one_type(document: dict[str, Any]) -> None:
+    found = [each for each in schemas_within(document["paths"]) if each.get("in") == "path"]
+    assert {each["name"] for each in found} == {"version", "name", "candidate_id"}
+    assert {each["schema"].get("type") for each in found} == {"string"}
 
 
 def test_every_operation_has_a_group(document: dict[str, Any]) -> None:
