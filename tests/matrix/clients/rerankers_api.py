@@ -1,4 +1,4 @@
-"""`APIRanker` of rerankers. It asks for all documents, whatever the caller wants of them."""
+"""`APIRanker` of rerankers, which asks for all documents: it takes no number of results."""
 
 from __future__ import annotations
 
