@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from models.template import Fields, Template
 from training.data.held_out import HeldOutSet
@@ -31,6 +31,12 @@ FindModel = Callable[[SourceFiles, Path], str]
 """Returns a Hugging Face folder or name; it may make a model in the folder that it is given."""
 Lever = Literal["ranking term", "gold anchor", "soft labels", "calibrated labels", "warm start", "engagement teacher"]
 """What an ablation can turn off in distillation."""
+ItemLever = Literal[
+    "constructed lists", "soft labels", "cumulative logits", "slots of items", "small cosine", "upper layers"
+]
+"""What an ablation can turn off in a student with slots of items: it then learns without constructed lists; without
+soft labels; with one logit for the mean grade; from pools alone; from the whole cosine; with its encoder frozen.
+"""
 
 
 @dataclass(frozen=True)
@@ -250,6 +256,17 @@ class Sweep:
     """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ItemAblation:
+    """Short trainings that say what each lever of a student with slots of items is worth; counts are of lists."""
+
+    phases: Phases
+    judged: int | None = None
+    constructed: int | None = None
+    annotated: int | None = None
+    levers: tuple[ItemLever, ...] = get_args(ItemLever)
+
+
 @dataclass(frozen=True)
 class PruningPlan:
     """Variants of the student with narrower feed-forward parts, measured beside it. The whole student ships."""
@@ -364,6 +381,8 @@ class Recipe:
     """None: step `frontier` compares nothing."""
     ablated: tuple[Lever, ...] = ()
     """Levers that step `ablate` turns off in turn."""
+    item_ablation: ItemAblation | None = None
+    """The same for a student with slots of items."""
     pruning: PruningPlan | None = None
     """None: step `compress` measures no variants."""
     decision: DecisionPlan | None = None

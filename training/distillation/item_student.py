@@ -25,7 +25,15 @@ from training.nets.inference import to_tensors
 from training.nets.items import separators_in
 from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
-from training.objectives.graded_batches import Weights, graded_batches, remembering, train_upper_layers
+from training.objectives.graded_batches import (
+    Change,
+    Weights,
+    graded_batches,
+    reader,
+    remembering,
+    train_upper_layers,
+    unchanged,
+)
 from training.recipe import HeadNames, StudentPlan
 from training.trainer.loop import fit
 
@@ -58,7 +66,13 @@ def _with_soft_labels(each: CandidateList, heads: HeadNames) -> CandidateList:
 
 
 def start_student(
-    start: CrossEncoder, tokenizer: str, shape: SplitShape, outputs: Sequence[str], texts: Sequence[str]
+    start: CrossEncoder,
+    tokenizer: str,
+    shape: SplitShape,
+    outputs: Sequence[str],
+    texts: Sequence[str],
+    *,
+    cosine_share: float = COSINE_SHARE,
 ) -> SplitStudent:
     """A student with the encoder of `start`, whose cosine scores all heads; where there are items, a part of it.
 
@@ -67,7 +81,7 @@ def start_student(
     """
     tokenizer_json = read_tokenizer(tokenizer)
     model = CrossEncoder(copy.deepcopy(start.backbone), len(outputs))
-    share = 1.0 if shape.width is None else COSINE_SHARE
+    share = 1.0 if shape.width is None else cosine_share
     with torch.no_grad():
         for index, name in enumerate(outputs):
             is_gate = name.endswith(SoftColumns.of("").answerable)
@@ -90,14 +104,20 @@ def learn(
     outputs: Sequence[str],
     plan: StudentPlan,
     out: Path,
+    *,
+    one_logit: bool = False,
+    change: Change = unchanged,
 ) -> SplitStudent:
-    """Train in place: in `out/frozen` all but the encoder, then in `out/upper` its last layers too."""
-    weights = Weights(outputs=plan.output_weights, soft=1 / plan.gold_anchor)
-    train_upper_layers(student, 0)
-    frozen = graded_batches(student, encoder, outputs, weights, remembering(student, encoder))
-    fit(student, lists, frozen, plan.phases.sides, out / "frozen")
-    train_upper_layers(student, plan.trained_layers)
-    fit(student, lists, graded_batches(student, encoder, outputs, weights), plan.phases.pairs, out / "upper")
+    """Train in place: in `out/frozen` all but the encoder, then in `out/upper` its last layers too.
+
+    `one_logit` and `change` are an ablation's.
+    """
+    weights = Weights(outputs=plan.output_weights, soft=1 / plan.gold_anchor, one_logit=one_logit)
+    phases = (("frozen", 0, plan.phases.sides), ("upper", plan.trained_layers, plan.phases.pairs))
+    for name, layers, schedule in phases:
+        train_upper_layers(student, layers)
+        read = change(reader(student, encoder) if layers else remembering(student, encoder))
+        fit(student, lists, graded_batches(student, encoder, outputs, weights, read), schedule, out / name)
     return student
 
 

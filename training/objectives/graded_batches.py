@@ -51,10 +51,18 @@ class Weights:
     """The same with the batch's other candidates, which count as not fitting."""
     soft: float = 1.0
     """Soft labels, where there are any."""
+    one_logit: bool = False
+    """Whether a head learns the mean of its steps alone, as a head of one logit does."""
 
 
 Read = Callable[[list[TokenIds]], tuple[Encoding, Tensor]]
 """Ids of texts to their encoding, and their mask i64[N, T]."""
+Change = Callable[[Read], Read]
+"""What an ablation makes of a reader."""
+
+
+def unchanged(read: Read) -> Read:
+    return read
 
 
 def graded_batches(
@@ -73,6 +81,8 @@ def graded_batches(
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
         steps_LUHG, columns_LC = _score_steps(student, encoder, lists, read)
+        if weights.one_logit:
+            steps_LUHG = expected_logits(steps_LUHG).unsqueeze(-1)
         steps_LCHG = steps_LUHG.take_along_dim(columns_LC[:, :, None, None], dim=1)
         labels = label_lists(lists, columns_LC.device)
         total = steps_LCHG.new_zeros(())
@@ -150,10 +160,12 @@ def _score_steps(
 
 
 @torch.inference_mode()
-def predict_batches(student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList]) -> np.ndarray:
+def predict_batches(
+    student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList], change: Change = unchanged
+) -> np.ndarray:
     """Logits f32[pairs of all lists, H], in order. Each distinct text is encoded once."""
     student.eval()
-    read = remembering(student, encoder)
+    read = change(remembering(student, encoder))
     found = []
     for each in lists:
         logits_1UH, columns_1C = score_batch(student, encoder, [each], read)

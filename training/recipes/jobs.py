@@ -201,6 +201,7 @@ def recipe() -> Recipe:
         engagement=EngagementPlan(actions=ACTIONS, log=log, teacher=ClickModelPlan(places=8, rare=("apply",))),
         student=minilm.item_student_plan(steps=2500, constructed=800, annotated_lists=600),
         sweep=minilm.sweep(steps=300),
+        item_ablation=minilm.item_ablation(),
         evaluation=EvaluationPlan(
             floors={
                 "relevance/crosswalk/ndcg@10": 0.85,

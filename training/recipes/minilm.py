@@ -9,7 +9,7 @@ from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
 from training.nets.shapes import SplitShape
 from training.policy.policy import RELEVANCE
-from training.recipe import StartPlan, StudentPlan, Sweep, TeacherPlan, TrainingPlan
+from training.recipe import ItemAblation, StartPlan, StudentPlan, Sweep, TeacherPlan, TrainingPlan
 from training.trainer.schedule import Phases, Schedule
 
 TRAINING = TrainingPlan(calibration_lists=40)
@@ -97,6 +97,19 @@ def item_student_plan(steps: int, *, constructed: int | None, annotated_lists: i
         annotated_lists=annotated_lists,
         gold_anchor=1.0,
         output_weights={RELEVANCE: 2.0, "seniority": 1.5, "constraints": 1.5},
+    )
+
+
+def item_ablation() -> ItemAblation:
+    """Seven short trainings, each from a small part of the lists."""
+    return ItemAblation(
+        phases=Phases(
+            sides=replace(FROZEN, steps=200),
+            pairs=replace(FROZEN, steps=100, learning_rate=1e-4, added_learning_rate=5e-4, checkpoint_every=25),
+        ),
+        judged=200,
+        constructed=100,
+        annotated=100,
     )
 
 

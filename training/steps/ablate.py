@@ -11,16 +11,22 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.soft_labels import SoftLabels
+from training.data.lists import some_drawn
+from training.data.soft_labels import SoftLabels, read_soft_labels
+from training.distillation.item_ablation import WITHOUT, Bench, Trial
 from training.evaluation.figures import metric_by_list
 from training.evaluation.report import Ablation, to_json
 from training.files import write_json
 from training.metrics.bootstrap import bootstrap
 from training.metrics.ranking import auc, ndcg_at_10
 from training.nets.checkpoints import Student, load_student
-from training.recipe import Lever
+from training.nets.cross_encoder import load_cross_encoder
+from training.policy.parser import read_policy
+from training.recipe import ItemAblation, Lever, Recipe
 from training.step_runner import Resources, Step
 from training.steps.distill import Distillation, DistillInputs, DistillPlan, distill_plan
+from training.steps.start import text_encoder
+from training.steps.train_policy_teacher import GradedLists
 
 Variant = Callable[[Distillation, Path], Student]
 """Trains a student without one lever; the folder is for its checkpoints."""
@@ -34,6 +40,7 @@ class AblatePlan:
 
     distill: DistillPlan
     levers: tuple[Lever, ...]
+    items: ItemAblation | None
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class AblateInputs(DistillInputs):
 
 def ablate(plan: AblatePlan, inputs: AblateInputs, out: Path, resources: Resources) -> None:
     """Write `ablation.json`, with a row for each lever."""
-    rows = []
+    rows = _of_items(plan.distill, plan.items, inputs, out, resources) if plan.items else []
     if plan.levers:
         distillation = Distillation.read(plan.distill, inputs, resources, inputs.distill)
         whole = figures(distillation, load_student(inputs.distill)[0])
@@ -55,6 +62,35 @@ def ablate(plan: AblatePlan, inputs: AblateInputs, out: Path, resources: Resourc
             without = figures(distillation, VARIANTS[lever](distillation, folder))
             rows.append(Ablation(lever, {name: bootstrap(without[name] - whole[name]) for name in whole}))
     write_json(out / "ablation.json", to_json(list[Ablation], rows))
+
+
+def _of_items(
+    plan: DistillPlan, ablation: ItemAblation, inputs: AblateInputs, out: Path, resources: Resources
+) -> list[Ablation]:
+    """A row for each lever of a student with slots of items; what was trained before is not trained again."""
+    policy, heads = read_policy(inputs.policy / "policy.md"), plan.heads
+    grades = GradedLists.read(heads.graded, policy, inputs.data)
+    soft = read_soft_labels(inputs.annotate, heads.all, policy)
+    trial = Trial(
+        some_drawn(grades.train, ablation.judged, plan.seed),
+        some_drawn(grades.constructed, ablation.constructed, plan.seed),
+        some_drawn(soft, ablation.annotated, plan.seed),
+        replace(plan.student, phases=ablation.phases),
+    )
+    bench = Bench(
+        load_cross_encoder(inputs.start / "model"),
+        resources.model(plan.text.backbone),
+        text_encoder(plan.text, resources, plan.text.training_tokens),
+        heads,
+        grades.valid,
+        plan.seed,
+    )
+    whole = bench.measure(trial, out / "whole")
+    rows = []
+    for lever in ablation.levers:
+        found = bench.measure(WITHOUT[lever](trial), out / lever.replace(" ", "-"))
+        rows.append(Ablation(lever, {name: bootstrap(found[name] - whole[name]) for name in whole}))
+    return rows
 
 
 def figures(distillation: Distillation, student: Student) -> dict[str, np.ndarray]:
@@ -137,4 +173,8 @@ VARIANTS: dict[Lever, Variant] = {
 """A student without each lever, by its name in a recipe."""
 
 
-ABLATE = Step("ablate", lambda recipe: AblatePlan(distill_plan(recipe), recipe.ablated), AblateInputs, ablate)
+def _plan(recipe: Recipe) -> AblatePlan:
+    return AblatePlan(distill_plan(recipe), recipe.ablated, recipe.item_ablation)
+
+
+ABLATE = Step("ablate", _plan, AblateInputs, ablate)

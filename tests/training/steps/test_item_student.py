@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,7 +17,16 @@ from models.text import Pair
 from training.dag import run_all
 from training.data.lists import Split
 from training.nets.shapes import SplitShape
-from training.recipe import EvaluationPlan, HeadPlan, StartPlan, StudentPlan, Sweep, TeacherPlan
+from training.recipe import (
+    EvaluationPlan,
+    HeadPlan,
+    ItemAblation,
+    ItemLever,
+    StartPlan,
+    StudentPlan,
+    Sweep,
+    TeacherPlan,
+)
 from training.recipes import find_recipe
 from training.sources.market import market_judged_lists, market_lists
 from training.step_runner import Run
@@ -49,6 +59,7 @@ def test_the_bundle_has_a_head_for_each_dimension_and_int8_slots(tmp_path_factor
         teacher=TeacherPlan(schedule=SHORT.pairs, tokens=(32, 32)),
         student=StudentPlan(phases=SHORT, gold_anchor=1.0, split=ITEMS, trained_layers=1, lists=8),
         sweep=Sweep((SplitShape(0, 0), ITEMS), SHORT.sides, trained_layers=1),
+        item_ablation=ItemAblation(phases=SHORT, judged=4, constructed=2, annotated=2),
         pruning=None,
         evaluation=EvaluationPlan(floors={}, audited_lists=0, baselines=False),
     )
@@ -65,4 +76,7 @@ def test_the_bundle_has_a_head_for_each_dimension_and_int8_slots(tmp_path_factor
     assert all(0 <= value <= 1 or value == UNANSWERED for value in row)
     frontier = json.loads((run.folder("frontier") / "frontier.json").read_text(encoding="utf-8"))
     assert [point["name"] for point in frontier] == ["0x0", "4x1-items", "flat"]
+    rows = json.loads((run.folder("ablate") / "ablation.json").read_text(encoding="utf-8"))
+    assert [row["without"] for row in rows] == list(get_args(ItemLever))
+    assert {"relevance NDCG@10", "seniority pairs in order"} <= set(rows[0]["minus_whole"])
     assert "kappa with the judge" in bundle.contents["card.md"].decode()
