@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*|(?<=[\u3002\uff01\uff1f])")
 _ITEM = re.compile(r"(?<=[,;\u2022])\s+|(?<=[\u3001\uff0c\uff1b])")
-_SPACED_WORD = re.compile(r"\S+\s*")
+# A full stop ends a word, with or without a space after it.
+_SPACED_WORD = re.compile(r"[^\s.!?;,]+[.!?;,]*\s*|[.!?;,]+\s*")
 _WORD = re.compile(r"\s+")
 _EDGES = " \t\n.,;:!?"
-RUN = 8
-"""So many words in a row that occurred before, or more, are left out."""
+RUN, SHORT_RUN = 8, 4
+"""So many words in a row, or more, are left out if they occurred before, or came right before."""
 OPENING_SHARE = 4
 """The opening takes at most this part of a window."""
 
@@ -41,7 +42,7 @@ def without_repeats(text: str) -> str:
 
 def _plain(words: str) -> str:
     """What makes words the same."""
-    return words.strip(_EDGES).casefold()
+    return words.strip().strip(_EDGES).casefold()
 
 
 def _sentences(text: str) -> list[str]:
@@ -67,10 +68,21 @@ def _fresh(words: Sequence[str]) -> list[int]:
         length = RUN if before < place else 0
         while length and place + length < len(words) and words[before + length] == words[place + length]:
             length += 1
+        length = length or _echo(words, place)
         if not length:
             fresh.append(place)
         place += max(1, length)
     return fresh
+
+
+def _echo(words: Sequence[str], place: int) -> int:
+    """How many words from here are the same as so many right before them; 0 if there is no such number."""
+    for length in range(SHORT_RUN, RUN):
+        if length <= place and words[place] == words[place - length]:
+            here = words[place : place + length]
+            if here == words[place - length : place]:
+                return length
+    return 0
 
 
 def border_ranks(text: str, starts: Sequence[int]) -> NDArray[np.int8]:

@@ -27,7 +27,7 @@ def encoder(chunks: int = 16, window: int = WINDOW) -> TextEncoder:
     return TextEncoder(tokenizer_json(), 8, window, chunks=chunks)
 
 
-@pytest.mark.parametrize("joint", [" ", ". ", "\n", "\n\n", "; "])
+@pytest.mark.parametrize("joint", [" ", ". ", "\n", "\n\n", "; ", "."])
 @pytest.mark.parametrize(
     "text", [LONG, LONG + ".", "data engineer", "chef", "Pastry chef. Bake for a small hotel", "a " * 90]
 )
@@ -49,6 +49,8 @@ def test_a_part_that_comes_again_later_is_read_once() -> None:
     assert without_repeats("Bake. Own the hotel! bake? Lead") == "Bake. Own the hotel! Lead"
     run = "one two three four five six seven eight"
     assert without_repeats(f"{run} nine {run} ten") == f"{run} nine ten"
+    assert without_repeats("Chef. Own our kitchen now Own our kitchen now, Bake") == "Chef. Own our kitchen now Bake"
+    assert without_repeats("Data engineer. Data engineer wanted") == "Data engineer. Data engineer wanted"
 
 
 @pytest.mark.parametrize(
