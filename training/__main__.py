@@ -192,7 +192,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--teacher-weights",
         type=Path,
-        help="a trained policy teacher for `teach` and `label`: a folder of `teach`, or a torch checkpoint",
+        help="a trained policy teacher for `teach` and `label`: a folder that `teach` wrote",
     )
     labelling = parser.add_argument_group("label")
     labelling.add_argument(
@@ -234,8 +234,10 @@ def _with_teacher(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     """Weights that were trained elsewhere are the run's choice too."""
     if not options.teacher_weights:
         return recipe
-    if not options.teacher_weights.exists():
-        raise StepError(f"--teacher-weights: {options.teacher_weights} does not exist")
+    from training.nets.checkpoints import is_policy_teacher  # it imports torch
+
+    if not is_policy_teacher(options.teacher_weights):
+        raise StepError(f"--teacher-weights: {options.teacher_weights} is no folder that `teach` wrote")
     return dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, trained=options.teacher_weights))
 
 

@@ -144,10 +144,17 @@ class TeacherPlan:
     """What the policy teacher is, and how it learns from graded lists."""
 
     schedule: Schedule
+    """While both texts are read together, or for a decoder."""
+    apart: Schedule | None = None
+    """Before that, while nothing crosses and the backbone is frozen: what it makes of a text is kept, so a step costs
+    little.
+    """
+    slots: tuple[int, int] = (16, 256)
+    """Items of a candidate with a slot of their own, and the numbers of one."""
     tokens: tuple[int, int] = (128, 128)
     """Limits of member and candidate."""
     backbone: FindModel | None = None
-    """The pretrained encoder of a cross-encoder; None: the encoder of step `start`."""
+    """The pretrained encoder that reads the texts; None: the encoder of step `start`."""
     decoder: DecoderPlan | None = None
     """A language model in its place."""
     seeds: int = 1
@@ -165,15 +172,17 @@ class TeacherPlan:
     weights: Mapping[str, float] = field(default_factory=lambda: {RELEVANCE: 3.0})
     """Weights of heads in the loss; 1 where none is given."""
     answerable_weight: float = 0.3
-    listwise_weight: float = 0.2
+    pairs_weight: float = 0.5
+    """Weight of pairs of one list in order, of each head."""
+    listwise_weight: float = 0.3
     pool: PoolPlan | None = None
     """More pairs of the training texts that it labels for students; None: only those of the lists."""
     trained: Path | None = None
-    """Weights to take instead of training: a folder that `teach` wrote, or a torch checkpoint of a cross-encoder."""
+    """A folder that `teach` wrote, to take instead of training."""
 
     def __post_init__(self) -> None:
         if self.decoder and self.seeds > 1:
-            raise ValueError("an ensemble is one of cross-encoders: a decoder has one seed")
+            raise ValueError("an ensemble is one of encoders: a decoder has one seed")
 
 
 CLICK_MODEL = Phases(
@@ -231,6 +240,8 @@ class StudentPlan:
     """Weight of the gold grades beside the teachers' soft labels."""
     trained_layers: int = 3
     """How many of the encoder's last layers learn; for slots of items."""
+    further_share: float = 0.5
+    """Chance of a step on further lists, constructed or with soft labels alone; for slots of items."""
     output_weights: Mapping[str, float] = field(default_factory=dict)
     """Weights of outputs in the loss, 1 where none is given; for slots of items."""
     layers: tuple[int, ...] = ()

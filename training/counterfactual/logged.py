@@ -21,8 +21,7 @@ from training.data.lists import FieldList
 from training.data.source_files import SourceFiles
 from training.errors import UserError
 from training.evaluation.systems.bundles import bundle_system, head_name
-from training.product.lists import DataSettings, log_lists, open_table, shown_candidates
-from training.product.lists import lists as graded_lists
+from training.product.lists import DataSettings, graded_rows, open_table, shown_candidates, split_of_member
 from training.product.reading.log import ShownCandidate
 from training.product.settings import read_settings
 
@@ -62,10 +61,13 @@ def read_logged(folder: Path, action: str, split: str, policy_id: str) -> Logged
         raise UserError(
             f"{table.name}: there is no column `position` and no column `shown`: nothing says what was seen"
         )
-    splits = {each.list_id: each.split for each in (graded_lists if plan.rates else log_lists)(plan, data)}
+    stated = {each.member_id: each.split for each in graded_rows(plan, data)}
     by_list: dict[str, list[ShownCandidate]] = {}
     for each in shown_candidates(plan, data):
-        if policy_id in ("", each.policy_id) and split in ("all", splits.get(each.list_id)):
+        if policy_id in ("", each.policy_id) and split in (
+            "all",
+            stated.get(each.member_id) or split_of_member(plan, each.member_id),
+        ):
             by_list.setdefault(each.list_id, []).append(each)
     lists = tuple(tuple(some) for some in by_list.values())
     if not lists:
@@ -121,7 +123,7 @@ def slots_of(logged: LoggedLists, bundle: Path, propensity: np.ndarray, top: int
 
 
 def shown_of(logged: LoggedLists, propensity: np.ndarray | None) -> Shown:
-    """Rows for the model of positions; its items are candidates, of all members."""
+    """Rows for the model of positions. An item is a member's candidate where these repeat, else a candidate."""
     rows = logged.rows
     _, items = np.unique([each.candidate_id for each in rows], return_inverse=True)
     return Shown(

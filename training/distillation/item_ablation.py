@@ -15,10 +15,11 @@ import torch
 
 from models.text import TextEncoder, TokenIds
 from training.data.lists import CandidateList, by_list
-from training.distillation.item_student import COSINE_SHARE, learn, lists_to_learn, start_student
+from training.distillation.item_student import learn, lists_to_learn, start_student
 from training.metrics.measures import MEASURES, exponential
 from training.metrics.ranking import evaluate_lists, ndcg_at_10
 from training.nets.cross_encoder import CrossEncoder
+from training.nets.item_scorer import COSINE_SHARE
 from training.nets.items import Encoding
 from training.objectives.graded_batches import Read, predict_batches, unchanged
 from training.recipe import HeadNames, ItemLever, StudentPlan
@@ -52,7 +53,7 @@ class Bench:
 
     def measure(self, trial: Trial, out: Path) -> dict[str, np.ndarray]:
         """Train a student in `out`; figures of the validation lists f64[L] by name, NaN where a list has none."""
-        lists = lists_to_learn([*trial.judged, *trial.constructed], trial.soft, self.heads)
+        lists, further = lists_to_learn(trial.judged, trial.constructed, trial.soft, self.heads)
         texts = [text for each in lists for text in (each.member, each.candidates[0])]
         outputs, change = self.heads.outputs, unchanged if trial.reads_items else pools_alone
         assert trial.plan.split
@@ -60,7 +61,8 @@ class Bench:
         student = start_student(
             self.start, self.tokenizer, trial.plan.split, outputs, texts, cosine_share=trial.cosine_share
         )
-        learn(student, self.encoder, lists, outputs, trial.plan, out, one_logit=trial.one_logit, change=change)
+        one_logit = trial.one_logit
+        learn(student, self.encoder, lists, further, outputs, trial.plan, out, one_logit=one_logit, change=change)
         return figures(self.heads.graded, predict_batches(student, self.encoder, self.valid, change), self.valid)
 
 

@@ -22,6 +22,7 @@ from training.data.soft_labels import TOP_GRADE, SoftColumns, SoftLabels
 from training.metrics.kappa import quadratic_kappa
 from training.nets.cross_encoder import CrossEncoder, read_tokenizer
 from training.nets.inference import to_tensors
+from training.nets.item_scorer import COSINE_SHARE
 from training.nets.items import separators_in
 from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
@@ -35,24 +36,36 @@ from training.objectives.graded_batches import (
     unchanged,
 )
 from training.recipe import HeadNames, StudentPlan
-from training.trainer.loop import fit
+from training.trainer.loop import Mixture, fit
 
-COSINE_SHARE = 0.3
-"""Of the logits that a cosine would have: a full one drowns what a pair's level and terms say."""
 DIRECTION_TEXTS = 120
 """Texts whose states give the directions that matching starts with."""
 
 
 def lists_to_learn(
-    graded: Sequence[CandidateList], soft: Sequence[CandidateList], heads: HeadNames
-) -> list[CandidateList]:
-    """Lists with grades and lists with soft labels (`training.data.soft_labels`), with the same labels."""
-    found = [*graded, *(_with_soft_labels(each, heads) for each in soft)]
+    graded: Sequence[CandidateList],
+    constructed: Sequence[CandidateList],
+    soft: Sequence[CandidateList],
+    heads: HeadNames,
+) -> tuple[list[CandidateList], list[CandidateList]]:
+    """What a judge graded, with the soft labels (`training.data.soft_labels`) of the same lists beside the grades; and
+    the further lists, constructed or with soft labels alone. All have the same labels.
+    """
+    of_teacher = {each.list_id: _with_soft_labels(each, heads) for each in soft}
+    both = [replace(each, labels={**_soft_of(of_teacher, each), **each.labels}) for each in graded]
+    judged = {each.list_id for each in graded}
+    further = [*constructed, *(each for list_id, each in of_teacher.items() if list_id not in judged)]
     names = [name for output in heads.outputs for name in (output, f"{output}_soft")]
-    return [
-        replace(each, labels={name: each.labels.get(name, np.full(len(each), np.nan)) for name in names})
-        for each in found
-    ]
+    first, second = (
+        [replace(each, labels={n: each.labels.get(n, np.full(len(each), np.nan)) for n in names}) for each in some]
+        for some in (both, further)
+    )
+    return first, second
+
+
+def _soft_of(of_teacher: Mapping[str, CandidateList], graded: CandidateList) -> Mapping[str, np.ndarray]:
+    found = of_teacher.get(graded.list_id)
+    return found.labels if found and found.candidates == graded.candidates else {}
 
 
 def _with_soft_labels(each: CandidateList, heads: HeadNames) -> CandidateList:
@@ -101,6 +114,7 @@ def learn(
     student: SplitStudent,
     encoder: TextEncoder,
     lists: Sequence[CandidateList],
+    further: Sequence[CandidateList],
     outputs: Sequence[str],
     plan: StudentPlan,
     out: Path,
@@ -110,14 +124,17 @@ def learn(
 ) -> SplitStudent:
     """Train in place: in `out/frozen` all but the encoder, then in `out/upper` its last layers too.
 
-    `one_logit` and `change` are an ablation's.
+    `lists` are what a judge graded; of the `further` ones each step reads by the plan's share, so that grades are not
+    lost among labels. `one_logit` and `change` are an ablation's.
     """
     weights = Weights(outputs=plan.output_weights, soft=1 / plan.gold_anchor, one_logit=one_logit)
+    mixture = Mixture(further, 0, plan.further_share) if further else None
     phases = (("frozen", 0, plan.phases.sides), ("upper", plan.trained_layers, plan.phases.pairs))
     for name, layers, schedule in phases:
         train_upper_layers(student, layers)
         read = change(reader(student, encoder) if layers else remembering(student, encoder))
-        fit(student, lists, graded_batches(student, encoder, outputs, weights, read), schedule, out / name)
+        objective = graded_batches(student, encoder, outputs, weights, read)
+        fit(student, lists, objective, schedule, out / name, mixture=mixture)
     return student
 
 

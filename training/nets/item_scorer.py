@@ -15,6 +15,7 @@ P slots of items (S rows in all), R readers, Q questions, V numbers of a questio
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ from torch.nn import functional
 
 from training.nets.cross_encoder import NEVER, SCALE
 from training.nets.items import Encoding, Items, item_means, of_tokens
+from training.policy.policy import GRADES, Policy
 
 READERS = 2
 """One reads the member's items, one its tokens."""
@@ -38,7 +40,9 @@ EVIDENCE = 32
 HIDDEN = 128
 LARGEST = 127.0
 DROPOUT = 0.1
-STEPS = 4
+COSINE_SHARE = 0.3
+"""Of the logits that a cosine would have, at the start: a full one drowns what a pair's level and terms say."""
+STEPS = len(GRADES) - 1
 """A head has a logit for each grade from 1, of being at least that: one logit of the mean does not learn level."""
 
 
@@ -205,6 +209,50 @@ class ItemScorer(nn.Module):
         # Clamped, because a text may have no item.
         extremes = ((evidence - never_MCP1).amin(2).clamp_max(1), (evidence + never_MCP1).amax(2).clamp_min(-1))
         return weights_MCPQ.transpose(2, 3) @ found_MCPK, torch.cat(extremes, dim=-1)
+
+
+class Rule(nn.Module):
+    """A policy's rule: from what a model thinks of each dimension to what the rule makes of it.
+
+    `steps_XG` are the steps of the overall grade that each combination of the D dimensions' grades reaches, null
+    included: X = 6^D.
+    """
+
+    steps_XG: Tensor
+
+    def __init__(self, steps_XG: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("steps_XG", steps_XG)
+
+    @classmethod
+    def of(cls, policy: Policy) -> Rule:
+        """The policy's rule. A combination without an overall grade (all are null) reaches NaN."""
+        names = policy.dimension_names
+        grades = [*range(STEPS + 1), None]
+        overall = [
+            policy.overall(dict(zip(names, each, strict=True))) for each in itertools.product(grades, repeat=len(names))
+        ]
+        value_X1 = torch.tensor([math.nan if each is None else each for each in overall]).unsqueeze(-1)
+        steps_XG = (value_X1 >= torch.arange(1, STEPS + 1)).float()
+        return cls(torch.where(value_X1.isnan(), value_X1, steps_XG))
+
+    def forward(self, at_least_NDG: Tensor, answerable_ND: Tensor) -> Tensor:
+        """P(grade of a dimension >= 1 ... 4) and P(it is no null) -> P(overall grade >= 1 ... 4), f32[N, G].
+
+        Dimensions count as independent of each other. The steps of a grade may cross: each is at most the one before.
+        """
+        falling_NDG = torch.cummin(at_least_NDG, dim=-1).values
+        edges = (torch.ones_like(falling_NDG[..., :1]), falling_NDG, torch.zeros_like(falling_NDG[..., :1]))
+        grade_NDV = -torch.cat(edges, dim=-1).diff(dim=-1)
+        known_ND1 = answerable_ND.unsqueeze(-1)
+        chance_NDV = torch.cat([grade_NDV * known_ND1, 1 - known_ND1], dim=-1)
+        joint_NX = chance_NDV[:, 0]
+        for dimension in range(1, chance_NDV.shape[1]):
+            joint_NX = (joint_NX.unsqueeze(-1) * chance_NDV[:, dimension].unsqueeze(1)).flatten(1)
+        has_grade_X = ~self.steps_XG[:, 0].isnan()
+        joint_NX = joint_NX[:, has_grade_X]
+        found_NG: Tensor = joint_NX @ self.steps_XG[has_grade_X] / joint_NX.sum(-1, keepdim=True).clamp_min(1e-6)
+        return found_NG
 
 
 def expected_logits(steps: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from models.text import TextEncoder, TokenIds
@@ -26,8 +25,8 @@ from training.nets.item_scorer import ItemScorer, expected_logits
 from training.nets.items import Encoding
 from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import distinct_candidates
-from training.objectives.losses import Mean, list_kl
-from training.objectives.ordinal import cumulative_loss
+from training.objectives.losses import list_kl
+from training.objectives.ordinal import cumulative_loss, in_order
 from training.objectives.pairwise import ListLabels, label_lists
 from training.trainer.distributed import Objective
 from training.trainer.precision import autocast
@@ -104,14 +103,6 @@ def _output_loss(steps_LCG: Tensor, labels: ListLabels, name: str, weights: Weig
     if not name.endswith("_answerable"):
         loss = loss + weights.pairs * in_order(expected_logits(steps_LCG), target_LC, known_LC).value
     return loss
-
-
-def in_order(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
-    """-log P(the better of two is ranked first), mean over pairs of unequal targets, weighted by their difference."""
-    gap_LCC = targets_LC.unsqueeze(2) - targets_LC.unsqueeze(1)
-    weight_LCC = gap_LCC.clamp_min(0) * (mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1))
-    surprise_LCC = functional.softplus(logits_LC.unsqueeze(1) - logits_LC.unsqueeze(2))
-    return Mean((surprise_LCC * weight_LCC).sum(), weight_LCC.sum())
 
 
 def _list_loss(logits_LU: Tensor, columns_LC: Tensor, labels: ListLabels, head: str, weights: Weights) -> Tensor:

@@ -31,10 +31,22 @@ def cumulative_loss(logits_LCG: Tensor, gains_LC: Tensor, mask_LC: Tensor) -> Me
     return Mean((losses_LC * mask_LC).sum(), mask_LC.sum())
 
 
+def in_order(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
+    """-log P(the better of two is ranked first), mean over pairs of unequal targets, weighted by their difference."""
+    gap_LCC = targets_LC.unsqueeze(2) - targets_LC.unsqueeze(1)
+    weight_LCC = gap_LCC.clamp_min(0) * (mask_LC.unsqueeze(2) & mask_LC.unsqueeze(1))
+    surprise_LCC = functional.softplus(logits_LC.unsqueeze(1) - logits_LC.unsqueeze(2))
+    return Mean((surprise_LCC * weight_LCC).sum(), weight_LCC.sum())
+
+
 def ordinal_loss(
-    heads: Sequence[str], weights: Mapping[str, float], answerable_weight: float, listwise_weight: float
+    heads: Sequence[str],
+    weights: Mapping[str, float],
+    answerable_weight: float,
+    pairs_weight: float,
+    listwise_weight: float,
 ) -> ListLoss:
-    """The mean of `cumulative_loss` over heads by `weights` (default 1), plus two terms.
+    """The mean of `cumulative_loss` and `in_order` over heads by `weights` (default 1), plus two terms.
 
     One is cross-entropy of being answerable, over all heads whose lists say so. The other ranks the candidates of a
     list by relevance: listwise KL to gains of 2^grade - 1.
@@ -43,11 +55,14 @@ def ordinal_loss(
 
     def loss(outputs_LCH: Tensor, batch: ListLabels) -> Terms:
         outputs_LCQO = outputs_LCH.unflatten(-1, (len(heads), OUTPUTS))
-        graded, asked = [], []
+        graded: list[tuple[float, Mean]] = []
+        asked = []
         for index, head in enumerate(heads):
             steps_LC4 = outputs_LCQO[..., index, :TOP_GRADE]
-            grades = cumulative_loss(steps_LC4, batch.targets[head], batch.masks[head])
-            graded.append((weights.get(head, 1.0) / share, grades))
+            target_LC, known_LC = batch.targets[head], batch.masks[head]
+            weight = weights.get(head, 1.0) / share
+            ordered = in_order(expected_logits(steps_LC4), target_LC, known_LC)
+            graded += [(weight, cumulative_loss(steps_LC4, target_LC, known_LC)), (weight * pairs_weight, ordered)]
             if (name := SoftColumns.of(head).answerable) in batch.targets:
                 found_LC, known_LC = outputs_LCQO[..., index, TOP_GRADE], batch.masks[name]
                 asked.append((found_LC[known_LC], batch.targets[name][known_LC]))

@@ -42,7 +42,7 @@ def product_recipe(folder: Path) -> Recipe:
     template = Template(member=text.member, candidate=text.candidate)
     pool = PoolPlan(members=training.pool_members, hard=5, near=5, far=5)
     teacher = replace(
-        minilm.teacher_plan(training.teacher_steps, constructed_steps=0, pool=pool),
+        minilm.teacher_plan(training.teacher_steps, training.teacher_steps // 4, pool=pool),
         # From the encoder of step `start`: a product names one model, and has no other on its disk.
         backbone=None,
         tokens=(text.member_tokens, text.candidate_tokens),

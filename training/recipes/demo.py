@@ -108,9 +108,10 @@ def recipe() -> Recipe:
         training=TrainingPlan(calibration_lists=100, train_embeddings=True),
         start=StartPlan(schedule=Schedule(steps=200, lists_per_step=12, learning_rate=1.5e-3)),
         teacher=TeacherPlan(
-            schedule=Schedule(steps=400, lists_per_step=12, learning_rate=1.5e-3, added_learning_rate=3e-3),
+            apart=Schedule(steps=300, lists_per_step=12, learning_rate=0.0, added_learning_rate=3e-3),
+            schedule=Schedule(steps=100, lists_per_step=12, learning_rate=5e-4, added_learning_rate=1e-3),
+            slots=(8, 32),
             tokens=(32, 32),
-            constructed_steps=50,
             validation_lists=40,
             pool=PoolPlan(members=60, hard=4, near=4, far=4),
         ),

@@ -190,17 +190,15 @@ def recipe() -> Recipe:
             human_grades=human_grades,
             lists=lists,
             judged=judged,
-            constructed=partial(constructed_job_lists, POLICY, JUDGED_JOBS, 2500, 1),
+            constructed=partial(constructed_job_lists, POLICY, JUDGED_JOBS, 800, 1),
             second_opinion=partial(job_second_opinions, POLICY, JUDGED_JOBS),
         ),
         training=minilm.TRAINING,
         start=minilm.start_plan(steps=240),
-        teacher=minilm.teacher_plan(
-            steps=2000, constructed_steps=200, pool=PoolPlan(members=1500, hard=10, near=10, far=10)
-        ),
+        teacher=minilm.teacher_plan(apart=1400, together=700, pool=PoolPlan(members=1000, hard=10, near=10, far=10)),
         engagement=EngagementPlan(actions=ACTIONS, log=log, teacher=ClickModelPlan(places=8, rare=("apply",))),
-        student=minilm.item_student_plan(steps=2500, constructed=800, annotated_lists=600),
-        sweep=minilm.sweep(steps=300),
+        student=minilm.item_student_plan(steps=1000, constructed=800, annotated_lists=400),
+        sweep=minilm.sweep(steps=400),
         item_ablation=minilm.item_ablation(),
         evaluation=EvaluationPlan(
             floors={

@@ -37,21 +37,27 @@ def teacher_backbone(data: SourceFiles, folder: Path) -> str:
     return str(data.path(mpnet)) if data.has(mpnet) else backbone(data, folder)
 
 
-def teacher_plan(steps: int, *, constructed_steps: int, pool: PoolPlan) -> TeacherPlan:
-    """A list a step at a constant rate, and a short fall at the end."""
+def teacher_plan(apart: int, together: int, *, pool: PoolPlan) -> TeacherPlan:
+    """A list a step: so many steps with the backbone frozen, then with its upper layers."""
     return TeacherPlan(
         backbone=teacher_backbone,
-        schedule=Schedule(
-            steps=steps,
+        apart=Schedule(
+            steps=apart,
             lists_per_step=1,
-            learning_rate=3e-5,
-            added_learning_rate=5e-4,
-            warmup_share=0.04,
-            decay_share=0.1,
+            learning_rate=0.0,
+            added_learning_rate=1e-3,
+            weight_decay=0.05,
+            checkpoint_every=50,
+        ),
+        schedule=Schedule(
+            steps=together,
+            lists_per_step=1,
+            learning_rate=4e-5,
+            added_learning_rate=2e-4,
+            weight_decay=0.05,
             checkpoint_every=20,
         ),
-        constructed_steps=constructed_steps,
-        weights={RELEVANCE: 3.0, "seniority": 1.5, "constraints": 1.5},
+        weights={RELEVANCE: 2.0, "seniority": 1.5, "constraints": 1.5},
         pool=pool,
     )
 
@@ -73,7 +79,7 @@ def student_plan(steps: int, *, lists: int, annotated_lists: int) -> StudentPlan
 ITEMS = SplitShape(pooled=16, joint_layers=1, pooling="items", width=128)
 """A state of 3,968 bytes: with its header it fits a page of the store."""
 FROZEN = Schedule(
-    steps=1000, lists_per_step=4, learning_rate=0.0, added_learning_rate=1e-3, weight_decay=0.05, checkpoint_every=50
+    steps=2500, lists_per_step=1, learning_rate=0.0, added_learning_rate=1e-3, weight_decay=0.05, checkpoint_every=50
 )
 
 
@@ -84,9 +90,9 @@ def item_student_plan(steps: int, *, constructed: int | None, annotated_lists: i
     """
     upper = Schedule(
         steps=steps,
-        lists_per_step=4,
-        learning_rate=1e-4,
-        added_learning_rate=5e-4,
+        lists_per_step=1,
+        learning_rate=5e-5,
+        added_learning_rate=3e-4,
         weight_decay=0.05,
         checkpoint_every=25,
     )
@@ -116,7 +122,7 @@ def item_ablation() -> ItemAblation:
 def sweep(steps: int) -> Sweep:
     """From a dot product to the shipped shape, each with the encoder's upper half trained for as long."""
     schedule = Schedule(
-        steps=steps, lists_per_step=4, learning_rate=1e-4, added_learning_rate=1e-3, checkpoint_every=25
+        steps=steps, lists_per_step=1, learning_rate=5e-5, added_learning_rate=1e-3, checkpoint_every=25
     )
     shapes = (SplitShape(pooled=0, joint_layers=0), replace(ITEMS, pooled=1), replace(ITEMS, pooled=4), ITEMS)
     return Sweep(shapes=shapes, schedule=schedule, trained_layers=3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,12 @@ from training.data.soft_labels import SoftLabels, shard_bytes, shard_path
 from training.data.tables import read_table
 from training.distillation.teachers import Teacher, read_teachers
 from training.files import write_whole
-from training.nets.checkpoints import check_model_stamp
+from training.nets.checkpoints import check_model_stamp, load_policy_teacher, weights_digest
 from training.nets.inference import encode_pairs, predict
-from training.nets.ordinal_cross_encoder import weights_digest
 from training.policy.parser import read_policy
 from training.recipe import HeadNames, Recipe, TextPlan
 from training.step_runner import Resources, Run, Step
 from training.steps.start import text_encoder
-from training.steps.train_policy_teacher import TEACH, GradedLists, trained_teacher
 
 SHARD_PAIRS = 512
 """Pairs that are scored and kept together: a killed run loses no more."""
@@ -143,14 +141,9 @@ def label(run: Run, pairs: Path | None, store: Path | None) -> str:
     and candidate, texts as the template renders them; None: those that step `annotate` labels. `store`: None: where
     step `annotate` looks for labels of these weights.
     """
-    resources, recipe = run.resources(), run.recipe
-    plan = annotate_plan(recipe)
-    policy = read_policy(recipe.data.policy)
-    teach = TEACH.plan(
-        replace(recipe, teacher=replace(recipe.teacher, trained=recipe.teacher.trained or run.folder("teach")))
-    )
-    heads = GradedLists.read(recipe.head_names.graded, policy, run.folder("data")).heads
-    model = trained_teacher(teach, heads, run.folder("start"), resources)
+    resources = run.resources()
+    plan = annotate_plan(run.recipe)
+    model = load_policy_teacher(run.recipe.teacher.trained or run.folder("teach"))
     teacher = Teacher(model.heads, model, {})
     table = read_table(pairs) if pairs else pairs_to_label(plan, run.folder("data"))
     folder = store or resources.shared / "soft_labels"

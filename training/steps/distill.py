@@ -169,13 +169,14 @@ def _with_items(
     heads, policy = plan.heads, read_policy(inputs.policy / "policy.md")
     encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
     grades = GradedLists.read(heads.graded, policy, inputs.data)
-    graded = [*grades.train, *some_drawn(grades.constructed, plan.student.lists, plan.seed)]
-    lists = lists_to_learn(graded, read_soft_labels(inputs.annotate, heads.all, policy), heads)
+    constructed = some_drawn(grades.constructed, plan.student.lists, plan.seed)
+    soft = read_soft_labels(inputs.annotate, heads.all, policy)
+    lists, further = lists_to_learn(grades.train, constructed, soft, heads)
     texts = [text for each in lists for text in (each.member, each.candidates[0])]
     tokenizer = resources.model(plan.text.backbone)
     start = load_cross_encoder(inputs.start / "model")
     student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts)
-    learn(student, encoder, lists, heads.outputs, plan.student, out)
+    learn(student, encoder, lists, further, heads.outputs, plan.student, out)
     logits = predict_batches(student, encoder, grades.valid)
     names = [name for name in heads.outputs if name not in heads.actions]
     columns_of_graded = [heads.outputs.index(name) for name in names]

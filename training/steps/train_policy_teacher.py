@@ -1,8 +1,8 @@
-"""Step `teach`: graded lists -> a teacher that reads pairs whole and answers every question of the policy.
+"""Step `teach`: graded lists -> a teacher that answers every question of the policy about a pair of texts.
 
-It begins with constructed lists, whose grades follow from how they were made, then mixes them with what a judge graded,
-and keeps the weights that rank held-out members best. Several seeds make an ensemble. Its agreement with the judge is
-written beside the judge's with itself.
+It learns from what a judge graded, mixed with constructed lists, whose grades follow from how they were made: first
+from each text alone, then from both together. It keeps the weights that rank held-out members best. Several seeds make
+an ensemble. Its agreement with the judge is written beside the judge's with itself.
 
     model/ calibration.json policy.txt    the teacher; its logit of each head to an expected gain; the policy's stamp
     agreement.json    quadratic kappa of each head: the teacher with the judge, the judge with itself
@@ -23,19 +23,15 @@ from training.metrics.calibration import fit_calibrations
 from training.metrics.kappa import Agreement, agreement
 from training.metrics.measures import exponential
 from training.metrics.ranking import evaluate_lists, ndcg_at_10
-from training.nets.checkpoints import PolicyTeacher, load_policy_teacher, save_model, write_stamp
+from training.nets.checkpoints import Ensemble, PolicyTeacher, load_policy_teacher, save_model, write_stamp
 from training.nets.inference import predict_lists
+from training.nets.item_scorer import Rule
 from training.nets.llm_teacher import new_decoder, pair_prompt
-from training.nets.ordinal_cross_encoder import (
-    Ensemble,
-    OrdinalCrossEncoder,
-    new_ordinal_cross_encoder,
-    read_weights,
-)
+from training.nets.pair_reader import PairReader, new_pair_reader
 from training.objectives.ordinal import ordinal_loss
-from training.objectives.pairwise import pair_objective
+from training.objectives.pairwise import ListLoss, pair_objective
 from training.policy.parser import read_policy
-from training.policy.policy import Policy
+from training.policy.policy import RELEVANCE, Policy
 from training.recipe import TeacherPlan, TextPlan
 from training.step_runner import Resources, Step
 from training.steps.start import text_encoder
@@ -102,13 +98,13 @@ def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources)
     lists = GradedLists.read(plan.heads, policy, inputs.data)
     encoder = text_encoder(plan.text, resources)
     if plan.teacher.trained:
-        model = trained_teacher(plan, lists.heads, inputs.start, resources)
+        model = load_policy_teacher(plan.teacher.trained)
     elif plan.teacher.seeds == 1:
         model = _trained(plan, lists, inputs, out, resources, plan.seed)
     else:
         seeds = range(plan.seed, plan.seed + plan.teacher.seeds)
         members = [_trained(plan, lists, inputs, out / f"seed-{seed}", resources, seed) for seed in seeds]
-        model = Ensemble([each for each in members if isinstance(each, OrdinalCrossEncoder)])
+        model = Ensemble([each for each in members if isinstance(each, PairReader)])
 
     valid = some_of_each(lists.valid, plan.calibration_lists, plan.seed)
     outputs = predict_lists(model, model.pair_encoder(encoder), valid)
@@ -119,34 +115,31 @@ def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources)
         write_stamp(out, policy)
 
 
-def trained_teacher(plan: TeachPlan, heads: Sequence[str], start: Path, resources: Resources) -> PolicyTeacher:
-    """The plan's trained teacher: a folder that this step wrote, or a checkpoint of a cross-encoder for these heads."""
-    path = plan.teacher.trained
-    assert path is not None
-    if path.is_dir():
-        return load_policy_teacher(path)
-    return read_weights(path, _new_cross_encoder(plan, heads, start, resources, plan.seed))
-
-
-def _new_cross_encoder(
-    plan: TeachPlan, heads: Sequence[str], start: Path, resources: Resources, seed: int
-) -> OrdinalCrossEncoder:
-    """From the plan's backbone, or from the encoder of step `start`, which knows the product's words."""
-    if plan.teacher.backbone:
-        return new_ordinal_cross_encoder(resources.model(plan.teacher.backbone), heads, plan.teacher.tokens, seed)
-    backbone, words = str(start / "model"), resources.model(plan.text.backbone)
-    return new_ordinal_cross_encoder(backbone, heads, plan.teacher.tokens, seed, tokenizer=words)
+def _new_reader(
+    plan: TeachPlan, lists: GradedLists, inputs: TeachInputs, resources: Resources, seed: int
+) -> PairReader:
+    """From the plan's backbone, or from the encoder of step `start`, which knows the product's words. Where all
+    dimensions of the policy are among the heads, its rule has a say in the first one.
+    """
+    policy, teacher = read_policy(inputs.policy / "policy.md"), plan.teacher
+    rule = Rule.of(policy) if lists.heads == (RELEVANCE, *policy.dimension_names) else None
+    if teacher.backbone:
+        backbone, tokenizer = resources.model(teacher.backbone), None
+    else:
+        backbone, tokenizer = str(inputs.start / "model"), resources.model(plan.text.backbone)
+    reader = new_pair_reader(backbone, lists.heads, teacher.tokens, teacher.slots, rule, seed, tokenizer=tokenizer)
+    return reader.start_from([text for each in lists.train for text in (each.member, each.candidates[0])])
 
 
 def untrained_teacher(
-    plan: TeachPlan, heads: Sequence[str], inputs: TeachInputs, resources: Resources, seed: int
+    plan: TeachPlan, lists: GradedLists, inputs: TeachInputs, resources: Resources, seed: int
 ) -> PolicyTeacher:
-    """The cross-encoder, or the decoder with the policy's questions in its prompt."""
+    """The reader of pairs, or the decoder with the policy's questions in its prompt."""
     decoder = plan.teacher.decoder
     if decoder is None:
-        return _new_cross_encoder(plan, heads, inputs.start, resources, seed)
+        return _new_reader(plan, lists, inputs, resources, seed)
     base, policy = resources.model(decoder.base), read_policy(inputs.policy / "policy.md")
-    return new_decoder(base, pair_prompt(base, policy, plan.teacher.tokens), decoder.lora, heads, seed)
+    return new_decoder(base, pair_prompt(base, policy, plan.teacher.tokens), decoder.lora, lists.heads, seed)
 
 
 def _trained(
@@ -154,13 +147,18 @@ def _trained(
 ) -> PolicyTeacher:
     """A teacher of one seed, with its best weights; a run that was cut off resumes in `out`."""
     teacher, processes = plan.teacher, resources.processes or SINGLE_PROCESS
-    model = untrained_teacher(plan, lists.heads, inputs, resources, seed)
-    reads = model.pair_encoder(text_encoder(plan.text, resources))
-    loss = ordinal_loss(lists.heads, teacher.weights, teacher.answerable_weight, teacher.listwise_weight)
+    model = untrained_teacher(plan, lists, inputs, resources, seed)
+    objective = pair_objective(model, model.pair_encoder(text_encoder(plan.text, resources)), loss_of(teacher, lists))
+    if isinstance(model, PairReader):
+        if teacher.apart:
+            schedule = replace(teacher.apart, seed=seed)
+            mixture = Mixture(lists.constructed, 0, teacher.constructed_share) if lists.constructed else None
+            fit(model, lists.train, objective, schedule, out / "apart", mixture=mixture, processes=processes)
+        model.read_together(wanted=teacher.schedule.steps > 0)
     fit(
         model,
         lists.train,
-        pair_objective(model, reads, loss),
+        objective,
         replace(teacher.schedule, seed=seed),
         out,
         mixture=_mixture(teacher, lists),
@@ -169,6 +167,13 @@ def _trained(
         processes=processes,
     )
     return model
+
+
+def loss_of(teacher: TeacherPlan, lists: GradedLists) -> ListLoss:
+    """Of the heads that the lists grade."""
+    return ordinal_loss(
+        lists.heads, teacher.weights, teacher.answerable_weight, teacher.pairs_weight, teacher.listwise_weight
+    )
 
 
 def _mixture(teacher: TeacherPlan, lists: GradedLists) -> Mixture | None:

@@ -33,7 +33,7 @@ def test_outputs_are_the_heads_and_then_whether_open_ones_can_be_answered() -> N
 
 def test_grades_and_soft_labels_become_lists_with_the_same_labels() -> None:
     graded = [CandidateList("g", "s", "baker", ("oven",), {"relevance": np.array([1.0])})]
-    first, second = lists_to_learn(graded, [with_answerable(labelled(("relevance",))[0], 0.25)], NAMES)
+    (first,), (second,) = lists_to_learn(graded, [], [with_answerable(labelled(("relevance",))[0], 0.25)], NAMES)
     assert set(first.labels) == set(second.labels)
     assert first.labels["relevance"].tolist() == [1.0]
     assert np.isnan(first.labels["relevance_soft"]).all()
@@ -43,18 +43,31 @@ def test_grades_and_soft_labels_become_lists_with_the_same_labels() -> None:
     assert second.labels["relevance_answerable_soft"].tolist() == [0.25] * 3
 
 
+def test_a_graded_list_keeps_its_grades_beside_soft_labels() -> None:
+    soft = with_answerable(labelled(("relevance",))[0], 0.25)
+    answerable = np.array([1.0, 1.0, 0.0])
+    given = {"relevance": np.array([0.5, 0.5, np.nan]), "relevance_answerable": answerable}
+    built = CandidateList("built", "constructed", "baker", ("oven",), {"relevance": np.array([1.0])})
+    (first,), (second,) = lists_to_learn([replace(soft, labels=given)], [built], [soft], NAMES)
+    np.testing.assert_array_equal(first.labels["relevance"], given["relevance"])
+    assert first.labels["relevance_soft"][0] == pytest.approx(1 / (1 + np.exp(-3)))
+    np.testing.assert_array_equal(first.labels["relevance_answerable"], answerable)
+    assert (second.list_id, set(second.labels)) == ("built", set(first.labels))
+
+
 # A dot product has no more than a weight a head while the encoder is frozen.
 @pytest.mark.parametrize(("shape", "error"), [(SHAPES[0], 0.3), (SHAPES[1], 0.15)], ids=["dot", "items"])
 def test_a_student_of_any_shape_learns_all_heads(
     backbone: str, encoder: TextEncoder, tmp_path: Path, shape: SplitShape, error: float
 ) -> None:
     torch.manual_seed(0)
-    lists = lists_to_learn([], [with_answerable(each, 0.9) for each in labelled(("relevance",))], NAMES)
+    _, lists = lists_to_learn([], [], [with_answerable(each, 0.9) for each in labelled(("relevance",))], NAMES)
     texts = [text for each in lists for text in (each.member, each.candidates[0])]
     student = start_student(new_cross_encoder(backbone, 1), backbone, shape, NAMES.outputs, texts)
     schedule = Schedule(steps=60, lists_per_step=6, learning_rate=3e-3, added_learning_rate=3e-3)
     plan = StudentPlan(phases=Phases(schedule, schedule), gold_anchor=1.0, split=shape, trained_layers=1)
-    logits = predict_batches(learn(student, encoder, lists, NAMES.outputs, plan, tmp_path), encoder, lists)
+    learnt = learn(student, encoder, lists[::2], lists[1::2], NAMES.outputs, plan, tmp_path)
+    logits = predict_batches(learnt, encoder, lists)
     for index, head in enumerate(HEADS):
         wanted = np.concatenate([each.labels[f"{head}_soft"] for each in lists])
         assert np.abs(1 / (1 + np.exp(-logits[:, index])) - wanted).mean() < error

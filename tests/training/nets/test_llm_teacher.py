@@ -147,7 +147,7 @@ def trained(base: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Decode
 
 def train(base: str, folder: Path, *, cut_at: int | None = None) -> Decoder:
     model = new_decoder(base, PROMPT, LORA, HEADS, seed=0)
-    objective = pair_objective(model, model.encoder, ordinal_loss(HEADS, {}, 0.3, 1.0))
+    objective = pair_objective(model, model.encoder, ordinal_loss(HEADS, {}, 0.3, 0.5, 1.0))
     calls: list[int] = []
 
     def cut(lists: Sequence[CandidateList]) -> Tensor:

@@ -17,11 +17,11 @@ from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.graded_batches import (
     Weights,
     graded_batches,
-    in_order,
     remembering,
     score_batch,
     train_upper_layers,
 )
+from training.objectives.ordinal import in_order
 
 OUTPUTS = ("relevance", "terms", "terms_answerable")
 UNKNOWN = np.full(2, np.nan)

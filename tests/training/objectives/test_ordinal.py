@@ -45,7 +45,7 @@ def test_a_gain_between_two_grades_is_the_expected_one() -> None:
 def test_what_has_no_grade_has_no_gradient_and_does_not_dilute() -> None:
     nan = math.nan
     outputs = torch.randn(1, 3, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    loss = ordinal_loss(HEADS, {}, 0.0, 0.0)
+    loss = ordinal_loss(HEADS, {}, 0.0, 0.0, 0.0)
     loss(outputs, labels([nan, nan, nan], [1.0, nan, nan], [nan, nan, nan])).value().backward()
     assert outputs.grad is not None
     moved = outputs.grad[0].abs() > 0
@@ -59,7 +59,7 @@ def test_what_has_no_grade_has_no_gradient_and_does_not_dilute() -> None:
 def test_whether_it_can_be_answered_is_learnt_where_it_was_asked() -> None:
     nan = math.nan
     outputs = torch.zeros(1, 3, 10, requires_grad=True)
-    total = ordinal_loss(HEADS, {}, 1.0, 0.0)(outputs, labels([nan] * 3, [1.0, nan, nan], [1.0, 0.0, nan])).value()
+    total = ordinal_loss(HEADS, {}, 1.0, 0.0, 0.0)(outputs, labels([nan] * 3, [1.0, nan, nan], [1.0, 0.0, nan])).value()
     total.backward()
     assert outputs.grad is not None
     gradient = outputs.grad[0, :, 9]
@@ -71,7 +71,7 @@ def test_whether_it_can_be_answered_is_learnt_where_it_was_asked() -> None:
 def test_the_ranking_term_moves_the_best_above_the_rest() -> None:
     outputs = torch.zeros(1, 3, 10, requires_grad=True)
     nan = math.nan
-    ordinal_loss(HEADS, {}, 0.0, 1.0)(outputs, labels([1.0, 0.0, 0.25], [nan] * 3, [nan] * 3)).value().backward()
+    ordinal_loss(HEADS, {}, 0.0, 0.0, 1.0)(outputs, labels([1.0, 0.0, 0.25], [nan] * 3, [nan] * 3)).value().backward()
     assert outputs.grad is not None
     first, middle, last = (outputs.grad[0, place, :4].sum().item() for place in (0, 2, 1))
     assert first < middle < last
@@ -80,7 +80,9 @@ def test_the_ranking_term_moves_the_best_above_the_rest() -> None:
 def test_a_heavier_head_counts_more() -> None:
     outputs, nan = torch.ones(1, 3, 10), math.nan
     given = labels([1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [nan] * 3)
-    light, heavy = (ordinal_loss(HEADS, {"role": weight}, 0.0, 0.0)(outputs, given).value() for weight in (1.0, 9.0))
+    light, heavy = (
+        ordinal_loss(HEADS, {"role": weight}, 0.0, 0.0, 0.0)(outputs, given).value() for weight in (1.0, 9.0)
+    )
     assert heavy > light
 
 

@@ -30,7 +30,6 @@ from training.data.soft_labels import Answers, SoftLabels, read_soft_labels
 from training.nets.checkpoints import load_policy_teacher, read_calibrations
 from training.nets.inference import predict_lists
 from training.nets.llm_teacher import Decoder
-from training.objectives.ordinal import ordinal_loss
 from training.objectives.pairwise import pair_objective
 from training.policy.parser import read_policy
 from training.step_runner import Run, StepError, run_step
@@ -164,8 +163,8 @@ def test_half_of_each_step_gives_other_gradients(alone: Run, tmp_path: Path) -> 
     """The control: what a process learns from its own part alone."""
     policy, plan = read_policy(alone.recipe.data.policy), teach.TEACH.plan(alone.recipe)
     lists = teach.GradedLists.read(plan.heads, policy, alone.folder("data"))
-    decoder = teach.untrained_teacher(plan, lists.heads, alone.inputs_of(teach.TEACH), alone.resources(), 0)
-    loss = ordinal_loss(lists.heads, plan.teacher.weights, plan.teacher.answerable_weight, plan.teacher.listwise_weight)
+    decoder = teach.untrained_teacher(plan, lists, alone.inputs_of(teach.TEACH), alone.resources(), 0)
+    loss = teach.loss_of(plan.teacher, lists)
     objective = pair_objective(decoder, decoder.encoder, loss)
     fit(decoder, lists.train, lambda some: objective(some[::2]), plan.teacher.schedule, tmp_path)
     assert distance(gradients(tmp_path), gradients(alone.folder("teach"))) > 0.1

@@ -18,9 +18,8 @@ from training.data.soft_labels import Answers, SoftLabels, read_soft_labels
 from training.data.source_files import SourceFiles
 from training.data.tables import DataError
 from training.distillation.teachers import Teacher
-from training.nets.checkpoints import load_policy_teacher, read_calibrations
+from training.nets.checkpoints import Ensemble, load_policy_teacher, read_calibrations
 from training.nets.inference import encode_lists, predict
-from training.nets.ordinal_cross_encoder import Ensemble, OrdinalCrossEncoder
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
 from training.recipe import StartPlan, TeacherPlan
@@ -56,7 +55,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ),
         second_opinion=lambda _: market_judged_lists(POLICIES / "demo.md", lists=FEW, candidates=6, seed=1),
     )
-    teacher = TeacherPlan(schedule=SHORT, tokens=(24, 24), constructed_steps=1, validated_every=1, patience=9)
+    teacher = TeacherPlan(
+        apart=SHORT, schedule=SHORT, slots=(4, 16), tokens=(24, 24), constructed_steps=1, validated_every=1, patience=9
+    )
     assert whole.engagement is not None
     clicks = replace(whole.engagement.teacher, phases=Phases(SHORT, SHORT))
     recipe = replace(
@@ -143,15 +144,12 @@ def test_seeds_make_an_ensemble(run: Run, tmp_path: Path) -> None:
 
 def test_trained_weights_are_taken_and_not_trained_again(run: Run, tmp_path: Path) -> None:
     trained = load_policy_teacher(run.folder("teach"))
-    assert isinstance(trained, OrdinalCrossEncoder)
-    torch.save({"model": trained.state_dict()}, tmp_path / "last.pt")
     pairs = encode_lists(trained.encoder, graded(run).valid)
-    for weights in (run.folder("teach"), tmp_path / "last.pt"):
-        other = with_teacher(run, tmp_path / f"from {weights.name}", trained=weights)
-        run_step(load_step("teach"), other)
-        assert not (other.folder("teach") / "log.jsonl").exists()
-        found = load_policy_teacher(other.folder("teach"))
-        np.testing.assert_array_equal(predict(found, found.encoder, pairs), predict(trained, trained.encoder, pairs))
+    other = with_teacher(run, tmp_path, trained=run.folder("teach"))
+    run_step(load_step("teach"), other)
+    assert not (other.folder("teach") / "log.jsonl").exists()
+    found = load_policy_teacher(other.folder("teach"))
+    np.testing.assert_array_equal(predict(found, found.encoder, pairs), predict(trained, trained.encoder, pairs))
 
 
 def test_labels_made_ahead_are_not_made_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def lists() -> list[CandidateList]:
 
 
 LOSSES: dict[str, tuple[ListLoss, int]] = {
-    "grades of a policy": (ordinal_loss(HEADS, {"role": 3.0}, 0.5, 0.7), 10),
+    "grades of a policy": (ordinal_loss(HEADS, {"role": 3.0}, 0.5, 0.5, 0.7), 10),
     "gains": (gain_loss(["relevance"]), 1),
     "clicks": (engagement_loss(["click"], ["click"], Examination(3)), 1),
     "clicks without places": (engagement_loss(["click"], [], None), 1),
