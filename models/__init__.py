@@ -5,7 +5,7 @@ text.py      text -> token ids            errors.py   what can go wrong with mod
 bundle/      the folder on disk           runtime/    ONNX sessions: devices, buckets, CUDA graphs
 scorers/     cross-encoder, split model   slots/      encoded candidates, and a file of them
 loading.py   a bundle becomes a scorer    tables/     CSV, JSON lines, Parquet: members and candidates
-bulk/        many pairs, here or on Ray
+bulk/        many pairs, here or on Ray    audit/      lines of the audit log, and their sealed texts
 """
 
 import os

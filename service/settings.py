@@ -206,6 +206,8 @@ class AuditSettings(_Group):
     """File with the secret of the log: 32 random bytes or more."""
     texts: Annotated[Literal["digest", "sealed"], AnyCase, Field(alias="audit_texts")] = "digest"
     """How texts are recorded: as digests, or encrypted so that the owner of the key can replay them."""
+    grading: Annotated[Literal["on", "off"], AnyCase, Field(alias="audit_grading")] = "off"
+    """Whether the sealed texts of new records may be read for grading (`python -m training judge --live-log`)."""
     total_bytes: Annotated[Positive, Field(alias="audit_bytes")] = 4 << 30
     """Maximum bytes of the whole log. The oldest segments are deleted first."""
     segment_bytes: Annotated[Positive, Field(alias="audit_segment_bytes")] = 64 << 20

@@ -46,6 +46,7 @@ ROOMS = (
     room("models.slots", 2, "numpy lmdb"),
     room("models.runtime", 3, "numpy onnxruntime"),
     room("models.scorers", 4, "numpy"),
+    room("models.audit", 2, "orjson cryptography"),
     room("models.loading", 5, "numpy"),
     room("models.bulk", 6, "numpy polars tqdm ray"),
     room("models.__main__", 7),

@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"label: {label(run, options.pairs, options.labels)}")
     elif options.step == "report":
         _report(run, options)
-    elif options.step == "judge" and options.pool:
+    elif options.step == "judge" and (options.pool or options.live_log):
         print(judge_pool(run, pool_options(options)), end="")
     elif options.step == "all":
         run_all(run, accepted)
@@ -212,12 +212,15 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("encode needs --candidates and --store")
     if options.engine != "ray" and (options.ray_address or options.gpus):
         parser.error("--ray-address and --gpus go with --engine ray")
-    if bool(options.judge_url) != bool(options.judge_model) and not (options.pool and options.judge_model):
+    is_labelling = bool(options.pool or options.live_log)
+    if bool(options.judge_url) != bool(options.judge_model) and not (is_labelling and options.judge_model):
         parser.error("--judge-url and --judge-model go together; batch files need --judge-model alone")
-    if options.pool and not (options.judge_url or options.batch or options.batch_in):
-        parser.error("--pool needs --judge-url, or --batch")
-    if options.pool and (options.step != "judge" or not options.judge_model):
-        parser.error("--pool goes with the step judge, and needs --judge-model")
+    if options.live_log and (options.pool or not options.audit_key):
+        parser.error("--live-log goes without --pool, and needs --audit-key")
+    if is_labelling and not (options.judge_url or options.batch or options.batch_in):
+        parser.error("--pool and --live-log need --judge-url, or --batch")
+    if is_labelling and (options.step != "judge" or not options.judge_model):
+        parser.error("--pool and --live-log go with the step judge, and need --judge-model")
     return options
 
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.audit.lines import AuditKeys, BadLine
+from models.audit.sealed import CannotEncrypt
 from models.errors import BundleError
-from service.audit.encryption import CannotEncrypt
-from service.audit.record import AuditKeys, BadLine
 from service.audit.replay import replay, texts_of
 from service.audit.segments import verify
 

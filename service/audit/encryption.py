@@ -11,26 +11,22 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from models.template import Content
+from models.audit.lines import AuditKeys
+from models.audit.sealed import NONCE_BYTES, cipher
 from models.text import USUAL_WINDOW
-from service.audit.record import AuditKeys, AuditRecord
+from service.audit.record import AuditRecord
 from service.request import ScoringRequest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-NONCE_BYTES = 12
-
-
-class CannotEncrypt(Exception):
-    """Encryption is switched on, and its library is not installed."""
-
 
 class LineEncoder:
     """Turns a record into a line."""
 
-    def __init__(self, keys: AuditKeys, *, encrypt_texts: bool) -> None:
-        """Raises CannotEncrypt."""
+    def __init__(self, keys: AuditKeys, *, encrypt_texts: bool, grading: bool = False) -> None:
+        """`grading`: the owner allows that sealed texts are sampled and graded. Raises CannotEncrypt."""
+        self._grading = grading
         self._keys = keys
         self._cipher = cipher(keys) if encrypt_texts else None
 
@@ -59,6 +55,8 @@ class LineEncoder:
             line["features"] = features.values.tolist()
         if self._cipher is not None:
             line["sealed"] = _encrypt(request, self._cipher)
+            if self._grading:
+                line["grading"] = True
         return line
 
 
@@ -66,20 +64,3 @@ def _encrypt(request: ScoringRequest, key: AESGCM) -> str:
     nonce = secrets.token_bytes(NONCE_BYTES)
     raw = orjson.dumps([request.member.content, [[each.id, each.content] for each in request.candidates]])
     return base64.b64encode(nonce + key.encrypt(nonce, raw, request.id.encode())).decode()
-
-
-def decrypt(line: dict[str, object], key: AESGCM) -> tuple[Content | None, list[tuple[str, Content | None]]]:
-    """The member, and the candidates with their ids. Raises the cipher's InvalidTag for another key or a change."""
-    raw = base64.b64decode(str(line["sealed"]))
-    clear = key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], str(line["request"]).encode())
-    member, candidates = orjson.loads(clear)
-    return member, [(name, content) for name, content in candidates]
-
-
-def cipher(keys: AuditKeys) -> AESGCM:
-    """AES-256-GCM with the encryption key. Raises CannotEncrypt."""
-    try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    except ImportError:
-        raise CannotEncrypt("sealed texts need the package `cryptography` (the extra `audit`)") from None
-    return AESGCM(keys.encryption)

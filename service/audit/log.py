@@ -12,8 +12,10 @@ from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.audit.encryption import CannotEncrypt, LineEncoder
-from service.audit.record import AuditKeys, AuditRecord, BadLine, chained
+from models.audit.lines import AuditKeys, BadLine, chained
+from models.audit.sealed import CannotEncrypt
+from service.audit.encryption import LineEncoder
+from service.audit.record import AuditRecord
 from service.audit.segments import LogTaken, Segments
 from service.errors import NotRecorded
 from service.settings import AuditSettings, BadSetting
@@ -32,7 +34,7 @@ def open_log(folder: Path, settings: AuditSettings) -> AuditLog:
         if len(secret) < SECRET_BYTES:
             raise BadSetting(f"{settings.key_file} holds less than {SECRET_BYTES} bytes")
         keys = AuditKeys.of(secret)
-        encoder = LineEncoder(keys, encrypt_texts=settings.texts == "sealed")
+        encoder = LineEncoder(keys, encrypt_texts=settings.texts == "sealed", grading=settings.grading == "on")
         segments = Segments(folder, keys.chain, segment_bytes=settings.segment_bytes, total_bytes=settings.total_bytes)
     except OSError as error:
         raise BadSetting(f"the audit log cannot be written: {error.filename}: {error.strerror}") from None

@@ -14,6 +14,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from models.audit.lines import AuditKeys, segments
+from models.audit.sealed import cipher, decrypt
 from models.bundle.files import Bundle
 from models.errors import BundleError
 from models.loading import open_encoder, open_scorer
@@ -21,9 +23,6 @@ from models.scorers.interface import Scorer
 from models.scorers.long_texts import score_texts
 from models.template import Content
 from models.text import TextEncoder, Window
-from service.audit.encryption import cipher, decrypt
-from service.audit.record import AuditKeys
-from service.audit.segments import segments
 from service.registry.catalog import find_bundle
 
 Texts = Mapping[str, Content]

@@ -9,16 +9,11 @@ import fcntl
 import os
 from pathlib import Path
 
-from service.audit.record import START, BadLine, checked
+from models.audit.lines import START, checked, checked_lines, segments
 
 
 class LogTaken(Exception):
     """Another process is writing this log."""
-
-
-def segments(folder: Path) -> list[Path]:
-    """The log's files, oldest first."""
-    return sorted(folder.glob("audit-*.jsonl"))
 
 
 class Segments:
@@ -99,14 +94,8 @@ def _write_all(file: int, raw: bytes) -> None:
 
 def verify(folder: Path, key: bytes) -> tuple[int, int, str]:
     """Numbers of the first and the last line, and the last mac. Raises BadLine with file and line."""
-    first, number, previous = 0, None, None
-    for path in segments(folder):
-        with path.open("rb") as lines:
-            for place, raw in enumerate(lines, start=1):
-                try:
-                    line = checked(raw, number, previous, key)
-                except BadLine as fault:
-                    raise BadLine(f"{path.name}, line {place}: {fault}") from None
-                first = first or int(str(line["number"]))
-                number, previous = int(str(line["number"])) + 1, str(line["mac"])
-    return first, (number or 1) - 1, previous or START
+    first, last, mac = 0, 0, START
+    for line in checked_lines(folder, key):
+        last, mac = int(str(line["number"])), str(line["mac"])
+        first = first or last
+    return first, last, mac

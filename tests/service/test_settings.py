@@ -6,7 +6,7 @@ from models.slots.lmdb_file import MAX_BYTES
 from service.settings import NAMES, BadSetting, Settings, read_settings
 
 ENVIRONMENT_NAMES = """
-    access_log answer_s api_keys audit audit_bytes audit_key_file audit_segment_bytes audit_texts
+    access_log answer_s api_keys audit audit_bytes audit_grading audit_key_file audit_segment_bytes audit_texts
     audit_waiting_bytes audit_when_full body_s bundle catalogue cors_origins default_deadline_ms device
     drain_delay_s engines gpu_run grace_s gzip_min_bytes hang_s head_s host hosts keep_alive_s kept_texts_bytes
     keys_file log_level max_ahead max_backlog_s max_batch_ms max_batch_tokens max_body_bytes max_candidates

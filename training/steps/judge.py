@@ -5,6 +5,8 @@
 
 Without an endpoint nothing is graded, and the report says that prompting was not measured.
 
+`judge RECIPE --live-log AUDIT_FOLDER` grades a sample of what the service showed, and says the rate of poor matches.
+
 `judge RECIPE --pool FILE` is no step: the model labels a pool of pairs, by an endpoint or by batch files, and goes on
 where it stopped after any change, because its answers were paid for. Labels are written to RUNS/RECIPE/labels/POOL,
 batch files to RUNS/RECIPE/shared/batches.
@@ -24,10 +26,12 @@ import polars as pl
 
 from models.bundle.files import MANIFEST, Bundle
 from models.scorers.long_texts import score_texts
+from training.files import write_json
 from training.judging.answer_cache import AnswerCache, Spending
 from training.judging.golden_set import read_golden
-from training.judging.label_report import label_markdown
+from training.judging.label_report import LabelReport, label_markdown
 from training.judging.labels import BatchPlan, LabelPlan, label_pool
+from training.judging.live_pairs import LivePlan, live_pairs, poor_matches
 from training.judging.llm_client import Endpoint
 from training.judging.llm_judge import (
     JudgePlan,
@@ -42,10 +46,13 @@ from training.judging.llm_judge import (
 )
 from training.judging.pool import read_pool
 from training.policy.parser import read_policy
-from training.policy.policy import Policy
+from training.policy.policy import OVERALL, Policy
 from training.policy.prompt import Prompt
+from training.recipe import Recipe
 from training.step_runner import Resources, Run, Step
 
+LIVE = "live.parquet"
+"""The pairs that were drawn from an audit log, in the run's shared folder."""
 BATCH_PRICE = 0.5
 """Of the endpoint's price."""
 OPENAI = "https://api.openai.com/v1"
@@ -88,7 +95,10 @@ JUDGE = Step("judge", lambda recipe: recipe.data.judge, JudgeInputs, judge)
 
 @dataclass(frozen=True)
 class PoolOptions:
-    """The pool, the plan without its batch folder, and the bundle that stratifies (None: the run's, if it is there)."""
+    """The pool, the plan without its batch folder, and the bundle that stratifies (None: the run's, if it is there).
+
+    `live`: the pool is drawn from an audit log.
+    """
 
     pool: Path
     plan: LabelPlan
@@ -96,12 +106,19 @@ class PoolOptions:
     answers: tuple[Path, ...]
     lost: bool
     bundle: Path | None
+    live: LivePlan | None = None
 
 
 def add_pool_options(parser: argparse.ArgumentParser) -> None:
     """The options of `judge --pool`, in a group of their own."""
     group = parser.add_argument_group("judge --pool", "labels for training; they never become golden grades")
     group.add_argument("--pool", type=Path, help="Parquet: member_id, candidate_id, and texts or fields of both sides")
+    group.add_argument(
+        "--live-log", type=Path, metavar="AUDIT_FOLDER", help="grade what the service really showed, instead of --pool"
+    )
+    group.add_argument("--audit-key", type=Path, metavar="FILE", help="the secret of that audit log")
+    group.add_argument("--live-pairs", type=int, default=300, help="pairs to draw from it (default: 300)")
+    group.add_argument("--live-shown", type=int, default=10, help="first candidates of a request (default: 10)")
     group.add_argument("--pool-pairs", type=int, default=1000, help="pairs to label, even over the model's scores")
     group.add_argument(
         "--stratify-by", type=Path, metavar="BUNDLE", help="the present model (default: the run's bundle)"
@@ -133,6 +150,10 @@ def pool_options(options: argparse.Namespace) -> PoolOptions:
         precedents=options.precedents,
     )
     answers = tuple(options.batch_in)
+    if options.live_log:
+        live = LivePlan(options.live_log, options.audit_key, options.live_pairs, options.live_shown)
+        plan = dataclasses.replace(plan, pairs=live.pairs)
+        return PoolOptions(Path(LIVE), plan, batch, answers, options.batch_lost, None, live)
     return PoolOptions(options.pool, plan, batch, answers, options.batch_lost, options.stratify_by)
 
 
@@ -148,16 +169,43 @@ def judge_pool(run: Run, options: PoolOptions) -> str:
     """Label, and return the report. Raises UserError for a pool, a batch or an answer that cannot be used."""
     resources, recipe = run.resources(), run.recipe
     policy = read_policy(recipe.data.policy)
-    pool = read_pool(options.pool, recipe.text.template)
-    bundle = options.bundle or (resources.bundle if (resources.bundle / MANIFEST).exists() else None)
-    scores = present_scores(bundle, pool) if bundle else None
     resources.shared.mkdir(parents=True, exist_ok=True)
+    if options.live:
+        pool, scores = _live_pool(options.live, recipe, resources.shared / LIVE, again=not options.answers), None
+    else:
+        pool = read_pool(options.pool, recipe.text.template)
+        bundle = options.bundle or (resources.bundle if (resources.bundle / MANIFEST).exists() else None)
+        scores = present_scores(bundle, pool) if bundle else None
     folder = resources.shared / "batches"
     batch = BatchPlan(folder, options.answers, options.lost) if options.batch else None
     plan = dataclasses.replace(options.plan, batch=batch)
     out = run.folder("labels") / options.pool.stem
     gold = _gold(run, policy)
-    return label_markdown(label_pool(policy, pool, scores, gold, plan, resources.shared / "judge.sqlite", out))
+    report = label_pool(policy, pool, scores, gold, plan, resources.shared / "judge.sqlite", out)
+    return label_markdown(report) + (_poor_matches(out, report) if options.live else "")
+
+
+def _live_pool(plan: LivePlan, recipe: Recipe, path: Path, *, again: bool) -> list[TextPair]:
+    """Pairs of the audit log, kept in `path` so that answers of batch files find them. Raises LiveLogError."""
+    if again or not path.exists():
+        pairs = live_pairs(plan, recipe.name, recipe.text.template)
+        columns = dict.fromkeys(("member_id", "candidate_id", "member", "candidate"), pl.String)
+        pl.DataFrame([dataclasses.astuple(each) for each in pairs], schema=columns, orient="row").write_parquet(path)
+    return read_pool(path, recipe.text.template)
+
+
+def _poor_matches(out: Path, report: LabelReport) -> str:
+    """Write `live.json` and say it. Grades count whether or not their dimension passed its gate, which is said."""
+    if report.waiting:
+        return ""
+    grades = [pl.read_parquet(out / name) for name in ("grades.parquet", "held_back.parquet")]
+    found = poor_matches(pl.concat(grades))
+    if found is None:
+        return "\nPoor matches among what was shown: no pair has an overall grade.\n"
+    trusted = any(each.dimension == OVERALL and each.passed for each in report.gates)
+    write_json(out / "live.json", {**dataclasses.asdict(found), "judge_passed_its_gate": trusted})
+    doubt = "" if trusted else " The judge's overall grade did not pass its gate: take the rate as a hint."
+    return f"\n{found.sentence()}{doubt}\n"
 
 
 def _gold(run: Run, policy: Policy) -> pl.DataFrame | None:

@@ -13,11 +13,12 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from models.audit.lines import AuditKeys, BadLine, segments
 from models.text import TokenCounts
 from service.audit.__main__ import main
 from service.audit.log import AuditLog, open_log
-from service.audit.record import AuditKeys, AuditRecord, BadLine
-from service.audit.segments import Segments, segments, verify
+from service.audit.record import AuditRecord
+from service.audit.segments import Segments, verify
 from service.encoding.inputs import Readings
 from service.errors import NotRecorded
 from service.request import Item, ItemStatus, Priority, ScoringRequest
