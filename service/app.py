@@ -49,6 +49,7 @@ from service.registry.swap import CurrentModel, Load
 from service.registry.warmup import BatchCaps
 from service.request import ItemStatus
 from service.rollout.metrics import RolloutMetrics
+from service.rollout.reference_drift import ReferenceDrift
 from service.scoring.metrics import HeadScores
 from service.settings import AuditSettings, BadSetting, ModelSettings, Settings, TracingSettings
 from service.store.factory import Store, open_store
@@ -106,14 +107,17 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
     metrics = Metrics(*LABELS)
     parts = _parts(settings, metrics, load, on_failure or log.error)
     limits, access = settings.limits, settings.access
+    several = len(parts.products.names) > 1
     context = AppContext(
         products=parts.products,
         limits=RequestLimits(limits),
         lifecycle=parts.lifecycle,
         metrics=metrics,
-        head_scores=HeadScores(by_model=len(parts.products.names) > 1),
+        head_scores=HeadScores(by_model=several),
+        drift=ReferenceDrift(by_model=several),
     )
     metrics.registry.register(context.head_scores)
+    metrics.registry.register(context.drift)
     keys = ApiKeys(parse_list(access.api_keys), access.keys_file)
     browsing = pages.is_on(settings.server.playground, settings.server.host)
     tracing = _tracing(settings.tracing)

@@ -68,7 +68,7 @@ ROOMS = (
         " service.observability",
     ),
     room("service.scoring", 4, "models numpy prometheus_client"),
-    room("service.rollout", 5, "numpy orjson prometheus_client"),
+    room("service.rollout", 5, "models numpy orjson prometheus_client"),
     room("service.audit", 5, "models numpy orjson cryptography"),
     room("service.lifecycle", 6, "models"),
     room("service.products", 6, "models prometheus_client"),

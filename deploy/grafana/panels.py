@@ -14,6 +14,7 @@ NOT_SHOWN = {
     "process_start_time_seconds": "the alert FitscoreRestarts reads it",
     "process_max_fds": "a constant",
     "fitscore_slots_bytes": "follows fitscore_slots_entries",
+    "fitscore_drift_counted": "the weight of fitscore_drift_psi; the runbook reads it",
     "fitscore_request_pairs": "its mean is pairs by requests, both shown",
 }
 """Series that no panel shows, and why."""
@@ -225,6 +226,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "percentunit",
             ((DRIFT, "{{head}}"),),
             "Greatest share of an hour's scores that crossed some bound since the same hour a day before.",
+        ),
+        Panel(
+            "Drift from the reference (PSI)",
+            "short",
+            ((gauge("fitscore_drift_psi", "kind, of, version", "max"), "{{kind}} of {{of}}, {{version}}"),),
+            "An hour against the bundle's validation data: scores, lengths, unknown tokens. Above 0.25 it drifts.",
         ),
     ),
     "Models": (

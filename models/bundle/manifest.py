@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.bundle.reference import Reference
 from models.features import Feature
 from models.heads import BestChunk, Head
 from models.template import Layout, Template
@@ -70,7 +71,7 @@ class FileEntry(_Part):
 class Manifest(_Part):
     """A model's identity, text handling, features, heads, graphs, provenance and files.
 
-    `chunk_discount`: see `models.heads.BestChunk`.
+    `chunk_discount`: see `models.heads.BestChunk`. `reference`: what live traffic is compared with, if it is known.
     """
 
     format: Literal[1]
@@ -92,6 +93,7 @@ class Manifest(_Part):
     known_answers: tuple[KnownAnswer, ...]
     training: dict[str, Any]
     figures: dict[str, Any]
+    reference: Reference | None = Field(None, exclude_if=lambda value: value is None)
     files: dict[str, FileEntry]
 
     @property

@@ -17,6 +17,7 @@ from service.lifecycle import Lifecycle
 from service.observability.metrics import Metrics
 from service.observability.timings import Timings
 from service.products.product import Products
+from service.rollout.reference_drift import ReferenceDrift
 from service.scoring.metrics import HeadScores
 
 NOTE = "fitscore.note"
@@ -31,6 +32,7 @@ class AppContext:
     lifecycle: Lifecycle
     metrics: Metrics
     head_scores: HeadScores
+    drift: ReferenceDrift
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from models.bundle.files import Bundle
 from models.bundle.manifest import Part
+from models.bundle.reference import Reference
 from models.bundle.signature import TrustedSigner
 from models.errors import BundleError, DeviceError
 from models.features import NO_FEATURES, Features
@@ -51,6 +52,7 @@ class LiveModel:
     warm_up: Operation | None = None
     features: Features = NO_FEATURES
     best_chunk: BestChunk = FIRST_HEAD
+    reference: Reference | None = None
 
 
 def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: TrustedSigner | None = None) -> LiveModel:
@@ -86,6 +88,7 @@ def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: Tru
         warm_up=warm_up_operation(scorer.warm_up) if run_mode == "graphs" else None,
         features=Features(manifest.features),
         best_chunk=manifest.best_chunk,
+        reference=manifest.reference,
     )
 
 

@@ -69,7 +69,7 @@ def install(environment: Environment, folder: Path) -> Path:
     wanted = "\n".join((*TESTS, *environment.pins, *environment.npm))
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         _run(sys.executable, "-m", "venv", "--clear", str(folder))
-        pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        pip = (str(python), "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check")
         _run(*pip, *TESTS, *environment.pins)
         if environment.npm:
             npm = ("npm", "install", "--silent", "--no-fund", "--no-audit", "--no-package-lock", "--no-save")

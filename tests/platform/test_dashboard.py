@@ -17,6 +17,8 @@ import pytest
 
 from deploy.grafana.dashboard import FILE, dashboard
 from deploy.grafana.panels import DRIFT
+from models.bulk.model import open_model
+from models.bulk.reference import measured_reference
 from tests.platform.helm import NODE
 from tests.platform.programs import free_ports, prometheus, query
 from tests.support.service import MEMBER
@@ -71,8 +73,10 @@ def traffic(client: httpx.Client, ended: threading.Event) -> None:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus that scraped a service under traffic, with a shadow and an audit log."""
     folder = tmp_path_factory.mktemp("live")
+    write_split_bundle(folder / "plain" / "tiny-v1")
+    reference = measured_reference(open_model(folder / "plain" / "tiny-v1"), [("data engineer", ["chef", "nurse"])])
     for version in "12":
-        write_split_bundle(folder / f"tiny-v{version}", version=version)
+        write_split_bundle(folder / f"tiny-v{version}", version=version, reference=reference)
     (folder / "key").write_bytes(b"k" * 32)
     (port,) = free_ports(1)
     audit = {"AUDIT": str(folder / "audit"), "AUDIT_KEY_FILE": str(folder / "key")}

@@ -21,7 +21,8 @@ from training.data.lists import FieldList
 from training.data.source_files import SourceFiles
 from training.errors import UserError
 from training.evaluation.systems.bundles import bundle_system, head_name
-from training.product.lists import DataSettings, graded_rows, open_table, shown_candidates, split_of_member
+from training.product.lists import DataSettings, log_lists, open_table, shown_candidates
+from training.product.lists import lists as graded_lists
 from training.product.reading.log import ShownCandidate
 from training.product.settings import read_settings
 
@@ -61,13 +62,10 @@ def read_logged(folder: Path, action: str, split: str, policy_id: str) -> Logged
         raise UserError(
             f"{table.name}: there is no column `position` and no column `shown`: nothing says what was seen"
         )
-    stated = {each.member_id: each.split for each in graded_rows(plan, data)}
+    splits = {each.list_id: each.split for each in (graded_lists if plan.rates else log_lists)(plan, data)}
     by_list: dict[str, list[ShownCandidate]] = {}
     for each in shown_candidates(plan, data):
-        if policy_id in ("", each.policy_id) and split in (
-            "all",
-            stated.get(each.member_id) or split_of_member(plan, each.member_id),
-        ):
+        if policy_id in ("", each.policy_id) and split in ("all", splits.get(each.list_id)):
             by_list.setdefault(each.list_id, []).append(each)
     lists = tuple(tuple(some) for some in by_list.values())
     if not lists:
@@ -123,7 +121,7 @@ def slots_of(logged: LoggedLists, bundle: Path, propensity: np.ndarray, top: int
 
 
 def shown_of(logged: LoggedLists, propensity: np.ndarray | None) -> Shown:
-    """Rows for the model of positions. An item is a member's candidate where these repeat, else a candidate."""
+    """Rows for the model of positions; its items are candidates, of all members."""
     rows = logged.rows
     _, items = np.unique([each.candidate_id for each in rows], return_inverse=True)
     return Shown(

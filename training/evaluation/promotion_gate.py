@@ -19,6 +19,8 @@ from training.metrics.measures import ratio
 
 LEAST_MARGIN, WIDEST_MARGIN = 0.002, 0.02
 """What the lower bound of the difference in NDCG@10 may lose: at least and at most."""
+FEWEST_CLUSTERS = 20
+"""With fewer members, intervals are drawn over lists: a handful of draws shows no spread."""
 
 
 class NotPromoted(UserError):
@@ -30,7 +32,10 @@ def decide(live: str, new_values: np.ndarray, live_values: np.ndarray, clusters:
     found = new_values - live_values
     known = np.flatnonzero(~np.isnan(found))
     sums = np.stack([found[known], np.ones(len(known))], axis=1)[None]
-    difference, lists = clustered_interval([sums], [clusters[int(row)] for row in known], ratio), len(known)
+    drawn = [clusters[int(row)] for row in known]
+    if len(set(drawn)) < FEWEST_CLUSTERS:
+        drawn = [str(row) for row in known]
+    difference, lists = clustered_interval([sums], drawn, ratio), len(known)
     margin = decidable_margin(difference, LEAST_MARGIN, WIDEST_MARGIN)
     promoted = difference.low >= -margin
     sentence = (

@@ -6,18 +6,24 @@ The bundle is loaded back and must give its known answers before the step counts
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
+import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.bundle.files import save_bundle
+from models.bulk.model import opened
+from models.bulk.reference import measured_reference
+from models.bundle.files import Bundle, save_bundle
 from models.bundle.manifest import Graph, KnownAnswer, Manifest, TextSpec
+from models.bundle.reference import Reference
 from models.heads import Head, calibrate
 from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced
+from training.data.lists import CandidateList, read_lists
 from training.data.soft_labels import SoftColumns
 from training.evaluation.model_card import model_card
 from training.files import read_json
@@ -32,6 +38,7 @@ from training.step_runner import Resources, Step
 from training.steps.evaluate import EvaluateInputs
 from training.steps.start import text_encoder
 
+REFERENCE_PAIRS = 1000
 SHIPPED = (("int8", "cpu", 0.1), ("fp16", "cuda", 0.02))
 """Which graph serves which device, and the tolerance of its known answers: probabilities against torch's. int8 moves a
 logit by .16 (root mean square over validation pairs), so a probability by up to a quarter of that, plus its spread.
@@ -113,6 +120,8 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
     ).encode()
     saved = save_bundle(resources.bundle, manifest, contents, overwrite=True)
     check_known_answers(saved, open_scorer(saved, "cpu", threads=2), open_encoder(saved), "cpu")
+    reference = _reference(saved, read_lists(inputs.data, [], "valid"), plan.seed)
+    save_bundle(resources.bundle, manifest.model_copy(update={"reference": reference}), contents, overwrite=True)
     (out / "bundle.txt").write_text(f"{resources.bundle.name} {plan.version}\n", encoding="utf-8")
 
 
@@ -143,6 +152,16 @@ def _known_answers(
         probabilities = calibrate(heads, model.reference_logits(encoder, [pair]))[0]
         answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=tuple(probabilities.tolist())))
     return tuple(answers)
+
+
+def _reference(bundle: Bundle, lists: list[CandidateList], seed: int) -> Reference | None:
+    """Scores of the shipped graph and texts of about REFERENCE_PAIRS pairs, in random whole lists; None without any."""
+    random.Random(seed).shuffle(lists)
+    before = itertools.accumulate((len(each) for each in lists), initial=0)
+    drawn = [
+        (each.member, each.candidates) for each, pairs in zip(lists, before, strict=False) if pairs < REFERENCE_PAIRS
+    ]
+    return measured_reference(opened(bundle, "cpu", threads=2, batch=32), drawn) if drawn else None
 
 
 def _provenance(plan: BundlePlan, policy: Policy, inputs: BundleInputs) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def answered(body: object, result: ScoringResult, context: RequestContext, app: 
     response = NotedResponse(raw, media_type=JSON, headers={"Server-Timing": context.timings.header()})
     app.metrics.scored(Counter[str](result.statuses), context.timings.stages)
     app.head_scores.add(result)
+    app.drift.add(result)
     response.note = ResponseNote(
         partial=result.degraded,
         model=f"{result.model.name}@{result.model.version}",

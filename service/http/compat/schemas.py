@@ -165,13 +165,13 @@ class RerankingRequest(BaseModel):
 
 
 class VllmRerankRequest(BaseModel):
-    """vLLM's rerank request. `top_n` 0 is all documents; without `use_activation`, scores are log odds."""
+    """vLLM's rerank request. A `top_n` of 0 or less is all documents. `use_activation: false` asks for log odds."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     query: Annotated[str, StringConstraints(min_length=1)]
     documents: str | Annotated[list[str | Document], Field(min_length=1)]
-    top_n: Annotated[StrictInt, Field(ge=0)] | None = None
+    top_n: StrictInt | None = None
     use_activation: StrictBool | None = None
     model: str | None = None
 

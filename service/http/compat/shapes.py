@@ -152,7 +152,7 @@ def _vllm_rerank(body: VllmRerankRequest) -> RerankRequest:
         _options(body.model_extra, body.use_activation),
         query=body.query,
         documents=[body.documents] if isinstance(body.documents, str) else body.documents,
-        top_n=body.top_n or None,
+        top_n=body.top_n if (body.top_n or 0) > 0 else None,
         return_documents=True,
         model=body.model,
     )

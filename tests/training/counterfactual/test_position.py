@@ -31,7 +31,7 @@ def log(seed: int, noise: float, lists: int = LISTS) -> Shown:
 
 def naive(each: Shown) -> np.ndarray:
     rates = np.array([each.actions[each.places == place].mean() for place in range(1, 5)])
-    return rates / rates[0]
+    return np.asarray(rates / rates[0])
 
 
 def test_the_curve_is_found_where_the_order_varies_and_the_naive_one_is_biased() -> None:

@@ -53,10 +53,15 @@ def test_a_sample_that_cannot_decide_says_how_many_lists_it_takes() -> None:
 
 
 def test_lists_of_one_member_are_no_independent_lists() -> None:
-    by_member = np.tile(np.random.default_rng(4).normal(0, 0.05, 15), 20)
-    apart, together = decide("jobs-v1", LISTS + by_member, LISTS), decide("jobs-v1", LISTS + by_member, LISTS, 15)
+    by_member = np.tile(np.random.default_rng(4).normal(0, 0.05, 30), 10)
+    apart, together = decide("jobs-v1", LISTS + by_member, LISTS), decide("jobs-v1", LISTS + by_member, LISTS, 30)
     widths = [each.difference.high - each.difference.low for each in (apart, together)]
-    assert widths[1] > 3 * widths[0]
+    assert widths[1] > 2 * widths[0]
+
+
+def test_with_one_member_the_lists_show_the_spread() -> None:
+    noisy = LISTS + np.random.default_rng(2).normal(0, 0.3, 300)
+    assert decide("jobs-v1", noisy, LISTS, 1).difference == decide("jobs-v1", noisy, LISTS).difference
 
 
 def test_most_equal_students_pass() -> None:

@@ -22,13 +22,12 @@ import pytest
 from models.bundle.manifest import TextSpec
 from models.loading import open_encoder, open_scorer
 from models.template import FieldFormat, Template
+from models.text import Pair
 from tests.support.bundles import flip_a_bit, write_tiny_bundle
 from tests.support.product_files import COLOURS, THINGS, make_shop, shop
 from tests.support.service_process import ROOT, process
 from tests.support.waiting import PATIENCE_S, eventually
 from training.__main__ import main
-from training.data.lists import CandidateList
-from training.evaluation.systems.bundles import encode_pairs
 from training.promotion.record import read_record
 
 GOOD, BAD = 1, 0
@@ -60,7 +59,8 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
         by_member.setdefault(row[0], []).append(row)
     for rows in by_member.values():
         texts = [TEMPLATE.render_candidate({"title": row[3], "brand": row[4]}) for row in rows]
-        found = scorer.score(encode_pairs(encoder, CandidateList("", "", rows[0][1], tuple(texts), {})))[:, 0]
+        member = encoder.member(rows[0][1])
+        found = scorer.score([Pair(member, ids) for ids in encoder.candidates(texts)])[:, 0]
         for grade, row in enumerate(np.argsort(found)):
             rows[row][5] = str(max(0, grade - 1))
     return make_shop(folder, pairs)

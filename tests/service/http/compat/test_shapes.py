@@ -68,7 +68,7 @@ def test_mixedbread(usual: Running, scores: list[float]) -> None:
 
 @pytest.mark.parametrize("path", ["/vllm/rerank", "/vllm/v1/rerank", "/vllm/v2/rerank"])
 def test_vllm_rerank(usual: Running, scores: list[float], path: str) -> None:
-    for top_n, num in ((0, 3), (None, 3), (2, 2), (9, 3)):
+    for top_n, num in ((0, 3), (-1, 3), (None, 3), (2, 2), (9, 3)):
         answer = post(usual, path, model="x", query=QUERY, documents=TEXTS, top_n=top_n)
         assert set(answer) == {"id", "model", "usage", "results"}
         assert answer["usage"] == {"prompt_tokens": 10, "total_tokens": 10}
@@ -144,7 +144,7 @@ FAULTS: list[tuple[str, dict[str, object], str]] = [
     ("/v1/score", {"text_1": [QUERY, "chef"], "text_2": TEXTS[:2]}, "/text_1"),
     ("/v1/score", {"text_1": QUERY, "text_2": ["chef"] * 1001}, "/text_2"),
     ("/v1/score", {"text_1": QUERY, "text_2": [5]}, "/text_2/0"),
-    ("/vllm/rerank", {"query": QUERY, "documents": TEXTS, "top_n": -1}, "/top_n"),
+    ("/vllm/rerank", {"query": QUERY, "documents": TEXTS, "top_n": 1.5}, "/top_n"),
     ("/vllm/rerank", {"query": QUERY, "documents": TEXTS, "top_n": True}, "/top_n"),
     ("/vllm/rerank", {"query": " ", "documents": TEXTS}, "/query"),
     ("/vllm/rerank", {"query": QUERY, "documents": [{"image": "x"}]}, "/documents/0/image"),
