@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from models.features import Feature
 from models.template import Fields, Template
 from training.data.held_out import HeldOutSet
 from training.data.lists import FieldList, Split
@@ -398,12 +399,16 @@ class Recipe:
     """None: step `compress` measures no variants."""
     decision: DecisionPlan | None = None
     """None: the recipe has no held-out sets besides the test split of its lists."""
+    features: tuple[Feature, ...] = ()
+    """Numbers of candidates beside their texts, which `lists` and the log have too; for a split student."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.head_names.all != tuple(head.name for head in self.heads) or not self.head_names.graded:
             names = tuple(head.name for head in self.heads)
             raise ValueError(f"heads {names} must be graded ones, then the actions {self.head_names.actions}")
+        if self.features and not self.student.split:
+            raise ValueError("features need a split student: a cross-encoder reads texts alone")
 
     @property
     def start_heads(self) -> tuple[str, ...]:

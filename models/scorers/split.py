@@ -72,7 +72,7 @@ class SplitScorer:
         self._score = score
         self._encoder = encoder
         self._heads = heads
-        self._features = features
+        self.features = features
         self.heads = tuple(head.name for head in heads)
 
     def warm_up(self) -> None:
@@ -97,8 +97,8 @@ class SplitScorer:
     def block_logits(self, blocks: Sequence[Block]) -> NDArray[np.float32]:
         """Raw outputs f32[blocks, longest, heads]; rows beyond a block's candidates are padding."""
         feeds = _collate(blocks)
-        if self._features:
-            feeds["features"] = _collate_features(blocks, self._features.defaults)
+        if self.features:
+            feeds["features"] = _collate_features(blocks, self.features.defaults)
         return self._score.run(feeds).astype(np.float32)
 
     def score_blocks(self, blocks: Sequence[Block]) -> list[NDArray[np.float32]]:
@@ -129,9 +129,9 @@ class SplitScorer:
         return out
 
     def _features_of(self, pairs: Sequence[Pair]) -> NDArray[np.float32] | None:
-        if not self._features:
+        if not self.features:
             return None
-        defaults = self._features.defaults
+        defaults = self.features.defaults
         return np.stack([defaults if pair.features is None else pair.features for pair in pairs])
 
 

@@ -90,6 +90,28 @@ class ScoreGraph(nn.Module):
         return logits_MCH.float()
 
 
+class FeaturedScoreGraph(nn.Module):
+    """A member's state, candidates' slots and their features -> logits."""
+
+    def __init__(self, student: SplitStudent) -> None:
+        super().__init__()
+        self.texts = ScoreGraph(student)
+        self.feature_part = student.feature_part
+
+    def forward(
+        self,
+        vector: Tensor,
+        slots: Tensor,
+        features: Tensor,
+        keys_values: Tensor | None = None,
+        member_mask: Tensor | None = None,
+    ) -> Tensor:
+        """As `ScoreGraph`, with features [M, C, F] from 0 to 1."""
+        assert self.feature_part is not None
+        logits_MCH: Tensor = self.feature_part(self.texts(vector, slots, keys_values, member_mask), features)
+        return logits_MCH.float()
+
+
 def traced(student: Student) -> list[Traced]:
     """The modules of a student to export, in its own precision."""
     if isinstance(student, CrossEncoder):
@@ -122,10 +144,14 @@ def _score(student: SplitStudent) -> Traced:
         "vector": (vector[:members], {0: "members"}),
         "slots": (slots.unflatten(0, (members, candidates)), {0: "members", 1: "candidates"}),
     }
+    if student.features:
+        rows = torch.zeros(members, candidates, len(student.features), dtype=vector.dtype)
+        inputs["features"] = (rows, {0: "members", 1: "candidates"})
     if keys_values:
         inputs["keys_values"] = (keys_values[0][:members], {0: "members", 4: "length"})
         inputs["member_mask"] = (torch.ones_like(ids[:members]), {0: "members", 1: "length"})
-    return Traced("score", ("score",), ScoreGraph(student), inputs, ("logits",))
+    graph = FeaturedScoreGraph(student) if student.features else ScoreGraph(student)
+    return Traced("score", ("score",), graph, inputs, ("logits",))
 
 
 def write_onnx(part: Traced, path: Path) -> None:

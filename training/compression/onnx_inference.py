@@ -13,16 +13,19 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from models.features import NO_FEATURES
 from models.runtime.session import Session
 from models.scorers.cross_encoder import CrossEncoderScorer
 from models.scorers.split import Block, SplitScorer
 from models.text import TextEncoder
 from training.compression.onnx_export import traced, write_onnx
 from training.compression.quantization import write_int8
+from training.data.features import feature_inputs
 from training.data.lists import CandidateList
 from training.files import read_json, write_json
 from training.nets.checkpoints import Student
 from training.nets.inference import encode_lists, in_length_order
+from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import distinct_candidates
 
 Cost = TypeVar("Cost")
@@ -67,7 +70,9 @@ class SplitGraphs:
         found = []
         for each in tqdm(lists, desc="score", mininterval=5, leave=False):
             state = self.scorer.encode_members([self.encoder.member(each.member)])[0]
-            found.append(self.scorer.block_logits([Block(state, slots[[row[text] for text in each.candidates]])])[0])
+            rows = feature_inputs(self.scorer.features, [each])
+            block = Block(state, slots[[row[text] for text in each.candidates]], rows)
+            found.append(self.scorer.block_logits([block])[0])
         return np.concatenate(found)
 
     def throughput(self, lists: Sequence[CandidateList]) -> dict[str, float]:
@@ -104,7 +109,9 @@ def open_graphs(student: Student, folder: Path, precision: str, encoder: TextEnc
     }
     if "pair" in sessions:
         return FlatGraphs(CrossEncoderScorer(sessions["pair"], encoder, ()), encoder)
-    return SplitGraphs(SplitScorer(sessions["member"], sessions["candidate"], sessions["score"], encoder, ()), encoder)
+    features = student.features if isinstance(student, SplitStudent) else NO_FEATURES
+    parts = (sessions["member"], sessions["candidate"], sessions["score"])
+    return SplitGraphs(SplitScorer(*parts, encoder, (), features), encoder)
 
 
 def graphs_of(scorer: CrossEncoderScorer | SplitScorer, encoder: TextEncoder) -> Graphs:

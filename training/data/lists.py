@@ -4,6 +4,7 @@ A row is a pair. Rows of one list share `list_id` and `member`. Label columns ar
 hold gains in [0, 1] (null: not judged). Knows the schema, not where lists come from or what trains on them.
 
     list_id str | source str | split "train"|"valid"|"test" | member str | candidate str | <head> f64 ...
+    feature.NAME f64 ...   numbers of the candidate, in their units (null: missing), where the recipe declares any
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import polars as pl
 
 from models.errors import FieldError
 from models.template import Fields, Template
+from training.data.features import PREFIX, column_of
 from training.data.tables import DataError, check_columns, empty, read_table
 
 Split = Literal["train", "valid", "test"]
@@ -38,7 +40,10 @@ def split_of(key: str, train: float = 0.8, valid: float = 0.08) -> Split:
 
 @dataclass(frozen=True)
 class FieldList:
-    """One list of a source: a member, its candidates, and a gain per candidate for each judged head."""
+    """One list of a source: a member, its candidates, and a gain per candidate for each judged head.
+
+    `features` are numbers per candidate, by the names of features that the recipe declares.
+    """
 
     list_id: str
     source: str
@@ -46,23 +51,29 @@ class FieldList:
     member: Fields
     candidates: Sequence[Fields]
     labels: Mapping[str, Sequence[float | None]]
+    features: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
 
 def cut(each: FieldList, count: int) -> FieldList:
     """The list with its first `count` candidates."""
     labels = {name: gains[:count] for name, gains in each.labels.items()}
-    return replace(each, candidates=each.candidates[:count], labels=labels)
+    features = {name: numbers[:count] for name, numbers in each.features.items()}
+    return replace(each, candidates=each.candidates[:count], labels=labels, features=features)
 
 
 @dataclass(frozen=True)
 class CandidateList:
-    """One member's candidates as texts; labels[head][i] is the gain of candidate i, NaN if it was not judged."""
+    """One member's candidates as texts; labels[head][i] is the gain of candidate i, NaN if it was not judged.
+
+    features[name][i] is a number of candidate i, NaN if it is missing.
+    """
 
     list_id: str
     source: str
     member: str
     candidates: tuple[str, ...]
     labels: dict[str, np.ndarray] = field(repr=False)
+    features: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -73,7 +84,9 @@ class CandidateList:
         return not all(np.isnan(gains).all() for gains in self.labels.values())
 
 
-def render_lists(lists: Iterable[FieldList], template: Template, heads: Sequence[str]) -> pl.DataFrame:
+def render_lists(
+    lists: Iterable[FieldList], template: Template, heads: Sequence[str], features: Sequence[str] = ()
+) -> pl.DataFrame:
     """Render fields to text with the bundle's own template, so that training reads the same texts as serving.
 
     Raises DataError for a list without candidates, and for a field that has no text.
@@ -86,10 +99,13 @@ def render_lists(lists: Iterable[FieldList], template: Template, heads: Sequence
         member = rendered(template.render_member, each.member, f"{place}, the member")
         for index, candidate in enumerate(each.candidates):
             labels = {head: each.labels[head][index] if head in each.labels else None for head in heads}
+            for name in features:
+                labels[column_of(name)] = each.features[name][index] if name in each.features else None
             text = rendered(template.render_candidate, candidate, f"{place}, candidate {index}")
             keys = zip(KEYS, (each.list_id, each.source, each.split, member, text), strict=True)
             rows.append({**dict(keys), **labels})
-    schema = {**dict.fromkeys(KEYS, pl.String), **dict.fromkeys(heads, pl.Float64)}
+    numbers = (*heads, *map(column_of, features))
+    schema = {**dict.fromkeys(KEYS, pl.String), **dict.fromkeys(numbers, pl.Float64)}
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -102,12 +118,17 @@ def rendered(render: Callable[[Fields], str], fields: Fields, place: str) -> str
 
 
 def check_pairs(pairs: pl.DataFrame, heads: Sequence[str], origin: str) -> None:
-    """Raise DataError, with the first bad row, for a missing column, an empty text or a gain outside [0, 1]."""
+    """Raise DataError, with the first bad row, for a missing column, an empty text, a gain outside [0, 1], or a feature
+    that is not a finite number.
+    """
     problems = {name: empty(name) for name in KEYS}
     problems["split"] = ~pl.col("split").is_in(SPLITS), f"must be one of {', '.join(SPLITS)}"
     for head in heads:
         outside = pl.col(head).is_nan() | (pl.col(head) < 0) | (pl.col(head) > 1)
         problems[head] = outside, "a gain must be a number from 0 to 1, or null"
+    for name in pairs.columns:
+        if name.startswith(PREFIX):
+            problems[name] = ~pl.col(name).is_finite(), "a feature must be a finite number, or null"
     check_columns(pairs, problems, origin)
 
 
@@ -122,7 +143,13 @@ def candidate_lists(pairs: pl.DataFrame, heads: Sequence[str]) -> Iterator[Candi
     """Group rows back into lists, in the order of the file."""
     for (list_id,), rows in pairs.group_by(["list_id"], maintain_order=True):
         labels = {head: rows[head].fill_null(np.nan).to_numpy() for head in heads}
-        yield CandidateList(str(list_id), rows["source"][0], rows["member"][0], tuple(rows["candidate"]), labels)
+        features = {
+            name.removeprefix(PREFIX): rows[name].fill_null(np.nan).to_numpy()
+            for name in rows.columns
+            if name.startswith(PREFIX)
+        }
+        texts = tuple(rows["candidate"])
+        yield CandidateList(str(list_id), rows["source"][0], rows["member"][0], texts, labels, features)
 
 
 def labelled_for(lists: Iterable[CandidateList], heads: Sequence[str]) -> list[CandidateList]:

@@ -6,6 +6,7 @@ N pairs, T tokens, H heads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from models.features import NO_FEATURES, Features
 from models.text import Inputs, Pair
+from training.data.features import feature_inputs
 from training.data.lists import CandidateList
 from training.nets.interfaces import PairEncoder, PairModel
 from training.trainer.precision import autocast
@@ -83,10 +86,14 @@ def encode_pairs(encoder: PairEncoder, members: Sequence[str], candidates: Seque
     return [Pair(ids[text], other) for text, other in zip(members, encoder.candidates(candidates), strict=True)]
 
 
-def encode_lists(encoder: PairEncoder, lists: Sequence[CandidateList]) -> list[Pair]:
-    """All pairs of all lists, in order."""
+def encode_lists(encoder: PairEncoder, lists: Sequence[CandidateList], features: Features = NO_FEATURES) -> list[Pair]:
+    """All pairs of all lists, in order, with the inputs of a model that reads `features`."""
     members = [each.member for each in lists for _ in each.candidates]
-    return encode_pairs(encoder, members, [text for each in lists for text in each.candidates])
+    pairs = encode_pairs(encoder, members, [text for each in lists for text in each.candidates])
+    if not features:
+        return pairs
+    rows = feature_inputs(features, lists)
+    return [replace(pair, features=row) for pair, row in zip(pairs, rows, strict=True)]
 
 
 def predict_lists(model: PairModel, encoder: PairEncoder, lists: Sequence[CandidateList]) -> np.ndarray:

@@ -22,14 +22,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from models.features import NO_FEATURES, Features
 from models.text import Pair, TextEncoder
 from training.files import complete, read_json, write_json
 from training.nets.cross_encoder import NEVER, SCALE, CrossEncoder, new_cross_encoder, pool
 from training.nets.inference import to_tensors
 from training.nets.item_scorer import ItemScorer
 from training.nets.items import Encoding
-from training.nets.joint_layer import JointLayer, copied_layer
-from training.nets.pooling import new_pooling
+from training.nets.joint.feature_part import FeaturePart, load_feature_part
+from training.nets.joint.layer import JointLayer, copied_layer
+from training.nets.joint.pooling import new_pooling
 from training.nets.shapes import SplitShape
 
 
@@ -102,17 +104,29 @@ class JointScorer(nn.Module):
 
 
 class SplitStudent(nn.Module):
-    """An encoder that reads each side alone, and the joint scorer."""
+    """An encoder that reads each side alone, the joint scorer, and what features add to its logits, if it reads any."""
 
-    def __init__(self, backbone: PreTrainedModel, scorer: JointScorer | ItemScorer, shape: SplitShape) -> None:
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        scorer: JointScorer | ItemScorer,
+        shape: SplitShape,
+        feature_part: FeaturePart | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.scorer: Any = scorer  # a protocol cannot say that both are torch modules too
         self.shape = shape
+        self.feature_part = feature_part
 
     @property
     def num_heads(self) -> int:
         return len(self.scorer.bias)
+
+    @property
+    def features(self) -> Features:
+        """The features that it reads."""
+        return self.feature_part.declared if self.feature_part else NO_FEATURES
 
     @property
     def state_bytes(self) -> int:
@@ -159,6 +173,10 @@ class SplitStudent(nn.Module):
         encoding, mask = self.encode(**members), members["attention_mask"]
         slots = self.slots(self.encode(**candidates), candidates["attention_mask"]).unsqueeze(1)
         logits: Tensor = self.scorer(self.member(encoding, mask), slots, self.keys_values(encoding, mask), mask)
+        if self.feature_part:
+            defaults = self.features.defaults
+            rows = [defaults if pair.features is None else pair.features for pair in pairs]
+            logits = self.feature_part(logits, torch.from_numpy(np.stack(rows)).unsqueeze(1))
         return logits[:, 0].numpy()
 
     def apart(self) -> CrossEncoder:
@@ -169,7 +187,8 @@ class SplitStudent(nn.Module):
 
     def with_encoder_of(self, other: CrossEncoder) -> SplitStudent:
         """The same student with the encoder of `other`, which came from `apart`; the joint part stays as it is."""
-        return SplitStudent(other.backbone, copy.deepcopy(self.scorer), self.shape).eval()
+        scorer, feature_part = copy.deepcopy((self.scorer, self.feature_part))
+        return SplitStudent(other.backbone, scorer, self.shape, feature_part).eval()
 
     def save(self, folder: Path, *, is_main: bool = True) -> None:
         """Write the backbone as a Hugging Face folder, the scorer's weights and the shape."""
@@ -178,6 +197,8 @@ class SplitStudent(nn.Module):
                 self.backbone.save_pretrained(partial)
                 save_file(self.scorer.state_dict(), partial / "scorer.safetensors")
                 write_json(partial / "shape.json", dataclasses.asdict(self.shape))
+                if self.feature_part:
+                    self.feature_part.save(partial)
 
 
 def load_split_student(folder: Path) -> SplitStudent:
@@ -187,6 +208,7 @@ def load_split_student(folder: Path) -> SplitStudent:
     shape = SplitShape(**read_json(folder / "shape.json"))
     student = new_split_student(start, shape, weights.get("items.separators", torch.empty(0)).tolist())
     student.scorer.load_state_dict(weights)
+    student.feature_part = load_feature_part(folder)
     return student
 
 

@@ -43,6 +43,7 @@ class DataSettings:
     candidates_per_list: int
     unlabelled_lists: int
     seed: int
+    features: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: ProductSettings) -> DataSettings:
@@ -58,6 +59,7 @@ class DataSettings:
             training.candidates_per_list,
             training.unlabelled_lists,
             training.seed,
+            tuple(each.name for each in settings.features),
         )
 
     @property
@@ -138,6 +140,7 @@ def lists(settings: DataSettings, data: SourceFiles) -> Iterator[FieldList]:
                     _fields(part[0].member),
                     [_fields(each.candidate) for each in part],
                     labels,
+                    _features(settings, part),
                 )
     yield from _unlabelled(settings, data, list(pairs.values()))
 
@@ -153,7 +156,8 @@ def log_lists(settings: DataSettings, data: SourceFiles) -> Iterator[FieldList]:
         labels[POSITION] = [float(each.position) for each in shown]
         split = stated.get(member_id) or split_of_member(settings, member_id)
         candidates = [_fields(each.candidate) for each in shown]
-        yield FieldList(list_id, LOGGED, split, _fields(shown[0].member), candidates, labels)
+        features = _features(settings, shown)
+        yield FieldList(list_id, LOGGED, split, _fields(shown[0].member), candidates, labels, features)
 
 
 def shown_candidates(settings: DataSettings, data: SourceFiles) -> list[ShownCandidate]:
@@ -226,7 +230,8 @@ def _rate_lists(settings: DataSettings, rows: Sequence[ShownCandidate]) -> Itera
         }
         split = split_of_member(settings, shown[0].member_id)
         candidates = [_fields(each.candidate) for each in shown]
-        yield FieldList(list_id, LOGGED, split, _fields(shown[0].member), candidates, labels)
+        features = _features(settings, shown)
+        yield FieldList(list_id, LOGGED, split, _fields(shown[0].member), candidates, labels, features)
 
 
 def _unlabelled(settings: DataSettings, data: SourceFiles, rows: Sequence[GradedRow]) -> Iterator[FieldList]:
@@ -245,6 +250,13 @@ def _unlabelled(settings: DataSettings, data: SourceFiles, rows: Sequence[Graded
         some = [_fields(content) for candidate_id, content in drawn if candidate_id not in seen[member_id]]
         if some:
             yield FieldList(f"catalogue/{number}", UNLABELLED, "train", _fields(members[member_id]), some, {})
+
+
+def _features(
+    settings: DataSettings, rows: Sequence[GradedRow] | Sequence[ShownCandidate]
+) -> dict[str, list[float | None]]:
+    """Numbers of each row by declared feature."""
+    return {name: [each.features.get(name) for each in rows] for name in settings.features}
 
 
 def _by_list(rows: Sequence[ShownCandidate]) -> Mapping[str, list[ShownCandidate]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.features import Feature
 from models.tables.columns import Side, fields_of, has_side, whole_numbers
 from models.tables.table import Table, read
 from models.template import Content, FieldFormat, Template
@@ -25,6 +26,7 @@ from training.policy.policy import OVERALL
 from training.product.budget import Size, Steps, allowed_steps
 from training.product.lists import DataSettings, catalogue, graded_rows, shown_candidates
 from training.product.policy_template import policy_template
+from training.product.reading.features import suggested_features
 from training.product.reading.log import LOG_COLUMNS, LOG_PREFIXES, ShownCandidate, actions_of
 from training.product.reading.pairs import PAIR_COLUMNS, PAIR_PREFIXES, GradedRow, graded_dimensions
 from training.product.settings import SETTINGS, Files, Log
@@ -194,7 +196,16 @@ def _findings(order: Order, name: str, tables: Tables, speed: Callable[[Path], f
         steps=steps,
         candidates_per_list=CANDIDATES_PER_LIST,
         attributions=start_attributions(encoder),
+        features=_features(tables),
     )
+
+
+def _features(tables: Tables) -> tuple[Feature, ...]:
+    found = suggested_features([each for each in (tables.pairs, tables.log) if each])
+    if found:
+        ranges = ", ".join(f"{each.name} {each.low:g} to {each.high:g}" for each in found)
+        tables.assumed.append(f"features: {ranges}; give each its unit, range and default in product.toml")
+    return found
 
 
 def _log(tables: Tables) -> Log:

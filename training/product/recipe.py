@@ -78,6 +78,7 @@ def product_recipe(folder: Path) -> Recipe:
         export=ExportPlan(card=_card(settings, policy), examples=_examples(settings, policy)),
         engagement=None if data.rates else _engagement(settings, log),
         seed=training.seed,
+        features=settings.features,
     )
 
 

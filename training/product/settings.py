@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.features import Feature
 from models.template import FieldFormat
 from training.errors import UserError
 
@@ -107,6 +108,7 @@ class ProductSettings(_Part):
     live: str = ""
     files: Files
     columns: dict[str, str] = {}
+    features: tuple[Feature, ...] = ()
     text: TextSettings
     grades: Grades = Grades()
     log: Log = Log()
@@ -131,6 +133,9 @@ def read_settings(folder: Path) -> ProductSettings:
         raise SettingsError(f"{path}: {_first(error)}") from None
     if not (settings.files.pairs or settings.files.log):
         raise SettingsError(f"{path}: files: name pairs, a log or both")
+    names = [each.name for each in settings.features]
+    if len(set(names)) < len(names):
+        raise SettingsError(f"{path}: features: two have the same name")
     if settings.split.valid + settings.split.test >= 0.9:
         raise SettingsError(f"{path}: split: valid and test leave nothing to train on")
     return settings

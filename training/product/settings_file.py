@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.features import Feature
 from models.template import FieldFormat
 from training.product.budget import Steps
 from training.product.settings import Files, Log
@@ -32,6 +33,7 @@ class Findings:
     steps: Steps
     candidates_per_list: int
     attributions: tuple[str, ...]
+    features: tuple[Feature, ...] = ()
 
 
 TEXT = """\
@@ -44,6 +46,9 @@ version = "1"
 encoder = {encoder}
 # The bundle that is live: a further training starts from it and is compared with it. "": what `promote` made live last.
 live = ""
+# Numbers of candidates beside their texts: the columns feature.NAME. Callers of the service send them as `features`.
+# One outside of low to high counts as the nearer of both, and a missing one as the default.
+features = {features}
 
 [files]
 # From this folder, or absolute. "": there is no such file.
@@ -131,6 +136,7 @@ def settings_text(found: Findings) -> str:
     return TEXT.format(
         name=_value(found.name),
         encoder=_value(found.encoder),
+        features=_features(found.features),
         policy=_value(found.files.policy),
         pairs=_value(found.files.pairs),
         log_file=_value(found.files.log),
@@ -157,6 +163,15 @@ def settings_text(found: Findings) -> str:
         title=_value(f"{found.name} student"),
         attributions=_value(list(found.attributions)),
     ).replace("\n\n\n", "\n\n")
+
+
+def _features(features: Sequence[Feature]) -> str:
+    rows = [
+        f"    {{ name = {_value(each.name)}, unit = {_value(each.unit)}, low = {each.low!r}, high = {each.high!r},"
+        f" default = {each.default!r} }},"
+        for each in features
+    ]
+    return "\n".join(["[", *rows, "]"]) if rows else "[]"
 
 
 def _formats(formats: Sequence[FieldFormat]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.features import NO_FEATURES
 from training.compression.compression_report import measure_variants
 from training.compression.onnx_export import check_parity
 from training.compression.onnx_inference import open_graphs, write_graphs
@@ -58,7 +59,9 @@ def compress(plan: CompressPlan, inputs: CompressInputs, out: Path, resources: R
     short = text_encoder(plan.text, resources, plan.pruning.tokens if plan.pruning else None)
     model, _ = load_student(inputs.distill)
     model.cpu().eval()
-    pairs = encode_lists(encoder, read_lists(inputs.data, plan.heads, "valid")[:PROBE_LISTS])[:PROBE_PAIRS]
+    features = model.features if isinstance(model, SplitStudent) else NO_FEATURES
+    probed = read_lists(inputs.data, plan.heads, "valid")[:PROBE_LISTS]
+    pairs = encode_lists(encoder, probed, features)[:PROBE_PAIRS]
     reference = model.reference_logits(encoder, pairs)
     for precision in TOLERANCES:
         write_graphs(model, out, precision)

@@ -8,20 +8,24 @@ engagement teacher, and learns from both teachers' soft labels, each by its shar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from models.features import Feature, Features
 from models.text import TextEncoder
 from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, labelled_for, read_lists, some_drawn, some_of_each
 from training.data.soft_labels import read_soft_labels
+from training.distillation.feature_learning import HeldOutPairs, learn_features
 from training.distillation.item_student import judged_kappas, learn, lists_to_learn, start_student
 from training.distillation.loss_weight_sweep import sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.distillation.student_trainers import AnyTrainer, FlatTrainer, SplitTrainer
+from training.evaluation.feature_effects import write_effects
 from training.evaluation.report import LossWeightSweep, to_json
 from training.files import write_json
 from training.metrics.calibration import fit_calibrations
@@ -44,7 +48,9 @@ from training.trainer.schedule import Schedule
 
 @dataclass(frozen=True)
 class DistillPlan:
-    """What the student is and how it learns; `action_heads` is None without an engagement teacher."""
+    """What the student is and how it learns; `action_heads` is None without an engagement teacher. `features` are the
+    numbers of candidates that it reads beside their texts.
+    """
 
     heads: HeadNames
     text: TextPlan
@@ -52,6 +58,7 @@ class DistillPlan:
     student: StudentPlan
     action_heads: ActionHeadsPlan | None
     seed: int
+    features: tuple[Feature, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,16 +138,22 @@ class Distillation:
             train=lambda share: partial(self.trainer.logits, self.learn_actions(relevance, share, out)),
         )
 
-    def calibrate(self, student: Student, curve: np.ndarray | None) -> Calibrations:
-        """Graded heads on grades; actions on the log, by the examination `curve` of their teacher."""
+    def calibrate(self, student: Student, curve: np.ndarray | None, out: Path) -> Calibrations:
+        """Graded heads on grades; actions on the log, by the examination `curve` of their teacher.
+
+        A student that reads features learns first what they change.
+        """
         heads, logits = self.plan.heads, self.trainer.logits
         graded = some_of_each(self.material.graded, self.plan.training.calibration_lists, self.plan.seed)
-        found = fit_calibrations(heads.graded, logits(student, graded), graded)
-        if not heads.actions:
+        on_grades = Stated(logits(student, graded), graded)
+        on_log = Stated(logits(student, self.material.logged), self.material.logged) if heads.actions else None
+        if self.plan.features:
+            on_grades, on_log = add_features(student, self.plan, on_grades, on_log, curve, out)
+        found = fit_calibrations(heads.graded, on_grades.logits, graded)
+        if on_log is None:
             return found
-        logged = self.material.logged
-        of_actions = logits(student, logged)[:, len(heads.graded) :]
-        return {**found, **calibrate_attractiveness(heads.actions, of_actions, logged, curve)}
+        of_actions = on_log.logits[:, len(heads.graded) : len(heads.all)]
+        return {**found, **calibrate_attractiveness(heads.actions, of_actions, on_log.lists, curve)}
 
 
 def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Resources) -> None:
@@ -158,7 +171,7 @@ def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Reso
         shares = distillation.compare_shares(plan.action_heads, relevance, out)
         write_json(out / "shares.json", to_json(LossWeightSweep, shares))
     curve = read_examination(inputs.teach_engagement) if plan.heads.actions else None
-    save_model(out, student, distillation.calibrate(student, curve))
+    save_model(out, student, distillation.calibrate(student, curve, out))
 
 
 def _with_items(
@@ -177,18 +190,52 @@ def _with_items(
     start = load_cross_encoder(inputs.start / "model")
     student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts)
     learn(student, encoder, lists, further, heads.outputs, plan.student, out)
-    logits = predict_batches(student, encoder, grades.valid)
+    on_grades, on_log, curve = Stated(predict_batches(student, encoder, grades.valid), grades.valid), None, None
+    if heads.actions:
+        logged = read_impressions(inputs.log / "impressions.parquet", heads.actions, "valid")
+        on_log = Stated(predict_batches(student, encoder, logged), logged)
+        curve = read_examination(inputs.teach_engagement)
+    if plan.features:
+        on_grades, on_log = add_features(student, plan, on_grades, on_log, curve, out)
+    logits = on_grades.logits
     names = [name for name in heads.outputs if name not in heads.actions]
     columns_of_graded = [heads.outputs.index(name) for name in names]
     found = fit_calibrations(names, logits[:, columns_of_graded], grades.valid)
-    if heads.actions:
-        logged = read_impressions(inputs.log / "impressions.parquet", heads.actions, "valid")
+    if on_log is not None:
         columns = [heads.outputs.index(name) for name in heads.actions]
-        of_actions = predict_batches(student, encoder, logged)[:, columns]
-        curve = read_examination(inputs.teach_engagement)
-        found |= calibrate_attractiveness(heads.actions, of_actions, logged, curve)
+        found |= calibrate_attractiveness(heads.actions, on_log.logits[:, columns], on_log.lists, curve)
     write_json(out / "kappa.json", judged_kappas(names, logits[:, columns_of_graded], found, grades.valid))
     return student, found
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A student's logits f32[pairs of all lists, outputs] of some lists."""
+
+    logits: np.ndarray
+    lists: Sequence[CandidateList]
+
+
+def add_features(
+    student: Student, plan: DistillPlan, on_grades: Stated, on_log: Stated | None, curve: np.ndarray | None, out: Path
+) -> tuple[Stated, Stated | None]:
+    """Teach a student what features change, in place; write `features.json`. Returns its logits with the features."""
+    assert isinstance(student, SplitStudent)  # the recipe says so
+    features, heads = Features(plan.features), plan.heads.all
+    pairs = HeldOutPairs.of(features, heads, on_grades.logits, on_grades.lists)
+    if on_log is not None:
+        pairs = pairs.and_those_of(HeldOutPairs.of(features, heads, on_log.logits, on_log.lists, curve))
+    learnt = learn_features(features, heads, pairs, plan.seed)
+    student.feature_part = learnt.part
+    write_effects(out, learnt.effects)
+    num_graded = len(on_grades.logits)
+    graded = Stated(_with_heads(on_grades.logits, learnt.logits[:num_graded]), on_grades.lists)
+    return graded, on_log and Stated(_with_heads(on_log.logits, learnt.logits[num_graded:]), on_log.lists)
+
+
+def _with_heads(logits: np.ndarray, of_heads: np.ndarray) -> np.ndarray:
+    """The outputs with other logits of the heads, which come first."""
+    return np.concatenate([of_heads, logits[:, of_heads.shape[1] :]], axis=1)
 
 
 def _new_trainer(
@@ -223,7 +270,9 @@ def _initial_encoder(
 def distill_plan(recipe: Recipe) -> DistillPlan:
     """The plan by which students are trained, here and in step `ablate`."""
     action_heads = recipe.engagement.student if recipe.engagement else None
-    return DistillPlan(recipe.head_names, recipe.text, recipe.training, recipe.student, action_heads, recipe.seed)
+    return DistillPlan(
+        recipe.head_names, recipe.text, recipe.training, recipe.student, action_heads, recipe.seed, recipe.features
+    )
 
 
 DISTILL = Step("distill", distill_plan, DistillInputs, distill)

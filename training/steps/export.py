@@ -19,12 +19,14 @@ from models.bulk.reference import measured_reference
 from models.bundle.files import Bundle, save_bundle
 from models.bundle.manifest import Graph, KnownAnswer, Manifest, TextSpec
 from models.bundle.reference import Reference
+from models.features import Feature, Features
 from models.heads import Head, calibrate
 from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced
 from training.data.lists import CandidateList, read_lists
 from training.data.soft_labels import SoftColumns
+from training.evaluation.feature_effects import read_effects
 from training.evaluation.model_card import model_card
 from training.files import read_json
 from training.fingerprint import commit
@@ -55,6 +57,7 @@ class BundlePlan:
     text: TextPlan
     export: ExportPlan
     seed: int
+    features: tuple[Feature, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
             layout="texts",
             template=text.template,
         ),
+        features=plan.features,
         heads=heads,
         default_blend={head.name: head.blend for head in plan.heads},
         graphs=_graphs(model),
@@ -115,9 +119,9 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
     contents["tokenizer.json"] = read_tokenizer(resources.model(text.backbone)).encode()
     bundle = f"`{plan.name}`, version {plan.version}"
     kappas = read_json(inputs.distill / "kappa.json") if (inputs.distill / "kappa.json").exists() else {}
-    contents["card.md"] = model_card(
-        bundle, card, plan.heads, policy, (inputs.evaluate / "report.md").read_text(encoding="utf-8"), kappas
-    ).encode()
+    effects = read_effects(inputs.distill) if plan.features else ()
+    report = (inputs.evaluate / "report.md").read_text(encoding="utf-8")
+    contents["card.md"] = model_card(bundle, card, plan.heads, policy, report, kappas, effects).encode()
     saved = save_bundle(resources.bundle, manifest, contents, overwrite=True)
     check_known_answers(saved, open_scorer(saved, "cpu", threads=2), open_encoder(saved), "cpu")
     reference = _reference(saved, read_lists(inputs.data, [], "valid"), plan.seed)
@@ -143,14 +147,16 @@ def _graphs(model: Student) -> tuple[Graph, ...]:
 def _known_answers(
     plan: BundlePlan, model: Student, encoder: TextEncoder, heads: tuple[Head, ...]
 ) -> tuple[KnownAnswer, ...]:
-    """Torch's own fp32 probabilities of the plan's example pairs."""
+    """Torch's own fp32 probabilities of the plan's example pairs: every second one with features, at their highest."""
     answers = []
-    for member_fields, candidate_fields in plan.export.examples:
+    declared = Features(plan.features)
+    for number, (member_fields, candidate_fields) in enumerate(plan.export.examples):
         member = plan.text.template.render_member(member_fields)
         candidate = plan.text.template.render_candidate(candidate_fields)
-        pair = Pair(encoder.member(member), encoder.candidates([candidate])[0])
-        probabilities = calibrate(heads, model.reference_logits(encoder, [pair]))[0]
-        answers.append(KnownAnswer(member=member, candidate=candidate, probabilities=tuple(probabilities.tolist())))
+        features = {each.name: each.high for each in plan.features} if number % 2 else {}
+        pair = Pair(encoder.member(member), encoder.candidates([candidate])[0], declared.read([features]).values[0])
+        probabilities = tuple(calibrate(heads, model.reference_logits(encoder, [pair]))[0].tolist())
+        answers.append(KnownAnswer(member=member, candidate=candidate, features=features, probabilities=probabilities))
     return tuple(answers)
 
 
@@ -181,7 +187,9 @@ def _provenance(plan: BundlePlan, policy: Policy, inputs: BundleInputs) -> dict[
 
 EXPORT = Step(
     "export",
-    lambda recipe: BundlePlan(recipe.name, recipe.version, recipe.heads, recipe.text, recipe.export, recipe.seed),
+    lambda recipe: BundlePlan(
+        recipe.name, recipe.version, recipe.heads, recipe.text, recipe.export, recipe.seed, recipe.features
+    ),
     BundleInputs,
     export,
     reads_records=True,

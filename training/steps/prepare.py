@@ -56,22 +56,26 @@ def prepare_golden(plan: GoldenPlan, inputs: GoldenInputs, out: Path, resources:
 
 @dataclass(frozen=True)
 class ListsPlan:
-    """An adapter, and what becomes of its lists: texts by the template, a column for each label."""
+    """An adapter, and what becomes of its lists: texts by the template, a column for each label and each feature."""
 
     lists: Lists | None
     template: Template
     labels: tuple[str, ...]
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DataStepPlan:
-    """Adapters by the name of the file that each fills, the graded heads, and the policy with its dimensions."""
+    """Adapters by the name of the file that each fills, the graded heads, the policy with its dimensions, and the names
+    of features.
+    """
 
     lists: Lists
     graded: dict[str, Lists | None]
     template: Template
     heads: tuple[str, ...]
     policy: Path
+    features: tuple[str, ...] = ()
 
 
 def prepare_data(plan: DataStepPlan, _: NoInputs, out: Path, resources: Resources) -> None:
@@ -84,7 +88,7 @@ def prepare_data(plan: DataStepPlan, _: NoInputs, out: Path, resources: Resource
     answerable = (SoftColumns.of(name).answerable for name in dimensions)
     labels = tuple(dict.fromkeys((*plan.heads, *dimensions, *answerable)))
     for name, lists in {"pairs": plan.lists, **plan.graded}.items():
-        pairs = _render(ListsPlan(lists, plan.template, labels), labels, resources)
+        pairs = _render(ListsPlan(lists, plan.template, labels, plan.features), labels, resources)
         if pairs.height or name == "pairs":
             check_pairs(pairs, labels, f"the recipe's lists ({name})")
         pairs.write_parquet(out / f"{name}.parquet")
@@ -99,7 +103,7 @@ def prepare_log(plan: ListsPlan, _: NoInputs, out: Path, resources: Resources) -
 
 
 def _render(plan: ListsPlan, labels: tuple[str, ...], resources: Resources) -> pl.DataFrame:
-    return render_lists(plan.lists(resources.sources) if plan.lists else (), plan.template, labels)
+    return render_lists(plan.lists(resources.sources) if plan.lists else (), plan.template, labels, plan.features)
 
 
 POLICY = Step("policy", lambda recipe: recipe.data.policy, NoInputs, prepare_policy)
@@ -117,6 +121,7 @@ DATA = Step(
         recipe.text.template,
         recipe.head_names.graded,
         recipe.data.policy,
+        tuple(each.name for each in recipe.features),
     ),
     NoInputs,
     prepare_data,
@@ -124,7 +129,10 @@ DATA = Step(
 LOG = Step(
     "log",
     lambda recipe: ListsPlan(
-        recipe.engagement.log if recipe.engagement else None, recipe.text.template, recipe.head_names.actions
+        recipe.engagement.log if recipe.engagement else None,
+        recipe.text.template,
+        recipe.head_names.actions,
+        tuple(each.name for each in recipe.features),
     ),
     NoInputs,
     prepare_log,

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from training.nets.pooling import LearntQueries, RunFirsts, RunMeans, new_pooling
+from training.nets.joint.pooling import LearntQueries, RunFirsts, RunMeans, new_pooling
 from training.nets.shapes import Pooling
 
 MASK_NT = torch.tensor([[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])

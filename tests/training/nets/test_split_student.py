@@ -11,7 +11,7 @@ from models.text import TextEncoder
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.inference import to_tensors
 from training.nets.items import Encoding
-from training.nets.joint_layer import JointLayer
+from training.nets.joint.layer import JointLayer
 from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
 from training.steps.architecture_sweep import name_of

@@ -23,6 +23,7 @@ def rendered(lists: Sequence[FieldList], template: Template) -> list[CandidateLi
             template.render_member(each.member),
             tuple(template.render_candidate(fields) for fields in each.candidates),
             {},
+            {name: np.array(numbers, dtype=np.float64) for name, numbers in each.features.items()},
         )
         for each in lists
     ]

@@ -15,6 +15,7 @@ from models.scorers.interface import Scorer
 from models.scorers.long_texts import score_texts
 from models.scorers.split import Block, SplitScorer
 from models.text import TextEncoder
+from training.data.features import feature_inputs
 from training.data.lists import CandidateList, FieldList
 from training.evaluation.systems.baselines import rendered
 from training.evaluation.systems.interface import Cost, HeadScores, Kind, System
@@ -71,6 +72,7 @@ def _split_scores(
     for each in lists:
         state = scorer.encode_members([encoder.member(each.member)])[0]
         own = [rows[text] for text in each.candidates]
-        scores = scorer.score_blocks([Block(state, slots[[row for span in own for row in span]])])[0]
-        found.append(best.rows(scores, list(map(len, own))))
+        features = np.repeat(feature_inputs(scorer.features, [each]), list(map(len, own)), axis=0)
+        block = Block(state, slots[[row for span in own for row in span]], features)
+        found.append(best.rows(scorer.score_blocks([block])[0], list(map(len, own))))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -37,6 +37,7 @@ class CheckedPair:
     fields: dict[str, str]
     gain: float
     rater: str
+    features: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def read_material(folder: Path) -> Material:
             {**_fields("member", each.member), **_fields("candidate", each.candidate)},
             (each.grades.get(OVERALL, policy.overall(each.grades)) or 0) / max(GRADES),
             each.rater,
+            each.features,
         )
         for each in rows
     ]

@@ -8,6 +8,7 @@ import jinja2
 
 from training.errors import UserError
 from training.files import write_whole
+from training.product.check.feature_checks import check_features
 from training.product.check.findings import LEVELS, CheckReport, Figures, Finding
 from training.product.check.log_checks import check_log
 from training.product.check.material import Material, read_material
@@ -30,6 +31,7 @@ CHECKS = (
     check_near_duplicates,
     check_leaks,
     check_texts,
+    check_features,
     check_log,
 )
 

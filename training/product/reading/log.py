@@ -2,6 +2,7 @@
 
     list_id | member_id, or the member's columns | candidate_id, or the candidate's columns | position | time
     action             a word such as click, empty for none; two rows for two actions of one candidate
+    feature.NAME       a number of the candidate when it was shown
     or ACTION          0 or 1 in a column of its own; with `shown`, a column of counts, how often of `shown` times
     propensity         the chance that the candidate was shown there, for estimates of what another ranking would get
     policy_id          which policy, or which version of an interleaved list, placed it
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.tables.columns import Side, as_number, contents, has_side, ids, need, whole_numbers, words
 from models.tables.table import Table, shown
 from models.template import Content
+from training.data.features import PREFIX
+from training.product.reading.features import read_features
 
 NO_ACTION = ("none", "no", "view", "viewed", "impression", "shown", "seen", "skip", "null")
 """Words of an action column that mean that the member did nothing."""
@@ -25,7 +28,7 @@ LOG_COLUMNS = (
     "list_id", "member_id", "candidate_id", "member", "candidate", "position", "action", "shown", "time", "split",
     "propensity", "policy_id",
 )  # fmt: skip
-LOG_PREFIXES = ("member.", "candidate.")
+LOG_PREFIXES = ("member.", "candidate.", PREFIX)
 MANY = range(2**31)
 
 
@@ -48,6 +51,7 @@ class ShownCandidate:
     time: str
     propensity: float | None = None
     policy_id: str = ""
+    features: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,13 @@ def read_log(table: Table, actions: Sequence[str], known: Known) -> list[ShownCa
         _times(table),
         _propensities(table),
         words(table, "policy_id") if "policy_id" in table.columns else [""] * table.height,
+        read_features(table),
         strict=True,
     )
     found: dict[tuple[str, str], ShownCandidate] = {}
     places: dict[str, int] = {}
-    for row, (list_id, member_id, member, candidate_id, candidate, position, time, chance, policy) in enumerate(rows):
+    for row, row_values in enumerate(rows):
+        list_id, member_id, member, candidate_id, candidate, position, time, chance, policy, features = row_values
         key = (list_id, candidate_id)
         if key in found:
             found[key] = _merged(table, found[key], row, position, taken)
@@ -86,7 +92,7 @@ def read_log(table: Table, actions: Sequence[str], known: Known) -> list[ShownCa
         times_shown, done = taken[row]
         found[key] = ShownCandidate(
             row, list_id, member_id, member, candidate_id, candidate, places[list_id], times_shown, done, time,
-            chance, policy,
+            chance, policy, features,
         )  # fmt: skip
     _check_lists(table, found.values(), has_positions="position" in table.columns)
     return list(found.values())
@@ -97,9 +103,7 @@ def actions_of(table: Table) -> tuple[str, ...]:
     if "action" in table.columns:
         found = dict.fromkeys(word.lower() for word in words(table, "action"))
         return tuple(word for word in found if word and word not in NO_ACTION)
-    further = [
-        name for name in table.columns if name not in LOG_COLUMNS and not name.startswith((*LOG_PREFIXES, "feature."))
-    ]
+    further = [name for name in table.columns if name not in LOG_COLUMNS and not name.startswith(LOG_PREFIXES)]
     return tuple(name for name in further if _is_counted(table, name))
 
 

@@ -1,29 +1,33 @@
 """The table of pairs: graded pairs as people or a judge gave them.
 
 member_id | member or member.FIELD ... | candidate_id | candidate or candidate.FIELD ...
-grade 0..4 | grade.DIMENSION 0..4 ... | rater | split train, valid or test
+grade 0..4 | grade.DIMENSION 0..4 ... | rater | split train, valid or test | feature.NAME a number ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.tables.columns import contents, has_side, ids, need, whole_numbers, words
 from models.tables.table import Table
 from models.template import Content
+from training.data.features import PREFIX
 from training.data.lists import SPLITS, Split
 from training.policy.policy import GRADES, OVERALL
+from training.product.reading.features import read_features
 
 RATER = "rater"
 GRADE_PREFIX = "grade."
 PAIR_COLUMNS = ("member_id", "candidate_id", "member", "candidate", "grade", "rater", "split")
-PAIR_PREFIXES = ("member.", "candidate.", GRADE_PREFIX)
+PAIR_PREFIXES = ("member.", "candidate.", GRADE_PREFIX, PREFIX)
 
 
 @dataclass(frozen=True)
 class GradedRow:
-    """One row: a pair, its grades by dimension (OVERALL for `grade`), the rater, and the split that the file states."""
+    """One row: a pair, its grades by dimension (OVERALL for `grade`), the rater, the split that the file states, and
+    the candidate's features by name.
+    """
 
     row: int
     member_id: str
@@ -33,6 +37,7 @@ class GradedRow:
     grades: dict[str, int]
     rater: str
     split: Split | None
+    features: dict[str, float] = field(default_factory=dict)
 
 
 def read_graded(table: Table) -> Iterator[GradedRow]:
@@ -53,15 +58,16 @@ def read_graded(table: Table) -> Iterator[GradedRow]:
         zip(*grades, strict=True),
         raters,
         _splits(table),
+        read_features(table),
         strict=True,
     )
-    for row, (member_id, candidate_id, member, candidate, given, rater, split) in enumerate(rows):
+    for row, (member_id, candidate_id, member, candidate, given, rater, split, features) in enumerate(rows):
         known = {name: grade for name, grade in zip(dimensions, given, strict=True) if grade is not None}
         if not known:
             raise table.error(
                 row, next(iter(dimensions.values())), "the pair has no grade: give one, or delete the row"
             )
-        yield GradedRow(row, member_id, candidate_id, member, candidate, known, rater or RATER, split)
+        yield GradedRow(row, member_id, candidate_id, member, candidate, known, rater or RATER, split, features)
 
 
 def graded_dimensions(table: Table) -> dict[str, str]:
