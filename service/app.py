@@ -17,9 +17,8 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from models.bundle.signature import BadSigner, TrustedSigner
-from service.admission.body_costs import BodyCosts
+from service.admission.controller import FairShares
 from service.admission.early_rejection import EarlyRejection
-from service.admission.fair_share import FairShares
 from service.batching.deadline_queue import DeadlineQueue
 from service.batching.engine import Engine
 from service.batching.fault_isolation import Failure
@@ -61,6 +60,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fitscore")
 MAINTAIN_EVERY_S = 30.0
+# Each run that measures the next model waits at most so long for a moment without live work.
+GIVE_WAY_S = 0.1
 # Headers that a web page may send, and those of an answer that it may read.
 CORS_SENT = ("X-Api-Key", "X-Deadline-Ms", "X-Request-Id", "traceparent")
 CORS_READ = ("Retry-After", "Server-Timing", "X-Request-Id", "X-Fitscore-Warnings")
@@ -130,7 +131,7 @@ def create_app(settings: Settings, *, load: Load | None = None, on_failure: Call
         limits=limits,
         keys=keys,
         early_rejection=EarlyRejection(
-            parts.products.default.admission, products=[each.name for each in parts.products]
+            parts.products.default.admission, products={each.name: each.admission for each in parts.products}
         ),
         draining=parts.lifecycle.draining,
         answered=metrics.answered,
@@ -165,10 +166,16 @@ def _parts(settings: Settings, metrics: Metrics, load: Load | None, on_failure: 
         settings=settings,
         metrics=metrics,
         engine=engine,
-        tokenizer=TokenizerThread(engine),
+        tokenizer=TokenizerThread(engine, inline=settings.store.url == "memory"),
         shares=FairShares(),
-        costs=BodyCosts(),
-        load=load or functools.partial(load_model, settings=model, caps=caps, signer=_signer(model)),
+        load=load
+        or functools.partial(
+            load_model,
+            settings=model,
+            caps=caps,
+            signer=_signer(model),
+            give_way=functools.partial(engine.wait_for_rest, GIVE_WAY_S),
+        ),
         try_out=try_out if model.trial_s else lambda _: None,
         audit=_audit(settings.audit, metrics),
     )

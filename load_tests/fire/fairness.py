@@ -31,7 +31,7 @@ NAME = "calm"
 UNFAIR = (
     sys.executable,
     "-c",
-    "from service.admission import fair_share; fair_share.FairShares.num_active = lambda self, now: 1\n"
+    "from service.admission import controller; controller.FairShares.num_active = lambda self, now: 1\n"
     "import sys; from service.__main__ import main; sys.exit(main())",
 )
 

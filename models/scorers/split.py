@@ -97,7 +97,7 @@ class SplitScorer:
     def block_logits(self, blocks: Sequence[Block]) -> NDArray[np.float32]:
         """Raw outputs f32[blocks, longest, heads]; rows beyond a block's candidates are padding."""
         feeds = _collate(blocks)
-        if self.features:
+        if self.features.declared:
             feeds["features"] = _collate_features(blocks, self.features.defaults)
         return self._score.run(feeds).astype(np.float32)
 
@@ -129,7 +129,7 @@ class SplitScorer:
         return out
 
     def _features_of(self, pairs: Sequence[Pair]) -> NDArray[np.float32] | None:
-        if not self.features:
+        if not self.features.declared:
             return None
         defaults = self.features.defaults
         return np.stack([defaults if pair.features is None else pair.features for pair in pairs])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,10 @@ class SlotFormat:
         """Room for the slots of `count` candidates."""
         return np.zeros((count, *self.shape), self.dtype)
 
-    def fits(self, slots: Slots) -> bool:
-        """Whether these are slots of such a model."""
-        return slots.shape == self.shape and slots.dtype == self.dtype
+    def fitting(self, found: Sequence[Slots | None]) -> list[Slots | None]:
+        """Those that are slots of such a model; None in place of others."""
+        shape, dtype = self.shape, self.dtype
+        return [each if each is not None and each.shape == shape and each.dtype == dtype else None for each in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,9 @@ class TextEncoder:
     def effective(self, window: Window) -> Window:
         """The window as it counts for this model, so that equal readings of a text have equal tags."""
         within = window.tokens is not None and window.tokens < self.chunks * self._candidate_tokens
-        return window if within else Window(None, window.from_end)
+        if within or window == USUAL_WINDOW:
+            return window
+        return Window(None, window.from_end)
 
     def _read(self, texts: Sequence[str], window: Window, opening: list[int]) -> list[ReadText]:
         return [self._windowed(each.ids, window, opening) for each in self._encode(texts, with_places=False)]

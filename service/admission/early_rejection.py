@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.admission.controller import Admission
@@ -45,31 +45,43 @@ class EarlyRejection:
     """Rejects requests before their bodies are read or parsed."""
 
     def __init__(
-        self, admission: Admission, clock: Callable[[], float] = time.monotonic, products: Collection[str] = ()
+        self,
+        admission: Admission,
+        clock: Callable[[], float] = time.monotonic,
+        products: Mapping[str, Admission] | None = None,
     ) -> None:
-        """`products` are the names of all products, the default one first."""
+        """`products` is the admission of each product by its name; the default one, `admission`, comes first."""
         self._admission = admission
         self._clock = clock
-        self._products = tuple(products)
+        self._admissions = products or {}
+        self._products = tuple(self._admissions)
         self._rejected: dict[str | None, Claim] = {}
         self._until: dict[str | None, float] = {}
 
-    def before_body(self, deadline_s: float) -> None:
+    def before_body(self, deadline_s: float, size: int = 0) -> None:
         """Raise Overloaded if not even a critical request could be admitted.
 
         `deadline_s`: the latest deadline that the request can have, in seconds from now; infinite if the body may
-        state any.
+        state any. `size`: the number of bytes that its head announces.
         """
-        self._admission.check_unread(Priority.critical, deadline_s)
+        size = size if len(self._admissions) < 2 else 0  # which product it will name is not known
+        self._admission.check_unread(Priority.critical, deadline_s, size, self._clock())
 
     def before_parsing(self, deadline_s: float, body: bytes) -> None:
         """Raise Overloaded if the backlog is too long for this request, or one that needs no more was just rejected.
 
-        Its cost is what requests with a body of its length have cost.
+        A product that has its share gets no more of
+        its requests parsed: else a flood of one would take the processor from the others.
         """
-        cost_s = self._admission.costs.of(len(body), self._clock())
-        allowed_s = self._admission.check_unread(priority_in(body), deadline_s, cost_s)
-        claim = self.claim(allowed_s, body)
+        product, now = product_in(body, self._products), self._clock()
+        admission = self._admissions[product] if product else self._admission
+        size = 0 if product is None else len(body)
+        allowed_s = admission.check_unread(priority_in(body), deadline_s, size, now)
+        if product:
+            admission.check_share(allowed_s, admission.costs.of(size, now), now)
+        if not self._until:
+            return
+        claim = Claim(allowed_s, len(body), product)
         left_s = self._until.get(claim.product, -math.inf) - self._clock()
         if left_s > 0 and claim.needs_no_less_than(self._rejected[claim.product]):
             raise Overloaded(retry_after_s=left_s)

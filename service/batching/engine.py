@@ -78,6 +78,7 @@ class Engine:
         self._ended = asyncio.Event()
         self._run_began: float | None = None
         self._running: Batch | None = None
+        self._at_rest = threading.Event()
         self._batch_began = 0.0
         self._dead: str | None = "it has not been started"
 
@@ -180,6 +181,10 @@ class Engine:
             self.fail_all(reason)
             self._observer.run_failed(kind)
 
+    def wait_for_rest(self, most_s: float) -> None:
+        """Wait, on a thread of one's own, until no batch runs or waits, or so many seconds have passed."""
+        self._at_rest.wait(most_s)
+
     # On the event loop: settling jobs.
 
     def _deliver(self, batch: Batch, result: BatchResult, seconds: float) -> None:
@@ -228,6 +233,8 @@ class Engine:
         except BaseException as error:  # For any cause, waiting requests must be answered.
             self._call_on_loop(self._die, "died", f"the model thread died of {type(error).__name__}")
             return
+        finally:
+            self._at_rest.set()
         self._call_on_loop(self._ended.set)
 
     def _next_batch(self) -> Batch | None:
@@ -240,7 +247,9 @@ class Engine:
                 batch = self._queue.next_batch(now)
                 if batch is not None or self._queue.closed:
                     return batch
+                self._at_rest.set()
                 self._changed.wait()
+                self._at_rest.clear()
             return None
 
     def _await_followup(self) -> None:

@@ -6,7 +6,7 @@ Knows nothing about text, tensors, HTTP or threads: payloads and results are opa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -35,11 +35,11 @@ class CostEstimate:
     encode_s: float
     score_s: float
     turn_s: float = 0.0
+    work_s: float = field(init=False)
+    """Seconds of the request's own work."""
 
-    @property
-    def work_s(self) -> float:
-        """Seconds of the request's own work."""
-        return self.prepare_s + self.encode_s + self.score_s
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "work_s", self.prepare_s + self.encode_s + self.score_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,11 +48,13 @@ class LatencyTable:
         lengths: Sequence[int],
         limit_s: float = float("inf"),
         repeats: int = 3,
+        before_run: Callable[[], object] = lambda: None,
     ) -> Self:
         """Time `run(items, longest)` over the grid, each cell once to warm up and then `repeats` times.
 
         The fastest run counts. A cell ends early once its runs took `ENOUGH_S`. Once a cell takes longer than
-        `limit_s`, larger batches of that length are extrapolated, since no such batch will be cut.
+        `limit_s`, larger batches of that length are extrapolated, since no such batch will be cut. `before_run` is
+        called before each run, and takes no part in its time.
         """
         columns: list[list[float]] = []
         for length in lengths:
@@ -61,7 +63,7 @@ class LatencyTable:
                 if seconds and seconds[-1] > limit_s:
                     seconds.append(seconds[-1] * items / batch_sizes[i - 1])
                 else:
-                    seconds.append(_fastest_run(partial(run, items, length), clock, repeats))
+                    seconds.append(_fastest_run(partial(run, items, length), clock, repeats, before_run))
             columns.append(seconds)
         return cls(tuple(batch_sizes), tuple(lengths), monotone(tuple(zip(*columns, strict=True))))
 
@@ -77,16 +79,23 @@ class LatencyTable:
         return low * row_scale * column_scale
 
 
-def _fastest_run(run: Callable[[], object], clock: Callable[[], float], repeats: int) -> float:
+def _fastest_run(
+    run: Callable[[], object], clock: Callable[[], float], repeats: int, before_run: Callable[[], object]
+) -> float:
     """Seconds of the fastest of several runs, after one to warm up."""
-    began = clock()
-    run()
-    times = [clock()]
-    while len(times) == 1 or (len(times) <= repeats and times[-1] - began < ENOUGH_S):
+    fastest, spent = float("inf"), 0.0
+    for number in range(max(1, repeats) + 1):
+        before_run()
+        began = clock()
         run()
-        times.append(clock())
+        seconds = clock() - began
+        spent += seconds
+        if number:
+            fastest = min(fastest, seconds)
+            if spent >= ENOUGH_S:
+                break
     # A clock too coarse for the run must not make it free.
-    return max(1e-9, min(after - before for before, after in pairwise(times)))
+    return max(1e-9, fastest)
 
 
 def monotone(grid: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:

@@ -103,7 +103,7 @@ class Lookup:
         known = self._texts.contents(request.candidates)
         features = known.feature_rows(model, request.candidates)
         contents = known.contents
-        member_key, member, member_counts = self._member(model, request.member)
+        member_key, member, member_counts = self._member(model, self._texts.member_text(model, request.member))
         window = model.encoder.effective(request.window)
         found = self._look_up(model, slot_format, request.candidates, contents, window)
         if self._keep is not None and found.missing:
@@ -146,8 +146,7 @@ class Lookup:
         unreadable = [each.id for place, each in enumerate(candidates) if place not in readable]
         return Unfilled(found.missing, [(candidates[place].id, keys) for place, keys in needs.items()], unreadable)
 
-    def _member(self, model: LiveModel, member: Item) -> tuple[bytes, MemberState | TokenIds, TokenCounts]:
-        text = self._texts.member_text(model, member)
+    def _member(self, model: LiveModel, text: str) -> tuple[bytes, MemberState | TokenIds, TokenCounts]:
         key = content_key(model.keys["member"], text)
         state, counts = self._members.get(key), self._member_counts.get(key)
         if state is not None and counts is not None:
@@ -201,8 +200,9 @@ class Lookup:
         self, model: LiveModel, candidates: Sequence[Item], contents: Sequence[Content | None], window: Window
     ) -> tuple[dict[int, bytes], dict[int, FieldError]]:
         """The key of the slots of each candidate that has a text, by place; and why one cannot become a text."""
-        tag, model_key = window.tag, model.keys["candidate"]
+        tag, model_key = b"" if window is USUAL_WINDOW else window.tag, model.keys["candidate"]
         keys: dict[int, bytes] = {}
+        rendered: dict[int, str] = {}
         faults: dict[int, FieldError] = {}
         for place, content in enumerate(contents):
             if content is None:
@@ -218,9 +218,13 @@ class Lookup:
                 faults[place] = fault
                 continue
             if text:
-                keys[place] = key = content_key(model_key, text, tag)
-                if name is not None:
-                    _remember(self._stored, {name: (content, model_key, key)}, _MAX_STORED_KEYS)
+                rendered[place], keys[place] = text, b""  # in its place
+        for place, text in rendered.items():
+            keys[place] = key = content_key(model_key, text, tag)
+            candidate = candidates[place]
+            content = contents[place]
+            if candidate.content is None and content is not None and not tag:
+                _remember(self._stored, {candidate.id: (content, model_key, key)}, _MAX_STORED_KEYS)
         return keys, faults
 
     def _cached(self, keys: Sequence[bytes], slot_format: SlotFormat) -> tuple[list[Slots | None], bool]:
@@ -229,7 +233,7 @@ class Lookup:
             found = self._slots.get_many(keys)
         except Exception:  # A store may raise anything. It is a cache: the texts are at hand.
             return [None] * len(keys), True
-        return [slots if slots is not None and slot_format.fits(slots) else None for slots in found], False
+        return slot_format.fitting(found), False
 
 
 def _sent_contents(candidates: Sequence[Item], found: _Candidates) -> dict[str, Content]:

@@ -52,10 +52,10 @@ class SplitInputs:
         num_rows = num_candidates
         if encoder.chunks > 1:
             num_rows = sum(estimate_chunks(each, encoder) for each in request.candidates)
+        tokens = estimate_tokens(request.member, encoder.longest_member)
         text_s = self.parts.tokenizer.text_s.factor(now)
         member_factor, score_factor = members.correction.factor(now), scores.correction.factor(now)
-        tokens = estimate_tokens(request.member, encoder.longest_member)
-        runs = self._runs(request)
+        runs = self._runs(request) if request.explain else 1
         return CostEstimate(
             prepare_s=text_s * (1 + num_candidates),
             encode_s=members.unit_cost(tokens) * member_factor,
@@ -191,7 +191,7 @@ class SplitInputs:
         spans = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
         return Prepared(
             operation,
-            [whole.part(span) for span in spans],
+            [whole.part(span) for span in spans] if len(spans) > 1 else [whole] * len(spans),
             lengths,
             [[found.places[row] for row in rows[span]] for span in spans],
             settled,

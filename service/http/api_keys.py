@@ -73,6 +73,8 @@ class ApiKeys:
         """Raises BadKeys if the file cannot be read."""
         self._listed = tuple(listed)
         self._file = file
+        self.everyone = None if file is not None or listed else Caller(ANYONE, frozenset(SCOPES))
+        """The caller of every request, where there are no keys."""
         self._seen: object = None
         self._keys = self._listed
         if file is not None:
@@ -96,8 +98,8 @@ class ApiKeys:
 
     def caller(self, authorization: str | None) -> Caller | None:
         """The caller with the bearer key of an `Authorization` header, or None. Takes the same time for every key."""
-        if self._file is None and not self._listed:
-            return Caller(ANYONE, frozenset(SCOPES))
+        if self.everyone is not None:
+            return self.everyone
         scheme, _, key = (authorization or "").partition(" ")
         given = digest_of(key.strip())
         matches = [key.caller for key in self._keys if hmac.compare_digest(key.digest, given)]

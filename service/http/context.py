@@ -37,12 +37,15 @@ class AppContext:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What the guard knows of a request. `arrived` is in monotonic seconds; `deadline_ms` is the header's."""
+    """What the guard knows of a request. `arrived` is in monotonic seconds; `deadline_ms` is the header's.
+
+    `body` has been read, and is plain: routes take it from here.
+    """
 
     id: str
     caller: Caller
     deadline_ms: int | None = None
-    body_bytes: int = 0
+    body: bytes = b""
     arrived: float = field(default_factory=time.monotonic)
     timings: Timings = field(default_factory=Timings)
 

@@ -86,11 +86,12 @@ class RequestGuard:
             await self.app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of two counts, as in the app
-        path = plain_path(scope["path"], PLAIN_PATHS)
-        if path != scope["path"]:
+        path: str = scope["path"]
+        if path not in PLAIN_PATHS and (path := plain_path(path, PLAIN_PATHS)) != scope["path"]:
             scope = {**scope, "path": path}
         route = "/rerank" if path == "/" and scope["method"] == "POST" else route_of(path)
-        if self.gzip_min_bytes and accepts_gzip(headers.get(b"accept-encoding", b"")) and scope["method"] != "HEAD":
+        accepted = headers.get(b"accept-encoding", b"identity")
+        if self.gzip_min_bytes and accepted != b"identity" and scope["method"] != "HEAD" and accepts_gzip(accepted):
             send = CompressedSend(send, self.gzip_min_bytes).send
         exchange = _Exchange(request_id(headers), route, send, close=self.draining.is_set())
         if scope["method"] == "HEAD":  # the answer to GET, without its body
@@ -123,28 +124,25 @@ class RequestGuard:
             deadline_ms = header_limits.stated_deadline_ms(headers)
             if deadline_ms is not None:
                 latest_s = deadline_ms / 1000
-            self.early_rejection.before_body(latest_s)
+            announced = headers.get(b"content-length", b"")
+            self.early_rejection.before_body(latest_s, int(announced) if announced.isdigit() else 0)
         body = await self._read(receive)
-        if is_gzip(headers.get(b"content-encoding", b"")):
+        encoding = headers.get(b"content-encoding")
+        if encoding is not None and is_gzip(encoding):
             body = await gunzip(body, self.limits.max_body_bytes)
         if not body and (scope["method"], route) in WITH_BODY:
             raise errors.NotJson("the body is empty")
         if route in SCORING:
             self.early_rejection.before_parsing(latest_s, body)
         exchange.timings.lap("read")
-        context = RequestContext(exchange.id, caller, deadline_ms, len(body), exchange.arrived, exchange.timings)
+        context = RequestContext(exchange.id, caller, deadline_ms, body, exchange.arrived, exchange.timings)
         scope["state"] = {**scope.get("state", {}), "context": context}
-        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive_again() -> Message:
-            return unread.pop() if unread else await receive()
-
-        await self.app(scope, receive_again, exchange.send)
+        await self.app(scope, receive, exchange.send)
         if exchange.note.allowed_s:
             self.early_rejection.rejected(self.early_rejection.claim(exchange.note.allowed_s, body))
 
     def _check_head(self, scope: Scope, route: str, headers: Mapping[bytes, bytes]) -> Caller:
-        caller = self.keys.caller(authorization(headers))
+        caller = self.keys.everyone or self.keys.caller(authorization(headers))
         header_limits.check_size(scope, self.limits)
         path = scope["path"]
         if path in self.hidden or (self.only is not None and path not in self.only):
@@ -156,9 +154,10 @@ class RequestGuard:
                 raise errors.Unauthorized
             if SCOPES.get(route, "score") not in caller.scopes:
                 raise errors.Forbidden
-        allowed = self.methods(path)
-        if allowed and scope["method"] not in allowed:
-            raise errors.MethodNotAllowed(allowed)
+        if route not in SCORING or scope["method"] != "POST":
+            allowed = self.methods(path)
+            if allowed and scope["method"] not in allowed:
+                raise errors.MethodNotAllowed(allowed)
         header_limits.check_length(headers, self.limits)
         if (scope["method"], route) in WITH_BODY:
             header_limits.check_content(headers)

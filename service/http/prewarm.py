@@ -17,11 +17,8 @@ from service.http.schemas import EXAMPLE
 
 async def prewarm(app: ASGIApp) -> None:
     """Send POST /score through the app, up to the model, which is not loaded yet; drop the response."""
-    unread = [orjson.dumps(EXAMPLE)]
 
     async def receive() -> Message:
-        if unread:
-            return {"type": "http.request", "body": unread.pop(), "more_body": False}
         await asyncio.Event().wait()  # the client never disconnects
         raise AssertionError
 
@@ -39,6 +36,6 @@ async def prewarm(app: ASGIApp) -> None:
         "root_path": "",
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
-        "state": {"context": RequestContext("prewarm", ANONYMOUS)},
+        "state": {"context": RequestContext("prewarm", ANONYMOUS, body=orjson.dumps(EXAMPLE))},
     }
     await app(scope, receive, send)

@@ -14,14 +14,8 @@ class RequestLimits:
 
     def __init__(self, settings: LimitSettings) -> None:
         self._settings = settings
-
-    @property
-    def max_candidates(self) -> int:
-        return self._settings.max_candidates
-
-    @property
-    def max_text_chars(self) -> int:
-        return self._settings.max_text_chars
+        self.max_candidates = settings.max_candidates
+        self.max_text_chars = settings.max_text_chars
 
     def check(self, items: Sequence[Item], where: str) -> None:
         """Raise Invalid for too many items, or a repeated id."""

@@ -15,8 +15,8 @@ from models.template import Content
 from service import errors
 from service.http import schemas
 from service.http.answers.score import score_answer
-from service.http.answers.serving import answered, contexts, scored
-from service.http.context import AppContext
+from service.http.answers.serving import answered, scored
+from service.http.context import AppContext, RequestContext
 from service.http.problems import DEADLINE, GUARDED, WITH_BODY, problems
 from service.http.strict_json import StrictJsonRoute
 from service.products.filling import FillProgress
@@ -47,10 +47,14 @@ Name = Annotated[str | None, WithJsonSchema({"type": "string"})]
 @router.post("/score", response_model=schemas.ScoreResponse, responses=SCORING, openapi_extra=DEADLINE)
 async def score(request: Request, body: schemas.ScoreRequest) -> Response:
     """Score candidates for one member. The scores are in the order of the candidates."""
-    app, context = contexts(request)
-    product = app.products.named(body.model)
-    candidates = [Item(each.id, _content(each, place), each.features) for place, each in enumerate(body.candidates)]
-    member = Item(body.member.id or "", body.member.text if body.member.fields is None else body.member.fields)
+    app: AppContext = request.app.state.context
+    context: RequestContext = request.state.context
+    product = app.products.default if body.model is None else app.products.named(body.model)
+    about_member = _member_content(body.member)
+    contents = [_content(each, place) for place, each in enumerate(body.candidates)]
+    whole = zip(body.candidates, contents, strict=True)
+    candidates = [Item(each.id, content, each.features) for each, content in whole]
+    member = Item(body.member.id or "", about_member)
     app.limits.check(candidates, "/candidates")
     deadline = app.limits.deadline(context.arrived, body.deadline_ms, context.deadline_ms)
     scoring_request = ScoringRequest(
@@ -64,7 +68,13 @@ async def score(request: Request, body: schemas.ScoreRequest) -> Response:
         explain=body.explain,
     )
     result, warnings = await scored(scoring_request, request.receive, product, app, context)
-    return answered(score_answer(scoring_request, result, warnings), result, context, app)
+    return answered(score_answer(scoring_request, result, warnings), result, warnings, context, app)
+
+
+def _member_content(member: schemas.Member) -> Content | None:
+    if (member.fields is None) == (member.text is None):
+        raise errors.Invalid(errors=[errors.FieldError("/member", "give exactly one of fields and text")])
+    return member.text if member.fields is None else member.fields
 
 
 def _content(candidate: schemas.Candidate, place: int) -> Content | None:

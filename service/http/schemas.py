@@ -97,12 +97,6 @@ class Member(Strict):
     fields: FieldsIn | None = None
     text: str | None = None
 
-    @model_validator(mode="after")
-    def _one_of(self) -> Member:
-        if (self.fields is None) == (self.text is None):
-            raise ValueError("give exactly one of fields and text")
-        return self
-
 
 class Candidate(Strict):
     """A candidate to rank: with `fields` or a `text`, or by the `id` of a stored candidate alone."""

@@ -6,7 +6,7 @@ Times are float seconds. Every label value exists from the start, and none comes
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -159,14 +159,14 @@ class Metrics:
     def connection_cut(self, reason: str) -> None:
         self.cuts.labels(reason).inc()
 
-    def text_read(self, side: str, read: int, cut: int, unknown: int) -> None:
-        """Count the tokens of texts of one side."""
-        for series, num in zip(self._tokens_of[side], (read, cut, unknown), strict=True):
-            if num:
-                series.inc(num)
-
-    def warned(self, code: str, num: int) -> None:
-        self.text_warnings.labels(code).inc(num)
+    def texts_read(self, member: Sequence[int], candidates: Sequence[int], warnings: Iterable[tuple[str, int]]) -> None:
+        """Count the tokens of a request's texts, in the order of PARTS, and its warnings by code."""
+        for side, nums in zip(SIDES, (member, candidates), strict=True):
+            for series, num in zip(self._tokens_of[side], nums, strict=True):
+                if num:
+                    series.inc(num)
+        for code, num in warnings:
+            self.text_warnings.labels(code).inc(num)
 
     def scored(self, num_by_status: Mapping[str, int], stages: Mapping[str, float]) -> None:
         self.request_pairs.observe(sum(num_by_status.values()))

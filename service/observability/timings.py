@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
+@dataclass(eq=False, slots=True)
 class Timings:
-    """Laps of one stopwatch, in float seconds. Each begins where the last one ended, so they add up."""
+    """Laps of one stopwatch, in float seconds. Each begins where the last one ended, so they add up.
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._last = clock()
-        self.stages: dict[str, float] = {}
+    `last` is when the present lap began, by the same clock.
+    """
+
+    clock: Callable[[], float] = time.perf_counter
+    last: float = field(default_factory=time.perf_counter)
+    stages: dict[str, float] = field(default_factory=dict)
 
     def lap(self, stage: str) -> None:
         """Add the time since the last lap to `stage`."""
-        now = self._clock()
-        self.stages[stage] = self.stages.get(stage, 0.0) + now - self._last
-        self._last = now
+        now = self.clock()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - self.last
+        self.last = now
 
     def split(self, stage: str, part: str, seconds: float) -> None:
         """Move up to `seconds` of a stage to another one, such as the model's part of the time in the engine."""

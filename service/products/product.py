@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from service.admission.controller import Admission
 from service.admission.quotas import Quotas
 from service.encoding.parts import EncodingParts
-from service.errors import DeadlinePassed, Incomplete, NotFound, NotReady, QuotaSpent, ServiceError
+from service.errors import DeadlinePassed, Incomplete, NotFound, NotReady, Overloaded, QuotaSpent, ServiceError
+from service.observability.metrics import OUTCOMES
 from service.observability.timings import Timings
-from service.products.counts import ProductCounts
 from service.products.filling import FillThenActivate, Source
 from service.registry.loading import LiveModel
 from service.registry.swap import ModelRegistry
-from service.request import Item, ScoringRequest
+from service.request import Item, ItemStatus, ScoringRequest
 from service.rollout.router import RolloutRouter
 from service.scoring.blending import ScoringResult
 from service.scoring.insistence import refuse_undeclared_features
@@ -24,14 +25,41 @@ from service.scoring.pipeline import Score
 from service.store.writes import BoundedWriter
 
 
+@dataclass(eq=False, slots=True)
+class ProductCounts:
+    """Requests by outcome, candidates by status, and seconds of the model."""
+
+    requests: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
+    pairs: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(ItemStatus, 0)))
+    model_s: float = 0.0
+
+    def scored(self, result: ScoringResult, model_s: float) -> None:
+        """Count a request that was answered with scores."""
+        self.requests["partial" if result.degraded else "ok"] += 1
+        self.pairs.update(result.statuses)
+        self.model_s += model_s
+
+    def failed(self, error: ServiceError) -> None:
+        """Count a request that was answered with an error."""
+        kinds = ((Overloaded, "overload"), (QuotaSpent, "refused"), (DeadlinePassed, "deadline"))
+        found = next((outcome for kind, outcome in kinds if isinstance(error, kind)), None)
+        usual = "unavailable" if error.status == 503 else "invalid" if error.status < 500 else "error"
+        self.requests[found or usual] += 1
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Product:
-    """A named bundle and all that belongs to it alone. `scoring` is the rollout router with its wrappers."""
+    """A named bundle and all that belongs to it alone.
+
+    `scoring` is the pipeline with its wrappers, and `scoring_both` the rollout router with its own, which scores while
+    there is a rollout.
+    """
 
     name: str
     models: ModelRegistry
     router: RolloutRouter
     scoring: Score
+    scoring_both: Score
     encoding: EncodingParts
     store: BoundedWriter
     quotas: Quotas | None
@@ -74,7 +102,8 @@ class Product:
         try:
             if self.quotas is not None:
                 self.quotas.take(request.caller, num_pairs, time.monotonic())
-            result = await self.scoring(request, timings)
+            score = self.scoring if self.models.current.rollout is None else self.scoring_both
+            result = await score(request, timings)
         except ServiceError as error:
             self.counts.failed(error)
             if self.quotas is not None and _is_refusal(error, timings):

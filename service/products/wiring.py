@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.admission.body_costs import BodyCosts
-from service.admission.controller import Admission
-from service.admission.fair_share import FairShares
+from service.admission.controller import Admission, FairShares
 from service.admission.quotas import Quotas
 from service.batching.engine import Engine
 from service.encoding.background import BackgroundEncoder
@@ -46,7 +44,6 @@ class SharedParts:
     engine: Engine
     tokenizer: TokenizerThread
     shares: FairShares
-    costs: BodyCosts
     load: Load
     try_out: TryOut
     audit: AuditLog | None
@@ -77,11 +74,13 @@ def _product(
 ) -> Product:
     settings, engine, current = shared.settings, shared.engine, CurrentModel()
     max_backlog_s, event_loop = settings.limits.max_backlog_s, shared.metrics.runtime
-    admission = Admission(max_backlog_s, engine.backlog_seconds, event_loop, shared.shares.of(name), shared.costs)
+    admission = Admission(max_backlog_s, engine.backlog_seconds, event_loop, shared.shares.of(name))
     encoding = _encoding(shared, shelf, num_products)
-    router = RolloutRouter(ScoringPipeline(current, admission, encoding, engine), current, settings.rollout)
+    pipeline = ScoringPipeline(current, admission, encoding, engine)
+    router = RolloutRouter(pipeline, current, settings.rollout)
     models = ModelRegistry(current, engine, bundle=bundle, load=shared.load, try_out=shared.try_out, loading=loading)
     current.on_swap(encoding.background.use)
+    current.on_swap(lambda _: router.comparison())  # which forgets a rollout that has ended
     current.on_swap(lambda _: freeze_objects())
     access = settings.access
     quotas = Quotas(pairs_per_s=access.quota_pairs_per_s, burst=access.quota_burst)
@@ -89,7 +88,8 @@ def _product(
         name=name,
         models=models,
         router=router,
-        scoring=_audited(router.score, shared.audit, shelf),
+        scoring=_audited(pipeline.score, shared.audit, shelf),
+        scoring_both=_audited(router.score, shared.audit, shelf),
         encoding=encoding,
         store=BoundedWriter(shelf.texts),
         quotas=quotas if access.quota_pairs_per_s else None,

@@ -23,7 +23,7 @@ from models.text import TextEncoder
 from service.batching.jobs import Operation
 from service.registry.memory import NotEnoughMemory, check_memory
 from service.registry.operations import SplitOperations, warm_up_operation
-from service.registry.warmup import BatchCaps, measured_operations
+from service.registry.warmup import BatchCaps, GiveWay, measured_operations
 from service.settings import ModelSettings
 
 
@@ -55,8 +55,17 @@ class LiveModel:
     reference: Reference | None = None
 
 
-def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: TrustedSigner | None = None) -> LiveModel:
-    """Load a bundle and make it ready to serve, in seconds. Raises BundleError, DeviceError or NotEnoughMemory."""
+def load_model(
+    path: Path,
+    settings: ModelSettings,
+    caps: BatchCaps,
+    signer: TrustedSigner | None = None,
+    give_way: GiveWay = lambda: None,
+) -> LiveModel:
+    """Load a bundle and make it ready to serve, in seconds. Raises BundleError, DeviceError or NotEnoughMemory.
+
+    `give_way()` is called before each run that measures it: the live model may be at work.
+    """
     check_memory(path)
     bundle = Bundle.load(path, signer)
     manifest, graphs = bundle.manifest, graphs_for(bundle, settings.device)
@@ -66,7 +75,7 @@ def load_model(path: Path, settings: ModelSettings, caps: BatchCaps, signer: Tru
     try:
         scorer.warm_up()
         check_known_answers(bundle, scorer, encoder, settings.device)
-        operations = measured_operations(scorer, encoder, caps)
+        operations = measured_operations(scorer, encoder, caps, give_way)
     except (BundleError, MemoryError):
         raise
     except Exception as error:  # onnxruntime's exceptions share no base class

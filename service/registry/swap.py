@@ -46,9 +46,9 @@ class CurrentModel:
         self._before: LiveModel | None = None
         self.fault: str | None = None
         """Why the last rollout was ended by the guardrails."""
-        self._on_swap: list[Callable[[LiveModel], None]] = []
+        self._on_swap: list[Callable[[LiveModel], object]] = []
 
-    def on_swap(self, callback: Callable[[LiveModel], None]) -> None:
+    def on_swap(self, callback: Callable[[LiveModel], object]) -> None:
         """Call this with each model that becomes live."""
         self._on_swap.append(callback)
 

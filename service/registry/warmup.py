@@ -26,6 +26,8 @@ from service.registry.operations import (
     score_operation,
 )
 
+# What a model in use is given before each run of the next one.
+GiveWay = Callable[[], object]
 TOKENS = (16, 64)
 """Measured lengths of texts, beside the longest."""
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -45,24 +47,32 @@ class BatchCaps:
 
 
 def measured_operations(
-    scorer: Scorer | SplitScorer, encoder: TextEncoder, caps: BatchCaps
+    scorer: Scorer | SplitScorer, encoder: TextEncoder, caps: BatchCaps, give_way: GiveWay
 ) -> Operation | SplitOperations:
-    """The operations of a model, warm and measured."""
+    """The operations of a model, warm and measured. `give_way()` is called before each run."""
     if not isinstance(scorer, SplitScorer):
         pairs = _measure(
-            lambda n, length: scorer.score([_pair(length)] * n), TEXTS, _tokens(encoder.longest_pair), caps
+            lambda n, length: scorer.score([_pair(length)] * n), TEXTS, _tokens(encoder.longest_pair), caps, give_way
         )
         return pair_operation(scorer, _policy(pairs, caps))
     members = _measure(
-        lambda n, length: scorer.encode_members([_ids(length)] * n), MEMBERS, _tokens(encoder.longest_member), caps
+        lambda n, length: scorer.encode_members([_ids(length)] * n),
+        MEMBERS,
+        _tokens(encoder.longest_member),
+        caps,
+        give_way,
     )
     candidates = _measure(
-        lambda n, length: scorer.encode_candidates([_ids(length)] * n), TEXTS, _tokens(encoder.longest_candidate), caps
+        lambda n, length: scorer.encode_candidates([_ids(length)] * n),
+        TEXTS,
+        _tokens(encoder.longest_candidate),
+        caps,
+        give_way,
     )
     [slots] = scorer.encode_candidates([_ids(8)])
     rows, width = slots.shape
     slot_format = SlotFormat((rows, width), slots.dtype)
-    scores, score_caps = _measure_scores(scorer, encoder, slot_format, caps)
+    scores, score_caps = _measure_scores(scorer, encoder, slot_format, caps, give_way)
     short = BatchCaps(caps.tokens, caps.seconds * BACKGROUND_FRACTION)
     return SplitOperations(
         slots=slot_format,
@@ -74,7 +84,7 @@ def measured_operations(
 
 
 def _measure_scores(
-    scorer: SplitScorer, encoder: TextEncoder, slots: SlotFormat, caps: BatchCaps
+    scorer: SplitScorer, encoder: TextEncoder, slots: SlotFormat, caps: BatchCaps, give_way: GiveWay
 ) -> tuple[LatencyTable, BatchCaps]:
     """Seconds of blocks by their candidates, with the longest member. A slot counts as a token of a batch."""
     [member] = scorer.encode_members([_ids(encoder.longest_member)])
@@ -84,15 +94,21 @@ def _measure_scores(
     def run(blocks: int, candidates: int) -> object:
         return scorer.score_blocks([Block(member, slots.zeros(candidates))] * blocks)
 
-    return _measure(run, BLOCKS, lengths, score_caps), score_caps
+    return _measure(run, BLOCKS, lengths, score_caps, give_way), score_caps
 
 
 def _measure(
-    run: Callable[[int, int], object], sizes: Sequence[int], lengths: Sequence[int], caps: BatchCaps
+    run: Callable[[int, int], object], sizes: Sequence[int], lengths: Sequence[int], caps: BatchCaps, give_way: GiveWay
 ) -> LatencyTable:
     fitting = [size for size in sizes if size * lengths[0] <= caps.tokens]
     return LatencyTable.measure(
-        run, time.perf_counter, batch_sizes=fitting or [1], lengths=lengths, limit_s=2 * caps.seconds, repeats=2
+        run,
+        time.perf_counter,
+        batch_sizes=fitting or [1],
+        lengths=lengths,
+        limit_s=2 * caps.seconds,
+        repeats=2,
+        before_run=give_way,
     )
 
 

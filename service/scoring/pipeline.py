@@ -43,9 +43,10 @@ class ScoringPipeline:
         if model is None:
             raise NotReady("no model is loaded yet", retry_after_s=1.0)
         arrived = time.monotonic()
+        if any(each.features for each in request.candidates):
+            refuse_undeclared_features(self._current.feature_names, request.candidates)
         weights = blend_weights(model, request.blend)
         check_heads(model, request.heads)
-        refuse_undeclared_features(self._current.feature_names, request.candidates)
         if request.strict:
             refuse_unknown_fields(model.template, request)
         inputs: Inputs
@@ -56,7 +57,6 @@ class ScoringPipeline:
         estimate = inputs.estimate(request, arrived)
         self._admission.admit(request, estimate, arrived)
         timings.lap("admit")
-        self._admission.share.hold(estimate.work_s)
         try:
             prepared = await inputs.prepare(request, estimate, timings)
             if request.refuse_cut:
@@ -77,5 +77,6 @@ class ScoringPipeline:
         timings.lap("queue")
         timings.split("queue", "model", result.model_s)
         scores = blend(model, prepared, result.outcomes, weights, len(request.candidates))
-        refuse_part(scores, prepared.ready_in_s + self._engine.backlog_seconds(), whole=request.whole)
+        ready_in_s = prepared.ready_in_s + self._engine.backlog_seconds() if request.whole else 0.0
+        refuse_part(scores, ready_in_s, whole=request.whole)
         return scores

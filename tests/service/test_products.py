@@ -121,7 +121,9 @@ def test_versions_and_rollouts_belong_to_one_product(running: Running, shelf: Pa
     assert act(running, f"{GOODS}/2:canary", share=0.0).status_code == 200
     assert [scored(running, name)["model"]["version"] for name in (JOBS, GOODS)] == ["2", "1"]
     assert scores(scored(running, JOBS)) == alone(shelf / JOBS / "v2")
-    assert act(running, f"{GOODS}/2:activate").json() == {
+    activated = act(running, f"{GOODS}/2:activate").json()
+    assert len(activated.pop("digest")) == 64
+    assert activated == {
         "name": GOODS, "version": "2", "policy": "tiny-policy@1", "live": True, "rollout": None, "fill": None,
     }  # fmt: skip
     assert act(running, f"{JOBS}/2:rollback").json()["version"] == "1"

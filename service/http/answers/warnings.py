@@ -5,7 +5,6 @@ An answer may name fields that its caller chose. Metrics and logs get the codes 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +12,6 @@ from typing import Literal
 from models.features import FeatureRows
 from models.text import TokenCounts
 from service.encoding.inputs import Readings
-from service.observability.metrics import Metrics
 from service.request import Item
 
 Code = Literal[
@@ -82,19 +80,6 @@ def _unknown_field(names: Sequence[str]) -> TextWarning:
 
 
 def _unknown_tokens(counts: TokenCounts) -> TextWarning:
-    if not counts.readable:
+    if counts.unknown == counts.read:
         return TextWarning("unreadable", "the model can read nothing of the text")
     return TextWarning("unknown_tokens", f"{counts.unknown} of {counts.read} tokens are not in the model's vocabulary")
-
-
-def count_texts(metrics: Metrics, readings: Readings, warnings: Warnings) -> None:
-    """Count the tokens of a request's texts, and its warnings by their codes."""
-    metrics.text_read("member", readings.member.read, readings.member.cut, readings.member.unknown)
-    read = cut = unknown = 0
-    for each in readings.candidates.values():
-        read += each.read
-        cut += each.cut
-        unknown += each.unknown
-    metrics.text_read("candidate", read, cut, unknown)
-    for code, num in Counter(warning.code for found in warnings.values() for warning in found).items():
-        metrics.warned(code, num)

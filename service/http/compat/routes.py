@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from service import errors
 from service.http.answers.places import faults_of
-from service.http.answers.serving import answered, contexts, scored
+from service.http.answers.serving import answered, scored
 from service.http.compat import shapes
 from service.http.compat.documents import items_of
 from service.http.compat.rerank import about_model, header_of, ranking_of, relocated, request_of, sentences_of
@@ -24,7 +24,7 @@ from service.http.compat.schemas import (
     TeiRank,
     VllmRerankRequest,
 )
-from service.http.context import AppContext
+from service.http.context import AppContext, RequestContext
 from service.http.problems import DEADLINE, NAMES, WITH_BODY, problems
 from service.http.strict_json import StrictJsonRoute
 
@@ -121,7 +121,8 @@ async def health(request: Request) -> Response:
 
 async def _ranked(request: Request, body: Body, shape: shapes.Shape[Body]) -> Response:
     """Score the documents of a request, and answer in its shape."""
-    app, context = contexts(request)
+    app: AppContext = request.app.state.context
+    context: RequestContext = request.state.context
     common = _common(body, shape)
     try:
         candidates = items_of(common)
@@ -137,7 +138,7 @@ async def _ranked(request: Request, body: Body, shape: shapes.Shape[Body]) -> Re
         sentences += about_model(common.model, result)
     ranking = ranking_of(common, result, sentences, context.id)
     answer = shape.answer(ranking, body)
-    response = answered(answer, result, context, app)
+    response = answered(answer, result, warnings, context, app)
     if not isinstance(answer, dict) or "meta" not in answer:  # it has no place for warnings
         response.headers.update(header_of(sentences))
     return response

@@ -82,6 +82,6 @@ def test_slots_of_whole_numbers_take_one_byte_each() -> None:
 def test_slots_of_another_kind_of_number_do_not_fit() -> None:
     whole = SlotFormat((4, 6), np.dtype(np.int8))
     assert whole.zeros(2).dtype == np.int8
-    assert whole.fits(np.zeros((4, 6), np.int8))
-    assert not whole.fits(slots())
-    assert not whole.fits(np.zeros((4, 7), np.int8))
+    fitting, half, wide = np.zeros((4, 6), np.int8), slots(), np.zeros((4, 7), np.int8)
+    assert [each is fitting for each in whole.fitting([half, fitting, wide, None])] == [False, True, False, False]
+    assert whole.fitting([half, wide]) == [None, None]

@@ -1,4 +1,4 @@
-"""Before its body is parsed, a request counts with what bodies of its length have cost."""
+"""Before its body is parsed, or read, a request counts with what bodies of its length have cost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.admission.body_costs import MAX_AGE_S, MIN_REQUESTS, BodyCosts
-from service.admission.controller import Admission
+from service.admission.controller import MAX_AGE_S, MIN_REQUESTS, Admission, BodyCosts
 from service.admission.early_rejection import EarlyRejection
 from service.batching.jobs import CostEstimate
 from service.errors import Overloaded
@@ -18,7 +17,9 @@ COST_S = 0.2
 
 
 def admission(wait_s: float, costs: BodyCosts | None = None) -> Admission:
-    return Admission(10.0, lambda: wait_s, Mock(loop_lag_s=0.0), costs=costs)
+    made = Admission(10.0, lambda: wait_s, Mock(loop_lag_s=0.0))
+    made.costs = costs or BodyCosts()
+    return made
 
 
 def learnt(num: int = 15, cost_s: float = COST_S) -> BodyCosts:
@@ -74,3 +75,10 @@ def test_what_was_learnt_is_forgotten_after_a_while() -> None:
 
 def test_a_request_that_costs_more_than_its_time_is_left_to_its_own_estimate() -> None:
     gate(0.4, learnt(cost_s=5.0)).before_parsing(1.0, BODY)
+
+
+def test_the_cost_of_an_announced_length_counts_before_the_body_is_read() -> None:
+    gate(0.69, learnt()).before_body(1.0, len(BODY))  # 0.69 + 0.2 are below 0.9 of a second: it may be critical
+    with pytest.raises(Overloaded):
+        gate(0.71, learnt()).before_body(1.0, len(BODY))
+    gate(0.71, learnt()).before_body(1.0)

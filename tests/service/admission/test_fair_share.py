@@ -10,9 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from service.admission.controller import Admission
+from service.admission.controller import ACTIVE_S, Admission, FairShares, Share
 from service.admission.early_rejection import EarlyRejection, product_in
-from service.admission.fair_share import ACTIVE_S, FairShares, Share
 from service.batching.jobs import CostEstimate
 from service.errors import Overloaded
 from service.request import Item, Priority, ScoringRequest
@@ -49,7 +48,6 @@ class Model:
             admission.admit(request, CostEstimate(0.0, 0.0, COST_S), at)
         except Overloaded:
             return
-        share.hold(COST_S)
         self.free_at = max(self.free_at, at) + COST_S
         heapq.heappush(self._unfinished, (self.free_at, product))
         self.in_time[product] += self.free_at <= at + DEADLINE_S
@@ -149,7 +147,8 @@ def test_the_product_of_an_unparsed_body_is_guessed_or_left_open(body: bytes, pr
 
 
 def test_a_rejection_of_one_product_does_not_reject_another_unparsed() -> None:
-    gate = EarlyRejection(Admission(10.0, lambda: 0.5, Mock(loop_lag_s=0.0)), lambda: 0.0, ["jobs", "goods"])
+    products = {name: Admission(10.0, lambda: 0.5, Mock(loop_lag_s=0.0)) for name in ("jobs", "goods")}
+    gate = EarlyRejection(products["jobs"], lambda: 0.0, products)
     bodies = {name: b'{"model": "%s"}' % name.encode() for name in ("jobs", "goods")}
     gate.rejected(gate.claim(0.74, bodies["jobs"]))
     with pytest.raises(Overloaded):
@@ -158,3 +157,26 @@ def test_a_rejection_of_one_product_does_not_reject_another_unparsed() -> None:
     unclear = b'{"model": "goods", "more": {"model": "jobs"}}' * 2
     gate.rejected(gate.claim(0.74, unclear))
     gate.before_parsing(1.0, unclear)
+
+
+def door_beside_a_flood(shares: FairShares) -> EarlyRejection:
+    """The flood has all that it may: half of 0.75 s."""
+    products = {name: Admission(10.0, lambda: 0.4, IDLE_LOOP, shares.of(name)) for name in ("calm", "flood")}
+    request = ScoringRequest(Item("", "x"), [], None, DEADLINE_S, Priority.default)
+    products["flood"].admit(request, CostEstimate(0.0, 0.0, 0.3), 0.0)
+    products["flood"].share.hold(0.1)
+    products["calm"].admit(request, CostEstimate(0.0, 0.0, COST_S), 0.0)
+    return EarlyRejection(products["calm"], lambda: 0.0, products)
+
+
+def test_a_product_that_has_its_share_is_refused_unparsed_and_the_other_is_not() -> None:
+    door = door_beside_a_flood(FairShares())
+    with pytest.raises(Overloaded):
+        door.before_parsing(DEADLINE_S, b'{"model": "flood"}')
+    door.before_parsing(DEADLINE_S, b'{"model": "calm"}')
+    door.before_parsing(DEADLINE_S, b"{}")
+    door.before_parsing(DEADLINE_S, b'{"model": "flood", "more": {"model": "calm"}}')  # in doubt
+
+
+def test_without_shares_the_door_lets_the_flood_be_parsed() -> None:
+    door_beside_a_flood(Unfair()).before_parsing(DEADLINE_S, b'{"model": "flood"}')

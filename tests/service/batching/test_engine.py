@@ -358,3 +358,20 @@ def test_runs_that_isolate_a_failure_correct_nothing() -> None:
             assert poisoned.operation.batch_policy.correction.factor(clock.now) == 1.0
 
     asyncio.run(play())
+
+
+def test_giving_way_ends_once_no_batch_runs_or_after_its_patience() -> None:
+    async def play() -> None:
+        scorer = Gated()
+        async with running() as (engine, _):
+            await asyncio.to_thread(engine.wait_for_rest, PATIENCE_S)  # nothing has been submitted
+            done = engine.submit(job(scorer, 1))
+            await began(scorer)
+            await asyncio.to_thread(engine.wait_for_rest, 0.001)
+            waiting = asyncio.create_task(asyncio.to_thread(engine.wait_for_rest, PATIENCE_S))
+            assert not done.done()
+            scorer.gate.set()
+            await asyncio.wait_for(waiting, PATIENCE_S / 2)
+            assert numbers(await result(done)) == [1]
+
+    asyncio.run(play())

@@ -72,6 +72,25 @@ def test_measuring_takes_the_fastest_run_after_a_warm_up() -> None:
     assert set(runs.values()) == {3}
 
 
+def test_time_given_away_before_a_run_does_not_count() -> None:
+    now, given = 0.0, 0
+
+    def spend(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def give_way() -> None:
+        nonlocal given
+        given += 1
+        spend(7.0)
+
+    table = LatencyTable.measure(
+        lambda pairs, longest: spend(1e-4), lambda: now, batch_sizes=(1,), lengths=(3,), repeats=2, before_run=give_way
+    )
+    np.testing.assert_allclose(table.grid, [[1e-4]], rtol=1e-6)
+    assert given == 3  # one to warm up, and two
+
+
 def test_only_one_long_run_is_timed() -> None:
     now = 0.0
     runs = 0

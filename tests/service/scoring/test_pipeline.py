@@ -59,7 +59,14 @@ def test_a_request_whose_deadline_passes_before_its_turn_is_not_tokenised(
         return pairs(*args)
 
     monkeypatch.setattr(parts.encoding.texts, "pairs", noted)
-    parts.encoding.tokenizer._executor.submit(gate.wait, PATIENCE_S)
+    tokenizer = parts.encoding.tokenizer
+
+    def occupy() -> None:
+        with tokenizer._at_work:
+            assert gate.wait(PATIENCE_S)
+
+    tokenizer._executor.submit(occupy)
+    eventually(tokenizer._at_work.locked)
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(running.score, deadline_ms=500)
         eventually(lambda: parts.engine.announced_ns or late.done())
@@ -141,7 +148,7 @@ def test_a_request_that_does_not_keep_its_model_is_noticed(
 
 def test_stages_add_up_to_the_total_after_time_moves_between_them() -> None:
     ticks = iter([0.0, 1.0, 3.0, 10.0, 10.5])
-    timings = Timings(lambda: next(ticks))
+    timings = Timings(lambda: next(ticks), next(ticks))
     timings.lap("parse")
     timings.lap("admit")
     timings.lap("queue")
@@ -155,7 +162,7 @@ def test_stages_add_up_to_the_total_after_time_moves_between_them() -> None:
 
 def test_model_time_beyond_the_stage_cannot_make_it_negative() -> None:
     ticks = iter([0.0, 1.0])
-    timings = Timings(lambda: next(ticks))
+    timings = Timings(lambda: next(ticks), next(ticks))
     timings.lap("queue")
     timings.split("queue", "model", 1.5)
     assert timings.stages == {"queue": 0.0, "model": 1.0}
