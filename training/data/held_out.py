@@ -20,12 +20,22 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """The ids of a judged pair, and the judge's reason for each dimension."""
+
+    member_id: str
+    candidate_id: str
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class HeldOutList:
     """One list, its cluster, and which of its candidates belong to each part of the set.
 
     Lists of one cluster are not independent: the bootstrap draws clusters. `heads` of the list's labels are dimensions
     of the policy and `overall`. `already_trained_on` names systems that had this list in training. `second_opinion` has
-    the gains of a second run of the judge.
+    the gains of a second run of the judge. `judgements` has one for each candidate, or none: a report may show the
+    texts of lists that have them.
     """
 
     list: FieldList
@@ -33,6 +43,7 @@ class HeldOutList:
     parts: Mapping[str, Sequence[bool]] = field(default_factory=dict)
     already_trained_on: frozenset[str] = frozenset()
     second_opinion: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    judgements: tuple[Judgement, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from training.metrics.bootstrap import Interval
 from training.metrics.calibration import Bin
 
 INK, SOFT, LEAD, WARN = "#1f2933", "#9aa5b1", "#1668b8", "#b44d12"
+LEAST_SHARE = 0.05
+"""A smaller share of a row has no figure in its cell."""
 STYLE: Any = {  # its keys are a literal type of three hundred names
     "svg.fonttype": "none",
     "svg.hashsalt": "fitscore",  # the same figures give the same bytes
@@ -53,6 +55,46 @@ def interval_plot(
     axes.grid(axis="x", color="#e4e7eb")
     if zero:
         axes.axvline(0, color=WARN, linewidth=1)
+    return _svg(figure)
+
+
+def grades_plot(rows: Mapping[str, Sequence[Sequence[int]]]) -> str:
+    """A square for each question: stated grade by the judge's, darker where more of the judge's grade are stated so."""
+    figure = _figure(2.1 * len(rows), 2.5)[0]
+    figure.clear()
+    for place, (name, counts) in enumerate(rows.items(), 1):
+        with mpl.rc_context(STYLE):
+            axes = figure.add_subplot(1, len(rows), place)
+        grades = range(len(counts))
+        shares = [[count / max(sum(row), 1) for count in row] for row in counts]
+        axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1)  # cells as shapes: an image would be a file in the page
+        axes.set_aspect("equal")
+        for judged, row in enumerate(shares):
+            for stated, share in enumerate(row):
+                if share >= LEAST_SHARE:
+                    colour = "white" if share > 0.5 else INK
+                    axes.text(
+                        stated + 0.5, judged + 0.5, f"{share:.0%}", ha="center", va="center", fontsize=7, color=colour
+                    )
+        axes.set_title(name, fontsize=10)
+        axes.set_xticks([each + 0.5 for each in grades], [str(each) for each in grades])
+        axes.set_yticks([each + 0.5 for each in grades], [str(each) for each in grades])
+        axes.set_xlabel("stated")
+        if place == 1:
+            axes.set_ylabel("judged")
+    return _svg(figure)
+
+
+def curve_plot(losses: Sequence[tuple[int, float]], valid: Sequence[tuple[int, float]]) -> str:
+    """The loss by step, and what validation lists say on an axis of its own."""
+    figure, axes = _figure(5.2, 2.4)
+    axes.plot(*zip(*losses, strict=True), color=LEAD, linewidth=1)
+    axes.set(xlabel="step", ylabel="loss")
+    axes.grid(color="#e4e7eb")
+    if valid:
+        other = axes.twinx()
+        other.plot(*zip(*valid, strict=True), color=WARN, marker="o", markersize=3, linewidth=1)
+        other.set_ylabel("validation", color=WARN)
     return _svg(figure)
 
 

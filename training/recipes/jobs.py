@@ -28,6 +28,7 @@ from training.recipes import minilm
 from training.recipes.decisions import GROUPS, JOBS
 from training.sources import career_moves, esci, onet_esco, usajobs
 from training.sources.crosswalk_grades import crosswalk_grades
+from training.sources.grade_files import with_regraded
 from training.sources.judged import DATASETS, constructed_job_lists, job_lists, job_second_opinions
 from training.sources.simulated_clicks import ACTIONS, attractiveness_of_texts, power_law, simulated_log
 from training.sources.taxonomies import read_taxonomies
@@ -157,8 +158,8 @@ def log(data: SourceFiles) -> Iterator[FieldList]:
 
 
 def human_grades(data: SourceFiles) -> HumanGrades:
-    """The crosswalk between taxonomies; no grade of people without it, because a judge's grades are no gold."""
-    return crosswalk_grades(data) if has_sources(data) else NO_GRADES
+    """The crosswalk between taxonomies, and what people graded in `regrade.csv`; a judge's grades are no gold."""
+    return with_regraded(crosswalk_grades(data) if has_sources(data) else NO_GRADES, data)
 
 
 def recipe() -> Recipe:

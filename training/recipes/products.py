@@ -10,6 +10,7 @@ from models.template import FieldFormat, Template
 from training.data.lists import FieldList
 from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
+from training.judging.golden_set import HumanGrades
 from training.policy.documents import POLICIES
 from training.recipe import (
     Card,
@@ -26,6 +27,7 @@ from training.recipes import minilm
 from training.recipes.decisions import PRODUCTS
 from training.sources import shop
 from training.sources.esci import read_shop, shopping_grades
+from training.sources.grade_files import with_regraded
 from training.sources.judged import DATASETS, product_lists
 from training.sources.simulated_clicks import attractiveness_of_texts, power_law, simulated_log
 
@@ -90,6 +92,11 @@ EXAMPLES = (
 )
 
 
+def human_grades(data: SourceFiles) -> HumanGrades:
+    """People's labels, and what people graded in `regrade.csv`."""
+    return with_regraded(shopping_grades(data), data)
+
+
 def lists(data: SourceFiles) -> Iterator[FieldList]:
     """All labelled lists of product search, each with its split."""
     esci = read_shop(data)
@@ -132,7 +139,7 @@ def recipe() -> Recipe:
         text=TextPlan(template=TEMPLATE, member_tokens=32, candidate_tokens=128, backbone=minilm.backbone),
         data=DataPlan(
             policy=POLICY,
-            human_grades=shopping_grades,
+            human_grades=human_grades,
             lists=lists,
             judged=partial(product_lists, POLICY, DATASETS / "judged_products"),
         ),

@@ -1,6 +1,7 @@
 """`python -m training report RECIPE`: systems by their paths on held-out sets, and the report that decides.
 
-Writes `decision.json`, `decision.md` and `decision.html`, and appends its looks at test splits to a file beside them.
+Writes `decision.json`, `decision.md`, `decision.html` and `regrade.csv`, and appends its looks at test splits to a file
+beside them.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
+
 from training.data.held_out import HeldOutSet
 from training.data.source_files import SourceFiles
 from training.data.tables import DataError
 from training.errors import UserError
+from training.evaluation.decision.breaks import regrade_rows
 from training.evaluation.decision.looks import Look, record_looks
-from training.evaluation.decision.markdown import decision_markdown
 from training.evaluation.decision.options import ReportOptions
-from training.evaluation.decision.page import decision_html
+from training.evaluation.decision.page import decision_html, decision_markdown
 from training.evaluation.decision.report import About, DecisionReport, build
 from training.evaluation.decision.scoring import names_of
+from training.evaluation.decision.tables import REGRADE
+from training.evaluation.learning_curves import read_curves
 from training.evaluation.promotion_gate import find_live
 from training.evaluation.report import Ablation, read_part, to_json
 from training.evaluation.systems.baselines import bm25, chance, cosine
@@ -31,6 +36,7 @@ from training.evaluation.systems.interface import Kind, System
 from training.evaluation.systems.opening import open_system
 from training.files import write_json
 from training.fingerprint import commit
+from training.policy.parser import read_policy
 from training.recipe import DecisionPlan, Recipe
 
 NAMES: dict[Kind, str] = {
@@ -56,14 +62,24 @@ def report(recipe: Recipe, data: Path, shared: Path, options: ReportOptions) -> 
     systems = open_systems(recipe, sources, shared, options)
     looks = _looks(sets, systems, options)
     ablation = read_part(list[Ablation], options.ablation) if options.ablation else []
-    found = build(
-        recipe.decision, sets, systems, looks, _about(recipe, options), cache=shared / "scores", ablation=ablation
-    )
+    about = _about(recipe, options)
+    curves = [each for folder in options.curves for each in read_curves(folder)]
+    cache = shared / "scores"
+    found = build(recipe.decision, sets, systems, looks, about, cache=cache, ablation=ablation, curves=curves)
     options.out.mkdir(parents=True, exist_ok=True)
     write_json(options.out / "decision.json", to_json(DecisionReport, found))
     (options.out / "decision.md").write_text(decision_markdown(found), encoding="utf-8")
     (options.out / "decision.html").write_text(decision_html(found), encoding="utf-8")
+    write_regrade(options.out / REGRADE, regrade_rows(found.breaks, sets, about.policy))
     return found
+
+
+def write_regrade(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    """A table of pairs that `training.sources.grade_files` and `python -m training new --pairs` read; none, no file."""
+    if rows:
+        pl.DataFrame(rows, infer_schema_length=None).write_csv(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sets(plan: DecisionPlan, sources: SourceFiles, options: ReportOptions) -> list[HeldOutSet]:
@@ -116,4 +132,5 @@ def _about(recipe: Recipe, options: ReportOptions) -> About:
     command = "python -m training " + shlex.join(sys.argv[1:])
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
     date = datetime.now(UTC).isoformat(timespec="minutes")
-    return About(recipe.name, options.split, date, commit(), machine, command, tuple(notes))
+    policy = read_policy(recipe.data.policy)
+    return About(recipe.name, policy, options.split, date, commit(), machine, command, tuple(notes))

@@ -26,6 +26,7 @@ class ReportOptions:
     teacher_lists: int | None
     ablation: Path | None
     sets: tuple[str, ...] = ()
+    curves: tuple[Path, ...] = ()
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--looks", type=Path, help="file that looks are appended to (default: beside the report)")
     group.add_argument("--teacher-lists", type=int, help="lists of a set that teachers read (default: all)")
     group.add_argument("--sets", nargs="+", default=[], metavar="SET", help="names of held-out sets (default: all)")
+    group.add_argument("--curves", nargs="+", type=Path, metavar="FOLDER", help="trainings (default: the recipe's run)")
     group.add_argument("--ablation", type=Path, help="ablation.json (default: that of the recipe's run)")
 
 
@@ -60,4 +62,5 @@ def report_options(options: argparse.Namespace, recipe: str) -> ReportOptions:
         teacher_lists=options.teacher_lists,
         ablation=ablation if ablation.exists() else None,
         sets=tuple(options.sets),
+        curves=tuple(options.curves or [options.runs / recipe / step for step in ("teach", "distill")]),
     )

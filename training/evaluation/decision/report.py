@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from training.data.held_out import ALL, HeldOutSet
+from training.evaluation.decision.agreement import Agreement, agreements
+from training.evaluation.decision.breaks import Break, worst_breaks
+from training.evaluation.decision.costs import SystemReport, system_reports
 from training.evaluation.decision.gates import Gate, Verdict, at_most, better, not_worse, verdict
 from training.evaluation.decision.lines import (
     KAPPA_OF,
@@ -22,9 +25,10 @@ from training.evaluation.decision.lines import (
 )
 from training.evaluation.decision.looks import Look
 from training.evaluation.decision.scoring import Scored, score_set
+from training.evaluation.learning_curves import Curve
 from training.evaluation.report import Ablation
-from training.evaluation.systems.interface import Cost, Kind, System
-from training.policy.policy import OVERALL
+from training.evaluation.systems.interface import Kind, System
+from training.policy.policy import OVERALL, Policy
 from training.recipe import DecisionPlan, Target
 
 LEAST = "least dimension"
@@ -56,18 +60,6 @@ class SetReport:
 
 
 @dataclass(frozen=True)
-class SystemReport:
-    """What a system is and costs. `pairs_per_second` counts whole texts read by this run on its machine."""
-
-    name: str
-    kind: Kind
-    seeds: int
-    cost: Cost
-    pairs_per_second: float | None
-    limited_to: int | None
-
-
-@dataclass(frozen=True)
 class TargetReport:
     """A target beside what was found."""
 
@@ -88,9 +80,10 @@ class KeptReport:
 
 @dataclass(frozen=True)
 class DecisionReport:
-    """All of it. `notes` say what was not measured, and why."""
+    """All of it. `policy` is its stamp. `notes` say what was not measured, and why."""
 
     recipe: str
+    policy: str
     split: str
     date: str
     commit: str
@@ -101,8 +94,11 @@ class DecisionReport:
     targets: tuple[TargetReport, ...]
     sets: tuple[SetReport, ...]
     kept: tuple[KeptReport, ...]
+    agreements: tuple[Agreement, ...]
+    breaks: tuple[Break, ...]
     systems: tuple[SystemReport, ...]
     ablation: tuple[Ablation, ...]
+    curves: tuple[Curve, ...]
     notes: tuple[str, ...]
 
 
@@ -111,6 +107,7 @@ class About:
     """The circumstances of a run."""
 
     recipe: str
+    policy: Policy
     split: str
     date: str
     commit: str
@@ -142,15 +139,19 @@ def build(
     *,
     cache: Path | None = None,
     ablation: Sequence[Ablation] = (),
+    curves: Sequence[Curve] = (),
 ) -> DecisionReport:
     """Score every set with every system, compare, and decide."""
     measured = {each.name: Measured(each, score_set(each, systems, cache)) for each in sets}
     reports = {name: _set_report(each, looks.get(name)) for name, each in measured.items()}
     kept = tuple(_kept(plan.main, measured))
     student = next((each.name for each in systems if each.kind == "student"), "")
+    scored = [each for one in measured.values() for each in one.scored]
+    main = measured[plan.main].held_out if plan.main in measured else None
     gates = _gates(plan, measured, reports, systems) if student else ()
     return DecisionReport(
         recipe=about.recipe,
+        policy=about.policy.stamp,
         split=about.split,
         date=about.date,
         commit=about.commit,
@@ -161,10 +162,22 @@ def build(
         targets=tuple(_target(each, reports, kept, systems) for each in plan.targets),
         sets=tuple(reports.values()),
         kept=kept,
-        systems=tuple(_system_reports(systems, measured.values())),
+        agreements=tuple(found for each in measured.values() for found in _agreements(each)),
+        breaks=tuple(found for each in measured.values() for found in _breaks(each, about.policy)),
+        systems=tuple(system_reports(systems, scored, main, cache)),
         ablation=tuple(ablation),
+        curves=tuple(curves),
         notes=about.notes,
     )
+
+
+def _agreements(measured: Measured) -> list[Agreement]:
+    return agreements(measured.held_out, measured.of_kind("student"), measured.of_kind("teacher"))
+
+
+def _breaks(measured: Measured, policy: Policy) -> list[Break]:
+    student = measured.of_kind("student")
+    return worst_breaks(measured.held_out, student, policy) if student and student.is_calibrated else []
 
 
 def _set_report(measured: Measured, look: Look | None) -> SetReport:
@@ -274,17 +287,3 @@ def _plain(measure: str, systems: Sequence[System]) -> str:
     start, _, other = measure.rpartition(" of ")
     kind = next((each.kind for each in systems if each.name == other), "")
     return f"{start} of {kind}" if kind and start.endswith("share") else measure
-
-
-def _system_reports(systems: Sequence[System], measured: Iterable[Measured]) -> Iterable[SystemReport]:
-    scored = [each for one in measured for each in one.scored]
-    for name in dict.fromkeys([*(each.name for each in systems), *(each.name for each in scored)]):
-        found = [each for each in scored if each.name == name]
-        if not found:
-            continue
-        paces = [each.pairs_per_second for each in found if each.pairs_per_second]
-        limit = next((each.most_lists for each in systems if each.name == name), None)
-        first = found[0]
-        # The slowest set has the longest texts, and too few pairs say nothing of pace: the middle one is shown.
-        pace = sorted(paces)[len(paces) // 2] if paces else None
-        yield SystemReport(name, first.kind, first.seeds, first.cost, pace, limit)

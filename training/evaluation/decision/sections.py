@@ -6,13 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from training.data.held_out import ALL
+from training.evaluation.decision.costs import Latency
 from training.evaluation.decision.lines import GAP, KAPPA_OF, Line
 from training.evaluation.decision.report import LEAST, DecisionReport, SetReport, TargetReport
+from training.evaluation.decision.tables import (
+    DASH,
+    REGRADE,
+    Table,
+    ablation_table,
+    break_table,
+    grade_tables,
+    number,
+    signed,
+)
+from training.evaluation.learning_curves import Curve
 from training.evaluation.report import Ablation
-from training.metrics.bootstrap import Interval
 from training.policy.policy import OVERALL
 
-DASH = "-"
 FEW = 20
 """Fewer clusters than this: the interval itself is uncertain."""
 RATIO_NOTE = (
@@ -20,17 +30,6 @@ RATIO_NOTE = (
     "with grade 0 or 1, where less is better. Brier skill: 0 is stating the base rate, 1 is perfect. ECE: the mean gap "
     "of stated and found, 0 is perfect. Brackets hold the 95 % interval over clusters and seeds."
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """`marked` are the rows of the student."""
-
-    title: str
-    note: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    marked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,10 @@ class Section:
 
 
 def sections(report: DecisionReport) -> list[Section]:
-    """Targets, all sets at a glance, what the student keeps, dimensions, each set, costs, ablation."""
+    """In the order that people read them: grades and breaks, figures asked for, sets, costs, ablation."""
     found = [
+        Section("grades", "Question by question, grade by grade", GRADES_NOTE, tuple(grade_tables(report.agreements))),
+        Section("breaks", "The worst breaks of the policy", BREAKS_NOTE, tuple(map(break_table, report.breaks))),
         Section("asked", "What was asked, and what was found", _asked_note(), (targets_table(report.targets),)),
         Section("glance", "All held-out sets side by side", _glance_note(), (glance_table(report),)),
         Section("kept", "What the student keeps of its teacher", KEPT_NOTE, tuple(kept_tables(report))),
@@ -54,8 +55,22 @@ def sections(report: DecisionReport) -> list[Section]:
     for each in report.sets:
         found.append(Section(f"set-{each.name.replace(' ', '-')}", each.name, set_note(each), tuple(set_tables(each))))
     found.append(Section("cost", "Cost", COST_NOTE, (cost_table(report),)))
-    found.append(Section("ablation", "Ablation: which levers move something", ablation_note(report.ablation), ()))
+    if report.curves:
+        found.append(Section("curves", "Learning curves", CURVES_NOTE, (curve_table(report.curves),)))
+    table = (ablation_table(report.ablation),) if report.ablation else ()
+    found.append(Section("ablation", "Ablation: which levers move something", ablation_note(report.ablation), table))
     return [each for each in found if each.tables or each.anchor == "ablation"]
+
+
+GRADES_NOTE = (
+    "What the student states, on average, for pairs of each grade. The better it reads a question, the nearer each "
+    "figure is to its column. Two apart: the share of pairs that it puts two grades or more from the judge's grade."
+)
+BREAKS_NOTE = (
+    f"Pairs of judged sets that the student grades far from the judge: the widest gaps, one of a member. {REGRADE} has "
+    "the same pairs with empty grades. Where a person disagrees with the judge, fill in the grades; step golden reads "
+    "that file. Where the person agrees, the student is wrong, or the policy says too little."
+)
 
 
 KEPT_NOTE = (
@@ -70,8 +85,25 @@ DIMENSIONS_NOTE = (
 )
 COST_NOTE = (
     "Pairs per second are those of this run, with every text read from scratch; serving keeps encoded candidates and "
-    "is faster. Dollars are by the prices that were given."
+    "is faster. Milliseconds are of one list after another, the middle one and the slowest. Dollars are by the prices "
+    "that were given."
 )
+
+
+CURVES_NOTE = (
+    "The loss of each training by step; in the second colour its measure on validation lists, where it has one."
+)
+
+
+def curve_table(curves: Sequence[Curve]) -> Table:
+    rows = []
+    for each in curves:
+        first, last = each.losses[0][1], each.losses[-1][1]
+        best = max((value for _, value in each.valid), default=None)
+        rows.append(
+            (each.name, f"{each.steps:,}", f"{first:.3f}", f"{last:.3f}", DASH if best is None else f"{best:.3f}")
+        )
+    return Table("", "", ("training", "steps", "first loss", "last loss", "best validation"), tuple(rows))
 
 
 def targets_table(targets: Sequence[TargetReport]) -> Table:
@@ -190,13 +222,27 @@ def cost_table(report: DecisionReport) -> Table:
                 each.kind,
                 f"{each.seeds}",
                 DASH if each.pairs_per_second is None else f"{each.pairs_per_second:,.0f}",
+                DASH if each.latency is None else _milliseconds(each.latency),
                 DASH if cost.bytes_per_candidate is None else f"{cost.bytes_per_candidate:,}",
                 DASH if cost.tokens_per_pair is None else f"{cost.tokens_per_pair:,.0f}",
                 DASH if cost.dollars_per_million_pairs is None else f"{cost.dollars_per_million_pairs:,.2f}",
             )
         )
-    header = ("system", "kind", "seeds", "pairs/s", "bytes a candidate", "tokens a pair", "dollars a million pairs")
+    header = (
+        "system",
+        "kind",
+        "seeds",
+        "pairs/s",
+        "ms a list",
+        "bytes a candidate",
+        "tokens a pair",
+        "dollars a million pairs",
+    )
     return Table("", "", header, tuple(rows))
+
+
+def _milliseconds(found: Latency) -> str:
+    return f"{found.middle:,.0f}, at worst {found.worst:,.0f} ({found.lists} lists of {found.candidates})"
 
 
 def ablation_note(ablation: Sequence[Ablation]) -> str:
@@ -223,11 +269,3 @@ def _glance_note() -> str:
 
 def count(line: Line | None) -> str:
     return f"{line.lists:,} lists, {line.clusters:,} clusters" if line else DASH
-
-
-def number(found: Interval) -> str:
-    return f"{found:.3f}"
-
-
-def signed(found: Interval) -> str:
-    return f"{found:+.3f}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training.data.held_out import ALL, HeldOutList, HeldOutSet
+from training.data.held_out import ALL, HeldOutList, HeldOutSet, Judgement
 from training.data.lists import FieldList, Split
 from training.data.tables import read_table
 from training.policy.policy import OVERALL, Policy
@@ -45,7 +45,7 @@ def judged_jobs_set(policy: Policy, split: Split, folder: Path = DATASETS / "jud
             OWN: [row["onet_soc_code"] == each.group for row in rows],
             REAL: [row["source"] == "usajobs" for row in rows],
         }
-        lists.append(HeldOutList(field_list(policy, each, "judged"), each.group, parts))
+        lists.append(HeldOutList(field_list(policy, each, "judged"), each.group, parts, judgements=judgements_of(each)))
     return HeldOutSet(
         name="judged",
         origin="judged by a large model",
@@ -82,7 +82,7 @@ def judged_twice_set(policy: Policy, folder: Path = DATASETS / "judged_jobs") ->
 def judged_products_set(products: Path, policy: Policy, split: Split) -> HeldOutSet:
     """Queries of the split with their judged products."""
     lists = [
-        HeldOutList(field_list(policy, each, "judged"), each.group)
+        HeldOutList(field_list(policy, each, "judged"), each.group, judgements=judgements_of(each))
         for each in judged_products(products, policy)
         if each.split == split
     ]
@@ -102,6 +102,10 @@ def field_list(policy: Policy, each: JudgedList, source: str) -> FieldList:
     graded = [(pair.fields, pair.grades) for pair in each.pairs]
     void = void_of(policy, (grades for _, grades in graded))
     return graded_field_list(policy, f"{source}/{each.list_id}", source, each.split, each.member, graded, void)
+
+
+def judgements_of(each: JudgedList) -> tuple[Judgement, ...]:
+    return tuple(Judgement(each.list_id, pair.candidate_id, pair.reasons) for pair in each.pairs)
 
 
 def minimal_pairs_set(policy: Policy, path: Path = DATASETS / "minimal_pairs_jobs.jsonl") -> HeldOutSet:

@@ -13,13 +13,14 @@ from tests.support.held_out import held_out, system
 from training.data.held_out import ALL
 from training.evaluation.decision.lines import LEAD_SHARE
 from training.evaluation.decision.looks import Look
-from training.evaluation.decision.markdown import decision_markdown
-from training.evaluation.decision.page import decision_html
+from training.evaluation.decision.page import decision_html, decision_markdown
 from training.evaluation.decision.report import About, DecisionReport, build
 from training.evaluation.decision.sections import ablation_note
 from training.evaluation.report import Ablation, to_json
 from training.evaluation.systems.interface import System
 from training.metrics.bootstrap import Interval
+from training.policy.documents import POLICIES
+from training.policy.parser import read_policy
 from training.recipe import DecisionPlan, Target
 
 REAL = dataclasses.replace(held_out(), name="usajobs", graded_dimensions=(), only_what_ships=True)
@@ -37,7 +38,8 @@ PLAN = DecisionPlan(
         Target("titles", "student", "titles", ALL, "ndcg@10", 0.5),
     ),
 )
-ABOUT = About("jobs", "test", "2026-12-01", "abcdef", "2 cores", "python -m training report jobs", ("A note.",))
+POLICY = read_policy(POLICIES / "jobs.md")
+ABOUT = About("jobs", POLICY, "test", "2026-12-01", "abcdef", "2 cores", "python -m training report jobs", ("A note.",))
 LIVE, BM25 = system("jobs-v1", 0.5, "live"), dataclasses.replace(system("bm25", 0.9, "baseline"), is_calibrated=False)
 STUDENTS = [system("student", 0.05, seed=seed) for seed in range(3)]
 OTHERS = [LIVE, BM25, system("teacher", 0.04, "teacher"), system("dot", 0.6, "dot")]
@@ -106,7 +108,7 @@ def test_the_page_loads_nothing_and_names_its_looks(whole: DecisionReport) -> No
     page = decision_html(whole)
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
     assert "Look number 3 at this test; 2 looks at an earlier form of it." in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3  # the leading figure of two sets, and the grades of one
     assert decision_html(whole) == page
 
 
