@@ -154,12 +154,12 @@ class TeacherPlan:
     """Items of a candidate with a slot of their own, and the numbers of one."""
     tokens: tuple[int, int] = (128, 128)
     """Limits of member and candidate."""
-    backbone: FindModel | None = None
-    """The pretrained encoder that reads the texts; None: the encoder of step `start`."""
+    backbones: tuple[FindModel | None, ...] = (None,)
+    """The pretrained encoders that read the texts, one member of the teacher each; None: the one of step `start`."""
     decoder: DecoderPlan | None = None
     """A language model in its place."""
     seeds: int = 1
-    """Teachers trained from as many seeds; their mean labels."""
+    """Members trained from each backbone; what they say together is the mean."""
     constructed_steps: int = 0
     """First steps, on constructed lists alone."""
     constructed_share: float = 0.3

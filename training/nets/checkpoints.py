@@ -9,41 +9,86 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.heads import Calibration
-from models.text import TextEncoder
+from models.text import Inputs, Pair, TextEncoder, TokenIds
 from training.files import complete, read_json, write_json
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.interfaces import PairEncoder
 from training.nets.llm_teacher import Decoder, is_decoder, load_decoder
-from training.nets.pair_reader import PairReader, is_pair_reader, load_pair_reader
+from training.nets.pair_reader import PairReader, TwoTexts, is_pair_reader, load_pair_reader
 from training.nets.split_student import SplitStudent, load_split_student
 from training.policy.policy import Policy, PolicyMismatch, check_stamp
 from training.trainer.distributed import SINGLE_PROCESS, ProcessGroup
 
+BOUNDARY = np.array([-1], dtype=np.int32)
+"""Between the token ids of one text by several tokenizers."""
+
+
+class ManyTokenizers:
+    """A text as each member of an ensemble reads it: token ids of all of them, in order."""
+
+    def __init__(self, encoders: Sequence[TwoTexts]) -> None:
+        self._encoders = encoders
+
+    def member(self, text: str) -> TokenIds:
+        """Ids by each tokenizer, with a boundary between them."""
+        return _joined([each.member(text) for each in self._encoders])
+
+    def candidates(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Ids of each text by each tokenizer, with a boundary between them."""
+        return [_joined(ids) for ids in zip(*(each.candidates(texts) for each in self._encoders), strict=True)]
+
+    def collate(self, pairs: Sequence[Pair]) -> Inputs:
+        """`input_ids`, `attention_mask`: i64[N, 2 * members, T]."""
+        sides = [zip(_parted(pair.member), _parted(pair.candidate), strict=True) for pair in pairs]
+        found = []
+        for encoder, read in zip(self._encoders, zip(*sides, strict=True), strict=True):
+            found.append(encoder.collate([Pair(*both) for both in read]))
+        longest = max(each["input_ids"].shape[-1] for each in found)
+        padding = [((0, 0), (0, 0), (0, longest - each["input_ids"].shape[-1])) for each in found]
+        names = found[0]
+        return {
+            name: np.concatenate([np.pad(e[name], pad) for e, pad in zip(found, padding, strict=True)], axis=1)
+            for name in names
+        }
+
+
+def _joined(ids: Sequence[TokenIds]) -> TokenIds:
+    parts = [part for each in ids for part in (BOUNDARY, each)]
+    return np.concatenate(parts[1:])
+
+
+def _parted(ids: TokenIds) -> list[TokenIds]:
+    first, *others = np.split(ids, np.flatnonzero(ids == BOUNDARY[0]))
+    return [first, *(each[1:] for each in others)]
+
 
 class Ensemble(nn.Module):
-    """Readers with one tokenizer and the same heads, of several seeds: the mean of their probabilities."""
+    """Readers with the same heads, of several backbones or seeds: the mean of their probabilities."""
 
     def __init__(self, members: Sequence[PairReader]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self._members = tuple(members)
-        self.heads, self.num_heads, self.encoder = members[0].heads, members[0].num_heads, members[0].encoder
+        self.heads, self.num_heads = members[0].heads, members[0].num_heads
+        self.encoder = ManyTokenizers([each.encoder for each in members])
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
     def pair_encoder(self, shared: TextEncoder) -> PairEncoder:
-        """That of its members."""
+        """Those of its members, together."""
         return self.encoder
 
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """Outputs f32[N, 5 Q] as of one of them."""
-        chances: list[Tensor] = [member(**inputs).float().sigmoid() for member in self.members]
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Inputs i64[N, 2 * members, T] -> outputs f32[N, 5 Q] as of one of them."""
+        sides = zip(self.members, input_ids.split(2, dim=1), attention_mask.split(2, dim=1), strict=True)
+        chances: list[Tensor] = [member(ids, mask).float().sigmoid() for member, ids, mask in sides]
         return torch.logit(torch.stack(chances).mean(0), eps=1e-6)
 
     def save(self, folder: Path, *, is_main: bool = True) -> None:

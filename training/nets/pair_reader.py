@@ -156,7 +156,7 @@ class PairReader(nn.Module):
             steps_NHG = self._steps(member, candidate)
         graded_NQG, asked_NQG = steps_NHG.chunk(2, dim=1)
         answerable_NQ = expected_logits(asked_NQG)
-        if self.rule is not None:
+        if self.rule is not None and not self.training:
             graded_NQG = self._with_rule(self.rule, graded_NQG, answerable_NQ)
         return torch.cat([graded_NQG, answerable_NQ.unsqueeze(-1)], dim=-1).flatten(1)
 

@@ -44,7 +44,7 @@ def product_recipe(folder: Path) -> Recipe:
     teacher = replace(
         minilm.teacher_plan(training.teacher_steps, training.teacher_steps // 4, pool=pool),
         # From the encoder of step `start`: a product names one model, and has no other on its disk.
-        backbone=None,
+        backbones=(None,),
         tokens=(text.member_tokens, text.candidate_tokens),
         validated_every=max(10, training.teacher_steps // 5),
         validation_lists=settings.evaluation.lists,

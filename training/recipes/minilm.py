@@ -40,7 +40,7 @@ def teacher_backbone(data: SourceFiles, folder: Path) -> str:
 def teacher_plan(apart: int, together: int, *, pool: PoolPlan) -> TeacherPlan:
     """A list a step: so many steps with the backbone frozen, then with its upper layers."""
     return TeacherPlan(
-        backbone=teacher_backbone,
+        backbones=(teacher_backbone, None),
         apart=Schedule(
             steps=apart,
             lists_per_step=1,

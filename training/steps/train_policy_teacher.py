@@ -1,8 +1,8 @@
 """Step `teach`: graded lists -> a teacher that answers every question of the policy about a pair of texts.
 
 It learns from what a judge graded, mixed with constructed lists, whose grades follow from how they were made: first
-from each text alone, then from both together. It keeps the weights that rank held-out members best. Several seeds make
-an ensemble. Its agreement with the judge is written beside the judge's with itself.
+from each text alone, then from both together. It keeps the weights that rank held-out members best. Several backbones
+or seeds make an ensemble. Its agreement with the judge is written beside the judge's with itself.
 
     model/ calibration.json policy.txt    the teacher; its logit of each head to an expected gain; the policy's stamp
     agreement.json    quadratic kappa of each head: the teacher with the judge, the judge with itself
@@ -10,6 +10,7 @@ an ensemble. Its agreement with the judge is written beside the judge's with its
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from training.objectives.ordinal import ordinal_loss
 from training.objectives.pairwise import ListLoss, pair_objective
 from training.policy.parser import read_policy
 from training.policy.policy import RELEVANCE, Policy
-from training.recipe import TeacherPlan, TextPlan
+from training.recipe import FindModel, TeacherPlan, TextPlan
 from training.step_runner import Resources, Step
 from training.steps.start import text_encoder
 from training.trainer.distributed import SINGLE_PROCESS
@@ -99,12 +100,16 @@ def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources)
     encoder = text_encoder(plan.text, resources)
     if plan.teacher.trained:
         model = load_policy_teacher(plan.teacher.trained)
-    elif plan.teacher.seeds == 1:
-        model = _trained(plan, lists, inputs, out, resources, plan.seed)
     else:
         seeds = range(plan.seed, plan.seed + plan.teacher.seeds)
-        members = [_trained(plan, lists, inputs, out / f"seed-{seed}", resources, seed) for seed in seeds]
-        model = Ensemble([each for each in members if isinstance(each, PairReader)])
+        kinds = list(itertools.product(plan.teacher.backbones, seeds))
+        folders = [out / f"member-{number}" for number in range(len(kinds))] if len(kinds) > 1 else [out]
+        members = [
+            _trained(plan, lists, inputs, folder, resources, seed, backbone)
+            for folder, (backbone, seed) in zip(folders, kinds, strict=True)
+        ]
+        readers = [each for each in members if isinstance(each, PairReader)]
+        model = Ensemble(readers) if len(readers) > 1 else members[0]
 
     valid = some_of_each(lists.valid, plan.calibration_lists, plan.seed)
     outputs = predict_lists(model, model.pair_encoder(encoder), valid)
@@ -116,15 +121,20 @@ def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources)
 
 
 def _new_reader(
-    plan: TeachPlan, lists: GradedLists, inputs: TeachInputs, resources: Resources, seed: int
+    plan: TeachPlan,
+    lists: GradedLists,
+    inputs: TeachInputs,
+    resources: Resources,
+    seed: int,
+    pretrained: FindModel | None,
 ) -> PairReader:
-    """From the plan's backbone, or from the encoder of step `start`, which knows the product's words. Where all
+    """From a pretrained backbone, or from the encoder of step `start`, which knows the product's words. Where all
     dimensions of the policy are among the heads, its rule has a say in the first one.
     """
     policy, teacher = read_policy(inputs.policy / "policy.md"), plan.teacher
     rule = Rule.of(policy) if lists.heads == (RELEVANCE, *policy.dimension_names) else None
-    if teacher.backbone:
-        backbone, tokenizer = resources.model(teacher.backbone), None
+    if pretrained:
+        backbone, tokenizer = resources.model(pretrained), None
     else:
         backbone, tokenizer = str(inputs.start / "model"), resources.model(plan.text.backbone)
     reader = new_pair_reader(backbone, lists.heads, teacher.tokens, teacher.slots, rule, seed, tokenizer=tokenizer)
@@ -132,22 +142,33 @@ def _new_reader(
 
 
 def untrained_teacher(
-    plan: TeachPlan, lists: GradedLists, inputs: TeachInputs, resources: Resources, seed: int
+    plan: TeachPlan,
+    lists: GradedLists,
+    inputs: TeachInputs,
+    resources: Resources,
+    seed: int,
+    backbone: FindModel | None = None,
 ) -> PolicyTeacher:
     """The reader of pairs, or the decoder with the policy's questions in its prompt."""
     decoder = plan.teacher.decoder
     if decoder is None:
-        return _new_reader(plan, lists, inputs, resources, seed)
+        return _new_reader(plan, lists, inputs, resources, seed, backbone)
     base, policy = resources.model(decoder.base), read_policy(inputs.policy / "policy.md")
     return new_decoder(base, pair_prompt(base, policy, plan.teacher.tokens), decoder.lora, lists.heads, seed)
 
 
 def _trained(
-    plan: TeachPlan, lists: GradedLists, inputs: TeachInputs, out: Path, resources: Resources, seed: int
+    plan: TeachPlan,
+    lists: GradedLists,
+    inputs: TeachInputs,
+    out: Path,
+    resources: Resources,
+    seed: int,
+    backbone: FindModel | None,
 ) -> PolicyTeacher:
-    """A teacher of one seed, with its best weights; a run that was cut off resumes in `out`."""
+    """A teacher, or a member of one, with its best weights; a run that was cut off resumes in `out`."""
     teacher, processes = plan.teacher, resources.processes or SINGLE_PROCESS
-    model = untrained_teacher(plan, lists, inputs, resources, seed)
+    model = untrained_teacher(plan, lists, inputs, resources, seed, backbone)
     objective = pair_objective(model, model.pair_encoder(text_encoder(plan.text, resources)), loss_of(teacher, lists))
     if isinstance(model, PairReader):
         if teacher.apart:

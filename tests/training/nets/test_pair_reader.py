@@ -144,8 +144,8 @@ def test_a_slot_has_as_many_numbers_as_divide_the_backbones_width(mpnet: str) ->
     assert new_pair_reader(mpnet, HEADS, (8, 8), (4, 256)).slots == (4, 32)
 
 
-def test_an_ensemble_says_the_mean_of_its_members(mpnet: str, tmp_path: Path) -> None:
-    members = [reader(mpnet, seed) for seed in (0, 1)]
+def test_an_ensemble_says_the_mean_of_its_members(mpnet: str, backbone: str, tmp_path: Path) -> None:
+    members = [reader(mpnet), reader(backbone, 1)]  # with a tokenizer each
     Ensemble(members).save(tmp_path / "model")
     chances = [1 / (1 + np.exp(-outputs(member))) for member in members]
     mean = sum(chances) / 2
