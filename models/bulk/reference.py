@@ -12,17 +12,26 @@ from models.bundle.reference import BINS, SCORE_BINS, Counts, Reference, tokens_
 from models.text import TokenCounts
 
 
-def measured_reference(model: BulkModel, lists: Sequence[tuple[str, Sequence[str]]]) -> Reference:
-    """Score members' texts, each with the texts of its candidates; features have their defaults."""
+def measured_reference(
+    model: BulkModel,
+    lists: Sequence[tuple[str, Sequence[str]]],
+    features: Sequence[NDArray[np.float32]] | None = None,
+) -> Reference:
+    """Score members' texts, each with the texts of its candidates.
+
+    `features` f32[candidates, features] are the model's inputs of each list; without them all have their defaults.
+    """
     heads = model.scorer.heads
     rows = [np.empty((0, len(heads)), np.float32)]
     members: list[TokenCounts] = []
     candidates: list[TokenCounts] = []
-    for member, texts in lists:
+    for number, (member, texts) in enumerate(lists):
         members.append(model.encoder.read_member(member).counts)
         candidates += [text.counts for text in model.encoder.read_candidates(texts)]
-        known = [each for each in model.encode(texts) if each is not None]
-        rows.append(model.rows(member, known, model.features.read([None] * len(known)).values))
+        inputs = features[number] if features else model.features.read([None] * len(texts)).values
+        encoded = model.encode(texts)
+        known = [each for each in encoded if each is not None]
+        rows.append(model.rows(member, known, inputs[[each is not None for each in encoded]]))
     found = np.concatenate(rows)
     return Reference(
         score={head: _score_counts(found[:, place]) for place, head in enumerate(heads)},

@@ -24,6 +24,7 @@ from models.heads import Head, calibrate
 from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced
+from training.data.features import feature_inputs
 from training.data.lists import CandidateList, read_lists
 from training.data.soft_labels import SoftColumns
 from training.evaluation.feature_effects import read_effects
@@ -164,10 +165,12 @@ def _reference(bundle: Bundle, lists: list[CandidateList], seed: int) -> Referen
     """Scores of the shipped graph and texts of about REFERENCE_PAIRS pairs, in random whole lists; None without any."""
     random.Random(seed).shuffle(lists)
     before = itertools.accumulate((len(each) for each in lists), initial=0)
-    drawn = [
-        (each.member, each.candidates) for each, pairs in zip(lists, before, strict=False) if pairs < REFERENCE_PAIRS
-    ]
-    return measured_reference(opened(bundle, "cpu", threads=2, batch=32), drawn) if drawn else None
+    drawn = [each for each, pairs in zip(lists, before, strict=False) if pairs < REFERENCE_PAIRS]
+    if not drawn:
+        return None
+    model = opened(bundle, "cpu", threads=2, batch=32)
+    inputs = [feature_inputs(model.features, [each]) for each in drawn]
+    return measured_reference(model, [(each.member, each.candidates) for each in drawn], inputs)
 
 
 def _provenance(plan: BundlePlan, policy: Policy, inputs: BundleInputs) -> dict[str, Any]:

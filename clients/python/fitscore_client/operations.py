@@ -61,15 +61,24 @@ class Operations:
         blend: Mapping[str, float] | None = None,
         priority: Priority = "default",
         budget_s: float | None = None,
+        heads: Sequence[str] | None = None,
+        explain: bool = False,
     ) -> Plan[wire.Scores]:
-        """Score candidates for one member; the scores are in their order."""
+        """Score candidates for one member; the scores are in their order.
+
+        `heads` names those to return. `explain` asks what each head changes without a feature.
+        """
         deadline = self._deadline(budget_s)
-        weights = {} if blend is None else {"blend": dict(blend)}
+        options: dict[str, object] = {} if blend is None else {"blend": dict(blend)}
+        if heads is not None:
+            options["heads"] = list(heads)
+        if explain:
+            options["explain"] = True
         plans = []
         # The service refuses an empty list of candidates, so it gets one as well.
         for url, group in (by_owner(candidates, self.urls) or {self.urls[0]: []}).items():
             items = [_item(each) for each in group]
-            body = {"member": wire.content(member), "candidates": items, "priority": priority, **weights}
+            body = {"member": wire.content(member), "candidates": items, "priority": priority, **options}
             call = Call("POST", f"{url}/score", wire.encoded(body), scoring=True)
             plans.append(self._read(call, deadline, wire.scores))
         if len(plans) == 1:
@@ -199,7 +208,8 @@ def _read(response: httpx.Response, read: Callable[[Any], T]) -> T:
 
 
 def _item(candidate: Candidate) -> dict[str, object]:
-    return {"id": candidate.id, **wire.content(candidate.content)}
+    features = {} if candidate.features is None else {"features": dict(candidate.features)}
+    return {"id": candidate.id, **wire.content(candidate.content), **features}
 
 
 def _segment(name: str) -> str:

@@ -14,10 +14,13 @@ Priority = Literal["critical", "default", "sheddable"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A candidate: with its content, or by the id of a stored candidate alone."""
+    """A candidate: with its content, or by the id of a stored candidate alone. `features` are numbers that the bundle
+    declares; in a request they count before stored ones.
+    """
 
     id: str
     content: Content | None = field(default=None, repr=False)
+    features: Mapping[str, float] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,15 @@ class Models:
 class Score:
     """The score of one candidate. `score` and `heads` are None unless `status` is "scored".
 
-    A head is None where the texts do not say.
+    A head is None where the texts do not say. `explain`, if it was asked for, has by head and feature what the head
+    changes when the feature falls back to its default.
     """
 
     id: str
     score: float | None
     heads: Mapping[str, float | None] | None
     status: str
+    explain: Mapping[str, Mapping[str, float | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,9 @@ def models(data: Mapping[str, Any]) -> Models:
 
 def scores(data: Mapping[str, Any]) -> Scores:
     """Read an answer of POST /score."""
-    read = tuple(Score(each["id"], each["score"], each["heads"], each["status"]) for each in data["scores"])
+    read = tuple(
+        Score(each["id"], each["score"], each["heads"], each["status"], each.get("explain")) for each in data["scores"]
+    )
     return Scores((model(data["model"]),), read, data["degraded"])
 
 
