@@ -74,15 +74,20 @@ class ReadText:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The part of a candidate's text that is read: at most `tokens` and the model's limit, at its start or its end."""
+    """The part of a candidate's text that is read: at most `tokens`, and so many `chunks`, and the model's limits of
+    both, at its start or its end.
+    """
 
     tokens: int | None = None
     from_end: bool = False
+    chunks: int | None = None
 
     @property
     def tag(self) -> bytes:
         """Bytes that tell windows apart in a cache; empty for the usual window."""
-        return b"%d%c" % (self.tokens or 0, b"<>"[self.from_end]) if self != USUAL_WINDOW else b""
+        if self == USUAL_WINDOW:
+            return b""
+        return b"%d%c" % (self.tokens or 0, b"<>"[self.from_end]) + (b"%d" % self.chunks if self.chunks else b"")
 
 
 USUAL_WINDOW = Window()
@@ -163,10 +168,11 @@ class TextEncoder:
 
     def effective(self, window: Window) -> Window:
         """The window as it counts for this model, so that equal readings of a text have equal tags."""
-        within = window.tokens is not None and window.tokens < self.chunks * self._candidate_tokens
-        if within or window == USUAL_WINDOW:
+        if window == USUAL_WINDOW:
             return window
-        return Window(None, window.from_end)
+        within = window.tokens is not None and window.tokens < self.chunks * self._candidate_tokens
+        chunks = window.chunks if window.chunks is not None and window.chunks < self.chunks else None
+        return Window(window.tokens if within else None, window.from_end, chunks)
 
     def _read(self, texts: Sequence[str], window: Window, opening: list[int]) -> list[ReadText]:
         return [self._windowed(each.ids, window, opening) for each in self._encode(texts, with_places=False)]
@@ -185,7 +191,8 @@ class TextEncoder:
         skipped = max(0, len(ids) - most) if window.from_end else 0
         part = ids[skipped : skipped + most]
         opening, spans = chunk_spans(ranks[skipped : skipped + len(part) + 1], self._candidate_tokens)
-        kept = spans[-self.chunks :] if window.from_end else spans[: self.chunks]
+        num = min(self.chunks, window.chunks or self.chunks)
+        kept = spans[-num:] if window.from_end else spans[:num]
         arrays = [self._chunk([*part[:opening] * (start > 0), *part[start:end]]) for start, end in kept]
         read = part[kept[0][0] : kept[-1][1]]
         unknown = 0 if self._unknown is None else read.count(self._unknown)

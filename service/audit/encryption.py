@@ -49,7 +49,8 @@ class LineEncoder:
             "dropped": dropped,
         }
         if request.window != USUAL_WINDOW:
-            line["window"] = [request.window.tokens, request.window.from_end]
+            own = request.window
+            line["window"] = [own.tokens, own.from_end, *([] if own.chunks is None else [own.chunks])]
         features = result.readings.features
         if features is not None and features.values.shape[1]:
             line["features"] = features.values.tolist()

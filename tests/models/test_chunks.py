@@ -126,6 +126,9 @@ def test_a_window_limits_the_chunks_at_either_end() -> None:
     assert last.chunks[-1][-5:-1].tolist() == every[-4:]
     assert {encoder(chunks=3).effective(Window(most)).tag for most in (None, 48, 99)} == {b""}
     assert encoder(chunks=3).effective(Window(47)).tag != b""
+    fewer = [encoder(chunks=3).effective(Window(None, chunks=chunks)) for chunks in (1, 2, 3, 64)]
+    assert [each.tag for each in fewer] == [b"0<1", b"0<2", b"", b""]
+    assert [len(encoder(chunks=3).read_candidates([LONG], each)[0].chunks) for each in fewer] == [1, 2, 3, 3]
 
 
 def test_each_chunk_has_a_key_and_the_first_has_that_of_the_text() -> None:

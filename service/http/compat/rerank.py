@@ -30,7 +30,7 @@ def request_of(body: RerankRequest, candidates: Sequence[Item], deadline: float)
         blend=None,
         deadline=deadline,
         priority=body.priority or Priority.default,
-        window=Window(body.max_tokens_per_doc, from_end=body.truncation_direction == "Left"),
+        window=Window(body.max_tokens_per_doc, body.truncation_direction == "Left", body.max_chunks_per_doc),
         whole=True,
         refuse_cut=False in (body.truncate, body.truncation),
     )
@@ -99,6 +99,8 @@ def about_model(named: str | None, result: ScoringResult) -> list[str]:
 def sentences_of(body: RerankRequest, result: ScoringResult, warnings: Warnings) -> list[str]:
     """Warnings in sentences, as the rerank shapes have them."""
     found = list(_about_options(body))
+    if body.max_chunks_per_doc is not None and result.model.encoder.chunks == 1:
+        found.append("max_chunks_per_doc has no effect: each document is read as one text")
     counts = result.readings.candidates
     invalid = [place for place, status in enumerate(result.statuses) if status is ItemStatus.invalid]
     failed = [place for place, status in enumerate(result.statuses) if status is ItemStatus.failed]
@@ -139,8 +141,6 @@ def _about_options(body: RerankRequest) -> Iterable[str]:
     unknown = [name[:_LONGEST_NAME] for name, value in (body.model_extra or {}).items() if value is not None]
     if unknown:
         yield f"options that have no effect: {', '.join(unknown[:_MOST_NAMED])}"
-    if body.max_chunks_per_doc is not None:
-        yield "max_chunks_per_doc has no effect: each document is read as one text"
     if body.texts is not None and (body.rank_fields or body.return_documents):
         yield "rank_fields and return_documents have no effect on texts"
     if body.documents is None:

@@ -74,7 +74,9 @@ class RerankRequest(BaseModel):
         None, description="TEI: the side of a long document where tokens are cut, in any case. Right without it."
     )
     max_tokens_per_doc: Count | None = Field(None, description="Cohere: read at most this many tokens of a document.")
-    max_chunks_per_doc: Count | None = Field(None, description="Not supported: a warning says so.")
+    max_chunks_per_doc: Count | None = Field(
+        None, description="Of a model that reads long texts in chunks; with any other a warning says so."
+    )
     model: str | None = Field(
         None, description="Name of the bundle. The default one answers for any other name, with a warning."
     )

@@ -158,6 +158,21 @@ def test_a_window_of_the_caller_limits_the_chunks(start: Callable[..., Running],
     assert len({top(text), top(text, max_tokens_per_doc=60), last}) > 1
 
 
+def test_a_caller_may_want_fewer_chunks(start: Callable[..., Running], kind: str) -> None:
+    running, text = start(kind, chunks=4), filler(200)
+    body = {"query": "data engineer python", "documents": [text, "chef"]}
+
+    def answer(**options: object) -> dict[str, Any]:
+        found: dict[str, Any] = running.client.post("/rerank", json={**body, **options}).json()
+        return found
+
+    used = [answer(max_chunks_per_doc=num)["usage"]["total_tokens"] for num in (1, 2, 4, 64)]
+    assert used[0] < used[1] < used[2] == used[3] == answer()["usage"]["total_tokens"]
+    assert not any("max_chunks_per_doc" in each for each in answer(max_chunks_per_doc=2)["meta"]["warnings"])
+    without = start(kind, chunks=1).client.post("/rerank", json={**body, "max_chunks_per_doc": 2}).json()
+    assert any("max_chunks_per_doc" in each for each in without["meta"]["warnings"])
+
+
 def test_each_chunk_is_encoded_once_and_stored(start: Callable[..., Running]) -> None:
     model = WatchedModel()
     running, texts = start(load=model), [filler(150), filler(90, seed=1), "chef"]
@@ -270,9 +285,10 @@ def test_replay_scores_the_chunks_again(
     options = {"audit": tmp_path / "audit", "audit_key_file": tmp_path / "secret", "audit_texts": "sealed"}
     running = start(kind, discount=0.3, **options)
     ask(running, filler(200), "chef", filler(40, seed=1))
-    body = {"query": "chef", "documents": [filler(90), "nurse"], "truncation_direction": "left"}
-    assert running.client.post("/rerank", json=body).status_code == 200
-    eventually(lambda: read(running)["fitscore_audit_written"] >= 2)
+    for part in ({"truncation_direction": "left"}, {"max_chunks_per_doc": 2}):
+        body = {"query": "chef", "documents": [filler(90), "nurse"], **part}
+        assert running.client.post("/rerank", json=body).status_code == 200
+    eventually(lambda: read(running)["fitscore_audit_written"] >= 3)
     paths = [str(tmp_path / "audit"), "--key", str(tmp_path / "secret"), "--models", str(tmp_path)]
     assert main(["replay", *paths]) == 0
-    assert "5 pairs identical, 0 different" in capsys.readouterr().out
+    assert "7 pairs identical, 0 different" in capsys.readouterr().out
