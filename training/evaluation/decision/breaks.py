@@ -77,7 +77,8 @@ def broken_rule(policy: Policy, grades: Mapping[str, int | None]) -> str:
         return (
             f"{cap.dimension} is {known[cap.dimension]}: at most {cap.grade} there makes at most {cap.overall} overall"
         )
-    return f"no cap: the weighted mean of {', '.join(f'{name} {grade}' for name, grade in known.items())} is {overall}"
+    given = ", ".join(f"{name} {grade}" for name, grade in known.items())
+    return f"the weighted mean of {given} is {overall}; no cap binds"
 
 
 def _uncapped(policy: Policy, known: Mapping[str, int]) -> int:

@@ -101,12 +101,17 @@ def verdict(gates: Sequence[Gate], student: str, split: str) -> Verdict:
     missed = [gate for gate in gates if gate.state != "passed"]
     if split != "test":
         passed = len(gates) - len(missed)
-        return Verdict(None, f"On validation lists {passed} of {len(gates)} gates pass; only the test split decides.")
+        sentence = f"On validation lists {passed} of {len(gates)} gates pass; only the test split decides."
+        return Verdict(None, " ".join([sentence, *_missed_by_state(missed)]))
     if not missed:
         return Verdict(True, f"{student} may ship: all {len(gates)} gates passed.")
+    sentence = f"{student} does not ship: {len(missed)} of {len(gates)} gates did not pass."
+    return Verdict(False, " ".join([sentence, *_missed_by_state(missed)]))
+
+
+def _missed_by_state(missed: Sequence[Gate]) -> list[str]:
+    """A sentence for each state that has gates."""
     by_state = {
         state: [g.name for g in missed if g.state == state] for state in ("failed", "undecided", "not measured")
     }
-    words = [f"{state.capitalize()}: {', '.join(names)}." for state, names in by_state.items() if names]
-    sentence = f"{student} does not ship: {len(missed)} of {len(gates)} gates did not pass."
-    return Verdict(False, " ".join([sentence, *words]))
+    return [f"{state.capitalize()}: {', '.join(names)}." for state, names in by_state.items() if names]

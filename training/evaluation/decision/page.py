@@ -20,6 +20,7 @@ from training.policy.markdown import table
 
 CURVES = 8
 """Curves that the page draws; its table has all."""
+UNDECIDED = "Not decided: these are validation lists"
 HEADLINES = {True: "Ships", False: "Does not ship", None: "Nothing to decide"}
 
 
@@ -33,7 +34,7 @@ def decision_html(report: DecisionReport) -> str:
     )
     return environment.get_template("page.html.j2").render(
         report=report,
-        headline=HEADLINES[report.verdict.ships],
+        headline=UNDECIDED if report.gates and report.verdict.ships is None else HEADLINES[report.verdict.ships],
         sections=sections(report),
         plots=_plots(report),
         legend=RATIO_NOTE,
@@ -86,6 +87,6 @@ def _section(section: Section) -> list[str]:
     parts = [f"## {section.title}\n", section.note + "\n"]
     for each in section.tables:
         parts += [f"### {each.title}\n"] if each.title else []
-        parts += [each.note + "\n"] if each.note else []
+        parts += [line + "\n" for line in each.note.splitlines()]
         parts.append(table(list(each.header), [list(row) for row in each.rows]))
     return parts

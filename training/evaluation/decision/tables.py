@@ -20,7 +20,7 @@ REGRADE = "regrade.csv"
 
 @dataclass(frozen=True)
 class Table:
-    """`marked` are the rows of the student."""
+    """`marked` are the rows of the student, or of what is worst. Lines of `note` are paragraphs."""
 
     title: str
     note: str
@@ -49,7 +49,7 @@ def grade_tables(found: Sequence[Agreement]) -> Iterable[Table]:
 def break_table(each: Break) -> Table:
     """One break: its texts, where it stood, the rule, and every question with the judge's reason."""
     way = "above" if each.gap > 0 else "below"
-    title = f"{each.candidate_id} for {each.member_id}: {each.stated:.1f} stated, {each.judged} judged"
+    title = f"Pair {each.candidate_id} for {each.member_id}: {each.stated:.1f} stated, {each.judged} judged"
     place = f"It stands at place {each.place} of {each.candidates}, {way} what the policy grants."
     rows = [
         (
@@ -61,7 +61,7 @@ def break_table(each: Break) -> Table:
         for answer in each.answers
     ]
     marked = frozenset(row for row, answer in enumerate(each.answers) if answer.question == each.question)
-    note = f"{place} By the rule: {each.rule}. Member: {each.member} Candidate: {each.candidate}"
+    note = f"{place} By the rule, {each.rule}.\nMember: {each.member}\nCandidate: {each.candidate}"
     return Table(title, note, ("question", "judge", "student", "the judge's reason"), tuple(rows), marked)
 
 

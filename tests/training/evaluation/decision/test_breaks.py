@@ -86,7 +86,7 @@ def test_a_break_names_the_pair_its_reasons_and_the_cap_that_it_broke() -> None:
 
 def test_without_a_cap_the_weighted_mean_is_the_rule() -> None:
     middling: dict[str, int | None] = dict.fromkeys(GRADES, 3)
-    assert broken_rule(POLICY, middling).startswith("no cap: the weighted mean of role 3, skills 3")
+    assert broken_rule(POLICY, middling).startswith("the weighted mean of role 3, skills 3")
     assert broken_rule(POLICY, GRADES).startswith("skills is 1")
 
 
@@ -113,6 +113,8 @@ def test_the_first_screen_has_the_policy_and_where_the_student_breaks_it() -> No
     page = decision_html(report(judged_set()))
     first = page[: page.index("<nav>")]
     assert POLICY.stamp in first
+    assert "Not decided: these are validation lists" in first
+    assert "Not measured: calibrated on judged" in first
     assert "Weakest question: skills, 10% of 60 pairs two grades apart." in first
     assert "Worst breaks: 4 pairs, 4 of them by skills." in first
     assert set(re.findall(r"""(?:src|href)=["']([^"'#]+)["']""", page)) == {FILE}  # a link, which loads nothing
