@@ -19,11 +19,13 @@ import httpx
 import numpy as np
 import pytest
 
+from models.bundle.files import save_bundle
 from models.bundle.manifest import TextSpec
 from models.loading import open_encoder, open_scorer
 from models.template import FieldFormat, Template
 from models.text import Pair
-from tests.support.bundles import flip_a_bit, write_tiny_bundle
+from tests.support.bundles import flip_a_bit, manifest, tokenizer_json, write_tiny_bundle
+from tests.support.poison_bundles import WORD, poison_graph
 from tests.support.product_files import COLOURS, THINGS, make_shop, shop
 from tests.support.service_process import ROOT, process
 from tests.support.waiting import PATIENCE_S, eventually
@@ -39,7 +41,7 @@ TEXT = TextSpec(tokenizer="tokenizer.json", member_tokens=48, candidate_tokens=4
 QUICK = ("--share", "0.5", "--least-requests", "10", "--after", "0.2", "--every", "0.05")
 LOOSE = {"ROLLOUT_DRIFT": "100", "ROLLOUT_SLOWNESS": "100"}
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 Run = Callable[..., int]
 
 
@@ -79,15 +81,15 @@ def own_bundle(folder: Path, seed: int, version: str) -> None:
 
 
 @contextmanager
-def traffic(client: httpx.Client) -> Iterator[None]:
-    """Requests of many members until the end of the block."""
+def traffic(client: httpx.Client, word: str = "please") -> Iterator[None]:
+    """Requests of many members until the end of the block; each query has the word."""
     ended = threading.Event()
 
     def ask() -> None:
         number = 0
         while not ended.is_set():
             number += 1
-            member = {"id": f"m{number}", "fields": {"query": f"{COLOURS[number % 6]} {THINGS[number % 10]}"}}
+            member = {"id": f"m{number}", "fields": {"query": f"{COLOURS[number % 6]} {THINGS[number % 10]} {word}"}}
             candidates = [{"id": each, "fields": {"title": f"{each} {COLOURS[number % 5]}"}} for each in THINGS]
             body = {"member": member, "candidates": candidates}
             httpx.post(f"{client.base_url}/score", json=body, timeout=PATIENCE_S)
@@ -174,6 +176,18 @@ def test_the_guardrails_of_the_service_end_a_promotion(folder: Path, capsys: pyt
     assert events(folder) == ["ended", "began", "canary", "ended"]
 
 
+def test_a_version_that_fails_once_live_is_rolled_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = folder.parents[1] / "models"
+    write_bundle(models / "shop-v1", BAD, "1")
+    contents = {"tiny.onnx": poison_graph("nan"), "tokenizer.json": tokenizer_json().encode()}
+    save_bundle(folder / "bundle", manifest(name="shop", version="2", text=TEXT), contents)
+    with process(BUNDLE=str(models / "shop-v1"), **LOOSE) as (_, client), traffic(client, WORD):
+        assert main(words(folder, client, "--share", "0", "--after", "60")) == 1
+        assert "the version before it is live again" in capsys.readouterr().err
+        assert live(client) == "1"
+    assert events(folder) == ["began", "activated", "ended"]
+
+
 def test_what_the_service_refuses_is_said_and_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = folder.parents[1] / "models"
     write_bundle(models / "shop-v1", GOOD, "1")
@@ -215,11 +229,12 @@ def started_promotion(folder: Path, client: httpx.Client) -> Iterator[subprocess
     command = [sys.executable, "-m", "training", *words(folder, client)]
     running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: entries(client).get("2", {}).get("rollout"), within=PATIENCE_S)
+        # It imports torch first, which takes a while on a machine under load.
+        eventually(lambda: entries(client).get("2", {}).get("rollout"), within=4 * PATIENCE_S)
         yield running
     finally:
         running.kill()
-        running.wait(PATIENCE_S)
+        running.wait(4 * PATIENCE_S)
 
 
 def test_a_promotion_that_is_killed_leaves_a_state_from_which_the_next_goes_on(
@@ -233,18 +248,18 @@ def test_a_promotion_that_is_killed_leaves_a_state_from_which_the_next_goes_on(
             assert main(words(folder, client)) == 1
             assert "another promotion of this product runs" in capsys.readouterr().err
             running.send_signal(signal.SIGTERM)
-            assert running.wait(PATIENCE_S) == 130
+            assert running.wait(4 * PATIENCE_S) == 130
         assert entries(client)["2"]["rollout"] is None
         assert events(folder) == ["began", "canary", "stopped"]
-        with started_promotion(folder, client):
-            pass  # killed
-        assert entries(client)["2"]["rollout"] is not None
+        # What kill -9 leaves behind: a canary, half a copy, and half a line.
+        assert client.post("/v1/models/shop/2:canary", json={"share": 0.5}).status_code == 200
+        (models / ".shop-v2.partial").mkdir()
         with (folder / "promotions.jsonl").open("a") as file:
             file.write('{"time": "half a li')
         with traffic(client):
             assert main(words(folder, client)) == 0
         assert live(client) == "2"
-    assert events(folder)[3:] == ["began", "canary", "began", "canary", "watched", "activated", "live"]
+    assert events(folder)[3:] == ["began", "canary", "watched", "activated", "live"]
     assert sorted(path.name for path in models.iterdir()) == ["shop-v1", "shop-v2"]
 
 
