@@ -23,6 +23,8 @@ def deliver(bundle: Bundle, folder: Path, *, replace: bool = False) -> Path:
         raise UserError(f"{folder} is no folder: name the one that holds the service's bundles")
     manifest = bundle.manifest
     target = folder / f"{manifest.name}-v{manifest.version}"
+    partial = folder / f".{target.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     if target.exists() and not replace:
         if Bundle.load(target).digest != bundle.digest:
             raise UserError(
@@ -30,8 +32,6 @@ def deliver(bundle: Bundle, folder: Path, *, replace: bool = False) -> Path:
                 " another `version` in product.toml and export again"
             )
         return target
-    partial = folder / f".{target.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     # The manifest comes last: without one a folder is no bundle to the service, which may look at any time.
     for path in sorted(bundle.path.iterdir(), key=lambda each: each.name == MANIFEST):
