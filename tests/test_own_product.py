@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.product_files import LOG_HEADER, PAIR_HEADER, shop, write_table
+from tests.support.product_files import LOG_HEADER, PAIR_HEADER, log_alone, shop, write_table
 from tests.support.service_process import process
+from training.nets.tiny_backbone import write_tiny_backbone
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "own-product.md").read_text(encoding="utf-8")
@@ -69,3 +70,25 @@ def test_the_commands_lead_from_three_files_to_scores(tmp_path: Path) -> None:
     scores = [float(each) for each in re.findall(r'"score":\s*([0-9.]+)', answer)]
     assert len(scores) == 2
     assert scores[0] > scores[1]
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.timeout(900)
+def test_a_log_alone_becomes_a_served_student_of_actions(tmp_path: Path) -> None:
+    rows = log_alone()
+    write_table(tmp_path / "log.csv", ("list_id", "member", "candidate", "shown", "click", "time"), rows)
+    write_tiny_backbone(tmp_path / "encoder", [f"{row[1]} {row[2]}" for row in rows], hidden=128)
+    python = ".venv/dev/bin/python -m training"
+    assert "held out, by `time`" in run(
+        f"{python} new ../shop --log ../log.csv --encoder ../encoder --hours {HOURS}", tmp_path
+    )
+    run(f"{python} all ../shop", tmp_path)
+    report = (tmp_path / "shop" / "runs" / "shop" / "evaluate" / "report.md").read_text(encoding="utf-8")
+    assert "No policy grade exists" in report
+    with process(bundle=str(tmp_path / "shop" / "bundle")) as (_, client):
+        body = {"member": {"text": "room 7"}, "candidates": [{"id": "a", "text": "a lamp for room 7"}]}
+        answer = client.post("/score", json=body).json()
+    [score] = answer["scores"]
+    assert list(score["heads"]) == ["click"]
+    assert 0 < score["heads"]["click"] < 0.5

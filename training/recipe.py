@@ -68,6 +68,11 @@ class HeadNames:
         return (*self.graded, *self.actions)
 
     @property
+    def gains(self) -> tuple[str, ...]:
+        """Heads whose gains order the lists of step `data`: graded ones, or the actions where none is graded."""
+        return self.graded or self.actions
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """What a student with slots of items puts out: all heads, then whether each open one can be answered."""
         return (*self.all, *(SoftColumns.of(head).answerable for head in self.answerable))
@@ -201,6 +206,10 @@ class ClickModelPlan:
     """Places that the examination model tells apart, as many as training lists have; None: all count as examined."""
     rare: tuple[str, ...] = ()
     """Actions that count only in lists where a member took them."""
+    listwise_weight: float = 0.0
+    """Weight of the term for which candidate of a list got its actions. For lists in which all count as examined."""
+    appeal: bool = False
+    """Whether it learns too what draws every member to a candidate. Only a student with slots of items can follow."""
     phases: Phases = CLICK_MODEL
     """Warm from the encoder of step `start`."""
 
@@ -253,8 +262,15 @@ class StudentPlan:
     """Training lists whose gains a split student learns from; None: all."""
     annotated_lists: int | None = None
     """Training lists that the teachers label; None: all."""
+    soft_listwise: float = 0.0
+    """Weight of the order that soft labels give a list; for slots of items."""
     ranking_term: RankingTerm = "softmax_kl"
     """What makes the student rank as its teacher."""
+
+    @property
+    def has_items(self) -> bool:
+        """Whether a candidate's state has slots of items."""
+        return self.split is not None and self.split.width is not None
 
 
 @dataclass(frozen=True)
@@ -378,7 +394,7 @@ class Recipe:
     name: str
     version: str
     heads: tuple[HeadPlan, ...]
-    """The student's outputs, graded heads first."""
+    """The student's outputs, graded heads first. There is no policy teacher where all of them are actions."""
     text: TextPlan
     data: DataPlan
     training: TrainingPlan
@@ -404,17 +420,19 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.head_names.all != tuple(head.name for head in self.heads) or not self.head_names.graded:
+        if self.head_names.all != tuple(head.name for head in self.heads) or not self.heads:
             names = tuple(head.name for head in self.heads)
             raise ValueError(f"heads {names} must be graded ones, then the actions {self.head_names.actions}")
         if self.features and not self.student.split:
             raise ValueError("features need a split student: a cross-encoder reads texts alone")
+        if not self.head_names.graded and not self.student.has_items:
+            raise ValueError("without graded heads, only a student with slots of items learns")
 
     @property
     def start_heads(self) -> tuple[str, ...]:
         """What the small encoder learns to rank by. A student with slots of items learns the other heads itself."""
-        graded = self.head_names.graded
-        return graded[:1] if self.student.split and self.student.split.width is not None else graded
+        gains = self.head_names.gains
+        return gains[:1] if self.student.has_items else gains
 
     @property
     def head_names(self) -> HeadNames:

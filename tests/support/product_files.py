@@ -45,7 +45,21 @@ def shop(members: int = 120, candidates: int = 6, seed: int = 0) -> tuple[Rows, 
     return pairs, log, products
 
 
+def log_alone(lists: int = 60, seed: int = 0) -> Rows:
+    """Rows of a log of counts: list, member, candidate, times shown, clicks, week. Lamps are clicked more often."""
+    drawn, rows = random.Random(seed), []
+    for number in range(lists):
+        things = drawn.sample(THINGS, 3)
+        for thing in things:
+            shown = drawn.randint(300, 900)
+            clicks = round(shown * (0.09 if thing == "lamp" else 0.03) * drawn.uniform(0.8, 1.2))
+            week = f"2026-W{1 + number * 40 // lists:02d}"
+            rows.append([f"l{number}", f"room {number}", f"a {thing} for room {number}", str(shown), str(clicks), week])
+    return rows
+
+
 def write_table(path: Path, header: Sequence[str], rows: Rows) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
     return path

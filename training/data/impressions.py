@@ -4,7 +4,8 @@ A row is an impression: a pair of `training.data.lists` with its position, and a
 
     list_id | source | split | member | candidate    as in `training.data.lists`
     position  f64    from 1; no two candidates of a list share one
-    <action>  f64    1: the member did it, 0: did not, null: unknown
+    shown     f64    how often the candidate was shown in this list; 1 where the column is missing or null
+    <action>  f64    the share of those times that led to the action: 1 or 0 where it was shown once; null: unknown
 
 Knows the schema, not where logs come from or what learns from them.
 """
@@ -19,16 +20,26 @@ import polars as pl
 from training.data.lists import CandidateList, Split, candidate_lists, check_pairs
 from training.data.tables import check_columns, read_table
 
-POSITION = "position"
+POSITION, SHOWN = "position", "shown"
+WHOLE = 1e-3
+"""How far a share times the times shown may be from a whole number."""
 
 
 def check_impressions(log: pl.DataFrame, actions: Sequence[str], origin: str) -> None:
-    """Raise DataError for a position below 1 or used twice, and for an action other than 0 or 1."""
+    """Raise DataError for a position below 1 or used twice, and for an action that is no share of the times shown."""
     position = pl.col(POSITION)
     broken = position.is_null() | position.is_nan() | (position < 1) | (position != position.floor())
     problems = {POSITION: (broken, "a position must be a whole number from 1")}
+    times = pl.col(SHOWN).fill_null(1.0) if SHOWN in log.columns else pl.lit(1.0)
+    if SHOWN in log.columns:
+        problems[SHOWN] = (times.is_nan() | (times < 1), "must be a count from 1, or null")
     for action in actions:
-        problems[action] = (pl.col(action) != 0) & (pl.col(action) != 1), "an action must be 0 or 1, or null"
+        done = pl.col(action) * times
+        is_count = (done - done.round()).abs() < WHOLE
+        problems[action] = (
+            ~(is_count & pl.col(action).is_between(0, 1)),
+            ("an action must be 0 or 1, or null; shown more than once, a count over the times shown"),
+        )
     check_columns(log, problems, origin)
     check_pairs(log, actions, origin)
     taken = pl.struct("list_id", POSITION).is_duplicated()
@@ -36,7 +47,7 @@ def check_impressions(log: pl.DataFrame, actions: Sequence[str], origin: str) ->
 
 
 def read_impressions(path: Path, actions: Sequence[str], split: Split) -> list[CandidateList]:
-    """Lists of one split; their labels are the actions and `position`. Raises DataError with file, row and column.
+    """Lists of one split; their labels are the actions, `position` and `shown`. Raises DataError for a bad row.
 
     Empty without actions: a recipe without an engagement teacher has an empty log.
     """
@@ -44,4 +55,6 @@ def read_impressions(path: Path, actions: Sequence[str], split: Split) -> list[C
         return []
     log = read_table(path)
     check_impressions(log, actions, str(path))
-    return list(candidate_lists(log.filter(pl.col("split") == split), (*actions, POSITION)))
+    shown = pl.col(SHOWN).fill_null(1.0) if SHOWN in log.columns else pl.lit(1.0).alias(SHOWN)
+    log = log.filter(pl.col("split") == split).with_columns(shown)
+    return list(candidate_lists(log, (*actions, POSITION, SHOWN)))

@@ -127,7 +127,12 @@ def learn(
     `lists` are what a judge graded; of the `further` ones each step reads by the plan's share, so that grades are not
     lost among labels. `one_logit` and `change` are an ablation's.
     """
-    weights = Weights(outputs=plan.output_weights, soft=1 / plan.gold_anchor, one_logit=one_logit)
+    weights = Weights(
+        outputs=plan.output_weights,
+        soft=1 / plan.gold_anchor,
+        soft_lists=plan.soft_listwise,
+        one_logit=one_logit,
+    )
     mixture = Mixture(further, 0, plan.further_share) if further else None
     phases = (("frozen", 0, plan.phases.sides), ("upper", plan.trained_layers, plan.phases.pairs))
     for name, layers, schedule in phases:

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.heads import Calibration
 from training.data.soft_labels import Answers, SoftColumns, SoftLabels
-from training.nets.checkpoints import PolicyTeacher, load_policy_teacher, read_calibrations
+from training.nets.checkpoints import PolicyTeacher, is_policy_teacher, load_policy_teacher, read_calibrations
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 
 
@@ -58,9 +58,11 @@ class Teacher:
 
 
 def read_teachers(actions: Sequence[str], teach: Path, teach_engagement: Path) -> list[Teacher]:
-    """The policy teacher, and the engagement teacher if there are actions, from the folders of their steps."""
-    policy = load_policy_teacher(teach)
-    teachers = [Teacher(policy.heads, policy, read_calibrations(teach))]
+    """The policy teacher, if there are graded heads, and that of actions, if there are any, from their folders."""
+    teachers = []
+    if is_policy_teacher(teach):
+        policy = load_policy_teacher(teach)
+        teachers.append(Teacher(policy.heads, policy, read_calibrations(teach)))
     if actions:
         engagement = load_cross_encoder(teach_engagement / "model")
         teachers.append(Teacher(actions, engagement, read_calibrations(teach_engagement)))

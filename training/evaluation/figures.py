@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from models.heads import Calibration
+from training.data.impressions import SHOWN
 from training.data.lists import CandidateList, by_list
 from training.evaluation.report import HeadReport, Quality, SourceReport
 from training.evaluation.slices import slice_figures
 from training.metrics import ranking
 from training.metrics.bootstrap import Interval, bootstrap
 from training.metrics.calibration import expected_calibration_error, reliability
+from training.metrics.cluster_bootstrap import clustered_interval
 from training.metrics.kappa import K, agreement
-from training.metrics.measures import MEASURES
+from training.metrics.measures import MEASURES, ratio
+from training.metrics.rates import ORDERS, pair_order_sums, rate_calibration_error, rate_reliability, rate_skill
 
 BRIER = MEASURES["brier skill"]
 Scores = dict[str, list[np.ndarray]]
@@ -34,7 +38,11 @@ def head_figures(
         rows = [row for row, each in enumerate(lists) if each.source == source]
         chosen = {name: [values[row] for row in rows] for name, values in scores.items()}
         gains = [lists[row].labels[head] for row in rows]
-        sources[source] = _source_figures(chosen, gains, calibrations, shipped)
+        found = _source_figures(chosen, gains, calibrations, shipped)
+        some = [lists[row] for row in rows]
+        sources[source] = (
+            with_rates(found, head, some, chosen, calibrations[shipped], shipped) if counted(some) else found
+        )
     gains = [lists[row].labels[head] for row in judged]
     values = {
         name: ranking.evaluate_lists(ranking.ndcg_at_10, [scores[name][row] for row in judged], gains)
@@ -42,6 +50,50 @@ def head_figures(
         if name in scores
     }
     return HeadReport(sources, slice_figures([lists[row] for row in judged], values))
+
+
+def counted(lists: Sequence[CandidateList]) -> bool:
+    """Whether candidates were shown more than once: then actions are rates."""
+    return any(bool((each.labels.get(SHOWN, np.ones(1)) > 1).any()) for each in lists)
+
+
+def with_rates(
+    report: SourceReport,
+    head: str,
+    lists: Sequence[CandidateList],
+    scores: Scores,
+    calibration: Calibration,
+    shipped: str,
+) -> SourceReport:
+    """With figures of rates: the order of pairs of one list, and calibration by times shown."""
+    shares, shown = (np.concatenate([each.labels[name] for each in lists]) for name in (head, SHOWN))
+    known = ~np.isnan(shares)
+    stated = calibration.apply(np.concatenate(scores[shipped]))[known]
+    bins = rate_reliability(stated, shares[known], shown[known])
+    systems = {name: dict(rows) for name, rows in report.systems.items()}
+    pairs: dict[str, int] = {}
+    for title, least in ORDERS.items():
+        for name, rows in scores.items():
+            sums = _pair_sums(head, lists, rows, least)
+            systems[name][title] = clustered_interval([sums[None]], [each.member for each in lists], ratio)
+            pairs[title] = int(max(pairs.get(title, 0), sums[:, 1].sum()))
+    return replace(
+        report,
+        systems=systems,
+        pairs=pairs,
+        calibration_error=rate_calibration_error(bins),
+        brier_skill=rate_skill(stated, shares[known], shown[known]),
+        reliability=bins,
+    )
+
+
+def _pair_sums(head: str, lists: Sequence[CandidateList], scores: Sequence[np.ndarray], least: float) -> np.ndarray:
+    """f64[lists, 2]: pairs in order, and all. A list that the system did not score adds nothing."""
+    found = np.zeros((len(lists), 2))
+    for row, (each, own) in enumerate(zip(lists, scores, strict=True)):
+        if not np.isnan(own).any():
+            found[row] = pair_order_sums(own, each.labels[head], each.labels[SHOWN], least)
+    return found
 
 
 def metric_by_list(metric: ranking.Metric, head: str, logits: np.ndarray, lists: Sequence[CandidateList]) -> np.ndarray:

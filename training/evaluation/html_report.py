@@ -13,11 +13,13 @@ from markupsafe import Markup
 
 from training.evaluation import plots
 from training.evaluation.fairness import FOUR_FIFTHS
-from training.evaluation.markdown_report import UNMEASURED
+from training.evaluation.markdown_report import UNGRADED, UNMEASURED
 from training.evaluation.report import HeadReport, Report
 from training.evaluation.worst_errors import WorstErrors
+from training.metrics.rates import ORDERS
 
 METRICS = {"ndcg@10": "NDCG@10", "mrr": "MRR", "auc": "AUC", "kappa": "quadratic kappa with gold"}
+ORDER_METRICS = {title: title for title in ORDERS}
 
 
 def html(title: str, report: Report, errors: WorstErrors) -> str:
@@ -32,12 +34,17 @@ def html(title: str, report: Report, errors: WorstErrors) -> str:
     return environment.get_template("html_report.html.j2").render(
         title=title,
         report=report,
-        metrics=METRICS,
+        metrics=METRICS | (ORDER_METRICS if _has_counts(report) else {}),
         errors={"Scored too high": errors.too_high, "Scored too low": errors.too_low},
         unmeasured=UNMEASURED,
+        ungraded=UNGRADED,
         four_fifths=FOUR_FIFTHS,
         plots=_plots(report),
     )
+
+
+def _has_counts(report: Report) -> bool:
+    return any(rows.pairs for head in report.heads.values() for rows in head.sources.values())
 
 
 def _plots(report: Report) -> dict[str, Markup]:

@@ -8,12 +8,15 @@ from training.evaluation.report import Ablation, LossWeightSweep, Report, ShapeP
 from training.judging.judge_report import JudgeReport, judge_markdown
 from training.policy.markdown import table
 
+UNGRADED = "No policy grade exists: every head is an action of the log, and no figure says what fits by the policy."
 UNMEASURED = "not measured: no endpoint of a large model was given"
 
 
 def markdown(report: Report) -> str:
     """Tables by head and source: each system's metrics, and the shipped student's lead over each other system."""
     parts = ["# Evaluation on held-out lists\n", "Means over lists with bootstrap 95 % intervals.\n"]
+    if not report.graded:
+        parts.append(UNGRADED + "\n")
     for head, head_report in report.heads.items():
         for source, rows in head_report.sources.items():
             parts += [f"## {head} on {source} ({rows.lists} lists)\n", systems_table(rows, report.judge)]
@@ -24,6 +27,9 @@ def markdown(report: Report) -> str:
             parts.append("\n".join(leads) + "\n")
             stated = f"calibration error {rows.calibration_error:.3f}, Brier skill {rows.brier_skill:.3f}"
             parts.append(f"Of the shipped student: {stated}\n")
+            if rows.pairs:
+                counts = ", ".join(f"{title} of {count:,}" for title, count in rows.pairs.items())
+                parts.append(f"Pairs are of one list: {counts}. Chance is .5.\n")
     parts.append(judge_markdown(report.judge).replace("# ", "## ", 1))
     if report.frontier:
         parts += ["## Architecture sweep of the split student (validation lists)\n", shapes_table(report.frontier)]

@@ -98,15 +98,22 @@ def curve_plot(losses: Sequence[tuple[int, float]], valid: Sequence[tuple[int, f
     return _svg(figure)
 
 
+RARE = 0.2
+"""Under this, the axes of a reliability plot end where its dots do."""
+
+
 def reliability_plot(bins: Sequence[Bin]) -> str:
     """Observed gain against stated probability; a dot's area is its share of the pairs."""
     figure, axes = _figure(4.4, 4.0)
     total = sum(each.count for each in bins)
     stated, observed = [each.stated for each in bins], [each.observed for each in bins]
-    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
+    most = max(1e-3, 1.1 * max([*stated, *observed], default=1.0))
+    most = 1.0 if most > RARE else most  # of rare actions, what is near 0 is all that there is to see
+    axes.plot([0, most], [0, most], color=SOFT, linewidth=1, linestyle="--")
     axes.plot(stated, observed, color=LEAD, linewidth=1)
     axes.scatter(stated, observed, s=[20 + 600 * each.count / total for each in bins], color=LEAD, alpha=0.6)
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="stated probability", ylabel="mean gain observed")
+    limits = (-0.03 * most, 1.03 * most)
+    axes.set(xlim=limits, ylim=limits, xlabel="stated probability", ylabel="mean gain observed")
     return _svg(figure)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -31,6 +31,8 @@ class SourceReport:
     calibration_error: float
     brier_skill: float
     reliability: list[Bin]
+    pairs: dict[str, int] = field(default_factory=dict)
+    """Of a log of counts: how many pairs of candidates each figure of their order has."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Report:
-    """All parts. `shipped` names the student that ships; a part that was not run is None or empty."""
+    """All parts. `shipped` names the student that ships; a part that was not run is None or empty.
+
+    `graded`: whether people graded any head. Otherwise nothing here says what fits by the policy.
+    """
 
     shipped: str
     heads: dict[str, HeadReport]
@@ -152,6 +157,7 @@ class Report:
     shares: LossWeightSweep | None
     ablation: list[Ablation]
     promotion: Decision | None
+    graded: bool = True
 
 
 def to_json(kind: type[Part], part: Part) -> Any:  # noqa: ANN401  JSON holds anything

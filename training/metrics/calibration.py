@@ -17,40 +17,44 @@ TINY = 1e-12
 STEPS = 50
 
 
-def fit_platt(logits: np.ndarray, targets: np.ndarray, *, examined: np.ndarray | None = None) -> Calibration:
+def fit_platt(
+    logits: np.ndarray, targets: np.ndarray, *, examined: np.ndarray | None = None, times: np.ndarray | None = None
+) -> Calibration:
     """Slope and intercept with the least binary cross-entropy to `targets` f64[N] in [0, 1].
 
     With `examined` f64[N], the probability that a position was examined, the model of the target is
     examined * sigmoid(slope * logit + intercept): the calibrated head is then P(action | examined). The slope stays
-    positive, so calibration never changes an order. With fewer than two distinct targets nothing is fitted.
+    positive, so calibration never changes an order. A target counts `times` f64[N] (None: once). With fewer than two
+    distinct targets nothing is fitted.
     """
     if np.unique(targets).size < 2:
         return Calibration(slope=1.0, intercept=0.0)
     features = np.stack([logits.astype(np.float64), np.ones(len(logits))], axis=1)
     seen = np.ones(len(logits)) if examined is None else examined
+    counts = np.ones(len(logits)) if times is None else times
     weights = np.array([1.0, 0.0])
-    loss = _cross_entropy(features @ weights, seen, targets)
+    loss = _cross_entropy(features @ weights, seen, targets, counts)
     for _ in range(STEPS):
         acted = _sigmoid(features @ weights)
         # Fisher scoring, which is Newton's method where everything was examined
         missed = np.maximum(1 - seen * acted, TINY)
-        gradient = features.T @ ((seen * acted - targets) * (1 - acted) / missed)
-        information = seen * acted * (1 - acted) ** 2 / missed
+        gradient = features.T @ (counts * (seen * acted - targets) * (1 - acted) / missed)
+        information = counts * seen * acted * (1 - acted) ** 2 / missed
         curvature = (features * information[:, None]).T @ features + 1e-6 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
         # A whole step can overshoot and oscillate without end, so it is halved until the loss falls.
-        found = _cross_entropy(features @ (weights - step), seen, targets)
+        found = _cross_entropy(features @ (weights - step), seen, targets, counts)
         while found > loss and np.abs(step).max() > TINY:
             step = step / 2
-            found = _cross_entropy(features @ (weights - step), seen, targets)
+            found = _cross_entropy(features @ (weights - step), seen, targets, counts)
         weights, loss = weights - step, min(found, loss)
     return Calibration(slope=float(max(weights[0], 1e-3)), intercept=float(weights[1]))
 
 
-def _cross_entropy(exponents: np.ndarray, seen: np.ndarray, targets: np.ndarray) -> float:
-    """Cross-entropy of the targets and seen * sigmoid(exponents)."""
+def _cross_entropy(exponents: np.ndarray, seen: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> float:
+    """Cross-entropy of the targets and seen * sigmoid(exponents), by counts."""
     stated = np.clip(seen * _sigmoid(exponents), TINY, 1 - TINY)
-    return float(-(targets * np.log(stated) + (1 - targets) * np.log(1 - stated)).sum())
+    return float(-(counts * (targets * np.log(stated) + (1 - targets) * np.log(1 - stated))).sum())
 
 
 def _sigmoid(exponents: np.ndarray) -> np.ndarray:
@@ -58,18 +62,24 @@ def _sigmoid(exponents: np.ndarray) -> np.ndarray:
 
 
 def fit_calibrations(
-    heads: Sequence[str], logits: np.ndarray, lists: Sequence[CandidateList], *, examined: np.ndarray | None = None
+    heads: Sequence[str],
+    logits: np.ndarray,
+    lists: Sequence[CandidateList],
+    *,
+    examined: np.ndarray | None = None,
+    times: np.ndarray | None = None,
 ) -> dict[str, Calibration]:
-    """One calibration per head from `logits` f32[pairs, H], by `examined` f64[pairs] as in `fit_platt`.
+    """One calibration per head from `logits` f32[pairs, H], by `examined` and `times` f64[pairs] as in `fit_platt`.
 
     Pairs without a judgement for a head are left out, and those where `examined` is NaN.
     """
     seen = np.ones(len(logits)) if examined is None else examined
+    counts = np.ones(len(logits)) if times is None else times
     fitted = {}
     for index, head in enumerate(heads):
         labels = np.concatenate([each.labels[head] for each in lists])
         known = ~np.isnan(labels) & ~np.isnan(seen)
-        fitted[head] = fit_platt(logits[known, index], labels[known], examined=seen[known])
+        fitted[head] = fit_platt(logits[known, index], labels[known], examined=seen[known], times=counts[known])
     return fitted
 
 

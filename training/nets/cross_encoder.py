@@ -33,13 +33,15 @@ NEVER = -1e4
 class CrossEncoder(nn.Module):
     """Reads member and candidate as one sequence of two segments, each with its own positions.
 
-        logit_h = SCALE * sum_d weight_hd * u_d * v_d + bias_h
+        logit_h = SCALE * sum_d weight_hd * u_d * v_d + bias_h [+ sum_d appeal_hd * v_d]
 
     u and v are the normalised means of the segments' last states. Attention from one segment to the other has the
     learnt bias `crossing`. It starts nearly closed: the logit is then the cosine that the backbone was pretrained
     for, so training starts from all that the backbone knows, not from a random head. Open, every token reads the
-    whole pair.
+    whole pair. With `appeal`, a head of an action also knows what draws every member.
     """
+
+    appeal: nn.Parameter | None
 
     def __init__(self, backbone: PreTrainedModel, num_heads: int) -> None:
         super().__init__()
@@ -47,6 +49,7 @@ class CrossEncoder(nn.Module):
         self.crossing = nn.Parameter(torch.tensor(CLOSED))
         self.weight = nn.Parameter(torch.ones(num_heads, backbone.config.hidden_size))
         self.bias = nn.Parameter(torch.full((num_heads,), -SCALE / 2))
+        self.register_parameter("appeal", None)
 
     @property
     def num_heads(self) -> int:
@@ -86,7 +89,10 @@ class CrossEncoder(nn.Module):
         """Embeddings f32[..., D] of both sides, broadcast against each other -> logits f32[..., H]."""
         # Not a matrix product: autocast would round it to bf16 and quantization to int8, and cosines are close.
         similarity = ((members * candidates).unsqueeze(-2) * self.weight.float()).sum(-1)
-        return SCALE * similarity + self.bias.float()
+        logits = SCALE * similarity + self.bias.float()
+        if self.appeal is not None:
+            logits = logits + (candidates.unsqueeze(-2) * self.appeal.float()).sum(-1)
+        return logits
 
     def _attention_bias(self, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """[N, 1, T, T], added to the attention logits."""
@@ -145,6 +151,8 @@ def load_cross_encoder(folder: Path) -> CrossEncoder:
     """Read back what `CrossEncoder.save` wrote."""
     added = load_file(folder / "heads.safetensors")
     model = new_cross_encoder(str(folder), len(added["bias"]))
+    if "appeal" in added:
+        model.appeal = nn.Parameter(torch.zeros_like(added["appeal"], device=model.device))
     for name, parameter in _added(model).items():
         parameter.data.copy_(added[name])
     return model

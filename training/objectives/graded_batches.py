@@ -25,7 +25,7 @@ from training.nets.item_scorer import ItemScorer, expected_logits
 from training.nets.items import Encoding
 from training.nets.split_student import SplitStudent
 from training.objectives.in_batch_negatives import distinct_candidates
-from training.objectives.losses import list_kl
+from training.objectives.losses import list_kl, softmax_kl
 from training.objectives.ordinal import cumulative_loss, in_order
 from training.objectives.pairwise import ListLabels, label_lists
 from training.trainer.distributed import Objective
@@ -52,6 +52,8 @@ class Weights:
     """Soft labels, where there are any."""
     one_logit: bool = False
     """Whether a head learns the mean of its steps alone, as a head of one logit does."""
+    soft_lists: float = 0.0
+    """The order that the soft labels of a head give a list."""
 
 
 Read = Callable[[list[TokenIds]], tuple[Encoding, Tensor]]
@@ -100,6 +102,10 @@ def _output_loss(steps_LCG: Tensor, labels: ListLabels, name: str, weights: Weig
     soft = f"{name}_soft"
     if soft in labels.targets:
         loss = loss + weights.soft * cumulative_loss(steps_LCG, labels.targets[soft], labels.masks[soft]).value
+        if weights.soft_lists:
+            wanted_LC = torch.logit(labels.targets[soft], eps=1e-6)
+            ranked = softmax_kl(expected_logits(steps_LCG), wanted_LC, labels.masks[soft])
+            loss = loss + weights.soft_lists * ranked.value
     if not name.endswith("_answerable"):
         loss = loss + weights.pairs * in_order(expected_logits(steps_LCG), target_LC, known_LC).value
     return loss

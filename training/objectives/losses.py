@@ -3,7 +3,8 @@
 Shapes: L lists, C candidates of a list (padded), H heads. A padded or unjudged place has `mask_LC` False; it
 adds nothing, and a batch without any judged place has loss 0. All losses are means over judged places
 (pointwise), over pairs of places (pairwise) or over lists (listwise). Each is given as a sum and a count, since a
-batch may be a part of a step: the step's mean is the sum of the sums by the sum of the counts.
+batch may be a part of a step: the step's mean is the sum of the sums by the sum of the counts. In pointwise losses
+`mask_LC` may be f32 instead: how often each place counts.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def binary_kl(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
     Soft binary labels, as in "Semantic Search At LinkedIn" (arXiv 2602.07309). Equals binary cross-entropy less the
     targets' own entropy, so it is 0 where student and target agree.
     """
-    targets_LC = torch.where(mask_LC, targets_LC, torch.full_like(targets_LC, 0.5))
+    targets_LC = torch.where(mask_LC > 0, targets_LC, torch.full_like(targets_LC, 0.5))
     cross_entropy_LC = functional.binary_cross_entropy_with_logits(logits_LC, targets_LC, reduction="none")
     entropy_LC = -(torch.xlogy(targets_LC, targets_LC) + torch.xlogy(1 - targets_LC, 1 - targets_LC))
     return _mean(cross_entropy_LC - entropy_LC, mask_LC)
@@ -73,7 +74,7 @@ def margin_mse(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
 
 
 def examined_nll(logits_LC: Tensor, examination_LC: Tensor, actions_LC: Tensor, mask_LC: Tensor) -> Mean:
-    """-log likelihood of actions f32[L, C] (0 or 1) with p = sigmoid(examination) * sigmoid(logit).
+    """-log likelihood of actions f32[L, C] (0, 1 or a share) with p = sigmoid(examination) * sigmoid(logit).
 
     The position-based model (Craswell et al., WSDM 2008), with both factors learnt together as in PAL (Guo et al.,
     RecSys 2019): the logit need not explain what the position explains.
@@ -93,7 +94,7 @@ def rare_mask(actions_LC: Tensor, mask_LC: Tensor) -> Tensor:
     For rare actions a negative counts only if a sibling in the list got the action ("Semantic Search At LinkedIn",
     arXiv 2602.07309): nearly all lists have no such action, and show only that it is rare, not which candidate fits.
     """
-    return mask_LC & ((actions_LC > 0) & mask_LC).any(1, keepdim=True)
+    return mask_LC * ((actions_LC > 0) & (mask_LC > 0)).any(1, keepdim=True)
 
 
 def ranknet(logits_LC: Tensor, targets_LC: Tensor, mask_LC: Tensor) -> Mean:
@@ -141,5 +142,5 @@ RANKING_TERMS: dict[RankingTerm, Loss] = {
 
 
 def _mean(values: Tensor, mask: Tensor) -> Mean:
-    kept = torch.where(mask, values, torch.zeros_like(values))
+    kept = torch.where(mask > 0, values * mask, torch.zeros_like(values))
     return Mean(kept.sum(), mask.sum())

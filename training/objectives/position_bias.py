@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from models.heads import Calibration
-from training.data.impressions import POSITION
+from training.data.impressions import POSITION, SHOWN
 from training.data.lists import CandidateList
 from training.metrics.calibration import fit_calibrations
-from training.objectives.losses import binary_kl, examined_nll, rare_mask
+from training.objectives.losses import binary_kl, examined_nll, list_kl, rare_mask
 from training.objectives.pairwise import ListLabels, ListLoss, Terms
 
 ALWAYS = 30.0
@@ -52,14 +52,30 @@ class ActionCalibration(nn.Module):
     it, and all are rarer than it.
     """
 
+    appeal: nn.Parameter | None
+
     def __init__(self, num_actions: int) -> None:
         super().__init__()
         self.slope = nn.Parameter(torch.ones(num_actions))
         self.level = nn.Parameter(torch.zeros(num_actions))
+        self.register_parameter("appeal", None)
 
-    def forward(self, relevance_LC: Tensor) -> Tensor:
-        """Logits f32[L, C] of relevance -> logits of actions, f32[L, C, H]."""
-        return self.slope * relevance_LC.unsqueeze(-1) + self.level
+    @classmethod
+    def with_appeal(cls, rates: Sequence[float], width: int) -> ActionCalibration:
+        """One that also reads the candidate's embedding: + sum_d appeal_hd * v_d. It starts as each action's rate."""
+        found = cls(len(rates))
+        found.slope = nn.Parameter(torch.zeros(len(rates)))
+        found.level = nn.Parameter(torch.logit(torch.tensor(rates), eps=1e-6))
+        found.appeal = nn.Parameter(torch.zeros(len(rates), width))
+        return found
+
+    def forward(self, relevance_LC: Tensor, candidates_LCD: Tensor | None = None) -> Tensor:
+        """Logits f32[L, C] of relevance, and with appeal embeddings -> logits of actions, f32[L, C, H]."""
+        logits_LCH = self.slope * relevance_LC.unsqueeze(-1) + self.level
+        if self.appeal is None:
+            return logits_LCH
+        assert candidates_LCD is not None
+        return logits_LCH + candidates_LCD @ self.appeal.T
 
 
 class ClickModel(nn.Module):
@@ -71,8 +87,13 @@ class ClickModel(nn.Module):
         self.examination = examination
 
 
-def engagement_loss(actions: Sequence[str], rare: Sequence[str], examination: Examination | None) -> ListLoss:
+def engagement_loss(
+    actions: Sequence[str], rare: Sequence[str], examination: Examination | None, listwise_weight: float = 0.0
+) -> ListLoss:
     """Negative log likelihood of the log, the mean over actions. `rare` actions count only in lists that have one.
+
+    A candidate that was shown n times counts n times: its likelihood is the binomial one. `listwise_weight` adds that
+    of the list: which of its candidates got the actions, given how often each was shown.
 
     Lists with a rare action are selected by it, so they are biased about positions: only the other actions train the
     examination. Without `examination` every impression counts as examined, for logs without positions; attractiveness
@@ -80,18 +101,23 @@ def engagement_loss(actions: Sequence[str], rare: Sequence[str], examination: Ex
     """
 
     def loss(logits_LCH: Tensor, labels: ListLabels) -> Terms:
-        means = []
+        terms = []
         for index, action in enumerate(actions):
-            logits_LC, done_LC, mask_LC = logits_LCH[..., index], labels.targets[action], labels.masks[action]
+            logits_LC, done_LC, known_LC = logits_LCH[..., index], labels.targets[action], labels.masks[action]
+            times_LC = labels.targets.get(SHOWN, torch.ones_like(done_LC))
+            mask_LC = known_LC * times_LC
+            if listwise_weight:
+                odds_LC = logits_LC + torch.log(times_LC.clamp_min(1))
+                terms.append((listwise_weight, list_kl(odds_LC, done_LC * times_LC, known_LC)))
             if action in rare:
                 mask_LC = rare_mask(done_LC, mask_LC)
             if examination is None:
-                means.append(binary_kl(logits_LC, done_LC, mask_LC))
+                terms.append((1.0, binary_kl(logits_LC, done_LC, mask_LC)))
                 continue
             examined_LC = examination(labels.targets[POSITION])
             examined_LC = examined_LC.detach() if action in rare else examined_LC
-            means.append(examined_nll(logits_LC, examined_LC, done_LC, mask_LC))
-        return Terms([(1 / len(means), mean) for mean in means])
+            terms.append((1.0, examined_nll(logits_LC, examined_LC, done_LC, mask_LC)))
+        return Terms([(weight / len(actions), mean) for weight, mean in terms])
 
     return loss
 
@@ -105,8 +131,9 @@ def calibrate_attractiveness(
     did not tell positions apart, are left out. All other impressions count, also those of `rare` actions that training
     left out: masking raises the level of a rare action's logits, and this corrects it.
     """
+    times = np.concatenate([each.labels.get(SHOWN, np.ones(len(each))) for each in lists])
     if curve is None:
-        return fit_calibrations(actions, logits, lists)
+        return fit_calibrations(actions, logits, lists, times=times)
     positions = np.concatenate([each.labels[POSITION] for each in lists]).astype(int)
     examined = np.where(positions <= len(curve), curve[np.minimum(positions, len(curve)) - 1], np.nan)
-    return fit_calibrations(actions, logits, lists, examined=examined)
+    return fit_calibrations(actions, logits, lists, examined=examined, times=times)

@@ -15,10 +15,10 @@ from typing import cast
 from models.tables.columns import contents, has_side, ids, need
 from models.tables.table import Table, read
 from models.template import Content, Fields
-from training.data.impressions import POSITION
-from training.data.lists import FieldList, Split, split_of
+from training.data.impressions import POSITION, SHOWN
+from training.data.lists import SPLITS, FieldList, Split, split_of
 from training.data.source_files import SourceFiles
-from training.judging.golden_set import GradedPair, HumanGrade, HumanGrades
+from training.judging.golden_set import NO_GRADES, GradedPair, HumanGrade, HumanGrades
 from training.policy.parser import read_policy
 from training.policy.policy import GRADES, OVERALL, RELEVANCE, Policy
 from training.product.reading.log import Known, ShownCandidate, read_log
@@ -38,6 +38,7 @@ class DataSettings:
     authority: tuple[str, ...]
     dimensions: tuple[str, ...]
     log: Log
+    by_time: bool
     valid: float
     test: float
     candidates_per_list: int
@@ -54,6 +55,7 @@ class DataSettings:
             settings.grades.authority,
             settings.grades.dimensions,
             settings.log,
+            split.by == "time",
             split.valid,
             split.test,
             training.candidates_per_list,
@@ -64,7 +66,7 @@ class DataSettings:
 
     @property
     def rates(self) -> bool:
-        """Whether actions are learnt as grades are: no pairs were graded, so nothing else says what fits."""
+        """Whether actions alone say what fits: there are no graded pairs."""
         return not self.files.pairs
 
 
@@ -97,7 +99,9 @@ def graded_rows(settings: DataSettings, data: SourceFiles) -> list[GradedRow]:
 
 
 def human_grades(settings: DataSettings, data: SourceFiles) -> HumanGrades:
-    """What the pairs say, for the golden set. Raises DataError."""
+    """What the pairs say, for the golden set; nothing where there are none. Raises DataError."""
+    if settings.rates:
+        return NO_GRADES
     rows = graded_rows(settings, data)
     pairs = {
         (each.member_id, each.candidate_id): GradedPair(
@@ -115,9 +119,12 @@ def human_grades(settings: DataSettings, data: SourceFiles) -> HumanGrades:
 
 
 def lists(settings: DataSettings, data: SourceFiles) -> Iterator[FieldList]:
-    """Graded lists of all splits, then training lists without grades over the catalogue. Raises DataError."""
+    """Graded lists of all splits, then training lists without grades over the catalogue. Raises DataError.
+
+    Without pairs, the lists of the log: what a member did says which candidates fit.
+    """
     if settings.rates:
-        yield from _rate_lists(settings, shown_candidates(settings, data))
+        yield from log_lists(settings, data)
         return
     rows = graded_rows(settings, data)
     policy = read_policy(data.path(settings.files.policy))
@@ -146,18 +153,40 @@ def lists(settings: DataSettings, data: SourceFiles) -> Iterator[FieldList]:
 
 
 def log_lists(settings: DataSettings, data: SourceFiles) -> Iterator[FieldList]:
-    """The log's lists, labelled with 0 or 1 for each action, and `position`. Raises DataError."""
-    stated = {each.member_id: each.split for each in graded_rows(settings, data)}
-    for list_id, shown in _by_list(shown_candidates(settings, data)).items():
-        member_id = shown[0].member_id
+    """The log's lists, labelled with the share of times shown that led to each action, `position` and `shown`.
+
+    A candidate that was never shown says nothing, and is left out. Raises DataError.
+    """
+    rows = [each for each in shown_candidates(settings, data) if each.shown]
+    splits = list_splits(settings, graded_rows(settings, data), rows)
+    for list_id, shown in _by_list(rows).items():
         labels: dict[str, list[float | None]] = {
-            action: [float(each.actions[action]) for each in shown] for action in settings.log.actions
+            action: [each.actions[action] / each.shown for each in shown] for action in settings.log.actions
         }
         labels[POSITION] = [float(each.position) for each in shown]
-        split = stated.get(member_id) or split_of_member(settings, member_id)
+        labels[SHOWN] = [float(each.shown) for each in shown]
         candidates = [_fields(each.candidate) for each in shown]
         features = _features(settings, shown)
-        yield FieldList(list_id, LOGGED, split, _fields(shown[0].member), candidates, labels, features)
+        yield FieldList(list_id, LOGGED, splits[list_id], _fields(shown[0].member), candidates, labels, features)
+
+
+def list_splits(
+    settings: DataSettings, graded: Sequence[GradedRow], shown: Sequence[ShownCandidate]
+) -> dict[str, Split]:
+    """Of each list of the log: its member's split among the pairs, or what the log states, or by time or member."""
+    stated = {each.member_id: each.split for each in graded}
+    first = {list_id: rows[0] for list_id, rows in _by_list(shown).items()}
+    times = {list_id: max(each.time for each in rows) for list_id, rows in _by_list(shown).items()}
+    order = sorted(times.values()) or [""]
+    starts = [order[int(share * len(order))] for share in (1 - settings.valid - settings.test, 1 - settings.test)]
+    found: dict[str, Split] = {}
+    for list_id, row in first.items():
+        given = stated.get(row.member_id) or row.split
+        if given or not settings.by_time:
+            found[list_id] = given or split_of_member(settings, row.member_id)
+        else:
+            found[list_id] = SPLITS[sum(times[list_id] >= start for start in starts)]
+    return found
 
 
 def shown_candidates(settings: DataSettings, data: SourceFiles) -> list[ShownCandidate]:
@@ -219,19 +248,6 @@ def _cut(rows: list[GradedRow], most: int) -> Iterator[list[GradedRow]]:
     """Parts of nearly equal length: none has one row unless all have."""
     count = -(-len(rows) // most)
     yield from (rows[number::count] for number in range(count))
-
-
-def _rate_lists(settings: DataSettings, rows: Sequence[ShownCandidate]) -> Iterator[FieldList]:
-    """Lists of a log whose gains are the shares of times shown that led to an action. Places are not distinguished."""
-    for list_id, shown in _by_list(rows).items():
-        labels: dict[str, list[float | None]] = {
-            action: [each.actions[action] / each.shown if each.shown else None for each in shown]
-            for action in settings.log.actions
-        }
-        split = split_of_member(settings, shown[0].member_id)
-        candidates = [_fields(each.candidate) for each in shown]
-        features = _features(settings, shown)
-        yield FieldList(list_id, LOGGED, split, _fields(shown[0].member), candidates, labels, features)
 
 
 def _unlabelled(settings: DataSettings, data: SourceFiles, rows: Sequence[GradedRow]) -> Iterator[FieldList]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from training.errors import UserError
 from training.files import write_whole
 from training.policy.parser import parse_policy, read_policy
 from training.policy.policy import OVERALL
-from training.product.budget import Size, Steps, allowed_steps
+from training.product.budget import allowed_steps
 from training.product.lists import DataSettings, catalogue, graded_rows, shown_candidates
 from training.product.policy_template import policy_template
 from training.product.reading.features import suggested_features
@@ -31,6 +31,7 @@ from training.product.reading.log import LOG_COLUMNS, LOG_PREFIXES, ShownCandida
 from training.product.reading.pairs import PAIR_COLUMNS, PAIR_PREFIXES, GradedRow, graded_dimensions
 from training.product.settings import SETTINGS, Files, Log
 from training.product.settings_file import Findings, settings_text
+from training.product.sizes import product_size
 from training.product.start import shipped_bundle, start_attributions
 
 PLAIN = {"title", "headline", "name", "query", "text", "description", "summary", "body", "experience", "content"}
@@ -158,7 +159,17 @@ def _findings(order: Order, name: str, tables: Tables, speed: Callable[[Path], f
     log = _log(tables)
     authority = _raters(tables)
     settings = DataSettings(
-        whole, dict(order.columns), authority, (), log, 0.1, 0.2, CANDIDATES_PER_LIST, unlabelled_lists=0, seed=0
+        files=whole,
+        columns=dict(order.columns),
+        authority=authority,
+        dimensions=(),
+        log=log,
+        by_time=_is_by_time(tables),
+        valid=0.1,
+        test=0.2,
+        candidates_per_list=CANDIDATES_PER_LIST,
+        unlabelled_lists=0,
+        seed=0,
     )
     data = SourceFiles(order.folder)
     rows, shown = graded_rows(settings, data), shown_candidates(settings, data)
@@ -171,11 +182,13 @@ def _findings(order: Order, name: str, tables: Tables, speed: Callable[[Path], f
     member_tokens = _window("member", map(template.render_member, members), tables)
     candidate_tokens = _window("candidate", map(template.render_candidate, candidates), tables)
     valid, test = _shares(len(members), tables)
-    steps = _steps(
-        order, rows, shown, bool(further), (member_tokens, candidate_tokens), 1 - valid - test, speed(encoder)
+    size = product_size(
+        replace(settings, valid=valid, test=test), rows, shown, bool(further), (member_tokens, candidate_tokens)
     )
+    steps = allowed_steps(size, order.hours, speed(encoder))
+    teacher = steps.teacher if size.graded else steps.engagement
     tables.assumed.append(
-        f"{order.hours:g} hours: {steps.teacher} steps of the teacher, {steps.annotated_lists} lists for the student,"
+        f"{order.hours:g} hours: {teacher} steps of the teacher, {steps.annotated_lists} lists for the student,"
         f" {steps.unlabelled_lists} of them from the catalogue"
     )
     return Findings(
@@ -190,10 +203,12 @@ def _findings(order: Order, name: str, tables: Tables, speed: Callable[[Path], f
         authority=authority,
         dimensions=_head_dimensions(rows, tables),
         log=log,
+        split_by="time" if settings.by_time else "member",
         valid=valid,
         test=test,
         hours=order.hours,
         steps=steps,
+        lists_per_step=size.lists_per_step,
         candidates_per_list=CANDIDATES_PER_LIST,
         attributions=start_attributions(encoder),
         features=_features(tables),
@@ -220,11 +235,16 @@ def _log(tables: Tables) -> Log:
     if "position" not in tables.log.columns:
         tables.assumed.append(f"{tables.log.name}: no `position`: candidates count as seen in any order")
         return Log(actions=actions)
-    if tables.pairs is None:
-        tables.assumed.append(f"{tables.log.name}: no pairs were graded: all positions count alike")
-        return Log(actions=actions)
     places = whole_numbers(tables.log, "position", range(1, 100_000), "position")
     return Log(actions=actions, places=min(MOST_PLACES, max((place or 1 for place in places), default=1)))
+
+
+def _is_by_time(tables: Tables) -> bool:
+    """A log alone with times is held out as it will be used: later lists."""
+    is_timed = tables.pairs is None and tables.log is not None and "time" in tables.log.columns
+    if is_timed and tables.log and "split" not in tables.log.columns:
+        tables.assumed.append(f"{tables.log.name}: the latest lists are held out, by `time` (split.by)")
+    return is_timed
 
 
 def _raters(tables: Tables) -> tuple[str, ...]:
@@ -271,24 +291,3 @@ def _head_dimensions(rows: Sequence[GradedRow], tables: Tables) -> tuple[str, ..
     if few:
         tables.assumed.append(f"no head of their own, for under {HEAD_GRADES} grades: {', '.join(few)}")
     return tuple(name for name, count in counts.items() if name != OVERALL and count >= HEAD_GRADES)
-
-
-def _steps(
-    order: Order,
-    rows: Sequence[GradedRow],
-    shown: Sequence[ShownCandidate],
-    has_catalogue: bool,
-    tokens: tuple[int, int],
-    train: float,
-    speed: float,
-) -> Steps:
-    per_member: dict[str, int] = {}
-    for each in rows:
-        per_member[each.member_id] = per_member.get(each.member_id, 0) + 1
-    logged = len({each.list_id for each in shown})
-    graded = sum(-(-count // CANDIDATES_PER_LIST) for count in per_member.values()) or logged
-    length = min(CANDIDATES_PER_LIST, (len(rows) or len(shown)) / max(graded, 1))
-    lists = max(1, int(train * graded))
-    apart, in_pairs = tokens[0] + length * tokens[1], length * sum(tokens)
-    size = Size(lists, apart, in_pairs, lists if has_catalogue else 0, logged)
-    return allowed_steps(size, order.hours, speed)

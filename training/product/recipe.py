@@ -12,7 +12,7 @@ from training.policy.parser import read_policy
 from training.policy.policy import RELEVANCE, Policy
 from training.product.lists import DataSettings, adapters
 from training.product.live import training_of
-from training.product.settings import ProductSettings, read_settings
+from training.product.settings import ProductSettings, Training, read_settings
 from training.product.start import start_encoder
 from training.recipe import (
     ActionHeadsPlan,
@@ -24,6 +24,8 @@ from training.recipe import (
     ExportPlan,
     HeadPlan,
     Recipe,
+    StartPlan,
+    StudentPlan,
     TextPlan,
 )
 from training.recipes import minilm
@@ -62,11 +64,9 @@ def product_recipe(folder: Path) -> Recipe:
         ),
         data=DataPlan(policy=folder / settings.files.policy, human_grades=human, lists=lists),
         training=minilm.TRAINING,
-        start=minilm.start_plan(training.start_steps),
+        start=_start(training),
         teacher=teacher,
-        student=minilm.student_plan(
-            training.student_steps, lists=training.annotated_lists, annotated_lists=training.annotated_lists
-        ),
+        student=_student(training, has_grades=bool(settings.files.pairs)),
         evaluation=EvaluationPlan(
             floors=settings.evaluation.floors,
             baselines=settings.evaluation.baselines,
@@ -76,7 +76,7 @@ def product_recipe(folder: Path) -> Recipe:
             private_sources=frozenset(),
         ),
         export=ExportPlan(card=_card(settings, policy), examples=_examples(settings, policy)),
-        engagement=None if data.rates else _engagement(settings, log),
+        engagement=_engagement(settings, log),
         seed=training.seed,
         features=settings.features,
     )
@@ -95,22 +95,51 @@ def _heads(settings: ProductSettings, policy: Policy) -> tuple[HeadPlan, ...]:
     return (HeadPlan(RELEVANCE, f"how well the candidate fits, by {policy.label}", 1.0), *graded, *actions)
 
 
+def _start(training: Training) -> StartPlan:
+    plan = minilm.start_plan(training.start_steps)
+    return replace(plan, schedule=_fitted(plan.schedule, training))
+
+
+def _student(training: Training, *, has_grades: bool) -> StudentPlan:
+    """A dot product; slots of items where only actions are learnt, which need not follow what a member asks for."""
+    count = training.annotated_lists
+    if has_grades:
+        plan = minilm.student_plan(training.student_steps, lists=count, annotated_lists=count)
+    else:
+        plan = minilm.item_student_plan(training.student_steps, constructed=None, annotated_lists=count)
+        frozen = replace(minilm.FROZEN, steps=training.frozen_steps)
+        plan = replace(plan, soft_listwise=1.0, phases=replace(plan.phases, sides=frozen))
+    sides, pairs = (_fitted(each, training) for each in (plan.phases.sides, plan.phases.pairs))
+    return replace(plan, phases=Phases(sides=sides, pairs=pairs))
+
+
+def _fitted(schedule: Schedule, training: Training) -> Schedule:
+    """The schedule, with no more lists a step than the product has."""
+    return replace(schedule, lists_per_step=min(schedule.lists_per_step, training.lists_per_step))
+
+
 def _engagement(settings: ProductSettings, log: partial) -> EngagementPlan | None:  # type: ignore[type-arg]
     if not settings.log.actions:
         return None
-    steps, places = settings.training.engagement_steps, settings.log.places
-    phases = Phases(
-        sides=Schedule(steps=400, lists_per_step=16, learning_rate=3e-2, added_learning_rate=3e-2),
-        pairs=Schedule(steps=steps, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3),
-    )
+    training, places = settings.training, settings.log.places
+    steps = training.engagement_steps
+    rate = 3e-2 if settings.files.pairs else 1e-2  # appeal has as many weights as an embedding, and overfits sooner
+    sides = Schedule(steps=400, lists_per_step=16, learning_rate=rate, added_learning_rate=rate)
+    pairs = Schedule(steps=steps, lists_per_step=8, learning_rate=1e-5, added_learning_rate=1e-3)
+    student = Schedule(steps=steps, lists_per_step=16, learning_rate=1e-3, added_learning_rate=3e-3)
+    phases = Phases(sides=_fitted(sides, training), pairs=_fitted(pairs, training))
     return EngagementPlan(
         actions=settings.log.actions,
         log=log,
-        teacher=ClickModelPlan(places=places or None, rare=settings.log.rare, phases=phases),
-        student=ActionHeadsPlan(
-            schedule=Schedule(steps=steps, lists_per_step=16, learning_rate=1e-3, added_learning_rate=3e-3),
-            shares=(),
+        teacher=ClickModelPlan(
+            places=places or None,
+            rare=settings.log.rare,
+            # Positions explain an order too: where they count, the order of a list is not learnt as such.
+            listwise_weight=0.0 if places or settings.files.pairs else 1.0,
+            appeal=not settings.files.pairs,
+            phases=phases,
         ),
+        student=ActionHeadsPlan(schedule=_fitted(student, training), shares=()),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -59,8 +59,9 @@ class Log(_Part):
 
 
 class Split(_Part):
-    """Shares of members that are held out."""
+    """Shares that are held out: of members, or of the log's lists, the latest."""
 
+    by: Literal["member", "time"] = "member"
     valid: Share = 0.1
     test: Share = 0.2
 
@@ -72,7 +73,9 @@ class Training(_Part):
     start_steps: Count = 40
     teacher_steps: Count = 100
     student_steps: Count = 80
+    frozen_steps: Count = 1000
     engagement_steps: Count = 30
+    lists_per_step: Annotated[int, Field(ge=1, le=16)] = 16
     candidates_per_list: Annotated[int, Field(ge=2, le=100)] = 8
     annotated_lists: Count = 400
     pool_members: Annotated[int, Field(ge=0)] = 0
@@ -136,6 +139,8 @@ def read_settings(folder: Path) -> ProductSettings:
     names = [each.name for each in settings.features]
     if len(set(names)) < len(names):
         raise SettingsError(f"{path}: features: two have the same name")
+    if settings.split.by == "time" and settings.files.pairs:
+        raise SettingsError(f"{path}: split.by is 'time': pairs have no time, so members are held out: write 'member'")
     if settings.split.valid + settings.split.test >= 0.9:
         raise SettingsError(f"{path}: split: valid and test leave nothing to train on")
     return settings

@@ -27,10 +27,12 @@ class Findings:
     authority: tuple[str, ...]
     dimensions: tuple[str, ...]
     log: Log
+    split_by: str
     valid: float
     test: float
     hours: float
     steps: Steps
+    lists_per_step: int
     candidates_per_list: int
     attributions: tuple[str, ...]
     features: tuple[Feature, ...] = ()
@@ -85,20 +87,27 @@ places = {places}
 rare = []
 
 [split]
-# Shares of members held out, by a hash of their ids. A column `split` among the pairs wins over these.
+# What is held out: "member", by a hash of ids, or, without pairs, "time": the latest lists of the log. A column
+# `split` wins over both.
+by = {split_by}
+# Shares that are held out.
 valid = {valid}
 test = {test}
 
 [training]
 # What the steps below were computed from. Changing it changes nothing: change the steps, or make the product again.
 hours = {hours}
-# Steps of the encoder that the student starts from, of 16 lists each. At most four passes over the data.
+# Lists of a step, at most: no more than there are training lists.
+lists_per_step = {lists_per_step}
+# Steps of the encoder that the student starts from. At most four passes over the data.
 start_steps = {start_steps}
 # Steps of the policy teacher, which reads one list at a time in pairs. At most four passes.
 teacher_steps = {teacher_steps}
 # Steps of the student, and of the teacher of actions.
 student_steps = 80
 engagement_steps = {engagement_steps}
+# Without pairs: steps of the student before those, with its encoder frozen.
+frozen_steps = {frozen_steps}
 # Training lists are cut to this length, in random order.
 candidates_per_list = {candidates_per_list}
 # Lists that the teacher labels for the student.
@@ -150,6 +159,7 @@ def settings_text(found: Findings) -> str:
         dimensions=_value(list(found.dimensions)),
         actions=_value(list(found.log.actions)),
         places=found.log.places,
+        split_by=_value(found.split_by),
         valid=found.valid,
         test=found.test,
         hours=found.hours,
@@ -157,6 +167,8 @@ def settings_text(found: Findings) -> str:
         pool_members=found.steps.pool_members,
         teacher_steps=found.steps.teacher,
         engagement_steps=found.steps.engagement,
+        frozen_steps=found.steps.frozen,
+        lists_per_step=found.lists_per_step,
         candidates_per_list=found.candidates_per_list,
         annotated_lists=found.steps.annotated_lists,
         unlabelled_lists=found.steps.unlabelled_lists,

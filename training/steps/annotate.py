@@ -30,7 +30,7 @@ from training.nets.checkpoints import check_model_stamp, load_policy_teacher, we
 from training.nets.inference import encode_pairs, predict
 from training.policy.parser import read_policy
 from training.recipe import HeadNames, Recipe, TextPlan
-from training.step_runner import Resources, Run, Step
+from training.step_runner import Resources, Run, Step, StepError
 from training.steps.start import text_encoder
 
 SHARD_PAIRS = 512
@@ -143,6 +143,8 @@ def label(run: Run, pairs: Path | None, store: Path | None) -> str:
     """
     resources = run.resources()
     plan = annotate_plan(run.recipe)
+    if not plan.heads.graded:
+        raise StepError("this product has no policy teacher, because it has no graded pairs: step annotate labels it")
     model = load_policy_teacher(run.recipe.teacher.trained or run.folder("teach"))
     teacher = Teacher(model.heads, model, {})
     table = read_table(pairs) if pairs else pairs_to_label(plan, run.folder("data"))

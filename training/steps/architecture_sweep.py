@@ -154,7 +154,7 @@ def _pairs_per_second(model: Student, data: SweepData, folder: Path) -> float:
 
 FRONTIER = Step(
     "frontier",
-    lambda recipe: SweepPlan(recipe.head_names.graded, recipe.text, recipe.sweep, recipe.student.lists, recipe.seed),
+    lambda recipe: SweepPlan(recipe.head_names.gains, recipe.text, recipe.sweep, recipe.student.lists, recipe.seed),
     SweepInputs,
     sweep_architectures,
 )

@@ -36,7 +36,7 @@ by 20 times that: 1e-2.
 
 @dataclass(frozen=True)
 class CompressPlan:
-    """The graded heads, and which variants to measure."""
+    """The heads with gains, and which variants to measure."""
 
     heads: tuple[str, ...]
     text: TextPlan
@@ -77,7 +77,7 @@ def compress(plan: CompressPlan, inputs: CompressInputs, out: Path, resources: R
 
 COMPRESS = Step(
     "compress",
-    lambda recipe: CompressPlan(recipe.head_names.graded, recipe.text, recipe.pruning, recipe.seed),
+    lambda recipe: CompressPlan(recipe.head_names.gains, recipe.text, recipe.pruning, recipe.seed),
     CompressInputs,
     compress,
 )

@@ -161,7 +161,7 @@ def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Reso
 
     Raises DataError or PolicyMismatch for soft labels that cannot be used.
     """
-    if plan.student.split and plan.student.split.width is not None:
+    if plan.student.has_items:
         save_model(out, *_with_items(plan, inputs, resources, out))
         return
     distillation = Distillation.read(plan, inputs, resources, out)
@@ -177,7 +177,7 @@ def distill(plan: DistillPlan, inputs: DistillInputs, out: Path, resources: Reso
 def _with_items(
     plan: DistillPlan, inputs: DistillInputs, resources: Resources, out: Path
 ) -> tuple[SplitStudent, Calibrations]:
-    """A student with slots of items, which learns all heads at once; calibrated on what the judge graded."""
+    """A student with slots of items, which learns all heads at once; calibrated on grades and on the log."""
     assert plan.student.split
     heads, policy = plan.heads, read_policy(inputs.policy / "policy.md")
     encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
@@ -185,26 +185,28 @@ def _with_items(
     constructed = some_drawn(grades.constructed, plan.student.lists, plan.seed)
     soft = read_soft_labels(inputs.annotate, heads.all, policy)
     lists, further = lists_to_learn(grades.train, constructed, soft, heads)
+    lists, further = (lists, further) if lists else (further, [])
     texts = [text for each in lists for text in (each.member, each.candidates[0])]
     tokenizer = resources.model(plan.text.backbone)
     start = load_cross_encoder(inputs.start / "model")
     student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts)
     learn(student, encoder, lists, further, heads.outputs, plan.student, out)
-    on_grades, on_log, curve = Stated(predict_batches(student, encoder, grades.valid), grades.valid), None, None
+    on_grades, on_log, curve = Stated(np.zeros((0, len(heads.outputs))), grades.valid), None, None
+    if grades.valid:
+        on_grades = Stated(predict_batches(student, encoder, grades.valid), grades.valid)
     if heads.actions:
         logged = read_impressions(inputs.log / "impressions.parquet", heads.actions, "valid")
         on_log = Stated(predict_batches(student, encoder, logged), logged)
         curve = read_examination(inputs.teach_engagement)
     if plan.features:
         on_grades, on_log = add_features(student, plan, on_grades, on_log, curve, out)
-    logits = on_grades.logits
     names = [name for name in heads.outputs if name not in heads.actions]
-    columns_of_graded = [heads.outputs.index(name) for name in names]
-    found = fit_calibrations(names, logits[:, columns_of_graded], grades.valid)
+    logits = on_grades.logits[:, [heads.outputs.index(name) for name in names]]
+    found = fit_calibrations(names, logits, grades.valid)
     if on_log is not None:
         columns = [heads.outputs.index(name) for name in heads.actions]
         found |= calibrate_attractiveness(heads.actions, on_log.logits[:, columns], on_log.lists, curve)
-    write_json(out / "kappa.json", judged_kappas(names, logits[:, columns_of_graded], found, grades.valid))
+    write_json(out / "kappa.json", judged_kappas(names, logits, found, grades.valid))
     return student, found
 
 
@@ -222,9 +224,10 @@ def add_features(
     """Teach a student what features change, in place; write `features.json`. Returns its logits with the features."""
     assert isinstance(student, SplitStudent)  # the recipe says so
     features, heads = Features(plan.features), plan.heads.all
-    pairs = HeldOutPairs.of(features, heads, on_grades.logits, on_grades.lists)
+    parts = [HeldOutPairs.of(features, heads, on_grades.logits, on_grades.lists)] if on_grades.lists else []
     if on_log is not None:
-        pairs = pairs.and_those_of(HeldOutPairs.of(features, heads, on_log.logits, on_log.lists, curve))
+        parts.append(HeldOutPairs.of(features, heads, on_log.logits, on_log.lists, curve))
+    pairs = parts[0] if len(parts) == 1 else parts[0].and_those_of(parts[1])
     learnt = learn_features(features, heads, pairs, plan.seed)
     student.feature_part = learnt.part
     write_effects(out, learnt.effects)

@@ -19,14 +19,14 @@ from models.heads import Calibration
 from models.loading import open_encoder, open_scorer
 from models.text import TextEncoder
 from training.compression.onnx_inference import graphs_of, open_graphs
-from training.data.impressions import read_impressions
+from training.data.impressions import SHOWN, read_impressions
 from training.data.lists import CandidateList, by_list, labelled_for, read_lists, some_of_each
 from training.distillation.teachers import Teacher, read_teachers
 from training.errors import UserError
-from training.evaluation.baselines import bm25_scores, cosine_scores
+from training.evaluation.baselines import bm25_scores, cosine_scores, ridge_scores
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.fairness import audit
-from training.evaluation.figures import Scores, head_figures, metric_by_list
+from training.evaluation.figures import Scores, counted, head_figures, metric_by_list
 from training.evaluation.html_report import html
 from training.evaluation.markdown_report import markdown
 from training.evaluation.promotion_gate import NotPromoted, decide, find_live
@@ -113,9 +113,9 @@ def evaluate(plan: EvaluatePlan, inputs: EvaluateInputs, out: Path, resources: R
 
 
 def _held_out(heads: HeadNames, inputs: EvaluateInputs) -> list[CandidateList]:
-    graded = read_lists(inputs.data, heads.graded, "test")
+    graded = read_lists(inputs.data, heads.graded, "test") if heads.graded else []
     logged = read_impressions(inputs.log / "impressions.parquet", heads.actions, "test")
-    return labelled_for([*graded, *logged], heads.all)
+    return labelled_for([*graded, *logged], (*heads.all, SHOWN))
 
 
 def _scores(evaluated: Evaluated, backbone: str, cache: Path) -> dict[str, Scores]:
@@ -134,9 +134,22 @@ def _scores(evaluated: Evaluated, backbone: str, cache: Path) -> dict[str, Score
     if plan.evaluation.baselines:
         baselines = {"bm25": bm25_scores(lists), "cosine": cosine_scores(lists, backbone, max_tokens=256)}
     return {
-        head: {**{name: by_list(logits[:, index], lists) for name, logits in by_system.items()}, **baselines}
+        head: {
+            **{name: by_list(logits[:, index], lists) for name, logits in by_system.items()},
+            **baselines,
+            **_ridge(evaluated, head),
+        }
         for index, head in enumerate(plan.heads.all)
     }
+
+
+def _ridge(evaluated: Evaluated, head: str) -> Scores:
+    """A ridge regression beside the systems, for an action of a log of counts."""
+    plan = evaluated.plan
+    if not (plan.evaluation.baselines and head in plan.heads.actions and counted(evaluated.lists)):
+        return {}
+    train = read_impressions(evaluated.inputs.log / "impressions.parquet", plan.heads.actions, "train")
+    return {"ridge": ridge_scores(train, evaluated.lists, head)}
 
 
 def _teacher_logits(evaluated: Evaluated, teacher: Teacher, cache: Path) -> np.ndarray:
@@ -170,7 +183,8 @@ def _report(evaluated: Evaluated, scores: Mapping[str, Scores], live: Path | Non
         variants=read_part(list[Variant], inputs.compress / "variants.json"),
         shares=read_part(LossWeightSweep, shares) if shares.exists() else None,
         ablation=read_part(list[Ablation], inputs.ablate / "ablation.json"),
-        promotion=_compare(live, heads.graded[0], evaluated.lists, scores) if live else None,
+        promotion=_compare(live, heads.gains[0], evaluated.lists, scores) if live else None,
+        graded=bool(heads.graded),
     )
 
 
@@ -198,14 +212,14 @@ def _audit(evaluated: Evaluated) -> dict[str, SwapReport] | None:
     plan = evaluated.plan
     if not plan.evaluation.audited_lists:
         return None
-    calibration = evaluated.calibrations[plan.heads.graded[0]]
+    calibration = evaluated.calibrations[plan.heads.gains[0]]
     graphs = open_graphs(evaluated.student, evaluated.inputs.compress, "int8", evaluated.encoder)
     audited = some_of_each(evaluated.lists, plan.evaluation.audited_lists, plan.seed)
     return audit(audited, lambda swapped: calibration.apply(graphs.logits(swapped)[:, 0]))
 
 
 def _worst_errors(evaluated: Evaluated, scores: Mapping[str, Scores]) -> WorstErrors:
-    plan, head = evaluated.plan, evaluated.plan.heads.graded[0]
+    plan, head = evaluated.plan, evaluated.plan.heads.gains[0]
     stated = [evaluated.calibrations[head].apply(values) for values in scores[head][SHIPPED]]
     return worst_errors(evaluated.lists, head, stated, private=plan.evaluation.private_sources, count=SHOWN_ERRORS)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from models.template import Template
-from training.data.impressions import POSITION, check_impressions
+from training.data.impressions import POSITION, SHOWN, check_impressions
 from training.data.lists import check_pairs, render_lists
 from training.data.soft_labels import SoftColumns
 from training.data.source_files import SourceFiles
@@ -66,8 +66,8 @@ class ListsPlan:
 
 @dataclass(frozen=True)
 class DataStepPlan:
-    """Adapters by the name of the file that each fills, the graded heads, the policy with its dimensions, and the names
-    of features.
+    """Adapters by the name of the file that each fills, the heads with gains, the policy with its dimensions, and the
+    names of features.
     """
 
     lists: Lists
@@ -96,7 +96,7 @@ def prepare_data(plan: DataStepPlan, _: NoInputs, out: Path, resources: Resource
 
 def prepare_log(plan: ListsPlan, _: NoInputs, out: Path, resources: Resources) -> None:
     """Write `impressions.parquet`, the engagement log; it is empty without an engagement teacher."""
-    log = _render(plan, (*plan.labels, POSITION), resources)
+    log = _render(plan, (*plan.labels, POSITION, SHOWN), resources)
     if plan.lists:
         check_impressions(log, plan.labels, "the recipe's log")
     log.write_parquet(out / "impressions.parquet")
@@ -119,7 +119,7 @@ DATA = Step(
         recipe.data.lists,
         {name: getattr(recipe.data, name) for name in ("judged", "constructed", "second_opinion")},
         recipe.text.template,
-        recipe.head_names.graded,
+        recipe.head_names.gains,
         recipe.data.policy,
         tuple(each.name for each in recipe.features),
     ),

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from models.text import TextEncoder
-from training.data.impressions import read_impressions
+from training.data.impressions import SHOWN, read_impressions
 from training.data.lists import CandidateList, by_list
 from training.distillation.multi_teacher_loss import with_heads
 from training.files import read_json, write_json
@@ -72,11 +72,13 @@ def teach_engagement(
     train, valid = (read_impressions(impressions, plan.actions, split) for split in ("train", "valid"))
     start = load_cross_encoder(inputs.start / "model")
     examination = Examination(clicks.places or 1)
-    loss = engagement_loss(plan.actions, clicks.rare, examination if clicks.places else None)
+    loss = engagement_loss(plan.actions, clicks.rare, examination if clicks.places else None, clicks.listwise_weight)
 
+    read = _read_apart(start, encoder, train, resources.embeddings)
     calibration = ActionCalibration(len(plan.actions))
-    relevance = _relevance(start, encoder, train, resources.embeddings)
-    objective = _calibration_objective(calibration, relevance, loss)
+    if clicks.appeal:
+        calibration = ActionCalibration.with_appeal(_rates(plan.actions, train), read.vectors[0].shape[-1])
+    objective = _calibration_objective(calibration, read, loss)
     fit(ClickModel(calibration, examination), train, objective, clicks.phases.sides, out / "sides")
 
     model = calibrated_teacher(start, calibration)
@@ -87,23 +89,46 @@ def teach_engagement(
     save_model(out, model, calibrate_attractiveness(plan.actions, predict_lists(model, encoder, valid), valid, curve))
 
 
-def _relevance(
+@dataclass(frozen=True)
+class ReadApart:
+    """What the encoder makes of lists with both sides read apart: logits f32[C] and embeddings f32[C, D] of each.
+
+    `rows` has each list's place by its id.
+    """
+
+    rows: Mapping[str, int]
+    relevance: Sequence[Tensor]
+    vectors: Sequence[Tensor]
+
+
+def _read_apart(
     start: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList], embeddings: Path
-) -> dict[str, np.ndarray]:
-    """The encoder's logits of each list by its id, with both sides read apart."""
+) -> ReadApart:
     apart = new_split_student(start, SplitShape(pooled=0, joint_layers=0)).eval()
-    logits = score_lists(apart, encode_sides(apart, encoder, lists, embeddings), lists)[:, 0]
-    return {each.list_id: found for each, found in zip(lists, by_list(logits, lists), strict=True)}
+    sides = encode_sides(apart, encoder, lists, embeddings)
+    logits = score_lists(apart, sides, lists)[:, 0]
+    return ReadApart(
+        {each.list_id: row for row, each in enumerate(lists)},
+        [torch.from_numpy(found) for found in by_list(logits, lists)],
+        [sides.candidates.select(list(each.candidates))[0].vector for each in lists],
+    )
 
 
-def _calibration_objective(
-    calibration: ActionCalibration, relevance: Mapping[str, np.ndarray], loss: ListLoss
-) -> Objective:
-    """The loss of a teacher that sees only `relevance`: the encoder's logits of each list by its id."""
+def _rates(actions: Sequence[str], lists: Sequence[CandidateList]) -> list[float]:
+    """Each action's share of all times shown."""
+    times = np.concatenate([each.labels[SHOWN] for each in lists])
+    return [
+        float((np.concatenate([each.labels[name] for each in lists]) * times).sum() / times.sum()) for name in actions
+    ]
+
+
+def _calibration_objective(calibration: ActionCalibration, read: ReadApart, loss: ListLoss) -> Objective:
+    """The loss of a teacher that sees only what the encoder made of texts."""
 
     def objective(lists: Sequence[CandidateList]) -> Tensor:
-        known = [torch.from_numpy(relevance[each.list_id]) for each in lists]
-        logits_LCH = calibration(pad_sequence(known, batch_first=True))
+        rows = [read.rows[each.list_id] for each in lists]
+        relevance, vectors = ([of[row] for row in rows] for of in (read.relevance, read.vectors))
+        logits_LCH = calibration(pad_sequence(relevance, batch_first=True), pad_sequence(vectors, batch_first=True))
         return loss(logits_LCH, label_lists(lists, logits_LCH.device)).value()
 
     return objective
@@ -111,10 +136,12 @@ def _calibration_objective(
 
 @torch.no_grad()
 def calibrated_teacher(start: CrossEncoder, calibration: ActionCalibration) -> CrossEncoder:
-    """A teacher of actions whose logits are the first head of `start` through `calibration`."""
+    """A teacher of actions whose logits are the first head of `start` through `calibration`, with its appeal."""
     model = with_heads(start, [0] * len(calibration.slope))
     model.weight.mul_(calibration.slope.unsqueeze(1))
     model.bias.mul_(calibration.slope).add_(calibration.level)
+    if calibration.appeal is not None:
+        model.appeal = nn.Parameter(calibration.appeal.detach().clone())
     return model
 
 

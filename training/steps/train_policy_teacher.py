@@ -93,9 +93,16 @@ class GradedLists:
 
 
 def teach(plan: TeachPlan, inputs: TeachInputs, out: Path, resources: Resources) -> None:
-    """Train the teacher, or take the trained one; write it, its calibration, agreement and the policy's stamp."""
+    """Train the teacher, or take the trained one; write it, its calibration, agreement and the policy's stamp.
+
+    Without graded heads there is no such teacher, and the stamp alone is written.
+    """
     processes = resources.processes or SINGLE_PROCESS
     policy = read_policy(inputs.policy / "policy.md")
+    if not plan.heads:
+        if processes.is_main:
+            write_stamp(out, policy)
+        return
     lists = GradedLists.read(plan.heads, policy, inputs.data)
     encoder = text_encoder(plan.text, resources)
     if plan.teacher.trained:

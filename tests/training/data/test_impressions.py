@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training.data.impressions import POSITION, read_impressions
+from training.data.impressions import POSITION, SHOWN, read_impressions
 from training.data.tables import DataError
 
 ROWS = {
@@ -65,3 +65,14 @@ def test_a_log_without_positions_is_refused(tmp_path: Path) -> None:
     pl.DataFrame(ROWS).drop(POSITION).write_parquet(path)
     with pytest.raises(DataError, match="column 'position' is missing"):
         read_impressions(path, ["click"], "train")
+
+
+def test_shown_more_than_once_an_action_is_a_share(tmp_path: Path) -> None:
+    counted = dict[str, list[object]]({"shown": [4.0, None, 1.0], "click": [0.25, 1.0, 0.0]})
+    [found] = read_impressions(written(tmp_path, **counted), ["click"], "train")
+    assert found.labels[SHOWN].tolist() == [4.0, 1.0]
+    assert found.labels["click"].tolist() == [0.25, 1.0]
+    for shown, column in ((3.0, "click"), (0.0, "shown"), (float("nan"), "shown")):
+        path = written(tmp_path, **dict[str, list[object]]({**counted, "shown": [shown, None, 1.0]}))
+        with pytest.raises(DataError, match=rf"row 0, column '{column}': "):
+            read_impressions(path, ["click"], "train")

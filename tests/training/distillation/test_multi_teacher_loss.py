@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
-from training.nets.cross_encoder import new_cross_encoder
+from training.nets.cross_encoder import load_cross_encoder, new_cross_encoder
 from training.nets.shapes import SplitShape
 from training.nets.split_student import new_split_student
 from training.objectives.losses import binary_kl
@@ -102,6 +104,23 @@ def test_a_teacher_at_its_levels_computes_them_from_relevance(backbone: str) -> 
     found = calibrated_teacher(policy, levels).match(members, candidates)
     torch.testing.assert_close(found, torch.cat([0.5 * relevance - 1, -0.2 * relevance + 3], dim=1))
     torch.testing.assert_close(found, levels(relevance[:, 0]))
+
+
+def test_a_teacher_with_appeal_is_as_its_first_fit_and_keeps_it_on_disk(backbone: str, tmp_path: Path) -> None:
+    policy = new_cross_encoder(backbone, 1)
+    width = policy.weight.shape[1]
+    fitted = ActionCalibration.with_appeal([0.02, 0.5], width)
+    members, candidates = torch.rand(4, width), torch.rand(4, width)
+    relevance = policy.match(members, candidates)[:, 0]
+    rates = torch.sigmoid(fitted(relevance, candidates))
+    torch.testing.assert_close(rates, torch.tensor([0.02, 0.5]).expand(4, 2))
+    with torch.no_grad():
+        assert fitted.appeal is not None
+        fitted.appeal.copy_(torch.rand(2, width))
+    teacher = calibrated_teacher(policy, fitted)
+    teacher.save(tmp_path / "model")
+    for model in (teacher, load_cross_encoder(tmp_path / "model")):
+        torch.testing.assert_close(model.match(members, candidates), fitted(relevance, candidates))
 
 
 @pytest.mark.parametrize("shape", [SplitShape(0, 0), SplitShape(2, 1)], ids=["dot product", "joint layer"])

@@ -53,3 +53,10 @@ def test_unjudged_pairs_do_not_count() -> None:
 
 def test_calibration_error_of_a_constant_claim() -> None:
     assert expected_calibration_error(np.full(10, 0.75), np.array([1.0] * 5 + [0.0] * 5)) == pytest.approx(0.25)
+
+
+def test_a_target_that_counts_often_is_as_many_rows() -> None:
+    logits, targets = np.array([-1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])
+    found = fit_platt(np.append(logits, -1.0), np.append(targets, 1.0), times=np.array([5.0, 1.0, 2.0, 1.0]))
+    rows = fit_platt(np.array([-1.0] * 5 + [0.0, 1.0, 1.0, -1.0]), np.array([0.0] * 5 + [1.0] * 4))
+    assert (found.slope, found.intercept) == pytest.approx((rows.slope, rows.intercept), abs=1e-6)

@@ -12,10 +12,11 @@ import torch
 
 from models.template import FieldFormat, Template
 from tests.support.frozen_match import Embeddings, FrozenMatch, frozen_objective, predict_frozen
-from training.data.impressions import POSITION
+from training.data.impressions import POSITION, SHOWN
 from training.data.lists import CandidateList, FieldList, candidate_lists, render_lists
 from training.metrics.calibration import expected_calibration_error
 from training.metrics.ranking import ndcg_at_10
+from training.objectives.pairwise import ListLabels
 from training.objectives.position_bias import ClickModel, Examination, calibrate_attractiveness, engagement_loss
 from training.sources.simulated_clicks import ACTIONS, impressions, power_law
 from training.trainer.loop import fit
@@ -152,3 +153,18 @@ def test_positions_beyond_the_curve_do_not_affect_calibration() -> None:
     ]
     pulled = calibrate_attractiveness(ACTIONS, logits, everywhere, np.array(CURVE[:3]))
     assert pulled["click"].apply(np.zeros(1))[0] < cut["click"].apply(np.zeros(1))[0] - 0.05
+
+
+def test_counts_say_which_candidate_of_a_list_got_its_clicks() -> None:
+    """By hand: of 30 clicks, 20 went to the first, which was shown twice as often: both are equally good."""
+    times, shares = torch.tensor([[200.0, 100.0]]), torch.tensor([[0.1, 0.1]])
+    known = torch.ones(1, 2, dtype=torch.bool)
+    labels = ListLabels({"click": shares, SHOWN: times}, {"click": known, SHOWN: known})
+    equal, better = torch.full((1, 2, 1), -2.2), torch.tensor([[[-1.2], [-2.2]]])
+    whole, alone = (engagement_loss(["click"], (), None, weight) for weight in (1.0, 0.0))
+    listwise = [whole(logits, labels).value() - alone(logits, labels).value() for logits in (equal, better)]
+    assert listwise[0].item() == pytest.approx(0.0, abs=1e-6)
+    chance = 2 * np.e / (2 * np.e + 1)
+    assert listwise[1].item() == pytest.approx(
+        2 / 3 * np.log(2 / 3 / chance) + 1 / 3 * np.log(1 / 3 / (1 - chance)), abs=1e-5
+    )

@@ -200,7 +200,9 @@ def test_a_folder_is_not_taken_for_a_recipes_name(tmp_path: Path, monkeypatch: p
 
 
 def test_more_time_never_means_fewer_steps_and_the_data_bounds_them() -> None:
-    size = Size(train_lists=400, tokens_per_list=300, tokens_in_pairs=400, further_lists=400, logged_lists=200)
+    size = Size(
+        graded=True, train_lists=400, tokens_per_list=300, tokens_in_pairs=400, further_lists=400, logged_lists=200
+    )
     steps = [allowed_steps(size, hours, 2000) for hours in (0.01, 0.1, 1, 10, 100)]
     assert [each.teacher for each in steps] == sorted(each.teacher for each in steps)
     assert steps[0].teacher >= 4

@@ -14,7 +14,7 @@ from training.data.lists import Split
 from training.data.source_files import SourceFiles
 from training.policy.parser import read_policy
 from training.policy.policy import GRADES, OVERALL
-from training.product.lists import DataSettings, catalogue, graded_rows, shown_candidates, split_of_member
+from training.product.lists import DataSettings, catalogue, graded_rows, list_splits, shown_candidates, split_of_member
 from training.product.reading.log import ShownCandidate
 from training.product.settings import ProductSettings, read_settings
 from training.product.start import start_tokenizer
@@ -80,15 +80,13 @@ def read_material(folder: Path) -> Material:
         )
         for each in rows
     ]
-    stated = {each.member_id: each.split for each in pairs}
-    shown = shown_candidates(data, files)
-    splits = {each.list_id: stated.get(each.member_id) or split_of_member(data, each.member_id) for each in shown}
+    shown = [each for each in shown_candidates(data, files) if each.shown]
     further = {name: template.render_candidate(content) for name, content in catalogue(data, files).items()}
     tokenizer = start_tokenizer(settings.encoder, folder)
     encoder = TextEncoder(tokenizer, NO_LIMIT, NO_LIMIT)
     words = Tokenizer.from_str(tokenizer)
     unknown = next((number for word in UNKNOWN if (number := words.token_to_id(word)) is not None), None)
-    return Material(settings, pairs, shown, splits, further, template, encoder, unknown)
+    return Material(settings, pairs, shown, list_splits(data, rows, shown), further, template, encoder, unknown)
 
 
 def _fields(side: str, content: Content) -> dict[str, str]:

@@ -3,7 +3,9 @@
     list_id | member_id, or the member's columns | candidate_id, or the candidate's columns | position | time
     action             a word such as click, empty for none; two rows for two actions of one candidate
     feature.NAME       a number of the candidate when it was shown
-    or ACTION          0 or 1 in a column of its own; with `shown`, a column of counts, how often of `shown` times
+    or ACTION          0 or 1 in a column of its own; with `shown`, a column of counts, how often of `shown` times;
+                       counts of two rows of one candidate in a list are added
+    split              train, valid or test, the same in a whole list
     propensity         the chance that the candidate was shown there, for estimates of what another ranking would get
     policy_id          which policy, or which version of an interleaved list, placed it
 
@@ -14,13 +16,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.tables.columns import Side, as_number, contents, has_side, ids, need, whole_numbers, words
 from models.tables.table import Table, shown
 from models.template import Content
 from training.data.features import PREFIX
+from training.data.lists import Split
 from training.product.reading.features import read_features
+from training.product.reading.pairs import splits
 
 NO_ACTION = ("none", "no", "view", "viewed", "impression", "shown", "seen", "skip", "null")
 """Words of an action column that mean that the member did nothing."""
@@ -52,6 +56,7 @@ class ShownCandidate:
     propensity: float | None = None
     policy_id: str = ""
     features: dict[str, float] = field(default_factory=dict)
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,15 @@ def read_log(table: Table, actions: Sequence[str], known: Known) -> list[ShownCa
         _propensities(table),
         words(table, "policy_id") if "policy_id" in table.columns else [""] * table.height,
         read_features(table),
+        splits(table),
         strict=True,
     )
     found: dict[tuple[str, str], ShownCandidate] = {}
     places: dict[str, int] = {}
     for row, row_values in enumerate(rows):
-        list_id, member_id, member, candidate_id, candidate, position, time, chance, policy, features = row_values
+        list_id, member_id, member, candidate_id, candidate, position, time, chance, policy, features, split = (
+            row_values
+        )
         key = (list_id, candidate_id)
         if key in found:
             found[key] = _merged(table, found[key], row, position, taken)
@@ -92,7 +100,7 @@ def read_log(table: Table, actions: Sequence[str], known: Known) -> list[ShownCa
         times_shown, done = taken[row]
         found[key] = ShownCandidate(
             row, list_id, member_id, member, candidate_id, candidate, places[list_id], times_shown, done, time,
-            chance, policy, features,
+            chance, policy, features, split,
         )  # fmt: skip
     _check_lists(table, found.values(), has_positions="position" in table.columns)
     return list(found.values())
@@ -195,17 +203,20 @@ def _propensities(table: Table) -> Iterator[float | None]:
 def _merged(
     table: Table, first: ShownCandidate, row: int, position: int | None, taken: list[tuple[int, dict[str, int]]]
 ) -> ShownCandidate:
-    """A second row of a candidate in its list: a further action, at the same place."""
-    if "action" not in table.columns:
+    """A second row of a candidate in its list, at the same place: a further action, or more counts."""
+    if "action" not in table.columns and "shown" not in table.columns:
         raise table.error(row, "candidate_id", f"is in its list twice, first in row {first.row}: keep one of the rows")
     if position is not None and position != first.position:
         raise table.error(row, "position", f"row {first.row} has this candidate of the list at {first.position}")
-    both = {name: max(count, first.actions[name]) for name, count in taken[row][1].items()}
-    return ShownCandidate(**{**vars(first), "actions": both})
+    times_shown, done = taken[row]
+    if "action" not in table.columns:
+        added = {name: count + first.actions[name] for name, count in done.items()}
+        return replace(first, shown=first.shown + times_shown, actions=added)
+    return replace(first, actions={name: max(count, first.actions[name]) for name, count in done.items()})
 
 
 def _check_lists(table: Table, rows: Iterable[ShownCandidate], *, has_positions: bool) -> None:
-    """One member a list, and one candidate a place."""
+    """One member and one split a list, and one candidate a place."""
     members: dict[str, ShownCandidate] = {}
     places: dict[tuple[str, int], int] = {}
     for each in rows:
@@ -214,6 +225,8 @@ def _check_lists(table: Table, rows: Iterable[ShownCandidate], *, has_positions:
             raise table.error(
                 each.row, "list_id", f"row {first.row} has another member in this list: one list, one member"
             )
+        if each.split != first.split:
+            raise table.error(each.row, "split", f"row {first.row} has this list in {first.split}: one list, one split")
         if has_positions:
             taken = places.setdefault((each.list_id, each.position), each.row)
             if taken != each.row:

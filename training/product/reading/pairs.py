@@ -57,7 +57,7 @@ def read_graded(table: Table) -> Iterator[GradedRow]:
         candidates,
         zip(*grades, strict=True),
         raters,
-        _splits(table),
+        splits(table),
         read_features(table),
         strict=True,
     )
@@ -76,7 +76,8 @@ def graded_dimensions(table: Table) -> dict[str, str]:
     return found | {name.removeprefix(GRADE_PREFIX): name for name in table.columns if name.startswith(GRADE_PREFIX)}
 
 
-def _splits(table: Table) -> Iterator[Split | None]:
+def splits(table: Table) -> Iterator[Split | None]:
+    """The split that each row states; None where there is no column `split`. Raises DataError for another word."""
     if "split" not in table.columns:
         yield from [None] * table.height
         return

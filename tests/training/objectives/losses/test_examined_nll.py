@@ -57,3 +57,20 @@ def test_a_negative_of_a_rare_action_counts_only_beside_a_sibling_that_got_it() 
     actions = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     mask = torch.tensor([[True, True, True], [True, True, True], [True, True, False]])
     assert rare_mask(actions, mask).tolist() == [[True] * 3, [False] * 3, [False] * 3]
+
+
+def test_a_place_that_counts_three_times_is_three_places() -> None:
+    logits, looked = torch.tensor([[0.4, -1.0]]), torch.tensor([[1.0, 0.0]])
+    share, times = torch.tensor([[2 / 3, 0.0]]), torch.tensor([[3.0, 1.0]])
+    each = torch.tensor([[0.4, 0.4, 0.4, -1.0]]), torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    done, every = torch.tensor([[1.0, 1.0, 0.0, 0.0]]), torch.ones(1, 4, dtype=torch.bool)
+    found, wanted = examined_nll(logits, looked, share, times), examined_nll(*each, done, every)
+    assert found.value.item() == pytest.approx(wanted.value.item())
+    assert found.count.item() == wanted.count.item() == 4
+
+
+def test_a_count_weighs_a_place_that_is_otherwise_equal() -> None:
+    logits = torch.zeros(1, 2, requires_grad=True)
+    binary_kl(logits, torch.tensor([[0.1, 0.9]]), torch.tensor([[9.0, 1.0]])).value.backward()
+    assert logits.grad is not None
+    assert logits.grad[0].tolist() == pytest.approx([0.9 * 0.4, -0.1 * 0.4])
