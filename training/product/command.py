@@ -11,6 +11,7 @@ from pathlib import Path
 from training.dag import status as steps_of
 from training.data.source_files import SourceFiles
 from training.product.budget import measured_speed
+from training.product.check.findings import counted
 from training.product.check.run import PAGE, check_product
 from training.product.new import Order, new_product
 from training.product.run import product_run
@@ -88,7 +89,7 @@ def check(arguments: Sequence[str]) -> int:
         if each.level != "fact":
             say(f"{each.level}: {each.check}: {each.sentence}")
     errors, warnings = (len(report.of(level)) for level in ("error", "warning"))
-    say(f"{errors} errors, {warnings} warnings; figures are in {folder / PAGE}")
+    say(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}; figures are in {folder / PAGE}")
     return 1 if errors else 0
 
 

@@ -154,7 +154,7 @@ def test_the_command_prints_findings_and_fails_for_an_error(tmp_path: Path, caps
     assert main(["check", str(folder)]) == 1
     out = capsys.readouterr().out
     assert "error: splits: 1 members are in several splits (q0): keep each in one\n" in out
-    assert "1 errors, " in out
+    assert "1 error, " in out
     assert main(["all", str(folder)]) == 1
     assert f"all {folder}: check: 1 members are in several splits" in capsys.readouterr().err
 

@@ -45,3 +45,8 @@ def some(values: Sequence[str]) -> str:
     """The first few of many, and how many more there are."""
     more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
     return ", ".join(values[:SHOWN]) + more
+
+
+def counted(number: int, word: str) -> str:
+    """1 error, 2 errors, 0 errors."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

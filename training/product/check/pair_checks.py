@@ -133,7 +133,9 @@ def _auc(train: Sequence[CheckedPair], test: Sequence[CheckedPair], part: Callab
 
 
 def count_pairs(material: Material) -> Iterator[Figures]:
-    """Counts of each split: members, pairs, grades, mean."""
+    """Counts of each split: members, pairs, grades, mean. Nothing for a log alone."""
+    if not material.pairs:
+        return
     rows = []
     for split in SPLITS:
         found = material.split(split)

@@ -9,7 +9,7 @@ import jinja2
 from training.errors import UserError
 from training.files import write_whole
 from training.product.check.feature_checks import check_features
-from training.product.check.findings import LEVELS, CheckReport, Figures, Finding
+from training.product.check.findings import LEVELS, CheckReport, Figures, Finding, counted
 from training.product.check.log_checks import check_log
 from training.product.check.material import Material, read_material
 from training.product.check.pair_checks import (
@@ -68,4 +68,6 @@ def refuse_errors(folder: Path) -> int:
 def page(report: CheckReport) -> str:
     """The report as one HTML page without scripts."""
     template = (Path(__file__).parent / "page.html.j2").read_text(encoding="utf-8")
-    return jinja2.Environment(autoescape=True).from_string(template).render(report=report, levels=LEVELS)
+    return (
+        jinja2.Environment(autoescape=True).from_string(template).render(report=report, levels=LEVELS, counted=counted)
+    )
