@@ -5,6 +5,7 @@ A bundle declares them; training and serving make a model's inputs of them by th
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,18 +95,18 @@ class Features:
         """Inputs of candidates whose features came as these values. None and null are missing."""
         import numpy as np
 
-        raw = np.full((len(sent), len(self)), np.nan)
+        known = [values or _NOTHING for values in sent]
+        declared = self._names
+        unused = {
+            place: sorted(values.keys() - declared)
+            for place, values in enumerate(known)
+            if not declared.issuperset(values)
+        }
         faults: dict[int, FeatureError] = {}
-        unused: dict[int, Sequence[str]] = {}
-        for place, values in enumerate(sent):
-            if not values:
-                continue
-            if names := sorted(values.keys() - self._column):
-                unused[place] = names
-            try:
-                raw[place] = [_number(name, values.get(name)) for name in self.names]
-            except FeatureError as fault:
-                faults[place] = fault
+        raw = np.empty((len(known), len(self)))
+        for index, name in enumerate(self.names):
+            raw[:, index] = _numbers(name, [values.get(name) for values in known], faults)
+        raw[list(faults)] = np.nan
         return FeatureRows(self.scaled(raw), self._clipped(raw), unused, faults)
 
     def _clipped(self, raw: NDArray[Any]) -> dict[int, Sequence[str]]:
@@ -117,7 +118,7 @@ class Features:
         return {place: [self.names[index] for index in np.flatnonzero(outside[place])] for place in places}
 
     @cached_property
-    def _column(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset(self.names)
 
     @cached_property
@@ -130,11 +131,31 @@ class Features:
 
 
 NO_FEATURES = Features()
+_NOTHING: Sent = {}
+_PLAIN = frozenset({int, float, type(None)})
 
 
 def merged(kept: Sent, sent: Sent | None) -> Sent:
     """Features that are kept with a candidate and those of a request, whose values count. Null is no value."""
     return {**kept, **{name: value for name, value in (sent or {}).items() if value is not None}}
+
+
+def _numbers(name: str, column: list[object], faults: dict[int, FeatureError]) -> NDArray[Any]:
+    """A feature of each candidate, NaN for a missing one; a value that is no finite number becomes a fault."""
+    import numpy as np
+
+    if _PLAIN.issuperset(map(type, column)):
+        with contextlib.suppress(OverflowError):
+            numbers = np.array(column, dtype=np.float64)  # None becomes NaN
+            if np.isfinite(numbers).sum() == len(column) - column.count(None):
+                return numbers
+    found = [math.nan] * len(column)
+    for place, value in enumerate(column):
+        try:
+            found[place] = _number(name, value)
+        except FeatureError as fault:
+            faults.setdefault(place, fault)
+    return np.array(found)
 
 
 def _number(name: str, value: object) -> float:

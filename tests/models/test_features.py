@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.features import Feature, Features, merged
@@ -43,6 +45,23 @@ def test_features_that_the_model_does_not_have_are_named_and_change_nothing() ->
     assert rows.unused == {0: ["age"], 1: ["age"]}
     assert rows.faults == {}
     assert Features().read([{"age": 3}]).values.shape == (1, 0)
+
+
+VALUES = st.one_of(
+    st.none(), st.floats(), st.integers(), st.booleans(), st.text(max_size=3), st.just(10**400), st.lists(st.integers())
+)
+
+
+@given(sent=st.lists(st.none() | st.dictionaries(st.sampled_from(["price", "km", "age"]), VALUES), max_size=6))
+def test_a_candidate_is_read_as_it_would_be_alone(sent: list[dict[str, object] | None]) -> None:
+    together = FEATURES.read(sent)
+    for place, each in enumerate(sent):
+        alone = FEATURES.read([each])
+        assert together.values[place].tolist() == alone.values[0].tolist()
+        assert together.clipped.get(place) == alone.clipped.get(0)
+        assert together.unused.get(place) == alone.unused.get(0)
+        assert str(together.faults.get(place)) == str(alone.faults.get(0))
+    assert ((together.values >= 0) & (together.values <= 1)).all()
 
 
 def test_training_scales_numbers_as_serving_does() -> None:

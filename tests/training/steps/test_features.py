@@ -22,7 +22,7 @@ from training.sources.market import market_judged_lists, market_lists
 from training.step_runner import Run
 from training.trainer.schedule import Phases, Schedule
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SHORT = Phases(*(Schedule(steps=2, lists_per_step=2, learning_rate=1e-3) for _ in range(2)))
 PRICE = Feature(name="price", unit="EUR", low=0, high=200, default=50)
 NOISE = Feature(name="noise", unit="", low=-1, high=1, default=0)
