@@ -30,11 +30,10 @@ def folder(tmp_path: Path) -> Path:
 def with_columns(folder: Path, *names: str, values: dict[int, str] | None = None) -> None:
     """The log again with further columns: propensity 1/6, policy a or b by the place."""
     _, log, _ = shop(members=60)
-    cells = {
-        "propensity": lambda row, n: (values or {}).get(n, "0.16666667"),
-        "policy_id": lambda row, _: "ab"[int(row[3]) % 2],
-    }
-    rows = [[*row, *(cells[name](row, number) for name in names)] for number, row in enumerate(log)]
+    rows = []
+    for number, row in enumerate(log):
+        cells = {"propensity": (values or {}).get(number, "0.16666667"), "policy_id": "ab"[int(row[3]) % 2]}
+        rows.append([*row, *(cells[name] for name in names)])
     write_table(folder.parent / "log.csv", (*LOG_HEADER, *names), rows)
 
 
