@@ -165,3 +165,19 @@ def test_a_chunk_that_fails_fails_its_text_alone() -> None:
     found = BEST.rows(rows([0.3, 0.7], [np.nan, 0.8], [0.5, 0.1]), [2, 1])
     assert np.isnan(found[0]).all()
     assert found[1].tolist() == rows([0.5, 0.1])[0].tolist()
+
+
+def test_texts_that_do_not_fit_have_the_same_mean_chance_at_any_length() -> None:
+    logits = np.random.default_rng(0).normal(-3, 0.3, (4000, 8)).astype(np.float32)
+    chances = (1 / (1 + np.exp(-logits[..., None]))).astype(np.float32)
+
+    def means(discount: float) -> list[float]:
+        """By the number of chunks, over that of one chunk."""
+        found = [
+            BestChunk(discount=discount).rows(chances[:, :num].reshape(-1, 1), [num] * 4000).mean()
+            for num in (1, 2, 4, 8)
+        ]
+        return [float(each / found[0]) for each in found]
+
+    assert means(0.2) == pytest.approx([1] * 4, rel=0.1)
+    assert means(0.0)[-1] > 1.4
