@@ -35,7 +35,8 @@ def num_chars(content: str | Fields | None, *, with_names: bool = False) -> int:
     """Characters of a text, or of the values of fields; `with_names` adds the names of the fields."""
     if content is None or isinstance(content, str):
         return len(content or "")
-    return sum(len(str(value)) + with_names * len(name) for name, value in content.items())
+    chars = sum(map(len, map(str, content.values())))
+    return chars + sum(map(len, content)) if with_names else chars
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Coroutine
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,9 @@ def _count_names(value: object) -> int:
     num_names = 0
     level: list[Any] = [value] if type(value) in _CONTAINERS else []
     for _ in range(MAX_DEPTH):
-        inner = []
-        for each in level:
-            if type(each) is dict:
-                num_names += len(each)
-                each = each.values()
-            for child in each:
-                if type(child) in _CONTAINERS:
-                    inner.append(child)
+        num_names += sum(len(each) for each in level if type(each) is dict)
+        children = chain.from_iterable(each.values() if type(each) is dict else each for each in level)
+        inner = [child for child in children if type(child) in _CONTAINERS]
         if not inner:
             return num_names
         level = inner
