@@ -76,8 +76,9 @@ def with_regraded(known: HumanGrades, data: SourceFiles) -> HumanGrades:
         pairs.setdefault((pair.member_id, pair.candidate_id), pair)
     grades = [grade for _, given in rows for grade in given]
     raters = tuple(dict.fromkeys((*(grade.rater for grade in grades), *known.authority)))
-    about = f"{known.about} People graded pairs of a report in {REGRADE}."
-    origin = known.origin if known.pairs else REGRADE
+    origin, about = REGRADE, f"People graded pairs of a report in {REGRADE}."
+    if known.pairs:
+        origin, about = known.origin, f"{known.about} {about}"
     return HumanGrades(origin, list(pairs.values()), [*known.grades, *grades], raters, about, known.adjudicator)
 
 

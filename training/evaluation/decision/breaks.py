@@ -185,4 +185,9 @@ def regrade_rows(breaks: Iterable[Break], sets: Sequence[HeldOutSet], policy: Po
         texts = {name: ", ".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in sides.items()}
         blank = dict.fromkeys([*(f"grade.{name}" for name in policy.dimension_names), "rater"], "")
         rows.append({"member_id": pair[0], "candidate_id": pair[1], **texts, **blank})
-    return rows
+    order = ("member_id", "candidate_id", "member.", "candidate.", "grade.", "rater")
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = [
+        name for start in order for name in names if name == start or (start[-1] == "." and name.startswith(start))
+    ]
+    return [{name: row.get(name, "") for name in columns} for row in rows]

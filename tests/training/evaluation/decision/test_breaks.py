@@ -144,6 +144,7 @@ def regrade(tmp_path: Path) -> Path:
 def test_the_table_to_regrade_shows_nobodys_grade(regrade: Path) -> None:
     rows = list(csv.DictReader(regrade.read_text(encoding="utf-8").splitlines()))
     assert [row["candidate_id"] for row in rows] == ["j0-0", "j1-0", "j2-0", "j3-0"]
+    assert list(rows[0])[:5] == ["member_id", "candidate_id", "member.headline", "member.skills", "candidate.title"]
     assert rows[0]["member.skills"] == "dough, ovens"
     assert {rows[0][f"grade.{name}"] for name in GRADES} | {rows[0]["rater"]} == {""}
     assert FILE == REGRADE
