@@ -36,6 +36,8 @@ def by(name: str) -> Callable[[Ask], Found]:
 CLIENTS = (
     Client("cohere-ai", "CohereClientV2", "environment: URL", "/v2/rerank", by("cohereV2"), waits=True),
     Client("cohere-ai", "CohereClient with objects", "environment: URL", "/v1/rerank", by("cohereV1"), waits=True),
-    Client("@langchain/cohere", "CohereRerank", "client", "/v1/rerank", by("langchain"), waits=True),
+    Client(
+        "@langchain/cohere", "CohereRerank", "client with environment: URL", "/v1/rerank", by("langchain"), waits=True
+    ),
     Client("@ai-sdk/cohere", "rerank of ai", "createCohere({baseURL: URL/v2})", "/v2/rerank", by("vercel"), waits=True),
 )
