@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from models.bundle.manifest import TextSpec
 from models.features import Features
 from models.text import TextEncoder
-from tests.support.bundles import HEADS, tokenizer_json
+from tests.support.bundles import HEADS, TEMPLATE, tokenizer_json
 from tests.support.service import Running, Serve
 from tests.support.split_bundles import FEATURES, expected_logits, write_split_bundle
 
@@ -199,3 +200,26 @@ def test_a_quota_counts_each_run_of_an_explanation(serve: Serve, tmp_path: Path)
     assert running.score(candidates=sent, explain=True).status_code == 200
     assert running.score(candidates=sent).status_code == 200
     assert running.score(candidates=sent[:1]).status_code == 429
+
+
+def test_a_candidate_that_is_read_in_chunks_has_its_features_in_each(serve: Serve, tmp_path: Path) -> None:
+    text = TextSpec(
+        tokenizer="tokenizer.json", member_tokens=16, candidate_tokens=16, layout="texts", template=TEMPLATE, chunks=4
+    )
+    write_split_bundle(tmp_path / "tiny-v1", features=FEATURES, text=text)
+    running = serve(bundle=tmp_path / "tiny-v1")
+    long = "senior data engineer python " * 3 + "nurse ward hotel bake pastry chef. " * 4
+    priced: dict[str, object] = {"price": 200, "km": 10}
+    sent = [
+        {"id": "long", "text": long, "features": priced},
+        {"id": "short", "text": TEXT, "features": priced},
+        {"id": "plain", "text": long},
+        {"id": "free", "text": long, "features": {"km": 10}},
+    ]
+    found = score(running, sent, explain=True)
+    assert found[1]["heads"] == pytest.approx(expected(priced), abs=1e-4)
+    assert found[0]["heads"] != found[2]["heads"]
+    for head in ("relevance", "apply"):
+        change = found[3]["heads"][head] - found[0]["heads"][head]
+        assert found[0]["explain"][head]["price"] == pytest.approx(change, abs=1e-6)
+        assert found[2]["explain"][head] == {"price": 0, "km": 0}
