@@ -153,15 +153,18 @@ def _list_of(logged: LoggedLists) -> np.ndarray:
 def _scores(logged: LoggedLists, bundle: Path) -> np.ndarray:
     """The score that the service gives with the bundle's own blend, f64[N]."""
     blend = Bundle.load(bundle).manifest.default_blend
-    lists = [
-        FieldList(
-            some[0].list_id, "log", "test", cast(Fields, some[0].member), [cast(Fields, x.candidate) for x in some], {}
-        )
-        for some in logged.lists
-    ]
+    lists = [field_list(some) for some in logged.lists]
     heads = bundle_system(bundle, bundle.name, "other").score(lists)
     total = sum(blend.values())
     return np.asarray(sum(heads[head_name(name)] * weight / total for name, weight in blend.items()))
+
+
+def field_list(some: Sequence[ShownCandidate]) -> FieldList:
+    """A list as a bundle scores it, with the numbers of its candidates."""
+    member, candidates = cast(Fields, some[0].member), [cast(Fields, each.candidate) for each in some]
+    names = dict.fromkeys(name for each in some for name in each.features)
+    features = {name: [each.features.get(name) for each in some] for name in names}
+    return FieldList(some[0].list_id, "log", "test", member, candidates, {}, features)
 
 
 def _ranks(scores: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from models.template import FieldFormat, Template
 from tests.support.bundles import write_tiny_bundle
 from tests.support.product_files import LOG_HEADER, make_shop, shop, write_table
 from training.__main__ import main
-from training.counterfactual.logged import propensities, read_logged, slots_of
+from training.counterfactual.logged import field_list, propensities, read_logged, slots_of
 from training.errors import UserError
 
 TEMPLATE = Template(member=(FieldFormat(name="query"),), candidate=(FieldFormat(name="title"),))
@@ -32,7 +32,11 @@ def with_columns(folder: Path, *names: str, values: dict[int, str] | None = None
     _, log, _ = shop(members=60)
     rows = []
     for number, row in enumerate(log):
-        cells = {"propensity": (values or {}).get(number, "0.16666667"), "policy_id": "ab"[int(row[3]) % 2]}
+        cells = {
+            "feature.age": str(number),
+            "propensity": (values or {}).get(number, "0.16666667"),
+            "policy_id": "ab"[int(row[3]) % 2],
+        }
         rows.append([*row, *(cells[name] for name in names)])
     write_table(folder.parent / "log.csv", (*LOG_HEADER, *names), rows)
 
@@ -83,6 +87,12 @@ def test_the_curve_of_places_is_printed_with_its_doubts(folder: Path, capsys: py
     assert "the log cannot tell a place from its candidates" in capsys.readouterr().out
     assert main(["positions", str(folder), "--split", "all", "--propensity", "uniform"]) == 0
     assert "by propensities" in capsys.readouterr().out
+
+
+def test_a_bundle_gets_the_numbers_of_the_candidates(folder: Path) -> None:
+    with_columns(folder, "feature.age")
+    lists = read_logged(folder, "click", "all", "").lists
+    assert field_list(lists[1]).features == {"age": [6, 7, 8, 9, 10, 11]}
 
 
 def test_counts_of_arms_are_one_choice_each(folder: Path) -> None:
