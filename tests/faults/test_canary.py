@@ -25,6 +25,8 @@ BODIES: dict[str, dict[str, object]] = {
         "priority": "default",
         "model": None,
         "strict": False,
+        "heads": ["relevance"],
+        "explain": False,
     },
     "/rerank": {
         "query": "data",
