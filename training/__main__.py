@@ -43,6 +43,7 @@ from training.recipe import Recipe
 from training.recipes import find_recipe
 from training.step_runner import Run, StepError, run_step
 from training.steps.judge import add_pool_options, judge_pool, pool_options, with_budget
+from training.tracking.tracker import ENDS, check_ends
 
 if TYPE_CHECKING:
     from training.trainer.distributed import ProcessGroup
@@ -103,7 +104,9 @@ def _lint(words: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     run = _find_run(options)
-    run = dataclasses.replace(run, recipe=_with_teacher(run.recipe, options))
+    ends = tuple(dict.fromkeys(options.track))
+    check_ends(ends)
+    run = dataclasses.replace(run, recipe=_with_teacher(run.recipe, options), ends=ends)
     accepted = dict(options.accept)
     unknown = accepted.keys() - ({*STEPS} if options.step == "all" else {options.step})
     if unknown:
@@ -204,6 +207,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     running.add_argument("--engine", choices=["local", "ray"], default="local")
     running.add_argument("--ray-address", metavar="HOST:PORT", help="the cluster's head (default: this machine)")
     running.add_argument("--threads", type=int, help="of one worker (default: as torch chooses; for `encode` 1)")
+    running.add_argument(
+        "--track", choices=ENDS, action="append", default=[], help="learning curves there too, besides log.jsonl"
+    )
     running.add_argument("--gpus", type=float, default=0, help="of one Ray worker (default: 0)")
     options = parser.parse_args(arguments)
     if bool(options.recipe) == bool(options.recipe_file):

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import os
+import platform
 import shutil
 import sys
 import time
@@ -25,12 +27,13 @@ from training.errors import UserError
 from training.files import digest, read_json, write_json
 from training.fingerprint import code_digest, describe, hash_json
 from training.recipe import Recipe
+from training.tracking.tracker import End, Tracking, tracking
 
 if TYPE_CHECKING:  # it imports torch, which no step of one process needs before it starts
     from training.trainer.distributed import ProcessGroup
 
 VERSIONED = ("torch", "transformers", "tokenizers", "onnxruntime", "onnxscript", "numpy", "polars")
-NO_OUTPUT = {"step.json", "checkpoint.pt", "log.jsonl"}
+NO_OUTPUT = {"step.json", "checkpoint.pt", "log.jsonl", "mlflow.txt"}
 Plan = TypeVar("Plan")
 Inputs = TypeVar("Inputs")
 
@@ -109,7 +112,7 @@ class Run:
     """Where one recipe's steps are: `data` holds the sources, `root` the outputs, `bundles` what ships.
 
     `bundle` names the folder that ships where it is not one of `bundles`; `called` is the recipe's word in commands;
-    `live` is the bundle that the next one is compared with.
+    `live` is the bundle that the next one is compared with. `ends` take learning curves besides files.
     """
 
     recipe: Recipe
@@ -121,6 +124,7 @@ class Run:
     bundle: Path | None = None
     called: str = ""
     live: Path | None = None
+    ends: tuple[End, ...] = ()
 
     def folder(self, step: str) -> Path:
         return self.root / self.recipe.name / step
@@ -248,12 +252,29 @@ def _work(step: Step[Any, Any], plan: object, run: Run, record: dict[str, Any]) 
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "step.json", record)
     run.wait()
-    step.work(plan, run.inputs_of(step), folder, run.resources(note))
+    facts = {"recipe": run.recipe.name, "step": step.name, "plan": record["plan"], "code": record["code"]}
+    facts |= record["versions"]
+    with tracking(Tracking(run.ends, run.root / run.recipe.name, facts)):
+        step.work(plan, run.inputs_of(step), folder, run.resources(note))
     if run.is_main:
         seconds = round(time.time() - started, 1)
-        _finish(folder, {**record, "seconds": seconds})
+        _finish(folder, {**record, "seconds": seconds, "machine": _machine()})
         _say(f"{step.name}: done in {seconds} s")
     run.wait()
+
+
+def _machine() -> dict[str, Any]:
+    """Where a step ran, and in what precision its matrix products are there; it decides no fingerprint."""
+    found = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    if "torch" not in sys.modules:  # the step had no use for it
+        return found
+    import torch
+
+    from training.trainer.precision import weights_dtype
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    gpu = torch.cuda.get_device_name() if device.type == "cuda" else None
+    return {**found, "gpu": gpu, "precision": str(weights_dtype(device)).removeprefix("torch.")}
 
 
 def _made_from(step: Step[Any, Any], plan: object, run: Run) -> dict[str, Any]:

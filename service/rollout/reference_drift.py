@@ -32,8 +32,8 @@ SAMPLE = 100
 """Requests that are counted at one scrape: the latest."""
 TEXTS = 16
 """Candidates of one request whose texts are counted."""
-LEAST = 200
-"""With fewer counts a PSI is chance, and is not shown."""
+LEAST = 300
+"""With fewer counts, live or in the reference, a PSI of 0.25 can be chance, and none is shown; see `drift.noise`."""
 
 Counts = NDArray[np.int64]
 
@@ -109,7 +109,7 @@ class ReferenceDrift(Collector):
                 found = window.total(kind, of)
                 labels = [kind, of, window.version, window.name][: len(self._labels)]
                 counted.add_metric(labels, sum(found))
-                if sum(found) >= LEAST and any(expected):
+                if min(sum(found), sum(expected)) >= LEAST:
                     psi.add_metric(labels, drift(expected, found))
         yield from (psi, counted)
 

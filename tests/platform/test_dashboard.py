@@ -74,7 +74,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus that scraped a service under traffic, with a shadow and an audit log."""
     folder = tmp_path_factory.mktemp("live")
     write_split_bundle(folder / "plain" / "tiny-v1")
-    reference = measured_reference(open_model(folder / "plain" / "tiny-v1"), [("data engineer", ["chef", "nurse"])])
+    reference = measured_reference(
+        open_model(folder / "plain" / "tiny-v1"), [("data engineer", ["chef", "nurse"] * 5)] * 300
+    )
     for version in "12":
         write_split_bundle(folder / f"tiny-v{version}", version=version, reference=reference)
     (folder / "key").write_bytes(b"k" * 32)

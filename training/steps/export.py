@@ -6,6 +6,7 @@ The bundle is loaded back and must give its known answers before the step counts
 from __future__ import annotations
 
 import datetime
+import hashlib
 import itertools
 import os
 import random
@@ -13,6 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from models.bulk.model import opened
 from models.bulk.reference import measured_reference
@@ -25,11 +28,11 @@ from models.loading import check_known_answers, open_encoder, open_scorer
 from models.text import Pair, TextEncoder
 from training.compression.onnx_export import traced
 from training.data.features import feature_inputs
-from training.data.lists import CandidateList, read_lists
+from training.data.lists import SPLITS, CandidateList, read_lists
 from training.data.soft_labels import SoftColumns
 from training.evaluation.feature_effects import read_effects
 from training.evaluation.model_card import model_card
-from training.files import read_json
+from training.files import digest, read_json
 from training.fingerprint import commit
 from training.nets.checkpoints import Student, check_model_stamp, load_student
 from training.nets.cross_encoder import read_tokenizer
@@ -176,7 +179,7 @@ def _reference(bundle: Bundle, lists: list[CandidateList], seed: int) -> Referen
 def _provenance(plan: BundlePlan, policy: Policy, inputs: BundleInputs) -> dict[str, Any]:
     """How each step's result was made, and the reasons for results that were accepted despite a change."""
     records = {folder.name: read_json(folder / "step.json") for folder in vars(inputs).values()}
-    kept = ("fingerprint", "seconds", "accepted")
+    kept = ("fingerprint", "seconds", "accepted", "machine")
     return {
         "recipe": plan.name,
         "policy": {"stamp": policy.stamp, "sha256": policy.sha256},
@@ -184,8 +187,25 @@ def _provenance(plan: BundlePlan, policy: Policy, inputs: BundleInputs) -> dict[
         "commit": commit(),
         "steps": {name: {key: each[key] for key in kept if key in each} for name, each in records.items()},
         "versions": records["data"]["versions"],
+        "sources": {name: each["sources"] for name, each in records.items() if each.get("sources")},
+        "data": _data_facts(inputs.data / "pairs.parquet"),
         "parity": read_json(inputs.compress / "parity.json"),
     }
+
+
+def _data_facts(path: Path) -> dict[str, Any]:
+    """Digest of the pairs that the student learnt from; rows, lists, and a digest of the lists' ids of each split."""
+    pairs = pl.read_parquet(path, columns=["split", "list_id"])
+    splits = {}
+    for split in SPLITS:
+        ids = pairs.filter(pl.col("split") == split)["list_id"]
+        names = "\n".join(sorted(set(ids)))
+        splits[split] = {
+            "rows": len(ids),
+            "lists": ids.n_unique(),
+            "lists_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        }
+    return {"sha256": digest(path), "rows": pairs.height, "splits": splits}
 
 
 EXPORT = Step(

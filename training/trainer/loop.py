@@ -7,15 +7,13 @@ interrupted run may resume with another number of processes.
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +24,7 @@ from tqdm import tqdm
 from training.data.lists import CandidateList
 from training.errors import UserError
 from training.files import complete
+from training.tracking.tracker import open_curve
 from training.trainer.distributed import (
     SINGLE_PROCESS,
     Objective,
@@ -134,7 +133,7 @@ def fit(
     progress = tqdm(
         steps, initial=first, total=schedule.steps, desc=folder.name, mininterval=5, disable=not processes.is_main
     )
-    with _log(folder, processes) as log:
+    with open_curve(folder, is_main=processes.is_main) as curve:
         for step in progress:
             started = time.perf_counter()
             torch.manual_seed(schedule.seed + step)  # dropout draws the same in a resumed run
@@ -143,10 +142,9 @@ def fit(
                 raise TrainingStopped(f"the loss is {loss} at step {step}; the optimizer did not step")
             scheduler.step()
             seconds = time.perf_counter() - started
-            noted = {"step": step, "loss": round(loss, 5), "seconds": round(seconds, 3)}
+            noted = {"loss": round(loss, 5), "seconds": round(seconds, 3)}
             is_measured = best.measured(step + 1, is_last=step + 1 == schedule.steps)
-            log.write(json.dumps({**noted, **({"valid": best.last} if is_measured else {})}) + "\n")
-            log.flush()
+            curve.note(step, {**noted, **({"valid": best.last} if is_measured else {})})
             progress.set_postfix(loss=f"{loss:.4f}", refresh=False)
             if is_measured or (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
                 saved = {"scheduler": scheduler.state_dict(), "best": best.state}
@@ -206,10 +204,6 @@ def _check_enough(lists: Sequence[CandidateList], schedule: Schedule, processes:
         raise TrainingStopped(f"a step needs {size} lists, and there are only {len(lists)}")
     if size % processes.size:
         raise TrainingStopped(f"a step's {size} lists cannot be divided evenly by {processes.size} processes")
-
-
-def _log(folder: Path, processes: ProcessGroup) -> TextIO:
-    return (folder / "log.jsonl" if processes.is_main else Path(os.devnull)).open("a", encoding="utf-8")
 
 
 def _step(

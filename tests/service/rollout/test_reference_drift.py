@@ -66,6 +66,15 @@ def test_the_same_kind_of_traffic_stays_below_the_alert(referenced: Path, serve:
     assert max(psi_of(referenced, serve, lists(1)).values()) < BOUND
 
 
+def test_a_small_reference_shows_no_index(referenced: Path, serve: Serve) -> None:
+    service = serve(bundle=referenced)
+    for _ in range(40):
+        service.score(candidates=[{"id": str(number), "text": "chef"} for number in range(CANDIDATES)])
+    found = read(service)
+    assert 'fitscore_drift_psi{kind="tokens",of="candidate",version="1"}' in found
+    assert 'fitscore_drift_psi{kind="tokens",of="member",version="1"}' not in found  # 40 members in the reference
+
+
 def test_longer_texts_are_above_it(referenced: Path, serve: Serve) -> None:
     found = psi_of(referenced, serve, lists(1, length=14))
     assert found["tokens candidate"] > BOUND
