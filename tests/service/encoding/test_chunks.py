@@ -19,7 +19,7 @@ from tests.support.fakes import WatchedModel
 from tests.support.metrics import read
 from tests.support.redis_server import RedisServer
 from tests.support.service import Running, Serve, in_process, settings_of
-from tests.support.split_bundles import write_split_bundle
+from tests.support.split_bundles import FEATURES, write_split_bundle
 from tests.support.waiting import eventually
 
 WINDOW, CHUNKS = 16, 64
@@ -292,3 +292,20 @@ def test_replay_scores_the_chunks_again(
     paths = [str(tmp_path / "audit"), "--key", str(tmp_path / "secret"), "--models", str(tmp_path)]
     assert main(["replay", *paths]) == 0
     assert "7 pairs identical, 0 different" in capsys.readouterr().out
+
+
+def test_features_and_their_explanation_are_those_of_the_candidate_and_its_best_chunk(
+    tmp_path: Path, serve: Serve
+) -> None:
+    write_split_bundle(tmp_path / "v1", text=spec(CHUNKS), features=FEATURES)
+    running, long = serve(bundle=tmp_path / "v1"), filler(100)
+    sent = [
+        {"id": "chef", "text": "chef", "features": {"price": 100}},
+        {"id": "long", "text": long, "features": {"price": 200}},
+        {"id": "bare", "text": long},
+    ]
+    chef, with_price, bare = running.score(candidates=sent, explain=True).json()["scores"]
+    for head, value in bare["heads"].items():
+        assert with_price["heads"][head] + with_price["explain"][head]["price"] == pytest.approx(value, abs=1e-5)
+    assert with_price["score"] != bare["score"]
+    assert chef["status"] == "scored"
