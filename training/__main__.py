@@ -1,7 +1,7 @@
 """`python -m training STEP RECIPE`: one step of a recipe, or `all` of them in order.
 
 RECIPE is a name of `training.recipes`, the folder of a product that `new` made, or a Python file by `--recipe`.
-`new NAME`, `check NAME` and `status NAME` make and inspect a product of your own files: see `new --help`.
+`new NAME`, `check NAME`, `status NAME` and `pool NAME` make and inspect a product of your own files: see `new --help`.
 `promote NAME --to URL` rolls its bundle out on a running service. `counterfactual NAME`, `positions NAME` and
 `interleaving NAME` read its log; `samples` says how much data a decision takes.
 

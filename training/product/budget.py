@@ -16,6 +16,8 @@ START, TEACHER, READING, POOL, ENGAGEMENT = 0.2, 0.25, 0.1, 0.05, 0.1
 """Shares of the budget. The rest goes to export, compression and evaluation."""
 EPOCHS = 4
 LEAST_STEPS, LEAST_LISTS = 4, 16
+CATALOGUE = 4
+"""The catalogue gives this part of as many lists as the teacher has time for, where there is one."""
 FROZEN_STEPS = 1000
 """Of a student with slots of items, on texts that are read once: more teach it nothing."""
 
@@ -68,7 +70,7 @@ def allowed_steps(size: Size, hours: float, tokens_per_s: float) -> Steps:
         frozen=max(LEAST_STEPS, min(FROZEN_STEPS, passes)),
         pool_members=min(size.train_lists, int(POOL * tokens * FORWARD / size.tokens_in_pairs)) * size.graded,
         annotated_lists=min(size.train_lists + size.further_lists, readable),
-        unlabelled_lists=min(size.further_lists, max(0, readable - size.train_lists)),
+        unlabelled_lists=min(size.further_lists, max(readable // CATALOGUE, readable - size.train_lists)) * size.graded,
     )
 
 

@@ -1,4 +1,4 @@
-"""The words of the command line that are about a product made from files: `new`, `check` and `status`."""
+"""The words of the command line that are about a product made from files: `new`, `check`, `status` and `pool`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from training.product.budget import measured_speed
 from training.product.check.findings import counted
 from training.product.check.run import PAGE, check_product
 from training.product.new import Order, new_product
+from training.product.pool import POOL, write_pool
 from training.product.run import product_run
 from training.product.start import start_encoder
 
@@ -113,5 +114,18 @@ def status(arguments: Sequence[str]) -> int:
     return 0
 
 
-WORDS: dict[str, Callable[[Sequence[str]], int]] = {"new": new, "check": check, "status": status}
+def pool(arguments: Sequence[str]) -> int:
+    """`pool NAME`: pairs of the catalogue for `judge NAME --pool`."""
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} pool", description="Pair training members with the catalogue.")
+    parser.add_argument("name", type=Path, metavar="NAME", help="a product's folder")
+    parser.add_argument("--pairs", type=int, default=5000, help="at most so many pairs (default: 5000)")
+    options = parser.parse_args(arguments)
+    count = write_pool(options.name, options.pairs)
+    file = options.name / POOL
+    say(f"{count} pairs in {file}: label them with `{PROGRAM} judge {options.name} --pool {file} --judge-model MODEL`")
+    say("and --judge-url URL, or --batch for request files: without an endpoint or batch files no pair gets a grade")
+    return 0
+
+
+WORDS: dict[str, Callable[[Sequence[str]], int]] = {"new": new, "check": check, "status": status, "pool": pool}
 """Words that take arguments of their own."""

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.product_files import PAIR_HEADER, Rows, make_shop, shop
+from tests.support.product_files import PAIR_HEADER, Rows, log_alone, make_shop, shop, write_table
 from training.__main__ import main
+from training.dag import load_step
+from training.data.impressions import read_impressions
+from training.data.lists import read_lists
 from training.product.check.findings import CheckReport
 from training.product.check.leaks import auc
 from training.product.check.near_duplicates import near_duplicates, phrases, similarity
 from training.product.check.run import CheckFailed, check_product, refuse_errors
+from training.product.new import Order, new_product
+from training.product.run import product_run
+from training.step_runner import run_step
 
 LIST_LENGTH = 6
 
@@ -182,3 +188,42 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order(rows: list[tupl
         return
     order = [(one > other) + 0.5 * (one == other) for one in positive for other in negative]
     assert found == pytest.approx(sum(order) / len(order))
+
+
+@pytest.mark.parametrize("members", [1, 2, 5, 15, 40])
+@pytest.mark.parametrize("kind", ["pairs", "both", "log"])
+def test_few_lists_either_fit_every_step_or_the_check_says_the_least(members: int, kind: str, tmp_path: Path) -> None:
+    if kind == "log":
+        header = ("list_id", "member", "candidate", "shown", "click")
+        path = write_table(tmp_path / "log.csv", header, [row[:5] for row in log_alone(members)])
+        folder = tmp_path / "shop"
+        new_product(Order(folder, None, None, path, None, {}, 0.05, None), lambda _: 2000.0)
+    else:
+        pairs, log, _ = shop(members=members)
+        log[0][4] = "click"  # a log without any action is refused before
+        folder = make_shop(tmp_path, pairs, log if kind == "both" else None)
+    errors = [each.sentence for each in check_product(folder).of("error")]
+    assert not any("lists and training has" in each for each in errors)
+    assert all("each split needs" in each or "there is no" in each or "nothing to learn" in each for each in errors)
+    if not errors:
+        run = product_run(folder)
+        for name in ("policy", "data", "log"):
+            run_step(load_step(name), run)
+        recipe = run.recipe
+        graded = read_lists(run.folder("data"), recipe.head_names.gains, "train")
+        schedules = [recipe.start.schedule, recipe.student.phases.sides, recipe.student.phases.pairs]
+        assert max(each.lists_per_step for each in schedules) <= len(graded)
+        if recipe.engagement:
+            logged = read_impressions(run.folder("log") / "impressions.parquet", recipe.engagement.actions, "train")
+            phases = recipe.engagement.teacher.phases
+            assert max(phases.sides.lists_per_step, phases.pairs.lists_per_step) <= len(logged)
+
+
+def test_fewer_lists_than_a_step_takes_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
+    folder = make_shop(tmp_path, split_column(shop(members=16)[0]), header=WITH_SPLIT)
+    settings = folder / "product.toml"
+    assert "lists_per_step = 8\n" in settings.read_text()
+    settings.write_text(settings.read_text().replace("lists_per_step = 8", "lists_per_step = 9"))
+    assert sentences(check_product(folder), "sizes", "error") == [
+        "a step takes 9 lists and training has 8 graded lists: set training.lists_per_step to 8, or add lists"
+    ]

@@ -16,6 +16,7 @@ from training.dag import load_step, status
 from training.data.impressions import read_impressions
 from training.data.lists import read_lists
 from training.errors import UserError
+from training.judging.pool import read_pool
 from training.policy.parser import read_policy
 from training.product.budget import Size, allowed_steps
 from training.product.new import Order, new_product
@@ -143,6 +144,39 @@ def test_a_catalogue_gives_training_lists_without_grades(tmp_path: Path) -> None
     assert frame["list_id"].n_unique() == read_settings(order.folder).training.unlabelled_lists > 0
     assert frame["relevance"].null_count() == frame.height
     assert frame["split"].unique().to_list() == ["train"]
+
+
+def test_a_catalogue_gets_labels_also_where_time_is_short() -> None:
+    size = Size(
+        graded=True, train_lists=4000, tokens_per_list=300, tokens_in_pairs=400, further_lists=4000, logged_lists=0
+    )
+    steps = allowed_steps(size, 0.1, 1000)
+    assert 0 < steps.annotated_lists < 4000
+    assert steps.unlabelled_lists == steps.annotated_lists // 4
+
+
+def test_a_pool_pairs_training_members_with_the_catalogue_for_a_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, _, products = shop()
+    catalogue = write_table(tmp_path / "c.csv", ("candidate_id", "candidate.title", "candidate.brand"), products)
+    path = write_table(tmp_path / "p.csv", PAIR_HEADER, pairs)
+    folder = tmp_path / "shop"
+    new_product(Order(folder, None, path, None, catalogue, {}, 1.0, None), lambda _: 10_000.0)
+    assert main(["pool", str(folder), "--pairs", "200"]) == 0
+    said = capsys.readouterr().out
+    assert "200 pairs in" in said
+    assert "without an endpoint or batch files no pair gets a grade" in said
+    run = prepared(folder, "policy", "data")
+    train = {each.member for each in read_lists(run.folder("data"), ("relevance",), "train")}
+    pool = read_pool(folder / "pool.parquet", run.recipe.text.template)
+    assert {each.member for each in pool} <= train
+    assert not {(each.member_id, each.candidate_id) for each in pool} & {(row[0], row[2]) for row in pairs}
+
+
+def test_a_pool_without_a_catalogue_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pool", str(folder)]) == 1
+    assert "has no catalogue: name one in files.candidates" in capsys.readouterr().err
 
 
 def test_clicks_in_columns_are_clicks_in_words(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ def check_log(material: Material) -> Iterator[Finding | Figures]:
         rows.append((split, str(lists), str(total), *rates))
         if not lists:
             yield Finding(
-                "error", "sizes", f"no list of the log is in {split}: add lists, or change the shares in [split]"
+                "error",
+                "sizes",
+                f"no list of the log is in {split}: each split needs one at least: add lists, or a column `split`",
             )
             continue
         for action, count in counts.items():

@@ -53,13 +53,33 @@ def check_sizes(material: Material) -> Iterator[Finding]:
         ranked = sum(len(found) > 1 for found in gains.values())
         uses = {"train": "to learn from", "valid": "for calibration", "test": "for every figure"}[split]
         if not gains:
-            sentence = f"no member is in {split}, which is needed {uses}: add members, or change the shares in [split]"
+            sentence = (
+                f"no member is in {split}, which is needed {uses}: each split needs at least one member with two"
+                " different grades; add members, or write a column `split`"
+            )
             yield Finding("error", "sizes", sentence)
         elif not ranked:
             yield Finding("error", "sizes", f"no member in {split} has two different grades: there is no order {uses}")
         elif ranked < LEAST_LISTS:
             sentence = f"{ranked} members in {split} have two different grades; {LEAST_LISTS} or more are wanted {uses}"
             yield Finding("warning", "sizes", sentence)
+
+
+def check_steps(material: Material) -> Iterator[Finding]:
+    """No step may ask for more training lists than there are."""
+    settings = material.settings.training
+    per_member = Counter(each.member_id for each in material.split("train"))
+    kinds = {
+        "graded lists": sum(-(-count // settings.candidates_per_list) for count in per_member.values()),
+        "lists of the log": sum(split == "train" for split in material.log_splits.values()),
+    }
+    for kind, count in kinds.items():
+        if 0 < count < settings.lists_per_step:
+            sentence = (
+                f"a step takes {settings.lists_per_step} lists and training has {count} {kind}: set"
+                f" training.lists_per_step to {count}, or add lists"
+            )
+            yield Finding("error", "sizes", sentence)
 
 
 def check_contradictions(material: Material) -> Iterator[Finding]:

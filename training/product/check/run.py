@@ -18,6 +18,7 @@ from training.product.check.pair_checks import (
     check_near_duplicates,
     check_sizes,
     check_splits,
+    check_steps,
     count_pairs,
 )
 from training.product.check.text_checks import check_texts
@@ -26,6 +27,7 @@ PAGE = "check.html"
 CHECKS = (
     count_pairs,
     check_sizes,
+    check_steps,
     check_splits,
     check_contradictions,
     check_near_duplicates,
