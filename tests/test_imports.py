@@ -81,7 +81,7 @@ ROOMS = (
     room("training.policy", 1, "markdown_it yaml pydantic"),
     room("training.data", 2, "models numpy polars pyarrow"),
     room("training.metrics", 3, "models numpy"),
-    room("training.tracking", 2, "mlflow tensorboard"),
+    room("training.tracking", 2, "models mlflow tensorboard"),
     room("training.trainer", 3, "torch accelerate numpy tqdm"),
     room("training.judging", 4, "models numpy polars pydantic openai httpx2 aiolimiter tqdm"),
     room("training.nets", 4, "models torch transformers safetensors peft tokenizers numpy pydantic tqdm"),

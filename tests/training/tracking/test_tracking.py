@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from training.errors import UserError
-from training.tracking.files import LOG, read_curves
+from training.tracking.curves import read_curves
+from training.tracking.files import LOG
 from training.tracking.tracker import Tracking, check_ends, open_curve, tracking
 
 FACTS = {"recipe": "demo", "seed": "0"}
@@ -51,13 +52,13 @@ def test_only_the_main_process_writes(tmp_path: Path) -> None:
     assert not (tmp_path / "teach" / LOG).exists()
 
 
-def test_curves_are_read_by_name_in_few_points_and_a_repeated_step_counts_last(tmp_path: Path) -> None:
+def test_the_report_reads_what_was_noted_and_a_repeated_step_counts_last(tmp_path: Path) -> None:
     train(tmp_path / "teach" / "seed-0", steps=6)
     train(tmp_path / "teach" / "seed-0", first=4, steps=8)  # resumed from the checkpoint of step 4
-    found = read_curves(tmp_path, most=4)["teach/seed-0"]
-    assert [point["step"] for point in found] == [1, 3, 5, 7]
-    assert found[0]["loss"] == 0.75
-    assert found[1]["valid"] == 0.2
+    [found] = read_curves(tmp_path)
+    assert (found.name, found.steps) == ("teach/seed-0", 8)
+    assert found.losses[1] == (1, 0.5)
+    assert found.valid == ((2, 0.2), (5, 0.5))
 
 
 class Failing:

@@ -28,7 +28,6 @@ from training.evaluation.decision.page import decision_html, decision_markdown
 from training.evaluation.decision.report import About, DecisionReport, build
 from training.evaluation.decision.scoring import names_of
 from training.evaluation.decision.tables import REGRADE
-from training.evaluation.learning_curves import read_curves
 from training.evaluation.promotion_gate import find_live
 from training.evaluation.report import Ablation, read_part, to_json
 from training.evaluation.systems.baselines import bm25, chance, cosine
@@ -38,6 +37,7 @@ from training.files import write_json
 from training.fingerprint import commit
 from training.policy.parser import read_policy
 from training.recipe import DecisionPlan, Recipe
+from training.tracking.curves import read_curves
 
 NAMES: dict[Kind, str] = {
     "teacher": "a teacher",

@@ -25,11 +25,11 @@ from training.evaluation.decision.lines import (
 )
 from training.evaluation.decision.looks import Look
 from training.evaluation.decision.scoring import Scored, score_set
-from training.evaluation.learning_curves import Curve
 from training.evaluation.report import Ablation
 from training.evaluation.systems.interface import Kind, System
 from training.policy.policy import OVERALL, Policy
 from training.recipe import DecisionPlan, Target
+from training.tracking.curves import Curve
 
 LEAST = "least dimension"
 REQUIREMENTS = "requirements"

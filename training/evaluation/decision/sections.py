@@ -19,9 +19,9 @@ from training.evaluation.decision.tables import (
     number,
     signed,
 )
-from training.evaluation.learning_curves import Curve
 from training.evaluation.report import Ablation
 from training.policy.policy import OVERALL
+from training.tracking.curves import Curve
 
 FEW = 20
 """Fewer clusters than this: the interval itself is uncertain."""

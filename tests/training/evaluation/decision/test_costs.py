@@ -11,7 +11,7 @@ import pytest
 from tests.support.held_out import held_out, system
 from training.data.tables import DataError
 from training.evaluation.decision.costs import TIMED, latency
-from training.evaluation.learning_curves import POINTS, read_curves
+from training.tracking.curves import POINTS, read_curves
 
 
 def test_one_list_after_another_is_timed_once(tmp_path: Path) -> None:

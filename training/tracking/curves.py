@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.tables import DataError
+from models.errors import DataError
 
 FILES = ("curves.jsonl", "log.jsonl")
 POINTS = 100
