@@ -74,7 +74,7 @@ def test_the_commands_lead_from_three_files_to_scores(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_a_log_alone_becomes_a_served_student_of_actions(tmp_path: Path) -> None:
     rows = log_alone()
     write_table(tmp_path / "log.csv", ("list_id", "member", "candidate", "shown", "click", "time"), rows)
