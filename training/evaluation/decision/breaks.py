@@ -170,7 +170,7 @@ def _short(fields: Fields) -> str:
 def regrade_rows(breaks: Iterable[Break], sets: Sequence[HeldOutSet], policy: Policy) -> list[dict[str, str]]:
     """The broken pairs as rows that people fill in: ids, whole fields, and an empty cell for each question.
 
-    Neither the judge's grades nor the student's are in them, so that nobody is led. Rows without a grade are no grades.
+    They hold no grade of the judge or the student, so that people are not led. A row without a grade is no grade.
     """
     found: dict[tuple[str, str], Sides] = {}
     for held_out in sets:

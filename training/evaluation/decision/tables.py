@@ -50,7 +50,7 @@ def break_table(each: Break) -> Table:
     """One break: its texts, where it stood, the rule, and every question with the judge's reason."""
     way = "above" if each.gap > 0 else "below"
     title = f"Pair {each.candidate_id} for {each.member_id}: {each.stated:.1f} stated, {each.judged} judged"
-    place = f"It stands at place {each.place} of {each.candidates}, {way} what the policy grants."
+    place = f"It is at place {each.place} of {each.candidates}, {way} what the policy grants."
     rows = [
         (
             answer.question,

@@ -141,7 +141,7 @@ def regrade(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_table_to_regrade_shows_nobodys_grade(regrade: Path) -> None:
+def test_the_table_to_regrade_shows_no_grade(regrade: Path) -> None:
     rows = list(csv.DictReader(regrade.read_text(encoding="utf-8").splitlines()))
     assert [row["candidate_id"] for row in rows] == ["j0-0", "j1-0", "j2-0", "j3-0"]
     assert list(rows[0])[:5] == ["member_id", "candidate_id", "member.headline", "member.skills", "candidate.title"]
@@ -151,7 +151,7 @@ def test_the_table_to_regrade_shows_nobodys_grade(regrade: Path) -> None:
 
 
 def test_golden_reads_the_rows_that_people_filled_in(regrade: Path, tmp_path: Path) -> None:
-    assert with_regraded(NO_GRADES, SourceFiles(tmp_path)) is NO_GRADES  # nobody has graded yet
+    assert with_regraded(NO_GRADES, SourceFiles(tmp_path)) is NO_GRADES  # no row has a grade yet
     table = pl.read_csv(regrade, infer_schema=False)
     first = pl.int_range(pl.len()) == 0
     named = {"grade.skills": "3", "rater": "ann"}
