@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,14 +73,18 @@ FIRST_DRAWS: set[float] = set()
 
 
 @pytest.fixture
-def drawn() -> float:
-    torch = pytest.importorskip("torch")
+def torch() -> Any:
+    """Imported before the seed of what uses it is set: in a run of this file alone nothing else imports it."""
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def drawn(torch: Any) -> float:
     return float(torch.rand(1)) + random.random()
 
 
 @pytest.mark.parametrize("_", range(2))
-def test_every_test_and_every_fixture_draws_from_the_same_seed(drawn: float, _: int) -> None:
-    torch = pytest.importorskip("torch")
+def test_every_test_and_every_fixture_draws_from_the_same_seed(torch: Any, drawn: float, _: int) -> None:
     FIRST_DRAWS.update([drawn, float(torch.rand(1)) + random.random()])
     assert len(FIRST_DRAWS) == 1
 
