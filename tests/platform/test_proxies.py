@@ -47,7 +47,10 @@ CHECK = {
 FILE = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "envoy": "envoy.yaml"}
 # What the proxy would be without its last word.
 OPENED = {
-    "haproxy": ("deny_status 404 unless scoring or candidates or candidate", "deny_status 404 if { path /metrics }"),
+    "haproxy": (
+        "deny_status 404 unless scoring or info or candidates or candidate",
+        "deny_status 404 if { path /metrics }",
+    ),
     "nginx": (
         "location / { return 404; }",
         "location / { proxy_pass http://fitscore; } location = /metrics { return 404; }",
