@@ -210,7 +210,7 @@ def test_a_candidate_that_is_read_in_chunks_has_its_features_in_each(serve: Serv
     running = serve(bundle=tmp_path / "tiny-v1")
     long = "senior data engineer python " * 3 + "nurse ward hotel bake pastry chef. " * 4
     priced: dict[str, object] = {"price": 200, "km": 10}
-    sent = [
+    sent: list[dict[str, object]] = [
         {"id": "long", "text": long, "features": priced},
         {"id": "short", "text": TEXT, "features": priced},
         {"id": "plain", "text": long},
