@@ -355,7 +355,8 @@ def test_no_step_can_read_a_part_of_the_recipe_that_it_is_not_given(name: str) -
     code = reached(load_step(name).work)
     assert not {"training.recipe:Recipe", "training.step_runner:Run"} & code.keys()
     assert not any(key.startswith("training.recipes.") for key in code)
-    assert {field.name for field in fields(Resources)} == {"sources", "shared", "bundle", "executor", "processes"}
+    given = {"sources", "shared", "bundle", "executor", "processes", "live"}
+    assert {field.name for field in fields(Resources)} == given
 
 
 def test_a_recipe_without_an_engagement_teacher_has_an_empty_log(run: Run) -> None:

@@ -40,6 +40,8 @@ from training.trainer.distributed import SINGLE_PROCESS
 from training.trainer.loop import Mixture, Validation, fit
 
 SECOND = "second_opinion"
+DIRECTION_TEXTS = 120
+"""Texts whose states give the directions that matching of items starts with."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def _new_reader(
     else:
         backbone, tokenizer = str(inputs.start / "model"), resources.model(plan.text.backbone)
     reader = new_pair_reader(backbone, lists.heads, teacher.tokens, teacher.slots, rule, seed, tokenizer=tokenizer)
-    return reader.start_from([text for each in lists.train for text in (each.member, each.candidates[0])])
+    texts = [text for each in lists.train for text in (each.member, each.candidates[0])]
+    return reader.start_from(texts[:DIRECTION_TEXTS])
 
 
 def untrained_teacher(

@@ -73,8 +73,8 @@ def test_an_ensemble_that_was_cut_off_trains_no_member_again(run: Run, monkeypat
     with pytest.raises(KeyboardInterrupt):
         run_step(load_step("teach"), run)
     assert run_step(load_step("teach"), run)
-    assert folders == ["seed-0", "seed-1", "seed-0", "seed-1"]
-    first = (run.folder("teach") / "seed-0" / "log.jsonl").read_text().splitlines()
+    assert folders == ["member-0", "member-1", "member-0", "member-1"]
+    first = (run.folder("teach") / "member-0" / "log.jsonl").read_text().splitlines()
     assert len(first) == SHORT.steps
 
 
