@@ -32,7 +32,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def failures(folder: Path, rules: str) -> str:
-    """What promtool says of the tests that fail with these rules; one file a call, since it mixes up several."""
+    """What promtool prints about the tests that fail with these rules; one file a call, since it mixes up several."""
     (folder / "rules.yaml").write_text(rules, encoding="utf-8")
     tests = [shutil.copy(path, folder) for path in sorted(PROMETHEUS.glob("rules*_test.yaml"))]
     done = [promtool("test", "rules", str(path)) for path in tests]
