@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from service.http.answers.warnings import Code
 from service.request import ItemStatus, Priority
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -138,16 +139,7 @@ class ModelName(Strict):
 class TextWarning(Strict):
     """What to know about how a text and its features are read. `code` is stable; `fields` are the names it is about."""
 
-    code: Literal[
-        "bad_field",
-        "unknown_field",
-        "unknown_tokens",
-        "unreadable",
-        "too_long",
-        "bad_feature",
-        "clipped_feature",
-        "unused_feature",
-    ]
+    code: Code
     detail: str
     fields: list[str] | None = None
 

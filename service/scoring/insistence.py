@@ -30,9 +30,7 @@ def refuse_unknown_fields(template: Template, request: ScoringRequest) -> None:
 def _unknown_fields(where: str, item: Item, known: Sequence[str]) -> Iterator[FieldError]:
     unknown = item.content.keys() - set(known) if isinstance(item.content, dict) else ()
     for name in sorted(unknown):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        yield FieldError(f"{where}/fields", f"has a name that is not in the model's template; {hint}")
+        yield FieldError(f"{where}/fields", f"has a name that is not in the model's template; {_hint(name, known)}")
 
 
 def refuse_undeclared_features(declared: frozenset[str], candidates: Sequence[Item]) -> None:
@@ -51,11 +49,13 @@ def refuse_undeclared_features(declared: frozenset[str], candidates: Sequence[It
 
 
 def _undeclared(where: str, name: str, declared: Sequence[str]) -> FieldError:
-    near = difflib.get_close_matches(name, declared, n=1)
-    known = f"it has {', '.join(declared)}" if declared else "it has none"
-    hint = f"did you mean {near[0]}?" if near else known
     pointer = name[:MAX_NAME].replace("~", "~0").replace("/", "~1")
-    return FieldError(f"{where}/{pointer}", f"is not a feature of the model; {hint}")
+    return FieldError(f"{where}/{pointer}", f"is not a feature of the model; {_hint(name, declared)}")
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none'}"
 
 
 def refuse_cut_texts(readings: Readings) -> None:
