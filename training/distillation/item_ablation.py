@@ -15,7 +15,7 @@ import torch
 
 from models.text import TextEncoder, TokenIds
 from training.data.lists import CandidateList, by_list
-from training.distillation.item_student import learn, lists_to_learn, start_student
+from training.distillation.item_student import direction_texts, learn, lists_to_learn, start_student
 from training.metrics.measures import MEASURES, exponential
 from training.metrics.ranking import evaluate_lists, ndcg_at_10
 from training.nets.cross_encoder import CrossEncoder
@@ -54,7 +54,7 @@ class Bench:
     def measure(self, trial: Trial, out: Path) -> dict[str, np.ndarray]:
         """Train a student in `out`; figures of the validation lists f64[L] by name, NaN where a list has none."""
         lists, further = lists_to_learn(trial.judged, trial.constructed, trial.soft, self.heads)
-        texts = [text for each in lists for text in (each.member, each.candidates[0])]
+        texts = direction_texts(lists)
         outputs, change = self.heads.outputs, unchanged if trial.reads_items else pools_alone
         assert trial.plan.split
         torch.manual_seed(self.seed)

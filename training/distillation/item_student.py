@@ -39,7 +39,6 @@ from training.recipe import HeadNames, StudentPlan
 from training.trainer.loop import Mixture, fit
 
 DIRECTION_TEXTS = 120
-"""Texts whose states give the directions that matching starts with."""
 
 
 def lists_to_learn(
@@ -78,6 +77,11 @@ def _with_soft_labels(each: CandidateList, heads: HeadNames) -> CandidateList:
     return replace(each, labels=labels)
 
 
+def direction_texts(lists: Sequence[CandidateList]) -> list[str]:
+    """Some texts of both sides, whose states give the directions that matching starts with."""
+    return [text for each in lists for text in (each.member, each.candidates[0])][:DIRECTION_TEXTS]
+
+
 def start_student(
     start: CrossEncoder,
     tokenizer: str,
@@ -103,7 +107,7 @@ def start_student(
     student = new_split_student(model, shape, separators_in(tokenizer_json))
     if shape.width is not None:
         encoder = TextEncoder(tokenizer_json, 128, 128)
-        inputs = to_tensors(encoder.collate_sides(encoder.candidates(texts[:DIRECTION_TEXTS])), torch.device("cpu"))
+        inputs = to_tensors(encoder.collate_sides(encoder.candidates(texts)), torch.device("cpu"))
         with torch.inference_mode():
             states = student.backbone(**inputs).last_hidden_state
         student.scorer.start_from(states[inputs["attention_mask"] == 1].float())

@@ -23,10 +23,7 @@ from training.errors import UserError
 from training.judging.llm_judge import TextPair
 from training.metrics.bootstrap import Interval
 from training.metrics.cluster_bootstrap import clustered_interval
-from training.policy.policy import OVERALL
-
-POOR = 1
-"""The greatest grade of a poor match; see `training.metrics.measures.POOR`."""
+from training.policy.policy import OVERALL, POOR
 
 
 class LiveLogError(UserError):

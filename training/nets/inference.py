@@ -5,13 +5,15 @@ N pairs, T tokens, H heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -58,6 +60,37 @@ def in_length_order(
             found.update(zip(rows, run([items[row] for row in rows]), strict=True))
             bar.update(len(rows))
     return [found[row] for row in range(len(items))]
+
+
+class KeptTexts(Generic[Item, Result]):
+    """What a frozen encoder makes of texts: computed once a text, and kept for the first `most` of them.
+
+    `encode` gets batches of similar length, without gradients.
+    """
+
+    def __init__(self, encode: Callable[[list[Item]], Iterable[Result]], most: int) -> None:
+        self._encode, self._most = encode, most
+        self._kept: dict[bytes, Result] = {}
+
+    def of(self, texts: Mapping[bytes, Item]) -> dict[bytes, Result]:
+        """The results by the same keys, in the same order. Keys are the bytes of the token ids."""
+        missing = {key: text for key, text in texts.items() if key not in self._kept}
+        with torch.no_grad():
+            fresh = in_length_order(list(missing.values()), self._encode, tokens=BATCH_TOKENS)
+        found = dict(zip(missing, fresh, strict=True))
+        self._kept.update(itertools.islice(found.items(), max(0, self._most - len(self._kept))))
+        return {key: found[key] if key in found else self._kept[key] for key in texts}
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Without dropout inside; then as before."""
+    is_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(is_training)
 
 
 def to_tensors(inputs: Inputs, device: torch.device, *, multiple: int = 1) -> dict[str, Tensor]:

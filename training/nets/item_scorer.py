@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from training.nets.cross_encoder import NEVER, SCALE
 from training.nets.items import Encoding, Items, item_means, of_tokens
-from training.policy.policy import GRADES, Policy
+from training.policy.policy import GRADES, Policy, every_overall
 
 READERS = 2
 """One reads the member's items, one its tokens."""
@@ -227,11 +227,8 @@ class Rule(nn.Module):
     @classmethod
     def of(cls, policy: Policy) -> Rule:
         """The policy's rule. A combination without an overall grade (all are null) reaches NaN."""
-        names = policy.dimension_names
-        grades = [*range(STEPS + 1), None]
-        overall = [
-            policy.overall(dict(zip(names, each, strict=True))) for each in itertools.product(grades, repeat=len(names))
-        ]
+        grid, grades = every_overall(policy), (*reversed(GRADES), None)
+        overall = [grid[each] for each in itertools.product(grades, repeat=len(policy.dimensions))]
         value_X1 = torch.tensor([math.nan if each is None else each for each in overall]).unsqueeze(-1)
         steps_XG = (value_X1 >= torch.arange(1, STEPS + 1)).float()
         return cls(torch.where(value_X1.isnan(), value_X1, steps_XG))

@@ -15,7 +15,6 @@ N pairs, U distinct texts, T tokens, D width, E width of the states of two layer
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from models.text import Inputs, Pair, TextEncoder, TokenIds
 from training.data.soft_labels import OUTPUTS
 from training.files import complete, read_json, write_json
 from training.nets.cross_encoder import NEVER, SCALE, pool
-from training.nets.inference import in_length_order, to_tensors
+from training.nets.inference import KeptTexts, evaluating, to_tensors
 from training.nets.interfaces import PairEncoder
 from training.nets.item_scorer import COSINE_SHARE, ItemScorer, Rule, expected_logits
 from training.nets.items import Encoding, separators_in
@@ -132,7 +131,7 @@ class PairReader(nn.Module):
     def read_together(self, *, wanted: bool) -> PairReader:
         """Whether the upper layers read both texts, and learn; in place."""
         self.is_together = wanted
-        self._kept: dict[bytes, Tensor] = {}
+        self._kept = KeptTexts(self._read_alone, KEPT_TEXTS)
         self.backbone.requires_grad_(requires_grad=False)
         self._above.requires_grad_(wanted)
         self.crossing.requires_grad_(wanted)
@@ -184,10 +183,7 @@ class PairReader(nn.Module):
         texts = [ids[mask == 1] for ids, mask in zip(ids_NT.cpu(), mask_NT.cpu(), strict=True)]
         keys = [ids.numpy().tobytes() for ids in texts]
         distinct = dict(zip(keys, texts, strict=True))
-        missing = {key: ids for key, ids in distinct.items() if key not in self._kept}
-        found = dict(zip(missing, in_length_order(list(missing.values()), self._read_alone, tokens=8192), strict=True))
-        self._kept.update(itertools.islice(found.items(), max(0, KEPT_TEXTS - len(self._kept))))
-        states = [found[key] if key in found else self._kept[key] for key in distinct]
+        states = list(self._kept.of(distinct).values())
         place = {key: row for row, key in enumerate(distinct)}
         return _Side(
             pad_sequence(list(distinct.values()), batch_first=True).to(self.device),
@@ -196,15 +192,12 @@ class PairReader(nn.Module):
             torch.tensor([place[key] for key in keys], device=self.device),
         )
 
-    @torch.no_grad()
     def _read_alone(self, texts: list[Tensor]) -> list[Tensor]:
         """f16[T, D] of each text's ids, of layer `alone`; f16[T, E] with the last layer's too while nothing crosses."""
-        is_training = self.backbone.training
-        self.backbone.eval()  # what is kept has no dropout
         ids_UT = pad_sequence(texts, batch_first=True).to(self.device)
         mask_UT = pad_sequence([torch.ones_like(ids) for ids in texts], batch_first=True).to(self.device)
-        out = self.backbone(input_ids=ids_UT, attention_mask=mask_UT, output_hidden_states=True)
-        self.backbone.train(is_training)
+        with evaluating(self.backbone):
+            out = self.backbone(input_ids=ids_UT, attention_mask=mask_UT, output_hidden_states=True)
         middle = out.hidden_states[self.alone]
         states = middle if self.is_together else torch.cat([middle, out.last_hidden_state], dim=-1)
         return [each[: len(ids)].half().cpu() for each, ids in zip(states, texts, strict=True)]

@@ -8,7 +8,6 @@ outputs, G steps of a grade, S rows of a state of D numbers.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from models.text import TextEncoder, TokenIds
 from training.data.lists import CandidateList
-from training.nets.inference import MULTIPLE, in_length_order, to_tensors
+from training.nets.inference import MULTIPLE, KeptTexts, evaluating, in_length_order, to_tensors
 from training.nets.item_scorer import ItemScorer, expected_logits
 from training.nets.items import Encoding
 from training.nets.split_student import SplitStudent
@@ -186,24 +185,21 @@ def remembering(student: SplitStudent, encoder: TextEncoder) -> Read:
     """Encodes each text once and keeps it in f16, the first KEPT_TEXTS of them: for a frozen encoder, whose passes then
     cost a small part.
     """
-    fresh, kept = reader(student, encoder), dict[bytes, tuple[Tensor, Tensor]]()
+    fresh = reader(student, encoder)
 
-    @torch.no_grad()
     def encode(batch: list[TokenIds]) -> list[tuple[Tensor, Tensor]]:
-        is_training = student.backbone.training
-        student.backbone.eval()  # what is kept has no dropout
-        encoding, _ = fresh(batch)
-        student.backbone.train(is_training)
+        with evaluating(student.backbone):
+            encoding, _ = fresh(batch)
         rows = zip(batch, encoding.vector, encoding.states, strict=True)
         return [(vector, states[: len(ids)].half()) for ids, vector, states in rows]
 
+    kept = KeptTexts(encode, KEPT_TEXTS)
+
     def read(sides: list[TokenIds]) -> tuple[Encoding, Tensor]:
         wanted = [ids.tobytes() for ids in sides]
-        missing = {key: ids for key, ids in zip(wanted, sides, strict=True) if key not in kept}
-        found = dict(zip(missing, in_length_order(list(missing.values()), encode, tokens=8192), strict=True))
-        kept.update(itertools.islice(found.items(), KEPT_TEXTS - len(kept)))
+        found = kept.of(dict(zip(wanted, sides, strict=True)))
         inputs = to_tensors(encoder.collate_sides(sides), student.scorer.bias.device)
-        vectors, states = zip(*(found[key] if key in found else kept[key] for key in wanted), strict=True)
+        vectors, states = zip(*(found[key] for key in wanted), strict=True)
         encoding = Encoding(torch.stack(vectors).float(), pad_sequence(list(states), batch_first=True).float())
         if student.shape.width is not None:
             encoding = replace(encoding, is_in=student.scorer.items(**inputs))

@@ -6,20 +6,15 @@ overall grade that nothing reaches. A surprise is for the people who own the pol
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from training.policy.markdown import table
-from training.policy.policy import GRADES, Cap, Policy
+from training.policy.policy import GRADES, POOR, Cap, Combination, Grid, Policy, every_overall
 
 FIRST_PAGE = 3
 """The least overall grade that a reader sees first."""
-POOR = 1
-"""The highest grade of a dimension that speaks against a candidate."""
-Combination = tuple[int | None, ...]
-Grid = Mapping[Combination, int | None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class LintReport:
 
 def lint(policy: Policy) -> LintReport:
     """Run `Policy.overall` over all 6^dimensions combinations; a minute for nine dimensions."""
-    grid = _grid(policy)
+    grid = every_overall(policy)
     reaches = Counter(overall for overall in grid.values() if overall is not None)
     unreached = [grade for grade in GRADES if not reaches[grade]]
     faults = [*_falls(policy, grid), *_idle_caps(policy, grid)]
@@ -52,12 +47,6 @@ def lint(policy: Policy) -> LintReport:
     surprises = [*_praised(policy, grid), *_blamed(policy, grid), *_jumps(policy, grid), *_thin(policy, grid)]
     counts = {grade: reaches[grade] for grade in GRADES}
     return LintReport(policy.stamp, len(grid), counts, tuple(faults), tuple(surprises))
-
-
-def _grid(policy: Policy) -> Grid:
-    names = policy.dimension_names
-    every = itertools.product((*GRADES, None), repeat=len(names))
-    return {each: policy.overall(dict(zip(names, each, strict=True))) for each in every}
 
 
 def _falls(policy: Policy, grid: Grid) -> Iterator[str]:

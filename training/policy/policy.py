@@ -8,12 +8,15 @@ the content of a policy, not the form of its document (`parser.py`).
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from training.errors import UserError
 
 GRADES = (4, 3, 2, 1, 0)
+POOR = 1
+"""The highest grade that speaks against a candidate: 0 must not be shown, 1 only where nothing is better."""
 OVERALL = "overall"
 RELEVANCE = "relevance"
 """The head of the overall grade. The head of a dimension has the dimension's name."""
@@ -107,6 +110,18 @@ class Policy:
         total = sum(weights[name] * grade for name, grade in known.items())
         rounded = -((whole - 2 * total) // (2 * whole))  # ceil(mean - 1/2), in integers
         return min([rounded, *(c.overall for c in self.caps if known.get(c.dimension, c.grade + 1) <= c.grade)])
+
+
+Combination = tuple[int | None, ...]
+"""A grade of each dimension, in the policy's order."""
+Grid = Mapping[Combination, int | None]
+
+
+def every_overall(policy: Policy) -> Grid:
+    """The overall grade of all 6^dimensions combinations of grades, null included."""
+    names = policy.dimension_names
+    every = itertools.product((*GRADES, None), repeat=len(names))
+    return {each: policy.overall(dict(zip(names, each, strict=True))) for each in every}
 
 
 def text_hash(text: str) -> str:

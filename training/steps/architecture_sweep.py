@@ -16,7 +16,7 @@ import numpy as np
 from models.text import TextEncoder
 from training.compression.onnx_inference import measured_once, open_graphs, write_graphs
 from training.data.lists import CandidateList, read_lists, some_drawn
-from training.distillation.item_student import start_student
+from training.distillation.item_student import direction_texts, start_student
 from training.evaluation.cached_logits import teacher_logits
 from training.evaluation.figures import quality
 from training.evaluation.report import ShapePoint, to_json
@@ -134,7 +134,7 @@ def _trained_whole(
     start: CrossEncoder, shape: SplitShape, sweep: Sweep, data: SweepData, folder: Path
 ) -> tuple[PointCost, np.ndarray]:
     """A student that learnt all heads together with the last layers of its encoder."""
-    texts = [text for each in data.train for text in (each.member, each.candidates[0])]
+    texts = direction_texts(data.train)
     student = start_student(start, data.backbone, shape, data.heads, texts)
     train_upper_layers(student, sweep.trained_layers or 0)
     fit(student, data.train, graded_batches(student, data.encoder, data.heads), sweep.schedule, folder)

@@ -21,7 +21,7 @@ from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, labelled_for, read_lists, some_drawn, some_of_each
 from training.data.soft_labels import read_soft_labels
 from training.distillation.feature_learning import HeldOutPairs, learn_features
-from training.distillation.item_student import judged_kappas, learn, lists_to_learn, start_student
+from training.distillation.item_student import direction_texts, judged_kappas, learn, lists_to_learn, start_student
 from training.distillation.loss_weight_sweep import sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.distillation.student_trainers import AnyTrainer, FlatTrainer, SplitTrainer
@@ -186,7 +186,7 @@ def _with_items(
     soft = read_soft_labels(inputs.annotate, heads.all, policy)
     lists, further = lists_to_learn(grades.train, constructed, soft, heads)
     lists, further = (lists, further) if lists else (further, [])
-    texts = [text for each in lists for text in (each.member, each.candidates[0])]
+    texts = direction_texts(lists)
     tokenizer = resources.model(plan.text.backbone)
     start = load_cross_encoder(inputs.start / "model")
     student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts)

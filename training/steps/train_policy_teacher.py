@@ -19,6 +19,7 @@ import numpy as np
 
 from training.data.lists import SPLITS, CandidateList, Split, labelled_for, read_lists, some_of_each
 from training.data.soft_labels import Answers, SoftColumns
+from training.distillation.item_student import direction_texts
 from training.files import write_json
 from training.metrics.calibration import fit_calibrations
 from training.metrics.kappa import Agreement, agreement
@@ -40,8 +41,6 @@ from training.trainer.distributed import SINGLE_PROCESS
 from training.trainer.loop import Mixture, Validation, fit
 
 SECOND = "second_opinion"
-DIRECTION_TEXTS = 120
-"""Texts whose states give the directions that matching of items starts with."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +146,7 @@ def _new_reader(
     else:
         backbone, tokenizer = str(inputs.start / "model"), resources.model(plan.text.backbone)
     reader = new_pair_reader(backbone, lists.heads, teacher.tokens, teacher.slots, rule, seed, tokenizer=tokenizer)
-    texts = [text for each in lists.train for text in (each.member, each.candidates[0])]
-    return reader.start_from(texts[:DIRECTION_TEXTS])
+    return reader.start_from(direction_texts(lists.train))
 
 
 def untrained_teacher(
@@ -183,7 +181,7 @@ def _trained(
     if isinstance(model, PairReader):
         if teacher.apart:
             schedule = replace(teacher.apart, seed=seed)
-            mixture = Mixture(lists.constructed, 0, teacher.constructed_share) if lists.constructed else None
+            mixture = _mixture(teacher, lists, first=0)
             fit(model, lists.train, objective, schedule, out / "apart", mixture=mixture, processes=processes)
         model.read_together(wanted=teacher.schedule.steps > 0)
     fit(
@@ -192,7 +190,7 @@ def _trained(
         objective,
         replace(teacher.schedule, seed=seed),
         out,
-        mixture=_mixture(teacher, lists),
+        mixture=_mixture(teacher, lists, first=teacher.constructed_steps),
         validation=_validation(plan, lists, model),
         lists_at_once=teacher.decoder.lists_at_once if teacher.decoder else None,
         processes=processes,
@@ -207,10 +205,8 @@ def loss_of(teacher: TeacherPlan, lists: GradedLists) -> ListLoss:
     )
 
 
-def _mixture(teacher: TeacherPlan, lists: GradedLists) -> Mixture | None:
-    if not lists.constructed:
-        return None
-    return Mixture(lists.constructed, teacher.constructed_steps, teacher.constructed_share)
+def _mixture(teacher: TeacherPlan, lists: GradedLists, *, first: int) -> Mixture | None:
+    return Mixture(lists.constructed, first, teacher.constructed_share) if lists.constructed else None
 
 
 def _validation(plan: TeachPlan, lists: GradedLists, model: PolicyTeacher) -> Validation | None:
