@@ -211,6 +211,6 @@ def recipe() -> Recipe:
             teacher_lists=50,
             private_sources=frozenset({"career_moves"}),
         ),
-        export=ExportPlan(card=CARD, examples=EXAMPLES),
+        export=ExportPlan(card=CARD, examples=EXAMPLES, gpu_graph=False),
         decision=JOBS,
     )

@@ -155,6 +155,6 @@ def recipe() -> Recipe:
             # Where only exact matches have a gain, what the policy grants to substitutes would look like a mistake.
             private_sources=frozenset({"exact"}),
         ),
-        export=ExportPlan(card=CARD, examples=EXAMPLES),
+        export=ExportPlan(card=CARD, examples=EXAMPLES, gpu_graph=False),
         decision=PRODUCTS,
     )

@@ -113,7 +113,7 @@ def export(plan: BundlePlan, inputs: BundleInputs, out: Path, resources: Resourc
         features=plan.features,
         heads=heads,
         default_blend={head.name: head.blend for head in plan.heads},
-        graphs=_graphs(model),
+        graphs=graphs_to_ship(model, plan.export),
         known_answers=_known_answers(plan, model, text_encoder(text, resources), heads),
         training=_provenance(plan, policy, inputs),
         figures=read_json(inputs.evaluate / "report.json"),
@@ -139,10 +139,12 @@ def _today() -> str:
     return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC).date().isoformat()
 
 
-def _graphs(model: Student) -> tuple[Graph, ...]:
+def graphs_to_ship(model: Student, plan: ExportPlan) -> tuple[Graph, ...]:
+    """Those of the plan's devices, each in the precision that serves it."""
     return tuple(
         Graph(file=f"{each.stem}.{precision}.onnx", part=part, precision=precision, device=device, tolerance=tolerance)
         for precision, device, tolerance in SHIPPED
+        if plan.gpu_graph or device == "cpu"
         for each in traced(model)
         for part in each.parts
     )

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from models.bundle.files import Bundle
+from models.loading import graphs_for
 from training.dag import load_step, run_all
 from training.evaluation.promotion_gate import NotPromoted
 from training.judging.llm_judge import JudgePlan
@@ -87,6 +88,18 @@ def test_the_manifest_names_results_that_were_accepted(run: Run) -> None:
     steps = Bundle.load(run.resources().bundle).manifest.training["steps"]
     assert steps["judge"]["accepted"] == [{"reason": "fewer pairs change nothing", "changed": ["plan"]}]
     assert "accepted" not in steps["teach"]
+
+
+def test_a_bundle_without_graphs_for_gpus_serves_every_device_by_its_int8_graphs(run: Run) -> None:
+    whole = Bundle.load(run.resources().bundle)
+    small = replace(run, recipe=replace(run.recipe, export=replace(run.recipe.export, gpu_graph=False)))
+    assert run_step(load_step("export"), small)
+    bundle = Bundle.load(run.resources().bundle)
+    for device in ("cpu", "cuda"):
+        assert {graph.precision for graph in graphs_for(bundle, device).values()} == {"int8"}
+    assert {graph.precision for graph in graphs_for(whole, "cuda").values()} == {"fp16"}
+    sizes = [sum(map(len, each.contents.values())) for each in (bundle, whole)]
+    assert sizes[0] < 0.6 * sizes[1]
 
 
 def test_a_student_is_compared_with_the_live_bundle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
