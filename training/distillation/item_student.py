@@ -91,19 +91,19 @@ def start_student(
     *,
     cosine_share: float = COSINE_SHARE,
 ) -> SplitStudent:
-    """A student with the encoder of `start`, whose cosine scores all heads; where there are items, a part of it.
+    """A student with the encoder of `start`, whose cosine scores all heads; where there are items, a part of it the
+    first one, because a cosine drowns what a pair's level and terms say.
 
-    Some `texts` give matching its directions. `tokenizer` is the backbone's folder. Whether a head can be answered
-    starts near a half.
+    Some `texts` give matching its directions. `tokenizer` is the backbone's folder.
     """
     tokenizer_json = read_tokenizer(tokenizer)
     model = CrossEncoder(copy.deepcopy(start.backbone), len(outputs))
-    share = 1.0 if shape.width is None else cosine_share
+    share_H = torch.tensor([not name.endswith(SoftColumns.of("").answerable) for name in outputs]).float()
+    if shape.width is not None:
+        share_H = torch.tensor([cosine_share] + [0.0] * (len(outputs) - 1))
     with torch.no_grad():
-        for index, name in enumerate(outputs):
-            is_gate = name.endswith(SoftColumns.of("").answerable)
-            model.weight[index] = 0 if is_gate else share * start.weight[0]
-            model.bias[index] = 0 if is_gate else share * start.bias[0]
+        model.weight.copy_(share_H.unsqueeze(-1) * start.weight[0])
+        model.bias.copy_(share_H * start.bias[0])
     student = new_split_student(model, shape, separators_in(tokenizer_json))
     if shape.width is not None:
         encoder = TextEncoder(tokenizer_json, 128, 128)

@@ -3,11 +3,11 @@
     items      each slot reads its best matches among the member's items and tokens; a small network compares what it
                asks with what it found, and each question weighs the slots
     pools      each question reads each side by its own attention, and compares the two readings and their levels
-    readout    of all questions together, beside the cosine of the embeddings
+    readout    of each of the first heads from a question of its own, beside the cosine of the embeddings
 
 The member is read once and never sees a candidate, so a candidate's state can be stored. It is int8: directions of the
-embedding and of items, and pools in (-1, 1), without scales. Attention starts as the cosine of items, and the logits as
-the cosine of embeddings.
+embedding and of items, and pools in (-1, 1), without scales. Attention starts as the cosine of items, and the first
+head near a part of the cosine of embeddings.
 
 N texts, M members, C candidates of a member, T tokens, D width, E width of the states (two layers), K width of a slot,
 P slots of items (S rows in all), R readers, Q questions, V numbers of a question's pools, H heads, G steps of a grade.
@@ -71,12 +71,38 @@ class Pools(nn.Module):
         return pools_NQV
 
 
+class Readout(nn.Module):
+    """Logits of the steps of each head, from the answers of all questions.
+
+    Each of the first heads reads a question of its own: what another head asks drowns level and terms. Further heads
+    (actions, whether a question can be answered) read all questions.
+    """
+
+    def __init__(self, num_heads: int) -> None:
+        super().__init__()
+        own = min(num_heads, QUESTIONS)
+        self.drop = nn.Dropout(DROPOUT)
+        self.own = nn.ModuleList(nn.Linear(HIDDEN, STEPS) for _ in range(own))
+        self.further = nn.Linear(QUESTIONS * HIDDEN, (num_heads - own) * STEPS) if num_heads > own else None
+        for layer in (*self.own, self.further):
+            if layer is not None:
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, answers_NQX: Tensor) -> Tensor:
+        """Answers [..., Q, HIDDEN] -> logits [..., H * G]."""
+        found = self.drop(functional.gelu(answers_NQX))
+        logits = [layer(found[..., question, :]) for question, layer in enumerate(self.own)]
+        if self.further is not None:
+            logits.append(self.further(found.flatten(-2)))
+        return torch.cat(logits, dim=-1)
+
+
 class ItemScorer(nn.Module):
     """What is computed per pair, and what it needs from a member and from a candidate.
 
     logit_hg = SCALE * (sum_d weight_hd * u_d * v_d + late_h * mean over slots of the best cosine) + bias_h + readout_hg
 
-    g is a grade's step; u and v are the embeddings. `late` and the readout start at zero.
+    g is a grade's step; u and v are the embeddings. `late` starts at zero.
     """
 
     def __init__(
@@ -106,11 +132,7 @@ class ItemScorer(nn.Module):
         self.level = nn.Linear(POOLS * POOLED, LEVELS)
         inputs = 4 * POOLS * POOLED + 2 * LEVELS + slot_width + 2 * EVIDENCE + READERS
         self.answers = nn.ModuleList(nn.Linear(inputs, HIDDEN) for _ in range(QUESTIONS))
-        self.drop = nn.Dropout(DROPOUT)
-        last = nn.Linear(QUESTIONS * HIDDEN, num_heads * STEPS)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.readout = nn.Sequential(nn.GELU(), self.drop, last)
+        self.readout = Readout(num_heads)
 
     @torch.no_grad()
     def start_from(self, states_ND: Tensor) -> None:
@@ -173,7 +195,7 @@ class ItemScorer(nn.Module):
         return logits_MCHG
 
     def _answer(self, own: Tensor, other: Tensor, of_items: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Each question's comparison of both sides' pools [M, C, Q, V] and of items: [M, C, Q * HIDDEN]."""
+        """Each question's comparison of both sides' pools [M, C, Q, V] and of items: [M, C, Q, HIDDEN]."""
         weighed_MCQK, extremes, mean = of_items
         gap = self.level(own) - self.level(other)
         compared = torch.cat([own, other, own * other, (own - other).abs(), gap, gap.abs(), weighed_MCQK], dim=-1)
@@ -181,7 +203,7 @@ class ItemScorer(nn.Module):
             layer(torch.cat([compared[:, :, question], extremes, mean], dim=-1))
             for question, layer in enumerate(self.answers)
         ]
-        return torch.cat(answers, dim=-1)
+        return torch.stack(answers, dim=-2)
 
     def _match(self, asked_MCPK: Tensor, keys_values: Tensor, mask_MT: Tensor) -> tuple[Tensor, Tensor]:
         """What each slot found, compared with what it asked: [M, C, P, K]; and its best cosines: [M, C, P, R]."""

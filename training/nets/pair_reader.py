@@ -104,7 +104,7 @@ class PairReader(nn.Module):
         self.rule = rule
         self.alone = 2 * config.num_hidden_layers // 3
         self.crossing = nn.Parameter(torch.full((len(self._above), config.num_attention_heads), CLOSED))
-        share_H = torch.tensor([COSINE_SHARE] * len(heads) + [0.0] * len(heads))
+        share_H = torch.tensor([COSINE_SHARE] + [0.0] * (2 * len(heads) - 1))
         weight_HD = share_H.unsqueeze(-1).expand(-1, config.hidden_size)
         self.scorer = ItemScorer(weight_HD, -share_H * SCALE / 2, *slots, separators_in(encoder.tokenizer_json))
         self.read_together(wanted=False)

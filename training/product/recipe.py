@@ -44,9 +44,10 @@ def product_recipe(folder: Path) -> Recipe:
     template = Template(member=text.member, candidate=text.candidate)
     pool = PoolPlan(members=training.pool_members, hard=5, near=5, far=5)
     teacher = replace(
-        minilm.teacher_plan(training.teacher_steps, training.teacher_steps // 4, pool=pool),
+        minilm.teacher_plan(training.teacher_steps, together=training.teacher_steps // 4, pool=pool),
         # From the encoder of step `start`: a product names one model, and has no other on its disk.
         backbones=(None,),
+        seeds=1,
         tokens=(text.member_tokens, text.candidate_tokens),
         validated_every=max(10, training.teacher_steps // 5),
         validation_lists=settings.evaluation.lists,

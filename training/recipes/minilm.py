@@ -37,10 +37,11 @@ def teacher_backbone(data: SourceFiles, folder: Path) -> str:
     return str(data.path(mpnet)) if data.has(mpnet) else backbone(data, folder)
 
 
-def teacher_plan(apart: int, together: int, *, pool: PoolPlan) -> TeacherPlan:
-    """A list a step: so many steps with the backbone frozen, then with its upper layers."""
+def teacher_plan(apart: int, *, together: int, pool: PoolPlan) -> TeacherPlan:
+    """A list a step: so many steps with the backbone frozen, then with its upper layers. Two backbones, two seeds."""
     return TeacherPlan(
         backbones=(teacher_backbone, None),
+        seeds=2,
         apart=Schedule(
             steps=apart,
             lists_per_step=1,
