@@ -90,11 +90,12 @@ def start_student(
     texts: Sequence[str],
     *,
     cosine_share: float = COSINE_SHARE,
+    seed: int = 0,
 ) -> SplitStudent:
     """A student with the encoder of `start`, whose cosine scores all heads; where there are items, a part of it the
     first one, because a cosine drowns what a pair's level and terms say.
 
-    Some `texts` give matching its directions. `tokenizer` is the backbone's folder.
+    Some `texts` give matching its directions. `tokenizer` is the backbone's folder. What is new is drawn by `seed`.
     """
     tokenizer_json = read_tokenizer(tokenizer)
     model = CrossEncoder(copy.deepcopy(start.backbone), len(outputs))
@@ -104,7 +105,9 @@ def start_student(
     with torch.no_grad():
         model.weight.copy_(share_H.unsqueeze(-1) * start.weight[0])
         model.bias.copy_(share_H * start.bias[0])
-    student = new_split_student(model, shape, separators_in(tokenizer_json))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        student = new_split_student(model, shape, separators_in(tokenizer_json))
     if shape.width is not None:
         encoder = TextEncoder(tokenizer_json, 128, 128)
         inputs = to_tensors(encoder.collate_sides(encoder.candidates(texts)), torch.device("cpu"))
@@ -123,6 +126,7 @@ def learn(
     plan: StudentPlan,
     out: Path,
     *,
+    seed: int = 0,
     one_logit: bool = False,
     change: Change = unchanged,
 ) -> SplitStudent:
@@ -143,7 +147,7 @@ def learn(
         train_upper_layers(student, layers)
         read = change(reader(student, encoder) if layers else remembering(student, encoder))
         objective = graded_batches(student, encoder, outputs, weights, read)
-        fit(student, lists, objective, schedule, out / name, mixture=mixture)
+        fit(student, lists, objective, replace(schedule, seed=seed), out / name, mixture=mixture)
     return student
 
 

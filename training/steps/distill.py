@@ -189,8 +189,8 @@ def _with_items(
     texts = direction_texts(lists)
     tokenizer = resources.model(plan.text.backbone)
     start = load_cross_encoder(inputs.start / "model")
-    student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts)
-    learn(student, encoder, lists, further, heads.outputs, plan.student, out)
+    student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts, seed=plan.seed)
+    learn(student, encoder, lists, further, heads.outputs, plan.student, out, seed=plan.seed)
     on_grades, on_log, curve = Stated(np.zeros((0, len(heads.outputs))), grades.valid), None, None
     if grades.valid:
         on_grades = Stated(predict_batches(student, encoder, grades.valid), grades.valid)

@@ -20,7 +20,6 @@ import numpy as np
 from training.data.lists import SPLITS, CandidateList, Split, labelled_for, read_lists, some_of_each
 from training.data.soft_labels import Answers, SoftColumns
 from training.distillation.item_student import direction_texts
-from training.distillation.item_student import direction_texts
 from training.files import write_json
 from training.metrics.calibration import fit_calibrations
 from training.metrics.kappa import Agreement, agreement

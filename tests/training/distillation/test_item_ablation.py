@@ -94,7 +94,7 @@ def logits_of(bench: Bench, lists: Sequence[CandidateList], *, items: bool, one_
     """The loss of an untrained student whose heads answer more than the cosine."""
     torch.manual_seed(0)
     student = start_student(bench.start, bench.tokenizer, SHAPE, ["relevance"], ["oven", "steel"]).eval()
-    torch.nn.init.normal_(student.scorer.readout[-1].weight)
+    torch.nn.init.normal_(student.scorer.readout.own[0].weight)
     read = reader(student, bench.encoder)
     objective = graded_batches(
         student, bench.encoder, ["relevance"], Weights(one_logit=one_logit), read if items else pools_alone(read)
