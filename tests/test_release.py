@@ -62,15 +62,36 @@ def tagged(folder: Path, *tags: str) -> Path:
 @pytest.mark.process
 @pytest.mark.parametrize(("tags", "last"), [((), "none"), (("v0.0.1", "v0.0.9", "nightly"), "0.0.9")])
 def test_a_version_above_the_last_tag_is_accepted(copy: Path, tags: tuple[str, ...], last: str) -> None:
-    assert versions.check_version(tagged(copy, *tags)).endswith(f"last tag: {last}")
+    own = f"v{versions.version(copy)}"
+    assert versions.check_version(tagged(copy, *tags), own).endswith(f"last tag: {last}")
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("tag", ["same", "v99.0.0"])
 def test_a_version_that_is_tagged_or_older_is_refused(copy: Path, tag: str) -> None:
-    tag = f"v{versions.version(copy)}" if tag == "same" else tag
+    own = f"v{versions.version(copy)}"
     with pytest.raises(Failed, match="not above the last tag"):
-        versions.check_version(tagged(copy, tag))
+        versions.check_version(tagged(copy, own if tag == "same" else tag), own)
+
+
+@pytest.mark.process
+def test_a_dry_run_may_have_the_last_version_and_no_older_one(copy: Path) -> None:
+    own = versions.version(copy)
+    assert versions.check_version(tagged(copy, f"v{own}"), "").endswith(f"last tag: {own}")
+    subprocess.run(["git", "-C", str(copy), "tag", "v99.0.0", "HEAD~1"], check=True)
+    with pytest.raises(Failed, match="not above the last tag"):
+        versions.check_version(copy, "")
+
+
+@pytest.mark.process
+def test_a_commit_with_a_tag_of_a_version_is_a_release(copy: Path) -> None:
+    tagged(copy, "v0.0.1")
+    assert versions.tag_of(copy) == ""
+    for tag in ("nightly", "v0.9.0", "v0.10.0"):
+        subprocess.run(["git", "-C", str(copy), "tag", tag], check=True)
+    assert versions.tag_of(copy) == "v0.10.0"
+    with pytest.raises(Failed, match=r"the tag is v0\.10\.0"):
+        versions.check_version(copy, "v0.10.0")
 
 
 @pytest.mark.parametrize(
@@ -86,10 +107,19 @@ def test_a_version_that_is_tagged_or_older_is_refused(copy: Path, tag: str) -> N
 )
 def test_the_changelog_describes_the_version_and_nothing_waits(changelog: str, sentence: str) -> None:
     if not sentence:
-        assert versions.check_changelog(changelog, "0.1.0") == "[0.1.0] of 2026-11-26"
+        assert versions.check_changelog(changelog, "0.1.0", "v0.1.0") == "[0.1.0] of 2026-11-26"
         return
     with pytest.raises(Failed, match=sentence):
-        versions.check_changelog(changelog, "0.1.0")
+        versions.check_changelog(changelog, "0.1.0", "v0.1.0")
+
+
+def test_in_a_dry_run_entries_wait_for_the_next_version_and_all_else_must_hold() -> None:
+    found = versions.check_changelog(WAITING, "0.1.0", "")
+    assert found == "[0.1.0] of 2026-11-26; dry run: 1 entries wait for the next"
+    with pytest.raises(Failed, match="has no date"):
+        versions.check_changelog(WAITING.replace(" - 2026-11-26", ""), "0.1.0", "")
+    with pytest.raises(Failed, match="newest section is not"):
+        versions.check_changelog(WAITING, "0.2.0", "")
 
 
 def test_a_bump_makes_both_checks_pass(copy: Path) -> None:
@@ -97,7 +127,7 @@ def test_a_bump_makes_both_checks_pass(copy: Path) -> None:
     versions.bump(copy, "0.2.0", "2026-12-01")
     assert versions.version(copy) == "0.2.0"
     changelog = (copy / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert versions.check_changelog(changelog, "0.2.0") == "[0.2.0] of 2026-12-01"
+    assert versions.check_changelog(changelog, "0.2.0", "v0.2.0") == "[0.2.0] of 2026-12-01"
     assert versions.sections(changelog)[1].text.endswith("- One.")
 
 
@@ -188,9 +218,9 @@ def test_a_wheel_with_a_common_name_is_refused(tmp_path: Path, package: str, goo
 
 def test_what_was_not_checked_is_never_passed(tmp_path: Path) -> None:
     places = Places(tmp_path, tmp_path)
-    found = check("vulnerabilities", checks()["vulnerabilities"], places)
+    found = check("vulnerabilities", checks("")["vulnerabilities"], places)
     assert (found.state, "no vulnerability database" in found.detail) == ("not checked", True)
-    assert check("sbom", checks()["sbom"], places).state == "not checked"  # its environment is missing
+    assert check("sbom", checks("")["sbom"], places).state == "not checked"  # its environment is missing
     assert summary([Result("version", "ok", ""), found]) == "1 of 2 checks passed; not checked: vulnerabilities"
 
 
@@ -202,6 +232,8 @@ def test_a_failed_check_is_the_exit_code(tmp_path: Path, capsys: pytest.CaptureF
         patch.setattr(versions, "tags", lambda _: ["99.0.0"])
         assert main(["check", "--only", "version", *out]) == 1
     assert "failed" in capsys.readouterr().out
+    assert main(["check", "--only", "version", "--tag", "v99.0.0", *out]) == 1
+    assert "the tag is v99.0.0" in capsys.readouterr().out
 
 
 def test_a_missing_environment_is_not_checked(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """`make release-check`: every check of a release, one line each. `bump VERSION` prepares one.
 
-    python -m deploy.release check [--only NAME ...] [--venv .venv] [--out build/release]
+    python -m deploy.release check [--tag v0.2.0] [--only NAME ...] [--venv .venv] [--out build/release]
     python -m deploy.release bump 0.2.0
 
-Exit code 1 if a check fails. What could not be checked is listed as such, and never as passed.
+Without a tag, given or on this commit, it is a dry run: entries of the next version may wait in the changelog. Exit
+code 1 if a check fails. What could not be checked is listed as such, and never as passed.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ def vulnerabilities(_: Places) -> str:
     raise NotChecked("no vulnerability database can be reached from here: scan sbom.cdx.json where one can")
 
 
-def checks() -> dict[str, Check]:
-    """Each check by its name, the cheap ones first."""
+def checks(tag: str) -> dict[str, Check]:
+    """Each check by its name, the cheap ones first. `tag` is that of the release; empty for a dry run."""
 
     def text(name: str) -> str:
         return (ROOT / name).read_text(encoding="utf-8")
 
     return {
-        "version": lambda _: versions.check_version(ROOT),
-        "changelog": lambda _: versions.check_changelog(text("CHANGELOG.md"), versions.version(ROOT)),
+        "version": lambda _: versions.check_version(ROOT, tag),
+        "changelog": lambda _: versions.check_changelog(text("CHANGELOG.md"), versions.version(ROOT), tag),
         "licences": components.licences,
         "sbom": lambda places: components.bill_of_materials(places, text("constraints.txt")),
         "client": lambda places: artifacts.client(places, versions.version(ROOT)),
@@ -85,13 +86,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.release")
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("check")
-    one.add_argument("--only", nargs="+", choices=tuple(checks()), default=[])
+    one.add_argument("--only", nargs="+", choices=tuple(checks("")), default=[])
+    one.add_argument("--tag", help="the tag that the release will get; default: the tag of this commit, if any")
     one.add_argument("--venv", type=Path, default=ROOT / ".venv")
     one.add_argument("--out", type=Path, default=ROOT / "build" / "release")
     commands.add_parser("bump").add_argument("version")
     options = parser.parse_args(arguments)
     if options.command == "check":
-        return run(options, checks())
+        tag = versions.tag_of(ROOT) if options.tag is None else options.tag
+        print(f"release of {tag}" if tag else "dry run: no tag of a version is on this commit", flush=True)
+        return run(options, checks(tag))
     try:
         versions.bump(ROOT, options.version, datetime.now(UTC).date().isoformat())
     except Failed as error:

@@ -63,9 +63,21 @@ def tags(root: Path) -> list[str]:
     return sorted((each[1:] for each in found if SEMVER.fullmatch(each[1:])), key=order)
 
 
-def check_version(root: Path) -> str:
+def tag_of(root: Path) -> str:
+    """The tag of a version on this commit, such as `v0.2.0`; empty where there is none."""
+    command = ["git", "tag", "--list", "v*", "--points-at", "HEAD"]
+    found = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.split()
+    return max((each for each in found if SEMVER.fullmatch(each[1:])), key=lambda each: order(each[1:]), default="")
+
+
+def check_version(root: Path, tag: str) -> str:
+    """Raises Failed unless the version is above the last tag, and is the one of `tag`. Without a tag it is a dry run:
+    the version may still be the last one, until a bump.
+    """
     one, last = version(root), (tags(root) or ["none"])[-1]
-    if last != "none" and order(one) <= order(last):
+    if tag and tag != f"v{one}":
+        raise Failed(f"the tag is {tag}, and the files say {one}")
+    if last != "none" and (order(one) < order(last) or (tag and one == last)):
         raise Failed(f"{one} is not above the last tag, v{last}")
     return f"{one} in all {len(declared(root))} places; last tag: {last}"
 
@@ -88,13 +100,13 @@ def sections(changelog: str) -> list[Section]:
     ]
 
 
-def check_changelog(changelog: str, one: str) -> str:
-    """Raises Failed unless the newest version is this one, dated and described, and nothing waits above it."""
+def check_changelog(changelog: str, one: str, tag: str) -> str:
+    """Raises Failed unless the newest version is this one, dated and described. For a tag, nothing waits above it."""
     found = sections(changelog)
     if not found or found[0].version != "Unreleased":
         raise Failed("the first section is not [Unreleased]")
     waiting = found[0].text.count("\n- ") + found[0].text.startswith("- ")
-    if waiting:
+    if waiting and tag:
         raise Failed(f"[Unreleased] has {waiting} entries; python -m deploy.release bump VERSION moves them")
     if len(found) < 2 or found[1].version != one:
         raise Failed(f"the newest section is not [{one}]")
@@ -102,7 +114,7 @@ def check_changelog(changelog: str, one: str) -> str:
         raise Failed(f"[{one}] has no date")
     if "- " not in found[1].text:
         raise Failed(f"[{one}] has no entries")
-    return f"[{one}] of {found[1].date}"
+    return f"[{one}] of {found[1].date}" + (f"; dry run: {waiting} entries wait for the next" if waiting else "")
 
 
 def bump(root: Path, one: str, date: str) -> None:
