@@ -184,6 +184,8 @@ def _trained(
             mixture = _mixture(teacher, lists, first=0)
             fit(model, lists.train, objective, schedule, out / "apart", mixture=mixture, processes=processes)
         model.read_together(wanted=teacher.schedule.steps > 0)
+        if not model.is_together:
+            return model
     fit(
         model,
         lists.train,

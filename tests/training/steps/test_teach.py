@@ -20,6 +20,7 @@ from training.data.tables import DataError
 from training.distillation.teachers import Teacher
 from training.nets.checkpoints import Ensemble, load_policy_teacher, read_calibrations
 from training.nets.inference import encode_lists, predict
+from training.nets.pair_reader import PairReader
 from training.policy.documents import POLICIES
 from training.policy.parser import read_policy
 from training.recipe import StartPlan, TeacherPlan
@@ -140,6 +141,20 @@ def test_seeds_make_an_ensemble(run: Run, tmp_path: Path) -> None:
     assert isinstance(model, Ensemble)
     first, second = (next(iter(each.parameters())) for each in model.members)
     assert not torch.equal(first, second)
+
+
+def test_without_steps_together_each_text_is_read_alone(run: Run, tmp_path: Path) -> None:
+    alone = with_teacher(run, tmp_path, schedule=replace(SHORT, steps=0))
+    run_step(TEACH, alone)
+    model, together = (load_policy_teacher(each.folder("teach")) for each in (alone, run))
+    assert isinstance(model, PairReader)
+    assert not model.is_together
+    assert isinstance(together, PairReader)
+    assert together.is_together
+    pairs = zip(model.backbone.parameters(), together.backbone.parameters(), strict=True)
+    assert not all(torch.equal(mine, other) for mine, other in pairs)  # upper layers learn only with steps together
+    trained = (alone.folder("teach") / "apart" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(trained) == SHORT.steps
 
 
 def test_trained_weights_are_taken_and_not_trained_again(run: Run, tmp_path: Path) -> None:
