@@ -76,6 +76,9 @@ class Ensemble(nn.Module):
         self._members = tuple(members)
         self.heads, self.num_heads = members[0].heads, members[0].num_heads
         self.encoder = ManyTokenizers([each.encoder for each in members])
+        first: dict[tuple[str, bool], PairReader] = {}
+        for each in members:
+            each.share_texts_of(first.setdefault((weights_digest(each.backbone), each.is_together), each))
 
     @property
     def device(self) -> torch.device:

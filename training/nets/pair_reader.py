@@ -137,6 +137,10 @@ class PairReader(nn.Module):
         self.crossing.requires_grad_(wanted)
         return self
 
+    def share_texts_of(self, other: PairReader) -> None:
+        """Keep what frozen layers make of a text once for both readers, whose backbones are equal."""
+        self._kept = other._kept
+
     @torch.no_grad()
     def start_from(self, texts: Sequence[str]) -> PairReader:
         """Let matching of items start as the cosine of their states, by the directions of these texts; in place."""

@@ -196,7 +196,7 @@ def recipe() -> Recipe:
         ),
         training=minilm.TRAINING,
         start=minilm.start_plan(steps=240),
-        teacher=minilm.teacher_plan(apart=1500, together=0, pool=PoolPlan(members=1000, hard=10, near=10, far=10)),
+        teacher=minilm.teacher_plan(apart=1500, together=0, pool=PoolPlan(members=500, candidates=2000)),
         engagement=EngagementPlan(actions=ACTIONS, log=log, teacher=ClickModelPlan(places=8, rare=("apply",))),
         student=minilm.item_student_plan(steps=1000, constructed=800, annotated_lists=400),
         sweep=minilm.sweep(steps=400),

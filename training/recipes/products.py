@@ -145,7 +145,7 @@ def recipe() -> Recipe:
         ),
         training=minilm.TRAINING,
         start=minilm.start_plan(steps=140),
-        teacher=minilm.teacher_plan(apart=1500, together=0, pool=PoolPlan(members=500, hard=10, near=10, far=10)),
+        teacher=minilm.teacher_plan(apart=1500, together=0, pool=PoolPlan(members=500)),
         engagement=EngagementPlan(actions=("click",), log=log, teacher=ClickModelPlan(places=8)),
         student=minilm.item_student_plan(steps=1500, constructed=None, annotated_lists=200),
         sweep=minilm.sweep(steps=200),

@@ -153,6 +153,23 @@ def test_an_ensemble_says_the_mean_of_its_members(mpnet: str, backbone: str, tmp
     np.testing.assert_allclose(outputs(load_ensemble(tmp_path / "model")), np.log(mean / (1 - mean)), atol=1e-4)
 
 
+def test_members_of_one_backbone_read_a_text_once(mpnet: str, backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again, other = reader(mpnet), reader(mpnet, 1), reader(backbone, 2)
+    ensemble = Ensemble([first, again, other])
+    wanted = outputs(ensemble)
+    monkeypatch.setattr(type(first.backbone), "forward", lambda *_, **__: pytest.fail("read again"))
+    np.testing.assert_allclose(outputs(ensemble), wanted, atol=1e-5)
+    assert not np.allclose(outputs(first), outputs(again))
+    with pytest.raises(pytest.fail.Exception, match="read again"):
+        outputs(reader(mpnet, 1))  # outside the ensemble
+
+
+def test_a_reader_of_both_texts_shares_nothing_with_one_of_each_alone(mpnet: str) -> None:
+    members = [reader(mpnet, together).read_together(wanted=bool(together)) for together in (0, 1)]
+    mean = sum(1 / (1 + np.exp(-outputs(each))) for each in members) / 2
+    np.testing.assert_allclose(outputs(Ensemble(members)), np.log(mean / (1 - mean)), atol=1e-4)
+
+
 def test_the_rule_makes_of_certain_grades_what_the_policy_does() -> None:
     rule = Rule.of(POLICY)
     names = POLICY.dimension_names
