@@ -86,11 +86,12 @@ bench-gpu: $(GPU)/.installed ## compare all ways to run a graph on a GPU; BUNDLE
 store-bench: serve-env ## measure a store of a million candidates; needs 10 GiB of disk
 	@exec $(SERVE)/bin/python -m load_tests.store_bench $(ARGS)
 
-peers: $(DEV)/.installed ## compare with other servers of the same model
-	@exec $(DEV)/bin/python -m load_tests.peers.run $(ARGS)
+peers: $(DEV)/.installed ## compare with other servers of the same model; writes dated results and the plot
+	@code=0; $(DEV)/bin/python -m load_tests.peers.run $(ARGS) || code=$$?; $(DEV)/bin/python docs/pictures.py plots; exit $$code
 
 autoscaling: serve-env ## scale real replicas by backlog and by CPU share; needs prometheus; ARGS='--limit quota'
-	@exec $(SERVE)/bin/python -m load_tests.autoscaling.run --bundle '$(BUNDLE)' $(ARGS)
+	@code=0; $(SERVE)/bin/python -m load_tests.autoscaling.run --bundle '$(BUNDLE)' $(ARGS) || code=$$?; \
+		$(SERVE)/bin/python docs/pictures.py plots; exit $$code
 
 fire: serve-env ## run the fault tests with their negative controls; ARGS='--minutes 15' or --tiny
 	@exec $(SERVE)/bin/python -m load_tests.fire --bundle '$(BUNDLE)' $(ARGS)

@@ -1,6 +1,7 @@
 """The pictures of the documents: `.d2` files become SVG, dated results become the plot of the README.
 
-`python docs/pictures.py` writes into `docs/pictures/`. It reads `load_tests/results/` and knows no measurement itself.
+`python docs/pictures.py` writes into `docs/pictures/`; with the word `plots`, only the plots, which need no d2. It
+reads `load_tests/results/` and knows no measurement itself.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ class Panel:
 
 
 def newest(pattern: str, wanted: Callable[[dict[str, Any]], bool]) -> tuple[Path, dict[str, Any]]:
-    """The newest file of results with a JSON line that is wanted, and that line."""
+    """The newest file of results with a JSON line that is wanted, and the last such line."""
     for path in sorted(RESULTS.glob(pattern), reverse=True):
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in reversed(path.read_text(encoding="utf-8").splitlines()):
             if text.startswith("{") and len(text) > 1 and wanted(line := json.loads(text)):
                 return path, line
     raise LookupError(f"no {pattern} in {RESULTS} has the figures of the plot")
@@ -70,7 +71,7 @@ def newest(pattern: str, wanted: Callable[[dict[str, Any]], bool]) -> tuple[Path
 
 def peers_panel() -> Panel:
     """Pairs per second of servers that serve the same weights."""
-    path, line = newest("*-peers.md", lambda line: line.get("base") == "fitscore")
+    path, line = newest("*-peers.md", lambda line: line.get("base") == "fitscore" and not line.get("void"))
     bars = [
         Bar(NAMES[each["server"]], each["pairs/s"], f"{each['pairs/s']:.1f}", each["server"] == "fitscore")
         for each in sorted(line["servers"], key=lambda each: -each["pairs/s"])
@@ -178,11 +179,16 @@ def pictures() -> Iterator[tuple[Path, str]]:
     """Each picture's path and its SVG."""
     for source in sorted(PICTURES.glob("*.d2")):
         yield source.with_suffix(".svg"), render(source)
+    yield from plots()
+
+
+def plots() -> Iterator[tuple[Path, str]]:
+    """Each plot's path and its SVG."""
     yield PICTURES / "results.svg", draw([peers_panel(), goodput_panel()])
     if any(RESULTS.glob("*-autoscaling.md")):
         yield PICTURES / "autoscaling.svg", autoscaling()
 
 
 if __name__ == "__main__":
-    for path, svg in pictures():
+    for path, svg in plots() if sys.argv[1:] == ["plots"] else pictures():
         path.write_text(svg, encoding="utf-8")

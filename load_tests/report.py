@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
@@ -127,6 +128,19 @@ def json_line(command: str, result: Mapping[str, object]) -> str:
     """One compact line: what ran, where, when, at which commit, and the result. NaN becomes null."""
     document = {"command": command, **provenance(), **result}
     return json.dumps(_finite(document), separators=(",", ":"), allow_nan=False)
+
+
+def record(folder: Path, line: str, text: str) -> Path:
+    """Add a run to `DATE-COMMAND.md`: how it was started, its text, and its unedited line from `json_line`."""
+    run = json.loads(line)
+    date, command, arguments = run["date"][:10], run["command"], " ".join(run["arguments"])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{date}-{command}.md"
+    before = path.read_text(encoding="utf-8") if path.exists() else f"# {command}, {date}\n"
+    about = f"Commit {run['commit']}, {run['machine']}, Python {run['python']}, load average {run['load_average']}."
+    how = f"## At {run['date'][11:16]}\n\n`make {command} ARGS='{arguments}'`. {about}"
+    path.write_text(f"{before}\n{how}\n\n{text}\n\n{line}\n", encoding="utf-8")
+    return path
 
 
 def provenance() -> dict[str, object]:

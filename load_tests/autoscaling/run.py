@@ -38,7 +38,7 @@ from load_tests.autoscaling.fleet import Fleet, Kind
 from load_tests.autoscaling.hpa import Autoscaler, Behaviour
 from load_tests.client import Connections
 from load_tests.payloads import Call, call
-from load_tests.report import Figure, at_least, at_most, json_line, table
+from load_tests.report import Figure, at_least, at_most, json_line, record, table
 from load_tests.server import free_port, wait_until_ready
 from load_tests.traffic import Mix, first
 
@@ -46,6 +46,7 @@ PHASES = (Phase(20, 0.5), Phase(80, 3.2), Phase(60, 0.5))
 QUICK = (Phase(5, 0.5), Phase(15, 3.0), Phase(10, 0.5))
 MIX = Mix(sizes=(2,), size_weights=(1,), member_words=12, candidate_words=12, longest_words=40, repeated=0)
 WIDTH_S, ENOUGH = 5.0, 0.95
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--speed", type=float, default=5.0, help="how much faster than the chart's times")
     parser.add_argument("--calibrate-s", type=float, default=8.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the dated file; not of a smoke test")
     parser.add_argument("--quick", action="store_true", help="a smoke test; its figures mean nothing")
     return parser.parse_args(argv)
 
@@ -259,9 +261,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     phases = QUICK if options.quick else PHASES
     rate, arms = asyncio.run(measure(options))
     rows = [summarised(each, phases) for each in arms]
-    print(table(rows))
     figures = gates(rows)
-    print(table([each.row() for each in figures]))
+    text = f"{table(rows)}\n\n{table([each.row() for each in figures])}"
+    print(text)
     end = sum(phase.seconds for phase in phases)
     curves = [
         {
@@ -277,7 +279,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "phases": [asdict(phase) for phase in phases],
         "width_s": WIDTH_S,
     }
-    print(json_line("autoscaling", {**about, "rows": rows, "curves": curves}))
+    line = json_line("autoscaling", {**about, "rows": rows, "curves": curves})
+    print(line)
+    if not options.quick or options.results != RESULTS:
+        print(f"written to {record(options.results, line, text)}", file=sys.stderr)
     return 0 if options.quick or all(each.ok for each in figures) else 1
 
 

@@ -12,7 +12,7 @@ import asyncio
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from load_tests.open_loop import Limits, arrivals, closed_loop, mix_of, open_loo
 from load_tests.payloads import PATHS, Call, Dialect, call
 from load_tests.peers.environments import ROOT
 from load_tests.peers.servers import NAMES, Server, servers_of
-from load_tests.report import Summary, json_line, summarise, table
+from load_tests.report import Summary, json_line, record, summarise, table
 from load_tests.server import DEADLINE_MS, free_port, running
 from load_tests.traffic import Mix, RankingRequest, first
 from load_tests.warm_lists import HALF, WarmTraffic, warm
@@ -176,6 +176,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sigma", type=float, default=Mix().sigma, help="sigma of the log-normal lengths; 1 is wide")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", type=float, default=2.0, help="minimum ratio to each peer of the same model")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=ROOT / "load_tests" / "results",
+        help="folder of the dated file that gets the run",
+    )
     return parser.parse_args(argv)
 
 
@@ -197,21 +203,36 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 1 when the ratio to a peer of the same model is below `--target`."""
+    """Returns 1 when the ratio to a peer of the same model is below `--target`, or a server did not answer."""
     options = parse(argv)
     servers = servers_of(options)
     # Short texts: servers truncate longer ones differently.
     (probe,) = first(Mix(sizes=(8,), size_weights=(1,), member_words=10, candidate_words=15, longest_words=40), 1)
     found, worst = asyncio.run(measure(servers, plan_of(options), probe, options.rounds))
     rows = compare(found)
-    print(table(rows))
     base = servers[0].name
+    result, text = concluded(rows, base, {server.name for server in servers if server.same_model}, options.target)
+    line = json_line("peers", {**result, "score_difference": worst, "servers": rows})
+    print(f"{text}\n{line}")
+    print(f"written to {record(options.results, line, text)}", file=sys.stderr)
+    return 0 if result["met"] else 1
+
+
+def concluded(
+    rows: Sequence[Mapping[str, object]], base: str, same_model: Set[str], target: float
+) -> tuple[dict[str, object], str]:
+    """Whether each peer of the same model is measured and slower by the target; and the text beside the table. A server
+    that left requests unanswered is not measured.
+    """
     ratios = {str(row["server"]): float(str(row[f"{base} / server, pairs/s"])) for row in rows}
-    peers = {server.name for server in servers if server.same_model} - {base}
-    met = all(ratios[name] >= options.target for name in peers)
-    result = {"met": met, "target": options.target, "score_difference": worst, "base": base, "ratios": ratios}
-    print(json_line("peers", {**result, "servers": rows}))
-    return 0 if met else 1
+    void = [str(row["server"]) for row in rows if row["not 200"]]
+    missed = [name for name in ratios if name in same_model - {base} and not ratios[name] >= target]
+    words = [f"The target is {target:g}x of each server of the same model: " + ("missed over " if missed else "met")]
+    words[0] += f"{', '.join(missed)}."
+    if void:
+        words.append(f"**Not valid: {', '.join(void)}**, which did not answer 200 to each request.")
+    result = {"met": not missed and not void, "target": target, "base": base, "ratios": ratios, "void": void}
+    return result, "\n\n".join([" ".join(words), table(rows)])
 
 
 if __name__ == "__main__":

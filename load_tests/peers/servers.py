@@ -102,6 +102,8 @@ def batching(name: str, binary: Path, ready_path: str, checkpoint: Path, max_tok
         "PYTHONPATH": str(ROOT),
     }
     quiet = {"BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0", "MOSEC_ADDRESS": "127.0.0.1"}
+    # Ray ends its workers when 95 % of the machine's memory is in use by anything: requests are answered 500 then.
+    quiet["RAY_memory_monitor_refresh_ms"] = "0"
     return Server(
         name, "batch" if name == "bentoml" else "score", ready_path,
         lambda port: [*serve, str(port)] if name == "bentoml" else [str(binary), "-m", module],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from load_tests.payloads import Dialect
+from load_tests.peers import onnx_pairs
 from load_tests.peers.onnx_pairs import PairScorer, Place
-from load_tests.peers.run import Turn, compare, parse, plan_of
+from load_tests.peers.run import Turn, compare, concluded, parse, plan_of
 from load_tests.peers.servers import batching, chosen, cross_encoder, fitscore, infinity
 from load_tests.report import Summary
 from tests.support.bundles import write_tiny_bundle
@@ -38,6 +40,34 @@ def test_a_ratio_compares_servers_within_a_round_so_that_a_slow_round_cancels_ou
     assert second["server / base, p50"] == 3.0
     assert second["ratio, min to max"] == "2.00 to 2.50"
     assert second["not 200"] == 6
+
+
+def row(name: str, ratio: float, not_200: int) -> dict[str, object]:
+    return {"server": name, "fitscore / server, pairs/s": ratio, "not 200": not_200}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "met", "sentence"),
+    [
+        (row("naive", 2.5, 0), True, "of the same model: met."),
+        (row("naive", 1.5, 0), False, "missed over naive."),
+        (row("naive", math.nan, 0), False, "missed over naive."),
+        (row("naive", 2.5, 337), False, "**Not valid: naive**"),
+        (row("shipped", 0.1, 0), True, "met."),
+    ],
+)
+def test_a_server_that_left_requests_unanswered_is_not_measured(
+    theirs: dict[str, object], met: bool, sentence: str
+) -> None:
+    result, text = concluded([row("fitscore", 1.0, 0), theirs], "fitscore", {"fitscore", "naive"}, 2.0)
+    assert result["met"] is met
+    assert result["void"] == (["naive"] if theirs["not 200"] else [])
+    assert sentence in text
+
+
+def test_ray_does_not_end_its_workers_because_others_use_memory() -> None:
+    server = batching("ray", Path("/peers/bin/python"), "/-/healthz", Path("checkpoint"), 323)
+    assert server.settings(1234)["RAY_memory_monitor_refresh_ms"] == "0"
 
 
 def test_infinity_starts_offline_from_a_local_folder_with_its_torch_engine() -> None:
@@ -69,8 +99,12 @@ def test_a_batching_peer_gets_the_common_graph_and_tokenizer(name: str) -> None:
     assert f"load_tests.peers.{name}_server" in " ".join(command)
 
 
-def test_a_batch_of_requests_is_scored_in_one_run_and_split_again(tmp_path: Path) -> None:
-    """Against the same pairs one by one: joining requests changes no score."""
+@pytest.mark.parametrize("most", [1, 2, 128])
+def test_a_batch_of_requests_is_scored_together_and_split_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Against the same pairs one by one: neither joining requests nor a bound on the pairs of a run changes a score."""
+    monkeypatch.setattr(onnx_pairs, "MAX_PAIRS", most)
     write_tiny_bundle(tmp_path / "tiny")
     (graph,) = (tmp_path / "tiny").glob("*.onnx")
     place = Place(str(graph), str(tmp_path / "tiny" / "tokenizer.json"), 64, 0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
-from load_tests.report import Sample, json_line, quantile, summarise, table
+from load_tests.report import Sample, json_line, quantile, record, summarise, table
 
 
 def test_quantiles_use_the_nearest_rank() -> None:
@@ -52,6 +53,17 @@ def test_the_json_line_has_its_provenance_and_no_nan() -> None:
     assert result["value"] is None
     assert result["rows"] == [{"ratio": 1.5}]
     assert {"command", "date", "commit", "machine"} <= set(result)
+
+
+def test_runs_of_a_day_are_recorded_in_one_file_with_their_lines_unedited(tmp_path: Path) -> None:
+    lines = [json_line("peers", {"value": value}) for value in (1, 2)]
+    paths = {record(tmp_path / "new", line, "A table.") for line in lines}
+    (path,) = paths
+    assert path.name == f"{json.loads(lines[0])['date'][:10]}-peers.md"
+    text = path.read_text(encoding="utf-8").splitlines()
+    assert [line for line in text if line.startswith("{")] == lines
+    assert text.count("A table.") == 2
+    assert sum(line.startswith("# ") for line in text) == 1
 
 
 def test_a_table_has_a_header_and_a_line_per_row() -> None:
