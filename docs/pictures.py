@@ -71,12 +71,17 @@ def newest(pattern: str, wanted: Callable[[dict[str, Any]], bool]) -> tuple[Path
 
 def peers_panel() -> Panel:
     """Pairs per second of servers that serve the same weights."""
-    path, line = newest("*-peers.md", lambda line: line.get("base") == "fitscore" and not line.get("void"))
+    path, line = newest("*-peers.md", _whole)
     bars = [
         Bar(NAMES[each["server"]], each["pairs/s"], f"{each['pairs/s']:.1f}", each["server"] == "fitscore")
         for each in sorted(line["servers"], key=lambda each: -each["pairs/s"])
     ]
     return Panel("Same fp32 cross-encoder, pairs per second", bars, _source(path, line))
+
+
+def _whole(line: dict[str, Any]) -> bool:
+    """Whether each server of the run answered 200 to each request: else its rate is not measured."""
+    return line.get("base") == "fitscore" and not any(each["not 200"] for each in line["servers"])
 
 
 def goodput_panel() -> Panel:
