@@ -17,7 +17,7 @@ class CrossEncoderScorer:
 
     def __init__(self, session: Runner, encoder: TextEncoder, heads: tuple[Head, ...]) -> None:
         self._session = session
-        self._encoder = encoder
+        self.encoder = encoder
         self._heads = heads
         self.heads = tuple(head.name for head in heads)
 
@@ -29,7 +29,7 @@ class CrossEncoderScorer:
         """Raw outputs f32[pairs, heads]; without pairs the graph is not run."""
         if not pairs:
             return np.zeros((0, len(self._heads)), dtype=np.float32)
-        return self._session.run(self._encoder.collate(pairs))
+        return self._session.run(self.encoder.collate(pairs))
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         """Calibrated probabilities f32[pairs, heads]."""

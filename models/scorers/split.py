@@ -70,7 +70,7 @@ class SplitScorer:
         self._member = member
         self._candidate = candidate
         self._score = score
-        self._encoder = encoder
+        self.encoder = encoder
         self._heads = heads
         self.features = features
         self.heads = tuple(head.name for head in heads)
@@ -82,7 +82,7 @@ class SplitScorer:
 
     def encode_members(self, members: Sequence[TokenIds]) -> list[MemberState]:
         """Each member's state, without padding."""
-        out = self._member.run_all(self._encoder.collate_sides(members))
+        out = self._member.run_all(self.encoder.collate_sides(members))
         keys_values = out.get("keys_values")
         return [
             MemberState(None if keys_values is None else keys_values[row, ..., : len(ids), :].copy(), vector.copy())
@@ -91,7 +91,7 @@ class SplitScorer:
 
     def encode_candidates(self, candidates: Sequence[TokenIds]) -> Slots:
         """Slots [N, S, d] of each candidate, in order: i8 from a graph that gives whole numbers, else f16."""
-        slots = self._candidate.run_all(self._encoder.collate_sides(candidates))["slots"]
+        slots = self._candidate.run_all(self.encoder.collate_sides(candidates))["slots"]
         return slots if slots.dtype == np.int8 else slots.astype(np.float16)
 
     def block_logits(self, blocks: Sequence[Block]) -> NDArray[np.float32]:

@@ -52,18 +52,20 @@ class LatencyTable:
     ) -> Self:
         """Time `run(items, longest)` over the grid, each cell once to warm up and then `repeats` times.
 
-        The fastest run counts. A cell ends early once its runs took `ENOUGH_S`. Once a cell takes longer than
-        `limit_s`, larger batches of that length are extrapolated, since no such batch will be cut. `before_run` is
-        called before each run, and takes no part in its time.
+        The fastest run counts, and the one that warms up if its items are no slower than those of the smaller batch. A
+        cell ends early once its runs took `ENOUGH_S`. Once a cell takes longer than `limit_s`, larger batches of that
+        length are extrapolated, since no such batch will be cut. `before_run` is called before each run, and takes no
+        part in its time.
         """
         columns: list[list[float]] = []
         for length in lengths:
             seconds: list[float] = []
             for i, items in enumerate(batch_sizes):
-                if seconds and seconds[-1] > limit_s:
-                    seconds.append(seconds[-1] * items / batch_sizes[i - 1])
+                expected = seconds[-1] * items / batch_sizes[i - 1] if seconds else 0.0
+                if expected and seconds[-1] > limit_s:
+                    seconds.append(expected)
                 else:
-                    seconds.append(_fastest_run(partial(run, items, length), clock, repeats, before_run))
+                    seconds.append(_fastest_run(partial(run, items, length), clock, repeats, before_run, expected))
             columns.append(seconds)
         return cls(tuple(batch_sizes), tuple(lengths), monotone(tuple(zip(*columns, strict=True))))
 
@@ -80,9 +82,13 @@ class LatencyTable:
 
 
 def _fastest_run(
-    run: Callable[[], object], clock: Callable[[], float], repeats: int, before_run: Callable[[], object]
+    run: Callable[[], object],
+    clock: Callable[[], float],
+    repeats: int,
+    before_run: Callable[[], object],
+    expected: float,
 ) -> float:
-    """Seconds of the fastest of several runs, after one to warm up."""
+    """Seconds of the fastest of several runs. The first one warms up, and counts only if it is as fast as expected."""
     fastest, spent = float("inf"), 0.0
     for number in range(max(1, repeats) + 1):
         before_run()
@@ -90,7 +96,7 @@ def _fastest_run(
         run()
         seconds = clock() - began
         spent += seconds
-        if number:
+        if number or seconds <= expected:
             fastest = min(fastest, seconds)
             if spent >= ENOUGH_S:
                 break

@@ -17,7 +17,7 @@ from models.bundle.signature import TrustedSigner
 from models.errors import BundleError, DeviceError
 from models.features import NO_FEATURES, Features
 from models.heads import FIRST_HEAD, BestChunk
-from models.loading import check_known_answers, graph_key, graphs_for, open_encoder, open_scorer
+from models.loading import check_known_answers, graph_key, graphs_for, open_scorer
 from models.template import Template
 from models.text import TextEncoder
 from service.batching.jobs import Operation
@@ -70,8 +70,9 @@ def load_model(
     bundle = Bundle.load(path, signer)
     manifest, graphs = bundle.manifest, graphs_for(bundle, settings.device)
     graph = next(iter(graphs.values()))
-    encoder, run_mode = open_encoder(bundle), settings.gpu_run
+    run_mode = settings.gpu_run
     scorer = open_scorer(bundle, settings.device, settings.threads, run_mode=run_mode, engines=settings.engines)
+    encoder = scorer.encoder
     try:
         scorer.warm_up()
         check_known_answers(bundle, scorer, encoder, settings.device)

@@ -106,7 +106,7 @@ def _measure(
         time.perf_counter,
         batch_sizes=fitting or [1],
         lengths=lengths,
-        limit_s=2 * caps.seconds,
+        limit_s=caps.seconds,
         repeats=2,
         before_run=give_way,
     )

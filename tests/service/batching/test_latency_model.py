@@ -104,6 +104,20 @@ def test_only_one_long_run_is_timed() -> None:
     assert runs == 2
 
 
+@pytest.mark.parametrize(("first_run", "runs"), [(1.0, 1), (1.5, 2)])
+def test_a_long_run_that_warms_up_counts_only_if_it_is_as_fast_as_expected(first_run: float, runs: int) -> None:
+    now, counted = 0.0, {1: 0, 4: 0}
+
+    def run(pairs: int, longest: int) -> None:
+        nonlocal now
+        now += ENOUGH_S * pairs * (1.0 if counted[pairs] else first_run)
+        counted[pairs] += 1
+
+    table = LatencyTable.measure(run, lambda: now, batch_sizes=(1, 4), lengths=(3,), repeats=9)
+    np.testing.assert_allclose(table.grid, [[ENOUGH_S], [4 * ENOUGH_S]])
+    assert counted == {1: 2, 4: runs}  # nothing is expected of the smallest batch
+
+
 def test_batches_that_would_never_be_cut_are_not_measured() -> None:
     now = 0.0
     largest = 0
