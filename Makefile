@@ -126,7 +126,10 @@ pins: ## write constraints.txt from the newest versions that pyproject.toml allo
 		| sed 's/+cpu$$//' | grep -v '^nvidia-\|^cuda-\|^triton'; } > constraints.new
 	mv constraints.new constraints.txt
 
+# What serves keeps neither packages nor bytecode that the service does not import.
 $(SERVE)/.installed: EXTRAS := service-cpu
+$(SERVE)/.installed: LEAN := --no-compile
+$(SERVE)/.installed: container/unused.txt
 $(DEV)/.installed: EXTRAS := service-cpu,training,dev
 $(SERVICE_TESTS)/.installed: EXTRAS := service-cpu,test-service
 $(LOAD)/.installed: EXTRAS := load
@@ -152,5 +155,7 @@ $(CLIENTS)/.installed: clients/python/pyproject.toml
 %/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Fitscore needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $*
-	$*/bin/python -m pip install --quiet --disable-pip-version-check $(PINS) --editable '.[$(EXTRAS)]'
+	$*/bin/python -m pip install --quiet --disable-pip-version-check $(PINS) $(LEAN) --editable '.[$(EXTRAS)]'
+	$(if $(LEAN),$*/bin/python -m pip uninstall --quiet --yes --requirement container/unused.txt)
+	$(if $(LEAN),PYTHONDONTWRITEBYTECODE= $*/bin/python -c 'import service.__main__')
 	@touch $@

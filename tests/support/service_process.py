@@ -25,11 +25,10 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def process(**settings: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """A service that is ready, and a client for it."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "service"], cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True
-    )
+def process(*program: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """A service that is ready, and a client for it. `program` starts it otherwise than `-m service`."""
+    command = [sys.executable, *(program or ("-m", "service"))]
+    started = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True)
     assert started.stderr is not None
     try:
         port = next(
