@@ -80,7 +80,7 @@ def student_plan(steps: int, *, lists: int, annotated_lists: int) -> StudentPlan
 ITEMS = SplitShape(pooled=16, joint_layers=1, pooling="items", width=128)
 """A state of 3,968 bytes: with its header it fits a page of the store."""
 FROZEN = Schedule(
-    steps=2500, lists_per_step=1, learning_rate=0.0, added_learning_rate=1e-3, weight_decay=0.05, checkpoint_every=50
+    steps=2000, lists_per_step=1, learning_rate=0.0, added_learning_rate=1e-3, weight_decay=0.05, checkpoint_every=50
 )
 
 
@@ -111,12 +111,12 @@ def item_ablation() -> ItemAblation:
     """Seven short trainings, each from a small part of the lists."""
     return ItemAblation(
         phases=Phases(
-            sides=replace(FROZEN, steps=200),
-            pairs=replace(FROZEN, steps=100, learning_rate=1e-4, added_learning_rate=5e-4, checkpoint_every=25),
+            sides=replace(FROZEN, steps=150),
+            pairs=replace(FROZEN, steps=40, learning_rate=1e-4, added_learning_rate=5e-4, checkpoint_every=25),
         ),
-        judged=200,
-        constructed=100,
-        annotated=100,
+        judged=120,
+        constructed=60,
+        annotated=60,
     )
 
 
