@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from models.bundle.files import Bundle
+from models.bundle.files import Bundle, save_bundle
+from models.heads import Calibration
 from models.loading import open_encoder, open_scorer
 from models.text import Pair
-from tests.support.bundles import WORDS, write_tiny_bundle
+from tests.support.bundles import HEADS, WORDS, graph_bytes, manifest, tokenizer_json, write_tiny_bundle
 from tests.support.split_bundles import write_split_bundle
 from training.data.lists import FieldList
 from training.evaluation.systems.bundles import bundle_system
@@ -41,3 +43,14 @@ def test_a_long_candidate_is_scored_by_its_best_chunk(tmp_path: Path, write: Cal
     odds = best / (1 - best) / len(chunks) ** 0.2
     assert found[0] == pytest.approx(odds / (1 + odds), abs=1e-6)
     assert len(chunks) > 2
+
+
+@pytest.mark.parametrize(("intercept", "is_open"), [(-100.0, True), (100.0, False)], ids=["left open", "answered"])
+def test_a_pair_that_a_head_leaves_open_has_no_score(tmp_path: Path, intercept: float, is_open: bool) -> None:
+    gate = Calibration(slope=1.0, intercept=intercept)
+    heads = (HEADS[0], HEADS[1].model_copy(update={"answerable": gate}))
+    contents = {"tiny.onnx": graph_bytes(num_heads=3), "tokenizer.json": tokenizer_json().encode()}
+    save_bundle(tmp_path / "open", manifest(heads=heads, known_answers=()), contents)
+    found = bundle_system(tmp_path / "open", "bundle", "student").score(LISTS)
+    assert np.isnan(found["apply"]).tolist() == [is_open] * 4
+    assert not np.isnan(found["overall"]).any()

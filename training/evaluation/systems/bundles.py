@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models.bundle.files import Bundle
-from models.heads import BestChunk
+from models.heads import UNANSWERED, BestChunk
 from models.loading import open_encoder, open_scorer
 from models.scorers.interface import Scorer
 from models.scorers.long_texts import score_texts
@@ -46,7 +46,8 @@ def bundle_system(path: Path, name: str, kind: Kind, *, seed: int = 0, threads: 
         else:
             shown = tqdm(as_texts, desc=name, mininterval=5, leave=False)
             found = [_pair_scores(scorer, encoder, best, each) for each in shown]
-        columns = np.concatenate(found).astype(np.float64).T
+        rows = np.concatenate(found).astype(np.float64)
+        columns = np.where(rows == UNANSWERED, np.nan, rows).T
         return {head_name(head): column for head, column in zip(scorer.heads, columns, strict=True)}
 
     kept = scorer.encode_candidates(encoder.candidates(["one"]))[0].nbytes if isinstance(scorer, SplitScorer) else None
