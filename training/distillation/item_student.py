@@ -17,9 +17,11 @@ import torch
 
 from models.heads import Calibration
 from models.text import TextEncoder
-from training.data.lists import CandidateList
+from training.data.lists import CandidateList, by_list
 from training.data.soft_labels import TOP_GRADE, SoftColumns, SoftLabels
 from training.metrics.kappa import quadratic_kappa
+from training.metrics.measures import exponential
+from training.metrics.ranking import evaluate_lists, ndcg_at_10
 from training.nets.cross_encoder import CrossEncoder, read_tokenizer
 from training.nets.inference import to_tensors
 from training.nets.item_scorer import COSINE_SHARE
@@ -30,6 +32,7 @@ from training.objectives.graded_batches import (
     Change,
     Weights,
     graded_batches,
+    predict_batches,
     reader,
     remembering,
     train_upper_layers,
@@ -39,6 +42,7 @@ from training.recipe import HeadNames, StudentPlan
 from training.trainer.loop import Mixture, fit
 
 DIRECTION_TEXTS = 120
+FURTHER_COSINE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def lists_to_learn(
@@ -149,6 +153,37 @@ def learn(
         objective = graded_batches(student, encoder, outputs, weights, read)
         fit(student, lists, objective, replace(schedule, seed=seed), out / name, mixture=mixture)
     return student
+
+
+@torch.no_grad()
+def weigh_cosine(
+    student: SplitStudent, start: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList], head: str
+) -> dict[float, float]:
+    """Add to the first output, in place, the share of the cosine of `start` that ranks these lists best.
+
+    What the student learnt ranks texts like those that it learnt from; the cosine ranks any texts. Returns for each
+    share of `FURTHER_COSINE` the NDCG@10 by the labels of `head` (gains 2^grade - 1), its mean over sources.
+    """
+    read = remembering(student, encoder)  # the cosine is no part of what is kept
+    scorer, own = student.scorer, (student.scorer.weight[0].clone(), student.scorer.bias[0].clone())
+    found: dict[float, float] = {}
+
+    def take(share: float) -> None:
+        scorer.weight[0] = own[0] + share * start.weight[0]
+        scorer.bias[0] = own[1] + share * start.bias[0]
+
+    for share in FURTHER_COSINE:
+        take(share)
+        logits = predict_batches(student, encoder, lists, lambda _: read)[:, 0]
+        found[share] = _ranking_quality(logits, lists, head)
+    take(max(found, key=found.__getitem__))
+    return found
+
+
+def _ranking_quality(logits: np.ndarray, lists: Sequence[CandidateList], head: str) -> float:
+    values = evaluate_lists(ndcg_at_10, by_list(logits, lists), [exponential(each.labels[head]) for each in lists])
+    sources = np.array([each.source for each in lists])
+    return float(np.mean([np.nanmean(values[sources == source]) for source in dict.fromkeys(sources)]))
 
 
 def judged_kappas(

@@ -21,7 +21,14 @@ from training.data.impressions import read_impressions
 from training.data.lists import CandidateList, labelled_for, read_lists, some_drawn, some_of_each
 from training.data.soft_labels import read_soft_labels
 from training.distillation.feature_learning import HeldOutPairs, learn_features
-from training.distillation.item_student import direction_texts, judged_kappas, learn, lists_to_learn, start_student
+from training.distillation.item_student import (
+    direction_texts,
+    judged_kappas,
+    learn,
+    lists_to_learn,
+    start_student,
+    weigh_cosine,
+)
 from training.distillation.loss_weight_sweep import sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
 from training.distillation.student_trainers import AnyTrainer, FlatTrainer, SplitTrainer
@@ -191,6 +198,9 @@ def _with_items(
     start = load_cross_encoder(inputs.start / "model")
     student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts, seed=plan.seed)
     learn(student, encoder, lists, further, heads.outputs, plan.student, out, seed=plan.seed)
+    ranked = _ranked(heads, inputs.data)
+    if ranked:
+        write_json(out / "cosine.json", weigh_cosine(student, start, encoder, ranked, heads.graded[0]))
     on_grades, on_log, curve = Stated(np.zeros((0, len(heads.outputs))), grades.valid), None, None
     if grades.valid:
         on_grades = Stated(predict_batches(student, encoder, grades.valid), grades.valid)
@@ -208,6 +218,14 @@ def _with_items(
         found |= calibrate_attractiveness(heads.actions, on_log.logits[:, columns], on_log.lists, curve)
     write_json(out / "kappa.json", judged_kappas(names, logits, found, grades.valid))
     return student, found
+
+
+def _ranked(heads: HeadNames, data: Path) -> list[CandidateList]:
+    """Validation lists of all sources in which the first graded head ranks something."""
+    if not heads.graded:
+        return []
+    lists = read_lists(data, heads.graded[:1], "valid")
+    return [each for each in lists if (each.labels[heads.graded[0]] > 0).any()]
 
 
 @dataclass(frozen=True)

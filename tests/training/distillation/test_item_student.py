@@ -12,9 +12,10 @@ import torch
 from models.text import TextEncoder
 from tests.support.two_questions import HEADS, labelled
 from training.data.lists import CandidateList
-from training.distillation.item_student import learn, lists_to_learn, start_student
-from training.nets.cross_encoder import new_cross_encoder
+from training.distillation.item_student import FURTHER_COSINE, learn, lists_to_learn, start_student, weigh_cosine
+from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
 from training.nets.shapes import SplitShape
+from training.nets.split_student import SplitStudent
 from training.objectives.graded_batches import predict_batches
 from training.recipe import HeadNames, StudentPlan
 from training.trainer.schedule import Phases, Schedule
@@ -74,3 +75,41 @@ def test_a_student_of_any_shape_learns_all_heads(
     assert 1 / (1 + np.exp(-logits[:, 2].mean())) == pytest.approx(0.9, abs=0.1)
     assert (tmp_path / "frozen" / "log.jsonl").exists()
     assert (tmp_path / "upper" / "log.jsonl").exists()
+
+
+def untrained(backbone: str, cosine_share: float) -> tuple[CrossEncoder, SplitStudent]:
+    """A student without a readout: it ranks by the cosine alone, or not at all."""
+    torch.manual_seed(0)
+    start = new_cross_encoder(backbone, 1)
+    student = start_student(start, backbone, SHAPES[1], ("relevance",), ["oven", "steel"], cosine_share=cosine_share)
+    with torch.no_grad():
+        student.scorer.readout.own[0].weight.zero_()
+    return start, student
+
+
+def ranked_by(student: SplitStudent, encoder: TextEncoder) -> list[CandidateList]:
+    """Lists whose best candidate is the student's."""
+    lists = labelled(("relevance",))
+    logits = predict_batches(student, encoder, lists).reshape(len(lists), -1)
+    return [
+        replace(each, labels={"relevance": (row == row.max()) * 1.0}) for each, row in zip(lists, logits, strict=True)
+    ]
+
+
+def test_the_cosine_gets_a_share_where_it_ranks_better_than_what_was_learnt(
+    backbone: str, encoder: TextEncoder
+) -> None:
+    start, student = untrained(backbone, 0.0)
+    lists = ranked_by(untrained(backbone, 1.0)[1], encoder)
+    found = weigh_cosine(student, start, encoder, lists, "relevance")
+    assert tuple(found) == FURTHER_COSINE
+    assert found[0.0] < found[0.1] == 1
+    torch.testing.assert_close(student.scorer.weight[0], 0.1 * start.weight[0])
+
+
+def test_the_cosine_gets_no_share_where_the_student_ranks_as_people_do(backbone: str, encoder: TextEncoder) -> None:
+    start, student = untrained(backbone, 1.0)
+    before = student.scorer.weight.clone()
+    found = weigh_cosine(student, start, encoder, ranked_by(student, encoder), "relevance")
+    assert found[0.0] == 1
+    torch.testing.assert_close(student.scorer.weight, before)

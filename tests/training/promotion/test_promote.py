@@ -225,12 +225,14 @@ def test_what_the_service_refuses_is_said_and_changes_nothing(folder: Path, caps
 
 @contextmanager
 def started_promotion(folder: Path, client: httpx.Client) -> Iterator[subprocess.Popen[bytes]]:
-    """A promotion whose canary gets no request; the canary runs."""
+    """A promotion whose canary gets no request; the canary runs, and the record says so."""
     command = [sys.executable, "-m", "training", *words(folder, client)]
     running = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
     try:
         # It imports torch first, which takes a while on a machine under load.
-        eventually(lambda: entries(client).get("2", {}).get("rollout"), within=4 * PATIENCE_S)
+        record = folder / "promotions.jsonl"
+        eventually(lambda: record.exists() and "canary" in events(folder), within=4 * PATIENCE_S)
+        assert entries(client)["2"]["rollout"]
         yield running
     finally:
         running.kill()
