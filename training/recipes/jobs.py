@@ -58,13 +58,19 @@ CARD = Card(
         "and grades, not a finished product."
     ),
     limits=(
-        "It learnt from taxonomies and job questionnaires, not from people's choices: it knows nothing of"
-        " pay, place, permits or preferences. Unlisted pairs counted as not fitting, which is presumed, "
-        "not judged. Texts are cut at 192 tokens (member) and 128 (candidate). It has not been audited for "
-        "fairness, and ranking people's job opportunities is a high-risk use under the EU AI Act: audit it on your own "
-        "population before it decides what people see."
+        "What it knows of level, domain and terms comes from the grades of one large language model, not from "
+        "people: it shares that model's mistakes, and terms are its weakest question. Its members and most "
+        "postings are written, not real. Pairs that the crosswalk does not list counted as not fitting there, "
+        "which is presumed, not judged. Texts are cut at 192 tokens (member) and 128 (candidate). It has not been "
+        "audited for fairness beyond swapped names and ages, and ranking people's job opportunities is a high-risk "
+        "use under the EU AI Act: audit it on your own population before it decides what people see."
     ),
     data=(
+        "Judged jobs (CC0, in the repository): written members, written postings and tasks of real USAJOBS "
+        "announcements, graded on five dimensions by a large language model under this policy. Occupations were held "
+        "out whole, with all of their postings. A teacher of two readers (MPNet and MiniLM) learnt from them, and "
+        "labelled more pairs of the same texts.",
+        "Constructed lists: pairs of skills, levels and terms whose grade follows from how they were made.",
         "Official ESCO-O*NET crosswalk (ESCO Secretariat with US DOL, 2022), O*NET 27.0 and ESCO v1.1.1: "
         "grades exact 1, close 2/3, narrow and broad 1/3, unlisted 0. O*NET major groups 15, 29, 41, 47 "
         "were held out whole, with every ESCO occupation that they map to; 19 and 43 served validation.",
@@ -72,12 +78,12 @@ CARD = Card(
         "tasks, split by cluster of titles, half of the negatives from the same agency; no sentence is on "
         "both sides of the split.",
         "Amazon Shopping Queries (ESCI, Apache-2.0): texts of 2,500 products, without their labels; on these the "
-        "teacher imitates its untouched backbone, so that it keeps what that knew of texts unlike its own.",
+        "encoder imitates its untouched backbone, so that it keeps what that knew of texts unlike its own.",
         "Heads click, apply and dismiss: a log SIMULATED over the texts of the crosswalk and the questionnaires "
         "(members click what fits, what sounds like their own headline and what is short; places are looked at by "
         "(1/place)^0.7). No log of job seekers with a clear licence exists. These heads show how a second teacher is "
         "taught and weighed, say nothing of real people, and have no part in the default score.",
-        "Backbone: all-MiniLM-L6-v2 (Apache-2.0), its embeddings left as they are.",
+        "Backbones: all-MiniLM-L6-v2 (the student), all-mpnet-base-v2 (the teacher), both Apache-2.0.",
         "Career moves from public resumes were used for evaluation only: nothing was trained on them, and nothing was "
         "chosen by the members counted.",
     ),
@@ -89,6 +95,7 @@ CARD = Card(
         "This service uses the ESCO classification of the European Commission.",
         "Texts of the Shopping Queries Dataset (Amazon, Apache License 2.0) were read in training.",
         "Initialised from sentence-transformers/all-MiniLM-L6-v2, Apache License 2.0.",
+        "Its teacher was initialised from sentence-transformers/all-mpnet-base-v2, Apache License 2.0.",
     ),
     licence="Apache-2.0",
 )

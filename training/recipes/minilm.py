@@ -38,10 +38,9 @@ def teacher_backbone(data: SourceFiles, folder: Path) -> str:
 
 
 def teacher_plan(apart: int, *, together: int, pool: PoolPlan) -> TeacherPlan:
-    """A list a step: so many steps with the backbone frozen, then with its upper layers. Two backbones, two seeds."""
+    """A list a step: so many steps with the backbone frozen, then with its upper layers. A reader of each backbone."""
     return TeacherPlan(
         backbones=(teacher_backbone, None),
-        seeds=2,
         apart=Schedule(
             steps=apart,
             lists_per_step=1,
