@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,13 +12,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from training.errors import UserError
 
 ASKING_S, LOADING_S = 10.0, 600.0
 """How long an answer may take. A service loads, verifies and warms up a bundle before it answers."""
-_SERIES = re.compile(r"^(fitscore_\w+)\{(.*)\} (\S+)$")
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
 FAILED = ("error", "partial")
 """Outcomes of a scoring request that a bad model makes."""
 
@@ -126,11 +125,9 @@ class AdminRoutes:
         """What the service counted so far. A service without a rollout has no figures of versions."""
         values: dict[str, dict[str, float]] = {}
         requests = failed = 0.0
-        for line in self._scraped().splitlines():
-            if not (found := _SERIES.match(line)):
-                continue
-            series, value = found[1].removeprefix("fitscore_").removesuffix("_total"), float(found[3])
-            labels = dict(_LABEL.findall(found[2]))
+        for sample in self._samples():
+            series, labels, value = sample.name.removeprefix("fitscore_"), sample.labels, sample.value
+            series = series.removesuffix("_total")
             if series == "requests" and labels.get("route") in ("/score", "/rerank"):
                 requests += value
                 failed += value if labels.get("outcome") in FAILED else 0.0
@@ -139,6 +136,12 @@ class AdminRoutes:
                 values.setdefault(who, {})[series] = value
         live, candidate = (_seen(values.get(who, {})) for who in ("live", "candidate"))
         return Figures(live, candidate, values.get("candidate", {}).get("rollout_psi"), requests, failed)
+
+    def _samples(self) -> list[Sample]:
+        try:
+            return [each for family in text_string_to_metric_families(self._scraped()) for each in family.samples]
+        except ValueError:
+            raise Unreachable(f"{self._metrics}/metrics is no page of metrics: check --metrics") from None
 
     def _scraped(self) -> str:
         if self._metrics == self.address:

@@ -97,3 +97,9 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 
 def test_a_password_in_the_address_is_not_repeated() -> None:
     assert AdminRoutes("http://ops:secret@host:80/base/", None, "promotion").address == "http://host:80/base"
+
+
+def test_a_page_that_holds_no_metrics_is_named_as_such(serve: Serve) -> None:
+    url = serve({"/metrics": (200, "<html>a page</html>")})
+    with AdminRoutes(url, None, "promotion") as service, pytest.raises(Unreachable, match="no page of metrics"):
+        service.figures("shop", "2")
