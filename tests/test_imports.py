@@ -216,7 +216,7 @@ def plant(root: Path, file: str, source: str) -> None:
         ("service/newroom/file.py", "from service.errors import Overloaded", "service.errors.Overloaded"),
         ("training/steps/distill.py", "import fastapi", "fastapi"),
         ("training/steps/annotate.py", "import ray", "ray"),
-        ("training/nets/joint/pooling.py", "from training.objectives import losses", "training.objectives.losses"),
+        ("training/nets/items.py", "from training.objectives import losses", "training.objectives.losses"),
         ("training/sources/jobs.py", "from service.http.schemas import Pair", "service.http.schemas.Pair"),
         ("training/objectives/losses.py", "from pathlib import Path", "pathlib.Path"),
         ("training/metrics/ranking.py", "import torch", "torch"),

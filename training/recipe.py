@@ -259,7 +259,7 @@ class StudentPlan:
     split: SplitShape | None = None
     """The shape of a split student, picked by what `sweep` finds; None: the student is flat."""
     lists: int | None = None
-    """Training lists whose gains a split student learns from; None: all."""
+    """Constructed lists that it learns from, for slots of items; None: all."""
     annotated_lists: int | None = None
     """Training lists that the teachers label; None: all."""
     soft_listwise: float = 0.0
@@ -270,7 +270,7 @@ class StudentPlan:
     @property
     def has_items(self) -> bool:
         """Whether a candidate's state has slots of items."""
-        return self.split is not None and self.split.width is not None
+        return self.split is not None and self.split.has_items
 
 
 @dataclass(frozen=True)
@@ -279,9 +279,8 @@ class Sweep:
 
     shapes: tuple[SplitShape, ...]
     schedule: Schedule
-    trained_layers: int | None = None
-    """How many of the encoder's last layers learn with each shape; None: it is frozen, and the joint part alone learns.
-    """
+    trained_layers: int = 3
+    """How many of the encoder's last layers learn with each shape."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,9 +25,9 @@ from models.text import Pair, TextEncoder, TokenIds
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemberState:
-    """An encoded member of T tokens: `keys_values` [L, 2, H, T, dh] of the joint layers, and `vector` [d].
+    """An encoded member of T tokens: `vector` [d], and `keys_values` [L, 2, H, T, dh] that candidate slots look up.
 
-    Without joint layers (L = 0) there are no keys and values.
+    A dot product has no keys and values.
     """
 
     keys_values: NDArray[Any] | None

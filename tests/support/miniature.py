@@ -22,7 +22,7 @@ from tests.support.decoders import write_tiny_decoder
 from training.dag import load_step
 from training.data.lists import FieldList, Split
 from training.data.source_files import SourceFiles
-from training.nets.shapes import Lora, SplitShape
+from training.nets.shapes import DOT, Lora
 from training.policy.documents import POLICIES
 from training.recipe import ActionHeadsPlan, DecoderPlan, Recipe, StartPlan, TeacherPlan
 from training.recipes import find_recipe
@@ -72,7 +72,7 @@ def recipe() -> Recipe:
         ),
         start=StartPlan(schedule=SIDES),
         teacher=TeacherPlan(schedule=PAIRS, tokens=(24, 24), decoder=decoder),
-        student=replace(demo.student, phases=Phases(SIDES, SIDES), split=SplitShape(pooled=0, joint_layers=0)),
+        student=replace(demo.student, phases=Phases(SIDES, SIDES), split=DOT),
     )
 
 

@@ -62,14 +62,14 @@ class EncoderGraph(nn.Module):
         self.student = student
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        """i64[N, T] each -> vector [N, X], slots [N, S, D], and keys_values [N, L, 2, A, T, K] unless L is 0.
+        """i64[N, T] each -> vector [N, X], slots [N, S, D].
 
-        Slots of items are i8.
+        With items also keys_values [N, 1, 2, R, T, K], and slots are i8.
         """
         encoding = self.student.encode(input_ids, attention_mask)
         vector_NX = self.student.member(encoding, attention_mask)
         slots_NSD = self.student.slots(encoding, attention_mask)
-        if self.student.shape.width is not None:
+        if self.student.shape.has_items:
             slots_NSD = slots_NSD.to(torch.int8)
         keys_values = self.student.keys_values(encoding, attention_mask)
         return (vector_NX, slots_NSD) if keys_values is None else (vector_NX, slots_NSD, keys_values)
@@ -85,7 +85,7 @@ class ScoreGraph(nn.Module):
     def forward(
         self, vector: Tensor, slots: Tensor, keys_values: Tensor | None = None, member_mask: Tensor | None = None
     ) -> Tensor:
-        """Vector [M, X], slots [M, C, S, D], keys_values [M, L, 2, A, T, K], member_mask i64[M, T] -> f32[M, C, H]."""
+        """Vector [M, X], slots [M, C, S, D], keys_values [M, 1, 2, R, T, K], member_mask i64[M, T] -> f32[M, C, H]."""
         logits_MCH: Tensor = self.scorer(vector, slots, keys_values, member_mask)
         return logits_MCH.float()
 
@@ -116,7 +116,7 @@ def traced(student: Student) -> list[Traced]:
     """The modules of a student to export, in its own precision."""
     if isinstance(student, CrossEncoder):
         return [pair_graph(student)]
-    outputs = ("vector", "slots", "keys_values") if student.shape.joint_layers else ("vector", "slots")
+    outputs = ("vector", "slots", "keys_values") if student.shape.has_items else ("vector", "slots")
     inputs = _texts(("input_ids", "attention_mask"))
     return [Traced("encoder", ("member", "candidate"), EncoderGraph(student), inputs, outputs), _score(student)]
 

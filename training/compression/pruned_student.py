@@ -1,7 +1,7 @@
 """A student with a pruned encoder, trained to embed texts as the unpruned one does.
 
 Distil, prune, distil again, as in arXiv 2502.14305; both sides are read apart meanwhile. Embeddings, heads and the
-joint part stay as they are, so the calibration still fits and only the encoder's layers recover.
+scorer stay as they are, so the calibration still fits and only the encoder's layers recover.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from training.data.lists import CandidateList
 from training.evaluation.feature_effects import FeatureEffect
 from training.metrics.bootstrap import Interval
 from training.metrics.cluster_bootstrap import clustered_interval
-from training.nets.joint.feature_part import FeaturePart
+from training.nets.feature_part import FeaturePart
 
 FOLDS = 5
 REFITS = 20

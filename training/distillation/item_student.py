@@ -104,7 +104,7 @@ def start_student(
     tokenizer_json = read_tokenizer(tokenizer)
     model = CrossEncoder(copy.deepcopy(start.backbone), len(outputs))
     share_H = torch.tensor([not name.endswith(SoftColumns.of("").answerable) for name in outputs]).float()
-    if shape.width is not None:
+    if shape.has_items:
         share_H = torch.tensor([cosine_share] + [0.0] * (len(outputs) - 1))
     with torch.no_grad():
         model.weight.copy_(share_H.unsqueeze(-1) * start.weight[0])
@@ -112,7 +112,7 @@ def start_student(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         student = new_split_student(model, shape, separators_in(tokenizer_json))
-    if shape.width is not None:
+    if shape.has_items:
         encoder = TextEncoder(tokenizer_json, 128, 128)
         inputs = to_tensors(encoder.collate_sides(encoder.candidates(texts)), torch.device("cpu"))
         with torch.inference_mode():

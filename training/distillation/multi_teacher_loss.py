@@ -60,21 +60,18 @@ def with_heads(model: Model, starts: Sequence[int]) -> Model:
     2602.07309).
     """
     copied = copy.deepcopy(model)
-    for layer in copied.head_layers:
-        for name in ("weight", "bias"):
-            setattr(layer, name, nn.Parameter(getattr(layer, name).detach()[list(starts)].clone()))
+    layer = copied.head_layer
+    for name in ("weight", "bias"):
+        setattr(layer, name, nn.Parameter(getattr(layer, name).detach()[list(starts)].clone()))
     return copied
 
 
 @torch.no_grad()
 def take_heads(student: Model, first: int, teacher: CrossEncoder) -> Model:
-    """The student, in place: its heads from number `first` on now weigh the embeddings as the teacher's do, only.
+    """The student, in place: its heads from number `first` on now weigh the embeddings as the teacher's do.
 
     For teachers with the student's own embeddings: an action that opposes relevance is far from where it started.
     """
-    embedding_layer, *other_layers = student.head_layers
     for name in ("weight", "bias"):
-        getattr(embedding_layer, name)[first:] = getattr(teacher, name)
-        for layer in other_layers:
-            getattr(layer, name)[first:] = 0
+        getattr(student.head_layer, name)[first:] = getattr(teacher, name)
     return student

@@ -1,8 +1,8 @@
 """How a student of either kind learns from soft labels: the same calls for a flat one and a split one.
 
 A flat student starts as some layers of the encoder of step `start`. It first learns, with both sides apart, to embed
-every text as the deeper model does (no labels). A split student keeps its encoder frozen, so that every text is encoded
-once, and first learns what its joint part can add.
+every text as the deeper model does (no labels). A dot product keeps its encoder frozen, so that every text is embedded
+once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from training.nets.checkpoints import Student, made_once
 from training.nets.cross_encoder import CrossEncoder, keep_layers, load_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
 from training.nets.split_student import SplitStudent
+from training.objectives.dot_product import EmbeddedSides, list_objective, score_lists
 from training.objectives.in_batch_negatives import imitate
-from training.objectives.late_interaction import EncodedSides, contrast_jointly, list_objective, score_lists
 from training.objectives.pairwise import ListLoss, pair_objective
 from training.recipe import StudentPlan
 from training.trainer.loop import fit
@@ -77,25 +77,16 @@ class FlatTrainer:
 
 
 @dataclass(frozen=True)
-class SplitTrainer:
-    """Split students, copies of one; only their joint part trains, on cached encodings.
+class DotTrainer:
+    """Dot products, copies of one; only their weights train, on cached embeddings of all lists in `sides`."""
 
-    `train` are lists to learn from by the gains of `heads`. `sides` has all lists that students learn from or score.
-    """
-
-    plan: StudentPlan
-    heads: Sequence[str]
     untrained: SplitStudent
-    sides: EncodedSides
-    train: Lists
+    sides: EmbeddedSides
 
     def start(self, out: Path) -> SplitStudent:
-        """A student whose joint layers, if it has any, have learnt from the gains."""
-        student = copy.deepcopy(self.untrained)
-        if student.shape.joint_layers:
-            objective = contrast_jointly(student, self.sides, self.heads)
-            fit(student.scorer, self.train, objective, self.plan.phases.sides, out / "joint")
-        return student
+        """A student that ranks as the cosine does."""
+        del out
+        return copy.deepcopy(self.untrained)
 
     def learn(self, student: SplitStudent, labelled: Lists, loss: ListLoss, schedule: Schedule, out: Path) -> None:
         fit(student.scorer, labelled, list_objective(student, self.sides, loss), schedule, out)

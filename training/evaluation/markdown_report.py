@@ -88,7 +88,7 @@ def shapes_table(points: Sequence[ShapePoint]) -> str:
             found = each.sources[source]
             quality += [f"{found.ndcg.mean:.3f}", f"{found.minus_reference:+.3f}"]
         rows.append([each.name, *quality, f"{each.pairs_per_second:,.0f}", f"{each.slot_bytes:,}"])
-    return table(["slots x joint layers", *columns, "pairs/s", "bytes"], rows)
+    return table(["shape", *columns, "pairs/s", "bytes"], rows)
 
 
 def systems_table(report: SourceReport, judge: JudgeReport) -> str:

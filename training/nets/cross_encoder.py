@@ -60,9 +60,9 @@ class CrossEncoder(nn.Module):
         return self.bias.device
 
     @property
-    def head_layers(self) -> list[nn.Module]:
-        """Modules with one row of weight and bias per head, the one that weighs the embeddings first."""
-        return [self]
+    def head_layer(self) -> nn.Module:
+        """The module with one row of weight and bias per head."""
+        return self
 
     def pair_encoder(self, shared: TextEncoder) -> PairEncoder:
         """What tokenizes its pairs: the recipe's `shared` encoder."""

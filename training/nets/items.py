@@ -27,7 +27,7 @@ def separator_ids(token_id: Callable[[str], int | None]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Encoding:
-    """Encoded texts: `vector` f32[N, D], normalised, and `states` f32[N, T, D] before the last `depth` layers.
+    """Encoded texts: `vector` f32[N, D], normalised, and `states` f32[N, T, D] of its tokens.
 
     For students with items, `states` [N, T, 2 * D] are of two layers, the last one last, and `is_in` f32[N, P, T] says
     which slot each token's item is in.

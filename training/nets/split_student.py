@@ -1,11 +1,9 @@
-"""The split student in torch: a two-tower encoder with a late-interaction scorer.
+"""The split student in torch: a two-tower encoder, and a scorer that compares what is kept of both sides.
 
-The member is encoded once, each candidate is compressed once, and a small joint part runs per pair. Member tokens never
-attend to a candidate, so a member's keys and values are computed once, exactly. A candidate's tokens become a few slots
-before they meet any member. Knows no data, no losses.
+The member is encoded once, each candidate is encoded once, and a small scorer runs per pair: a dot product of
+embeddings, or late interaction of items (`item_scorer`). Knows no data, no losses.
 
-N texts, M members, C candidates of a member, T tokens, D width, P pooled slots (S = P + 1 with the embedding),
-L joint layers, A attention heads of width K, H heads (outputs).
+N texts, M members, C candidates of a member, T tokens, D width, S rows of a candidate's state, H heads (outputs).
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,91 +23,52 @@ from transformers import PreTrainedModel
 from models.features import NO_FEATURES, Features
 from models.text import Pair, TextEncoder
 from training.files import complete, read_json, write_json
-from training.nets.cross_encoder import NEVER, SCALE, CrossEncoder, new_cross_encoder, pool
+from training.nets.cross_encoder import SCALE, CrossEncoder, new_cross_encoder, pool
+from training.nets.feature_part import FeaturePart, load_feature_part
 from training.nets.inference import to_tensors
 from training.nets.item_scorer import ItemScorer
 from training.nets.items import Encoding
-from training.nets.joint.feature_part import FeaturePart, load_feature_part
-from training.nets.joint.layer import JointLayer, copied_layer
-from training.nets.joint.pooling import new_pooling
 from training.nets.shapes import SplitShape
 
 
-class JointScorer(nn.Module):
-    """What is computed per pair, and what it needs from a member and from a candidate.
+class DotScorer(nn.Module):
+    """A weighted dot product of the embeddings u and v: logit_h = SCALE * sum_d weight_hd * u_d * v_d + bias_h."""
 
-        logit_h = SCALE * sum_d weight_hd * u_d * v_d + bias_h + readout_h(slots after the joint layers, u * v)
-
-    u and v are the embeddings of the two sides. The readout starts at zero, so that training starts from the cosine.
-    """
-
-    def __init__(self, layers: nn.ModuleList, weight_HD: Tensor, bias_H: Tensor, shape: SplitShape) -> None:
+    def __init__(self, weight_HD: Tensor, bias_H: Tensor) -> None:
         super().__init__()
-        num_heads, width = weight_HD.shape
-        self.layers = layers
         self.weight = nn.Parameter(weight_HD.detach().clone())
         self.bias = nn.Parameter(bias_H.detach().clone())
-        if layers:
-            self.pooling = new_pooling(shape.pooling, shape.pooled, width)
-            last = nn.Linear(width // 2, num_heads)
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-            self.readout = nn.Sequential(nn.Linear(2 * width, width // 2), nn.GELU(), last)
-
-    @property
-    def joint_layers(self) -> list[JointLayer]:
-        return [cast(JointLayer, layer) for layer in self.layers]
 
     def slots(self, encoding: Encoding, mask_NT: Tensor) -> Tensor:
-        """Slots of candidates [N, S, D], S = 1 + P: the embedding, then the pooled tokens."""
-        vector_N1D = encoding.vector.to(encoding.states.dtype).unsqueeze(1)
-        if not self.layers:
-            return vector_N1D
-        return torch.cat([vector_N1D, self.pooling(encoding.states, mask_NT)], dim=1)
+        """What is kept of candidates: their embedding, [N, 1, D]."""
+        del mask_NT
+        return encoding.vector.to(encoding.states.dtype).unsqueeze(1)
 
     def member(self, encoding: Encoding, mask_MT: Tensor) -> Tensor:
-        """What is no token of members: their embedding [M, D]."""
+        """What is kept of members: their embedding, [M, D]."""
         del mask_MT
         return encoding.vector.to(encoding.states.dtype)
 
-    def keys_values(self, encoding: Encoding, mask_MT: Tensor) -> Tensor:
-        """Keys and values of members for the joint layers: [M, L, 2, A, T, K]."""
-        states_MTD = encoding.states
-        bias_MT = _key_bias(mask_MT, states_MTD.dtype)
-        found = []
-        for index, layer in enumerate(self.joint_layers):
-            found.append(layer.keys_values(states_MTD))
-            if index + 1 < len(self.joint_layers):
-                states_MTD = layer.self_attend(states_MTD, bias_MT)
-        return torch.stack(found, dim=1)
+    def keys_values(self, encoding: Encoding, mask_MT: Tensor) -> None:
+        """A member's tokens meet no candidate."""
 
-    def forward(self, vector_MD: Tensor, slots_MCSD: Tensor, keys_values: Tensor | None, mask_MT: Tensor) -> Tensor:
-        """Logits [M, C, H]; slot 0 of a candidate is its embedding."""
-        cosine_MCH = self.cosine(vector_MD, slots_MCSD)
-        if keys_values is None:
-            return cosine_MCH
-        bias_MT = _key_bias(mask_MT, slots_MCSD.dtype)
-        slots_MCPD = slots_MCSD[:, :, 1:]
-        for index, layer in enumerate(self.joint_layers):
-            slots_MCPD = layer(slots_MCPD, keys_values[:, index], bias_MT)
-        agreement_MCD = SCALE * vector_MD.unsqueeze(1) * slots_MCSD[:, :, 0]
-        joint_MCH: Tensor = self.readout(torch.cat([slots_MCPD.mean(2), agreement_MCD], dim=-1))
-        return cosine_MCH + joint_MCH
-
-    def cosine(self, vector_MD: Tensor, slots_MCSD: Tensor) -> Tensor:
-        """Logits [M, C, H] of the embeddings alone, equal to the teacher's while it reads both sides apart."""
+    def forward(
+        self, vector_MD: Tensor, slots_MC1D: Tensor, keys_values: Tensor | None = None, mask_MT: Tensor | None = None
+    ) -> Tensor:
+        """Logits [M, C, H]."""
+        del keys_values, mask_MT
         # Not a matrix product, and in fp32: cosines are close.
-        product_MCD = vector_MD.unsqueeze(1).float() * slots_MCSD[:, :, 0].float()
+        product_MCD = vector_MD.unsqueeze(1).float() * slots_MC1D[:, :, 0].float()
         return SCALE * (product_MCD.unsqueeze(-2) * self.weight.float()).sum(-1) + self.bias.float()
 
 
 class SplitStudent(nn.Module):
-    """An encoder that reads each side alone, the joint scorer, and what features add to its logits, if it reads any."""
+    """An encoder that reads each side alone, the scorer, and what features add to its logits, if it reads any."""
 
     def __init__(
         self,
         backbone: PreTrainedModel,
-        scorer: JointScorer | ItemScorer,
+        scorer: DotScorer | ItemScorer,
         shape: SplitShape,
         feature_part: FeaturePart | None = None,
     ) -> None:
@@ -130,10 +89,10 @@ class SplitStudent(nn.Module):
 
     @property
     def state_bytes(self) -> int:
-        """Size of a stored candidate: i8 with slots of items, else f16."""
+        """Size of a stored candidate: i8 with slots of items, else an embedding in f16."""
         if isinstance(self.scorer, ItemScorer):
             return sum(self.scorer.rows) * self.scorer.slot.out_features
-        return 2 * (self.shape.pooled + 1) * int(self.backbone.config.hidden_size)
+        return 2 * int(self.backbone.config.hidden_size)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Encoding:
         """Texts i64[N, T] of either side."""
@@ -143,26 +102,28 @@ class SplitStudent(nn.Module):
             middle = out.hidden_states[2 * self.backbone.config.num_hidden_layers // 3]
             states = torch.cat([middle, out.last_hidden_state], dim=-1)
             return Encoding(vector, states, self.scorer.items(input_ids, attention_mask))
-        return Encoding(vector, out.hidden_states[-1 - self.shape.depth])
+        return Encoding(vector, out.last_hidden_state)
 
     def slots(self, encoding: Encoding, mask_NT: Tensor) -> Tensor:
-        """Slots of candidates: [N, S, D]."""
+        """States of candidates: [N, S, D]."""
         found: Tensor = self.scorer.slots(encoding, mask_NT)
         return found
 
     def member(self, encoding: Encoding, mask_MT: Tensor) -> Tensor:
-        """What is no token of members: [M, X]."""
+        """What is kept of members beside keys and values: [M, X]."""
         found: Tensor = self.scorer.member(encoding, mask_MT)
         return found
 
     def keys_values(self, encoding: Encoding, mask_MT: Tensor) -> Tensor | None:
-        """Keys and values of members; None without joint layers."""
-        return self.scorer.keys_values(encoding, mask_MT) if self.shape.joint_layers else None
+        """Keys and values of members; None for a dot product."""
+        found: Tensor | None = self.scorer.keys_values(encoding, mask_MT)
+        return found
 
     @property
-    def head_layers(self) -> list[nn.Module]:
-        """Modules with one row of weight and bias per head, the one that weighs the embeddings first."""
-        return [self.scorer, self.scorer.readout[-1]] if self.shape.joint_layers else [self.scorer]
+    def head_layer(self) -> nn.Module:
+        """The module with one row of weight and bias per head."""
+        found: nn.Module = self.scorer
+        return found
 
     @torch.inference_mode()
     def reference_logits(self, encoder: TextEncoder, pairs: Sequence[Pair]) -> np.ndarray:
@@ -186,7 +147,7 @@ class SplitStudent(nn.Module):
         return model
 
     def with_encoder_of(self, other: CrossEncoder) -> SplitStudent:
-        """The same student with the encoder of `other`, which came from `apart`; the joint part stays as it is."""
+        """The same student with the encoder of `other`, which came from `apart`; the scorer stays as it is."""
         scorer, feature_part = copy.deepcopy((self.scorer, self.feature_part))
         return SplitStudent(other.backbone, scorer, self.shape, feature_part).eval()
 
@@ -212,20 +173,11 @@ def load_split_student(folder: Path) -> SplitStudent:
     return student
 
 
-def new_split_student(teacher: CrossEncoder, shape: SplitShape, separators: Sequence[int] = ()) -> SplitStudent:
-    """Initialize from a teacher that reads both sides apart: its encoder, its weights of the cosine, and copies of its
-    last layers as the joint layers. Slots of items are divided at the token ids `separators`.
+def new_split_student(start: CrossEncoder, shape: SplitShape, separators: Sequence[int] = ()) -> SplitStudent:
+    """Initialize from a model that reads both sides apart: its encoder, and its weights of the cosine. Slots of items
+    are divided at the token ids `separators`.
     """
-    backbone: Any = copy.deepcopy(teacher.backbone)
-    if shape.width is not None:
-        items = ItemScorer(teacher.weight.float(), teacher.bias.float(), shape.pooled, shape.width, separators)
-        return SplitStudent(backbone, items, shape)
-    config = backbone.config
-    first = config.num_hidden_layers - shape.joint_layers
-    layers = [copied_layer(each, config, shape.feed_forward) for each in backbone.encoder.layer[first:]]
-    scorer = JointScorer(nn.ModuleList(layers), teacher.weight.float(), teacher.bias.float(), shape)
-    return SplitStudent(backbone, scorer, shape)
-
-
-def _key_bias(mask_NT: Tensor, dtype: torch.dtype) -> Tensor:
-    return (1 - mask_NT.to(dtype)) * NEVER
+    backbone, weight, bias = copy.deepcopy(start.backbone), start.weight.float(), start.bias.float()
+    if shape.has_items:
+        return SplitStudent(backbone, ItemScorer(weight, bias, shape.slots, shape.width, separators), shape)
+    return SplitStudent(backbone, DotScorer(weight, bias), shape)

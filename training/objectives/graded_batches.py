@@ -201,7 +201,7 @@ def remembering(student: SplitStudent, encoder: TextEncoder) -> Read:
         inputs = to_tensors(encoder.collate_sides(sides), student.scorer.bias.device)
         vectors, states = zip(*(found[key] for key in wanted), strict=True)
         encoding = Encoding(torch.stack(vectors).float(), pad_sequence(list(states), batch_first=True).float())
-        if student.shape.width is not None:
+        if student.shape.has_items:
             encoding = replace(encoding, is_in=student.scorer.items(**inputs))
         return encoding, inputs["attention_mask"]
 

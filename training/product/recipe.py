@@ -105,7 +105,7 @@ def _student(training: Training, *, has_grades: bool) -> StudentPlan:
     """A dot product; slots of items where only actions are learnt, which need not follow what a member asks for."""
     count = training.annotated_lists
     if has_grades:
-        plan = minilm.student_plan(training.student_steps, lists=count, annotated_lists=count)
+        plan = minilm.student_plan(training.student_steps, annotated_lists=count)
     else:
         plan = minilm.item_student_plan(training.student_steps, constructed=None, annotated_lists=count)
         frozen = replace(minilm.FROZEN, steps=training.frozen_steps)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.data.pool import PoolPlan
 from training.data.source_files import SourceFiles
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT, SplitShape
 from training.policy.policy import RELEVANCE
 from training.recipe import ItemAblation, StartPlan, StudentPlan, Sweep, TeacherPlan, TrainingPlan
 from training.trainer.schedule import Phases, Schedule
@@ -62,21 +62,20 @@ def teacher_plan(apart: int, *, together: int, pool: PoolPlan) -> TeacherPlan:
     )
 
 
-def student_plan(steps: int, *, lists: int, annotated_lists: int) -> StudentPlan:
+def student_plan(steps: int, *, annotated_lists: int) -> StudentPlan:
     """A dot product of both sides, by the teacher's own encoder."""
     return StudentPlan(
         phases=Phases(
             sides=Schedule(steps=steps, lists_per_step=16, learning_rate=1e-3, added_learning_rate=1e-3),
             pairs=Schedule(steps=80, lists_per_step=16, learning_rate=1e-4, added_learning_rate=1e-4),
         ),
-        split=SplitShape(pooled=0, joint_layers=0),
-        lists=lists,
+        split=DOT,
         annotated_lists=annotated_lists,
         gold_anchor=0.1,
     )
 
 
-ITEMS = SplitShape(pooled=16, joint_layers=1, pooling="items", width=128)
+ITEMS = SplitShape(slots=16, width=128)
 """A state of 3,968 bytes: with its header it fits a page of the store."""
 FROZEN = Schedule(
     steps=2000, lists_per_step=1, learning_rate=0.0, added_learning_rate=1e-3, weight_decay=0.05, checkpoint_every=50
@@ -124,5 +123,5 @@ def sweep(steps: int) -> Sweep:
     schedule = Schedule(
         steps=steps, lists_per_step=1, learning_rate=5e-5, added_learning_rate=1e-3, checkpoint_every=25
     )
-    shapes = (SplitShape(pooled=0, joint_layers=0), replace(ITEMS, pooled=1), replace(ITEMS, pooled=4), ITEMS)
-    return Sweep(shapes=shapes, schedule=schedule, trained_layers=3)
+    shapes = (DOT, replace(ITEMS, slots=1), replace(ITEMS, slots=4), ITEMS)
+    return Sweep(shapes, schedule)

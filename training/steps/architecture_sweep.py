@@ -24,9 +24,7 @@ from training.files import write_json
 from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder
 from training.nets.shapes import SplitShape
-from training.nets.split_student import new_split_student
 from training.objectives.graded_batches import graded_batches, predict_batches, train_upper_layers
-from training.objectives.late_interaction import contrast_jointly, encode_sides, score_lists
 from training.recipe import Sweep, TextPlan
 from training.step_runner import Resources, Step
 from training.steps.start import text_encoder
@@ -81,7 +79,7 @@ def sweep_architectures(plan: SweepPlan, inputs: SweepInputs, out: Path, resourc
     rows: list[ShapePoint] = []
     if sweep := plan.sweep:
         encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
-        judged = read_lists(inputs.data, plan.heads, "train", "judged") if sweep.trained_layers is not None else []
+        judged = read_lists(inputs.data, plan.heads, "train", "judged")
         train = judged or some_drawn(read_lists(inputs.data, plan.heads, "train"), plan.lists, plan.seed)
         valid, tokenizer = read_lists(inputs.data, plan.heads, "valid"), resources.model(plan.text.backbone)
         data = SweepData(encoder, plan.heads, train, valid, resources.embeddings, tokenizer)
@@ -111,32 +109,17 @@ def _measured(folder: Path, make: Callable[[Path], tuple[PointCost, np.ndarray]]
 
 
 def name_of(shape: SplitShape) -> str:
-    """`4x1`: pooled slots x joint layers, then a narrower feed-forward part and another pooling, if any."""
-    narrow = f"-ff{shape.feed_forward}" if shape.feed_forward else ""
-    pooling = f"-{shape.pooling}" if shape.pooling != "means" else ""
-    return f"{shape.pooled}x{shape.joint_layers}{narrow}{pooling}"
+    """`16x128`: slots x numbers of each; `dot` without slots."""
+    return f"{shape.slots}x{shape.width}" if shape.has_items else "dot"
 
 
 def _student(
-    teacher: CrossEncoder, shape: SplitShape, sweep: Sweep, data: SweepData, folder: Path
-) -> tuple[PointCost, np.ndarray]:
-    if sweep.trained_layers is not None:
-        return _trained_whole(teacher, shape, sweep, data, folder)
-    student = new_split_student(teacher, shape).eval()
-    if shape.joint_layers:
-        sides = encode_sides(student, data.encoder, data.train, data.cache)
-        fit(student.scorer, data.train, contrast_jointly(student, sides, data.heads), sweep.schedule, folder)
-    logits = score_lists(student, encode_sides(student, data.encoder, data.valid, data.cache), data.valid)
-    return PointCost(_pairs_per_second(student, data, folder), student.state_bytes), logits
-
-
-def _trained_whole(
     start: CrossEncoder, shape: SplitShape, sweep: Sweep, data: SweepData, folder: Path
 ) -> tuple[PointCost, np.ndarray]:
     """A student that learnt all heads together with the last layers of its encoder."""
     texts = direction_texts(data.train)
     student = start_student(start, data.backbone, shape, data.heads, texts)
-    train_upper_layers(student, sweep.trained_layers or 0)
+    train_upper_layers(student, sweep.trained_layers)
     fit(student, data.train, graded_batches(student, data.encoder, data.heads), sweep.schedule, folder)
     logits = predict_batches(student, data.encoder, data.valid)
     return PointCost(_pairs_per_second(student, data, folder), student.state_bytes), logits

@@ -31,7 +31,7 @@ from training.distillation.item_student import (
 )
 from training.distillation.loss_weight_sweep import sweep_loss_weights
 from training.distillation.multi_teacher_loss import distillation_loss, share_weights, take_heads, with_heads
-from training.distillation.student_trainers import AnyTrainer, FlatTrainer, SplitTrainer
+from training.distillation.student_trainers import AnyTrainer, DotTrainer, FlatTrainer
 from training.evaluation.feature_effects import write_effects
 from training.evaluation.report import LossWeightSweep, to_json
 from training.files import write_json
@@ -39,9 +39,9 @@ from training.metrics.calibration import fit_calibrations
 from training.nets.checkpoints import Calibrations, Student, made_once, save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
 from training.nets.split_student import SplitStudent, new_split_student
+from training.objectives.dot_product import embed_sides
 from training.objectives.graded_batches import predict_batches
 from training.objectives.in_batch_negatives import contrast
-from training.objectives.late_interaction import encode_sides
 from training.objectives.position_bias import calibrate_attractiveness
 from training.policy.parser import read_policy
 from training.recipe import ActionHeadsPlan, HeadNames, Recipe, StudentPlan, TextPlan, TrainingPlan
@@ -263,16 +263,14 @@ def _new_trainer(
     plan: DistillPlan, inputs: DistillInputs, material: Material, resources: Resources, out: Path
 ) -> AnyTrainer:
     encoder = text_encoder(plan.text, resources, plan.text.training_tokens)
-    train = read_lists(inputs.data, plan.heads.graded, "train")
     student = plan.student
     if student.split is None:
+        train = read_lists(inputs.data, plan.heads.graded, "train")
         return FlatTrainer(student, encoder, inputs.start, train, plan.training.train_embeddings)
     start = _initial_encoder(plan, encoder, inputs.start, material.labelled, out)
     untrained = new_split_student(start, student.split).eval()
-    train = some_drawn(train, student.lists, plan.seed)
     scored = [*material.labelled, *material.graded, *material.logged]
-    sides = encode_sides(untrained, encoder, [*train, *scored], resources.embeddings)
-    return SplitTrainer(student, plan.heads.graded, untrained, sides, train)
+    return DotTrainer(untrained, embed_sides(untrained, encoder, scored, resources.embeddings))
 
 
 def _initial_encoder(

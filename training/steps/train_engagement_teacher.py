@@ -24,9 +24,9 @@ from training.files import read_json, write_json
 from training.nets.checkpoints import save_model
 from training.nets.cross_encoder import CrossEncoder, load_cross_encoder, train_embeddings
 from training.nets.inference import predict_lists
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT
 from training.nets.split_student import new_split_student
-from training.objectives.late_interaction import encode_sides, score_lists
+from training.objectives.dot_product import embed_sides, score_lists
 from training.objectives.pairwise import ListLoss, label_lists, pair_objective
 from training.objectives.position_bias import (
     ActionCalibration,
@@ -104,13 +104,13 @@ class ReadApart:
 def _read_apart(
     start: CrossEncoder, encoder: TextEncoder, lists: Sequence[CandidateList], embeddings: Path
 ) -> ReadApart:
-    apart = new_split_student(start, SplitShape(pooled=0, joint_layers=0)).eval()
-    sides = encode_sides(apart, encoder, lists, embeddings)
+    apart = new_split_student(start, DOT).eval()
+    sides = embed_sides(apart, encoder, lists, embeddings)
     logits = score_lists(apart, sides, lists)[:, 0]
     return ReadApart(
         {each.list_id: row for row, each in enumerate(lists)},
         [torch.from_numpy(found) for found in by_list(logits, lists)],
-        [sides.candidates.select(list(each.candidates))[0].vector for each in lists],
+        [sides.candidates.select(list(each.candidates)) for each in lists],
     )
 
 

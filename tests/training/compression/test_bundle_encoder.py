@@ -14,7 +14,7 @@ from training.compression.onnx_inference import write_graphs
 from training.errors import UserError
 from training.nets.cross_encoder import new_cross_encoder
 from training.nets.inference import to_tensors
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT
 from training.nets.split_student import new_split_student
 
 
@@ -25,7 +25,7 @@ def test_the_encoder_of_a_bundle_encodes_as_the_student_did(
     start = new_cross_encoder(backbone, 1).eval()
     for parameter in start.backbone.parameters():  # the exporter keeps one name of biases that are equal, as zeros are
         parameter.data += torch.randn_like(parameter) * 0.05
-    write_graphs(new_split_student(start, SplitShape(0, 0)), tmp_path, "fp16")
+    write_graphs(new_split_student(start, DOT), tmp_path, "fp16")
     shutil.copy(Path(backbone) / "tokenizer.json", tmp_path)
     again = new_cross_encoder(write_bundle_encoder(tmp_path, tmp_path / "start", attention_heads=4), 1).eval()
     inputs = to_tensors(encoder.collate_sides(encoder.candidates(["baker oven", "nurse"])), torch.device("cpu"))

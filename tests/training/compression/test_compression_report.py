@@ -20,7 +20,7 @@ from training.data.lists import CandidateList
 from training.evaluation.figures import quality
 from training.nets.checkpoints import Student
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT, SplitShape
 from training.nets.split_student import new_split_student
 from training.objectives.in_batch_negatives import embed_lists, imitate
 from training.recipe import PruningPlan
@@ -33,7 +33,7 @@ LISTS = [
     for row, member in enumerate(FITS)
 ]
 SCHEDULE = Schedule(steps=30, lists_per_step=3, learning_rate=1e-3)
-SHAPES = [None, SplitShape(pooled=0, joint_layers=0), SplitShape(pooled=2, joint_layers=1)]
+SHAPES = [None, DOT, SplitShape(2, 16)]
 
 
 def new_student(backbone: str, shape: SplitShape | None) -> Student:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import onnxruntime
@@ -18,37 +17,28 @@ from training.compression.onnx_export import EncoderGraph, traced, write_onnx
 from training.compression.onnx_inference import open_graphs, write_graphs
 from training.compression.quantization import write_int8
 from training.nets.cross_encoder import new_cross_encoder
-from training.nets.joint.feature_part import FeaturePart
-from training.nets.shapes import Pooling, SplitShape
+from training.nets.feature_part import FeaturePart
+from training.nets.shapes import DOT, SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
 
 IDS = torch.tensor([[2, 5, 6, 7, 8, 9, 3], [2, 5, 3, 0, 0, 0, 0], [2, 3, 0, 0, 0, 0, 0], [2, 9, 8, 7, 6, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0]])
 
 
-def new_student(backbone: str, pooling: Pooling) -> SplitStudent:
+def with_items(backbone: str) -> SplitStudent:
     torch.manual_seed(0)
-    shape = SplitShape(3, 1, pooling=pooling, width=16 if pooling == "items" else None)
-    student = new_split_student(new_cross_encoder(backbone, 1), shape, (0, 2, 3, 7))
-    for parameter in (student.scorer.slot if pooling == "items" else student.scorer.pooling).parameters():
+    student = new_split_student(new_cross_encoder(backbone, 1), SplitShape(3, 16), (0, 2, 3, 7))
+    for parameter in student.scorer.slot.parameters():
         torch.nn.init.normal_(parameter)
     return student.eval()
 
 
-CASES = [
-    (pooling, *each)
-    for pooling in get_args(Pooling)
-    # Rows of items are whole numbers up to 127.
-    for each in (("fp32", 1.0 if pooling == "items" else 1e-4), ("fp16", 2.0 if pooling == "items" else 2e-2))
-]
-OTHERS = [pytest.param(*case, marks=pytest.mark.slow) for case in CASES[1:]]
-
-
-@pytest.mark.parametrize(("pooling", "precision", "tolerance"), [CASES[0], *OTHERS])
-def test_an_encoder_graph_pools_as_torch_does(
-    backbone: str, tmp_path: Path, pooling: Pooling, precision: str, tolerance: float
+# States are whole numbers up to 127.
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1.0), pytest.param("fp16", 2.0, marks=pytest.mark.slow)])
+def test_an_encoder_graph_makes_states_as_torch_does(
+    backbone: str, tmp_path: Path, precision: str, tolerance: float
 ) -> None:
-    student = new_student(backbone, pooling)
+    student = with_items(backbone)
     with torch.inference_mode():
         wanted = EncoderGraph(student)(IDS, MASK)[1]
     part = traced(student.half() if precision == "fp16" else student)[0]
@@ -70,11 +60,11 @@ FEATURES = Features(
 @pytest.mark.parametrize(
     ("shape", "precision", "tolerance"),
     [
-        (SplitShape(0, 0), "fp32", 1e-5),
-        (SplitShape(0, 0), "int8", 1e-5),
-        pytest.param(SplitShape(0, 0), "fp16", 2e-2, marks=SLOW),
-        pytest.param(SplitShape(3, 1), "fp32", 1e-4, marks=SLOW),
-        pytest.param(SplitShape(3, 1), "fp16", 5e-2, marks=SLOW),
+        (DOT, "fp32", 1e-5),
+        (DOT, "int8", 1e-5),
+        pytest.param(DOT, "fp16", 2e-2, marks=SLOW),
+        pytest.param(SplitShape(3, 16), "fp32", 1e-4, marks=SLOW),
+        pytest.param(SplitShape(3, 16), "fp16", 5e-2, marks=SLOW),
     ],
 )
 def test_the_score_graph_of_a_student_with_features_scores_as_torch_does(
@@ -90,8 +80,8 @@ def test_the_score_graph_of_a_student_with_features_scores_as_torch_does(
     assert session.input_names == tuple(part.inputs)
     inputs = {name: example for name, (example, _) in part.inputs.items()}
     inputs["features"] = torch.rand(2, 3, 2).to(inputs["features"].dtype)
-    inputs["vector"] = torch.nn.functional.normalize(torch.randn_like(inputs["vector"].float()), dim=-1)
-    inputs["vector"] = inputs["vector"].to(inputs["slots"].dtype)
+    vector = inputs["vector"]
+    inputs["vector"] = torch.nn.functional.normalize(torch.randn_like(vector.float()), dim=-1).to(vector.dtype)
     with torch.inference_mode():
         wanted = part.module(**inputs).float().numpy()
     found = session.run({name: value.numpy() for name, value in inputs.items()})
@@ -103,8 +93,8 @@ def test_the_score_graph_of_a_student_with_features_scores_as_torch_does(
 
 
 def test_only_a_student_with_features_has_a_graph_that_reads_them(backbone: str) -> None:
-    plain = new_split_student(new_cross_encoder(backbone, 2), SplitShape(0, 0)).eval()
-    of_encoder, of_score = zip(traced(plain), traced(featured(backbone, SplitShape(0, 0))), strict=True)
+    plain = new_split_student(new_cross_encoder(backbone, 2), DOT).eval()
+    of_encoder, of_score = zip(traced(plain), traced(featured(backbone, DOT)), strict=True)
     assert list(of_encoder[0].inputs) == list(of_encoder[1].inputs)
     assert list(of_score[0].inputs) == ["vector", "slots"]
     assert list(of_score[1].inputs) == ["vector", "slots", "features"]
@@ -122,7 +112,7 @@ def featured(backbone: str, shape: SplitShape) -> SplitStudent:
 
 def test_torch_and_a_scorer_of_graphs_read_the_features_of_a_pair(backbone: str, encoder: TextEncoder) -> None:
     """Without features a pair has the defaults."""
-    student = featured(backbone, SplitShape(0, 0))
+    student = featured(backbone, DOT)
     member, other = encoder.candidates(["red lamp", "blue chair"])
     rows = (None, FEATURES.defaults, np.array([0.9, 0.3], np.float32))
     found = student.reference_logits(encoder, [Pair(member, other, row) for row in rows])
@@ -135,7 +125,7 @@ def test_torch_and_a_scorer_of_graphs_read_the_features_of_a_pair(backbone: str,
 def test_the_graphs_of_a_student_with_items_score_as_torch_does(
     backbone: str, encoder: TextEncoder, tmp_path: Path, precision: str, tolerance: float
 ) -> None:
-    student = new_student(backbone, "items")
+    student = with_items(backbone)
     for parameter in student.scorer.parameters():
         parameter.data += torch.randn_like(parameter) * 0.05
     texts = ["senior baker. dough, ovens", "nurse", "a", ""]

@@ -24,7 +24,7 @@ from training.objectives.graded_batches import Weights, graded_batches, predict_
 from training.recipe import HeadNames, ItemLever, StudentPlan
 from training.trainer.schedule import Phases, Schedule
 
-SHAPE = SplitShape(3, 1, pooling="items", width=16)
+SHAPE = SplitShape(3, 16)
 SHORT = Schedule(steps=2, lists_per_step=3, learning_rate=1e-2, added_learning_rate=1e-2)
 HEADS = HeadNames(("relevance",), ("click",))
 PLAN = StudentPlan(phases=Phases(SHORT, SHORT), gold_anchor=1.0, split=SHAPE, trained_layers=1)

@@ -14,14 +14,14 @@ from tests.support.two_questions import HEADS, labelled
 from training.data.lists import CandidateList
 from training.distillation.item_student import FURTHER_COSINE, learn, lists_to_learn, start_student, weigh_cosine
 from training.nets.cross_encoder import CrossEncoder, new_cross_encoder
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT, SplitShape
 from training.nets.split_student import SplitStudent
 from training.objectives.graded_batches import predict_batches
 from training.recipe import HeadNames, StudentPlan
 from training.trainer.schedule import Phases, Schedule
 
 NAMES = HeadNames(("relevance",), ("click",), ("relevance",))
-SHAPES = [SplitShape(0, 0), SplitShape(3, 1, pooling="items", width=16)]
+SHAPES = [DOT, SplitShape(3, 16)]
 
 
 def with_answerable(each: CandidateList, chance: float) -> CandidateList:

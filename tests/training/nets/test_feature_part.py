@@ -9,8 +9,8 @@ import torch
 
 from models.features import Feature, Features
 from training.nets.cross_encoder import new_cross_encoder
-from training.nets.joint.feature_part import FeaturePart, load_feature_part
-from training.nets.shapes import SplitShape
+from training.nets.feature_part import FeaturePart, load_feature_part
+from training.nets.shapes import DOT
 from training.nets.split_student import load_split_student, new_split_student
 
 DECLARED = Features(
@@ -72,7 +72,7 @@ def test_it_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_student_keeps_its_part(backbone: str, tmp_path: Path, reads: bool) -> None:
-    student = new_split_student(new_cross_encoder(backbone, 2), SplitShape(0, 0))
+    student = new_split_student(new_cross_encoder(backbone, 2), DOT)
     student.feature_part = drawn() if reads else None
     student.save(tmp_path / "model")
     assert load_split_student(tmp_path / "model").features.names == (("price", "km") if reads else ())

@@ -18,7 +18,7 @@ from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, load_split_student, new_split_student
 
 SEPARATOR, PADDING = 9, 0
-SHAPE = SplitShape(3, 1, pooling="items", width=16)
+SHAPE = SplitShape(3, 16)
 MEMBERS = ("senior baker. dough, ovens", "nurse")
 CANDIDATES = ("junior welder. steel", "senior baker", "a")
 
@@ -133,8 +133,3 @@ def test_it_is_read_back_as_it_was_saved(student: SplitStudent, encoder: TextEnc
     torch.testing.assert_close(
         logits(again, encoder, MEMBERS, CANDIDATES), logits(student, encoder, MEMBERS, CANDIDATES), rtol=0, atol=1e-5
     )
-
-
-def test_items_need_a_width() -> None:
-    with pytest.raises(ValueError, match="width"):
-        SplitShape(3, 1, pooling="items")

@@ -12,7 +12,7 @@ import torch
 from models.text import TextEncoder
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import new_cross_encoder
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT, SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
 from training.objectives.graded_batches import (
     Weights,
@@ -25,7 +25,7 @@ from training.objectives.ordinal import in_order
 
 OUTPUTS = ("relevance", "terms", "terms_answerable")
 UNKNOWN = np.full(2, np.nan)
-SHAPES = [SplitShape(0, 0), SplitShape(3, 1, pooling="items", width=16)]
+SHAPES = [DOT, SplitShape(3, 16)]
 
 
 def one(member: str, candidates: tuple[str, str], **labels: list[float]) -> CandidateList:

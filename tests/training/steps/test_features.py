@@ -15,7 +15,7 @@ from models.text import Pair
 from training.dag import run_all
 from training.data.lists import FieldList, Split
 from training.evaluation.feature_effects import read_effects
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT
 from training.recipe import EvaluationPlan, StartPlan, StudentPlan, TeacherPlan
 from training.recipes import find_recipe
 from training.sources.market import market_judged_lists, market_lists
@@ -57,7 +57,7 @@ def test_a_planted_effect_is_in_the_scores_of_the_bundle(tmp_path_factory: pytes
         ),
         start=StartPlan(schedule=SHORT.sides),
         teacher=TeacherPlan(schedule=SHORT.pairs, tokens=(32, 32)),
-        student=StudentPlan(phases=SHORT, gold_anchor=1.0, split=SplitShape(0, 0), lists=8, annotated_lists=8),
+        student=StudentPlan(phases=SHORT, gold_anchor=1.0, split=DOT, lists=8, annotated_lists=8),
         sweep=None,
         ablated=(),
         pruning=None,

@@ -16,7 +16,7 @@ from models.scorers.split import SplitScorer
 from models.text import Pair
 from training.dag import run_all
 from training.data.lists import Split
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT, SplitShape
 from training.recipe import (
     EvaluationPlan,
     HeadPlan,
@@ -34,7 +34,7 @@ from training.trainer.schedule import Phases, Schedule
 
 pytestmark = pytest.mark.slow
 SHORT = Phases(*(Schedule(steps=2, lists_per_step=2, learning_rate=1e-3) for _ in range(2)))
-ITEMS = SplitShape(4, 1, pooling="items", width=16)
+ITEMS = SplitShape(4, 16)
 
 
 def test_the_bundle_has_a_head_for_each_dimension_and_int8_slots(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -58,7 +58,7 @@ def test_the_bundle_has_a_head_for_each_dimension_and_int8_slots(tmp_path_factor
         start=StartPlan(schedule=SHORT.sides),
         teacher=TeacherPlan(schedule=SHORT.pairs, tokens=(32, 32)),
         student=StudentPlan(phases=SHORT, gold_anchor=1.0, split=ITEMS, trained_layers=1, lists=8),
-        sweep=Sweep((SplitShape(0, 0), ITEMS), SHORT.sides, trained_layers=1),
+        sweep=Sweep((DOT, ITEMS), SHORT.sides, trained_layers=1),
         item_ablation=ItemAblation(phases=SHORT, judged=4, constructed=2, annotated=2),
         pruning=None,
         evaluation=EvaluationPlan(floors={}, audited_lists=0, baselines=False),
@@ -75,7 +75,7 @@ def test_the_bundle_has_a_head_for_each_dimension_and_int8_slots(tmp_path_factor
     row = scorer.score([Pair(encoder.member("baker"), encoder.candidates(["senior baker"])[0])])[0]
     assert all(0 <= value <= 1 or value == UNANSWERED for value in row)
     frontier = json.loads((run.folder("frontier") / "frontier.json").read_text(encoding="utf-8"))
-    assert [point["name"] for point in frontier] == ["0x0", "4x1-items", "flat"]
+    assert [point["name"] for point in frontier] == ["dot", "4x16", "flat"]
     rows = json.loads((run.folder("ablate") / "ablation.json").read_text(encoding="utf-8"))
     assert [row["without"] for row in rows] == list(get_args(ItemLever))
     assert {"relevance NDCG@10", "seniority pairs in order"} <= set(rows[0]["minus_whole"])

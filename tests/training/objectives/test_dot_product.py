@@ -1,4 +1,4 @@
-"""Training of the joint part: encodings are cached, the joint part learns, its graphs equal torch."""
+"""Training of a dot product: embeddings are cached, its weights learn, its graphs equal torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.bundle.files import Bundle
 from models.loading import check_known_answers, open_encoder, open_scorer
@@ -18,9 +19,9 @@ from models.text import TextEncoder
 from training.dag import run_all
 from training.data.lists import CandidateList
 from training.nets.cross_encoder import new_cross_encoder
-from training.nets.shapes import SplitShape
+from training.nets.shapes import DOT, SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
-from training.objectives.late_interaction import contrast_jointly, encode_sides, list_objective, score_lists
+from training.objectives.dot_product import embed_sides, list_objective, score_lists
 from training.objectives.losses import Mean
 from training.objectives.pairwise import ListLabels, Terms
 from training.recipe import EvaluationPlan, PruningPlan, StartPlan, Sweep, TeacherPlan
@@ -31,7 +32,7 @@ from training.trainer.loop import fit
 from training.trainer.schedule import Phases, Schedule
 
 FITS = {"baker": "oven", "welder": "steel", "nurse": "ward"}
-SHAPE = SplitShape(pooled=2, joint_layers=1, pooling="queries")
+ITEMS = SplitShape(2, 16)
 SHORT = Schedule(steps=3, lists_per_step=2, learning_rate=1e-3, added_learning_rate=1e-3)
 
 
@@ -47,19 +48,27 @@ def lists(copies: int) -> list[CandidateList]:
 @pytest.fixture
 def student(backbone: str) -> SplitStudent:
     torch.manual_seed(0)
-    return new_split_student(new_cross_encoder(backbone, 1), SHAPE).eval()
+    return new_split_student(new_cross_encoder(backbone, 1), DOT).eval()
 
 
-def test_the_joint_part_learns_what_fits_each_member(
+def test_only_the_weights_learn_what_fits_each_member(
     student: SplitStudent, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     train = lists(8)
-    sides = encode_sides(student, encoder, train, tmp_path / "readings")
+    sides = embed_sides(student, encoder, train, tmp_path / "embeddings")
     before = {name: tensor.clone() for name, tensor in student.backbone.state_dict().items()}
     schedule = Schedule(steps=60, lists_per_step=6, learning_rate=3e-3, added_learning_rate=3e-3)
-    fit(student.scorer, train, contrast_jointly(student, sides, ["relevance"]), schedule, tmp_path / "joint")
-    logits = score_lists(student, sides, train[:3]).reshape(3, 3)
-    assert logits.argmax(axis=1).tolist() == [0, 1, 2]
+    losses = []
+
+    def gap(logits: Tensor, labels: ListLabels) -> Terms:
+        wrong = binary_cross_entropy_with_logits(logits[..., 0], labels.targets["relevance"])
+        return Terms([(1.0, Mean(wrong, torch.ones(())))])
+
+    objective = list_objective(student, sides, gap)
+    for folder in ("one", "two"):
+        losses.append(objective(train).item())
+        fit(student.scorer, train, objective, schedule, tmp_path / folder)
+    assert losses[1] < losses[0]
     assert all(torch.equal(tensor, before[name]) for name, tensor in student.backbone.state_dict().items())
 
 
@@ -68,7 +77,7 @@ def test_list_logits_are_in_the_order_of_the_candidates(
 ) -> None:
     some = lists(1)
     some[1] = replace(some[1], candidates=("ward", "oven"), labels={"relevance": np.array([0.0, 0.0])})
-    sides = encode_sides(student, encoder, some, tmp_path)
+    sides = embed_sides(student, encoder, some, tmp_path)
     seen: list[Tensor] = []
 
     def note(logits: Tensor, _: ListLabels) -> Terms:
@@ -83,24 +92,24 @@ def test_list_logits_are_in_the_order_of_the_candidates(
 def test_cached_texts_are_not_encoded_again(
     student: SplitStudent, encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = encode_sides(student, encoder, lists(1), tmp_path)
+    first = embed_sides(student, encoder, lists(1), tmp_path)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("encoded again")
 
     monkeypatch.setattr(student, "encode", refuse)
-    again = encode_sides(student, encoder, lists(1), tmp_path)
+    again = embed_sides(student, encoder, lists(1), tmp_path)
     assert torch.equal(first.members.vectors, again.members.vectors)
 
 
 def test_another_encoder_does_not_use_this_ones_cache(
     student: SplitStudent, encoder: TextEncoder, tmp_path: Path
 ) -> None:
-    first = encode_sides(student, encoder, lists(1), tmp_path)
+    first = embed_sides(student, encoder, lists(1), tmp_path)
     with torch.no_grad():
         for words in student.backbone.get_input_embeddings().parameters():
             words.add_(torch.randn_like(words))
-    assert not torch.equal(first.members.vectors, encode_sides(student, encoder, lists(1), tmp_path).members.vectors)
+    assert not torch.equal(first.members.vectors, embed_sides(student, encoder, lists(1), tmp_path).members.vectors)
 
 
 @pytest.mark.slow
@@ -120,15 +129,15 @@ def test_a_recipe_with_a_split_student_ends_in_a_split_bundle(tmp_path: Path) ->
         ),
         start=StartPlan(schedule=SHORT),
         teacher=TeacherPlan(schedule=SHORT),
-        student=replace(demo.student, phases=phases, split=SHAPE),
-        sweep=Sweep((SplitShape(0, 0), SHAPE), SHORT),
+        student=replace(demo.student, phases=phases, split=DOT),
+        sweep=Sweep((DOT, ITEMS), SHORT, trained_layers=1),
         pruning=PruningPlan(shares=(0.5,), schedule=SHORT),
         evaluation=EvaluationPlan(floors={}),
     )
     run = Run(recipe, tmp_path, tmp_path / "runs", tmp_path / "bundles")
     run_all(run)
     points = json.loads((run.folder("frontier") / "frontier.json").read_text())
-    assert [point["name"] for point in points] == ["0x0", "2x1-queries", "flat"]
+    assert [point["name"] for point in points] == ["dot", "2x16", "flat"]
     assert points[0]["sources"]["market"]["minus_reference"]["mean"] == 0
     speeds = [point["pairs_per_second"] for point in points]
     assert speeds == sorted(speeds, reverse=True)
