@@ -205,7 +205,7 @@ def recipe() -> Recipe:
         start=minilm.start_plan(steps=240),
         teacher=minilm.teacher_plan(apart=1500, together=0, pool=PoolPlan(members=60, candidates=600)),
         engagement=EngagementPlan(actions=ACTIONS, log=log, teacher=ClickModelPlan(places=8, rare=("apply",))),
-        student=minilm.item_student_plan(steps=700, constructed=500, annotated_lists=250),
+        student=minilm.item_student_plan(steps=250, constructed=500, annotated_lists=250),
         sweep=minilm.sweep(steps=120),
         item_ablation=minilm.item_ablation(),
         evaluation=EvaluationPlan(
