@@ -24,7 +24,7 @@ from training.metrics.measures import exponential
 from training.metrics.ranking import evaluate_lists, ndcg_at_10
 from training.nets.cross_encoder import CrossEncoder, read_tokenizer
 from training.nets.inference import to_tensors
-from training.nets.item_scorer import COSINE_SHARE
+from training.nets.item_scorer import COSINE_SHARE, expected_logits
 from training.nets.items import separators_in
 from training.nets.shapes import SplitShape
 from training.nets.split_student import SplitStudent, new_split_student
@@ -32,7 +32,7 @@ from training.objectives.graded_batches import (
     Change,
     Weights,
     graded_batches,
-    predict_batches,
+    predict_steps,
     reader,
     remembering,
     train_upper_layers,
@@ -164,18 +164,22 @@ def weigh_cosine(
     What the student learnt ranks texts like those that it learnt from; the cosine ranks any texts. Returns for each
     share of `FURTHER_COSINE` the NDCG@10 by the labels of `head` (gains 2^grade - 1), its mean over sources.
     """
-    read = remembering(student, encoder)  # the cosine is no part of what is kept
-    scorer, own = student.scorer, (student.scorer.weight[0].clone(), student.scorer.bias[0].clone())
-    found: dict[float, float] = {}
+    read, scorer = remembering(student, encoder), student.scorer
+    own = scorer.weight[0].clone(), scorer.bias[0].clone()
 
     def take(share: float) -> None:
         scorer.weight[0] = own[0] + share * start.weight[0]
         scorer.bias[0] = own[1] + share * start.bias[0]
 
-    for share in FURTHER_COSINE:
+    def steps(share: float) -> torch.Tensor:
         take(share)
-        logits = predict_batches(student, encoder, lists, lambda _: read)[:, 0]
-        found[share] = _ranking_quality(logits, lists, head)
+        return predict_steps(student, encoder, lists, read)[:, 0].cpu()
+
+    without_NG, whole_NG = steps(0.0), steps(1.0)
+    found = {
+        share: _ranking_quality(expected_logits(torch.lerp(without_NG, whole_NG, share)).numpy(), lists, head)
+        for share in FURTHER_COSINE
+    }
     take(max(found, key=found.__getitem__))
     return found
 

@@ -155,18 +155,23 @@ def _score_steps(
     return steps_LUHG, torch.tensor(columns, device=device)
 
 
-@torch.inference_mode()
 def predict_batches(
     student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList], change: Change = unchanged
 ) -> np.ndarray:
     """Logits f32[pairs of all lists, H], in order. Each distinct text is encoded once."""
-    student.eval()
     read = change(remembering(student, encoder))
+    return expected_logits(predict_steps(student, encoder, lists, read)).cpu().numpy()
+
+
+@torch.inference_mode()
+def predict_steps(student: SplitStudent, encoder: TextEncoder, lists: Sequence[CandidateList], read: Read) -> Tensor:
+    """Logits of each step of a grade, f32[pairs of all lists, H, G], in order."""
+    student.eval()
     found = []
     for each in lists:
-        logits_1UH, columns_1C = score_batch(student, encoder, [each], read)
-        found.append(logits_1UH[0, columns_1C[0]].cpu().numpy())
-    return np.concatenate(found)
+        steps_1UHG, columns_1C = _score_steps(student, encoder, [each], read)
+        found.append(steps_1UHG[0, columns_1C[0]])
+    return torch.cat(found)
 
 
 def reader(student: SplitStudent, encoder: TextEncoder) -> Read:

@@ -198,7 +198,7 @@ def _with_items(
     start = load_cross_encoder(inputs.start / "model")
     student = start_student(start, tokenizer, plan.student.split, heads.outputs, texts, seed=plan.seed)
     learn(student, encoder, lists, further, heads.outputs, plan.student, out, seed=plan.seed)
-    ranked = _ranked(heads, inputs.data)
+    ranked = some_of_each(_ranked(heads, inputs.data), plan.training.calibration_lists, plan.seed)
     if ranked:
         write_json(out / "cosine.json", weigh_cosine(student, start, encoder, ranked, heads.graded[0]))
     on_grades, on_log, curve = Stated(np.zeros((0, len(heads.outputs))), grades.valid), None, None
