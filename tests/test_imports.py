@@ -105,7 +105,7 @@ ROOMS = (
     room("training.dag", 11, "models polars"),
     room("training.prompting", 11, "models torch transformers numpy polars tqdm"),
     room("training.product", 12, "models polars numpy pydantic tokenizers torch transformers jinja2"),
-    room("training.promotion", 13, "models numpy httpx2"),
+    room("training.promotion", 13, "models numpy httpx2 prometheus_client"),
     room("training.counterfactual", 13, "models numpy"),
     room("training.__main__", 14, "models torch transformers"),
 )
