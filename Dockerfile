@@ -19,7 +19,7 @@ RUN /opt/venv/bin/pip install --constraint constraints.txt ".[service-gpu${EXTRA
     && /opt/venv/bin/pip uninstall --yes fitscore setuptools pip
 
 FROM scratch AS app
-ARG BUNDLE=models/jobs-v2
+ARG BUNDLE=models/jobs-v1
 COPY LICENSE NOTICE /app/
 COPY models/*.py /app/models/
 COPY models/bundle /app/models/bundle

@@ -6,7 +6,7 @@
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)) python3)
 VENV := .venv
-BUNDLE ?= models/jobs-v2
+BUNDLE ?= models/jobs-v1
 BUNDLES ?= $(BUNDLE)
 URL ?= http://127.0.0.1:8000
 IMAGE ?= fitscore

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bundle=${BUNDLE:-models/jobs-v2}
+bundle=${BUNDLE:-models/jobs-v1}
 store=${STORE:-/var/tmp/fitscore-image}
 port=${PORT:-8000}
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")

@@ -120,7 +120,7 @@ class LimitSettings(_Group):
 class ModelSettings(_Group):
     """The model, where it runs, and how later models are checked."""
 
-    bundle: FilePath = Path("models/jobs-v2")
+    bundle: FilePath = Path("models/jobs-v1")
     """Folder of the model that is live at the start."""
     more_bundles: Annotated[tuple[FilePath, ...], BeforeValidator(_listed)] = ()
     """Folders of further models, separated by commas: one for each further product. A request names a product by the
