@@ -98,7 +98,9 @@ def test_the_same_text_twice_has_the_same_score(start: Callable[..., Running], k
 def test_a_short_candidate_is_scored_as_without_chunks(start: Callable[..., Running], kind: str) -> None:
     texts = ["chef", "senior data engineer. bake", filler(WINDOW - 1)]
     wanted = ask(start(kind, chunks=1), *texts)
-    assert [each["heads"] for each in ask(start(kind, discount=0.5), *texts)] == [each["heads"] for each in wanted]
+    # How many texts share a batch decides the last bits of a cross-encoder.
+    expected = [pytest.approx(each["heads"], abs=1e-6) for each in wanted]
+    assert [each["heads"] for each in ask(start(kind, discount=0.5), *texts)] == expected
 
 
 def test_a_candidate_has_the_heads_of_its_best_chunk(start: Callable[..., Running], kind: str) -> None:

@@ -170,7 +170,7 @@ NOT_DONE: dict[str, Any] = {
 
 def test_shapes_are_compared_with_the_first(page: str) -> None:
     text = markdown(report())
-    assert "| slots x joint layers | NDCG@10 market | minus 0x0 | pairs/s | bytes |" in text
+    assert "| shape | NDCG@10 market | minus 0x0 | pairs/s | bytes |" in text
     assert "| 8x2 | 0.920 | +0.020 [+0.010, +0.020] | 5,000 | 6,144 |" in text
     assert "8x2</text>" in page
 
